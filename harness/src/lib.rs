@@ -1,0 +1,4 @@
+//! binderdrill: a conformance and fuzzing harness for the Android Binder driver.
+
+pub mod program;
+pub mod target;

@@ -1,0 +1,3 @@
+//! The program `binderdrill`.
+
+fn main() {}

@@ -1,0 +1,139 @@
+//! Calls: every system call but BINDER_WRITE_READ.
+
+use super::{Errno, Name};
+
+/// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// `open`, `open nonblock`: opens the device. A process has at most one open device.
+    Open {
+        /// With O_NONBLOCK.
+        nonblock: bool,
+    },
+    /// `close`: closes the device.
+    Close,
+    /// `flush`: closes a duplicate of the descriptor, which the driver sees as a flush.
+    Flush,
+    /// `mmap 1M`, `mmap 1M write`: maps the device, for reading, and for writing if so said.
+    Mmap {
+        /// Bytes.
+        size: u64,
+        /// With PROT_WRITE.
+        write: bool,
+    },
+    /// `munmap`: takes the mapping back.
+    Munmap,
+    /// `poll`: asks, without waiting, whether there is something to read.
+    Poll,
+    /// `exit`: the process of the thread ends, with all its threads.
+    Exit,
+    /// An ioctl.
+    Ioctl(Ioctl),
+    /// `count payload_copies`: reads a counter of the target.
+    Count(Counter),
+}
+
+/// An ioctl.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ioctl {
+    /// `BINDER_WRITE_READ unmapped`: with no memory where its argument should be.
+    WriteReadUnmapped,
+    /// `BINDER_SET_IDLE_TIMEOUT 0`
+    SetIdleTimeout(Argument<i64>),
+    /// `BINDER_SET_MAX_THREADS 4`
+    SetMaxThreads(Argument<u32>),
+    /// `BINDER_SET_IDLE_PRIORITY 0`
+    SetIdlePriority(Argument<i32>),
+    /// `BINDER_SET_CONTEXT_MGR`
+    SetContextMgr,
+    /// `BINDER_SET_CONTEXT_MGR_EXT foo`, `BINDER_SET_CONTEXT_MGR_EXT foo flags 0x100`
+    SetContextMgrExt(Argument<ContextManagerObject>),
+    /// `BINDER_THREAD_EXIT`
+    ThreadExit,
+    /// `BINDER_VERSION`
+    Version(Argument<()>),
+    /// `ioctl 0xc0046263 0x10`: any request with any argument.
+    Raw {
+        /// The request.
+        request: u32,
+        /// The argument as a number.
+        argument: u64,
+    },
+}
+
+/// What an ioctl's argument points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument<T> {
+    /// This value.
+    Value(T),
+    /// `unmapped`: no memory.
+    Unmapped,
+}
+
+/// The object that a context manager makes known as its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContextManagerObject {
+    /// The local object.
+    pub object: Name,
+    /// FLAT_BINDER_FLAG_ flags; 0 where the script says nothing.
+    pub flags: u32,
+}
+
+/// A figure that a target counts.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+    strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Counter {
+    /// How often payload bytes have been copied, over all transactions: one for each piece of a payload.
+    PayloadCopies,
+    /// How many payload bytes have been copied, over all transactions.
+    PayloadBytes,
+    /// Nodes that live, over all processes.
+    Nodes,
+    /// References that live, over all processes.
+    References,
+    /// Transactions that live.
+    Transactions,
+    /// Buffers of the calling process that are in use.
+    Buffers,
+    /// Threads that the driver knows, over all processes.
+    Threads,
+    /// Death notifications asked for, over all processes.
+    Deaths,
+}
+
+/// What must come of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallExpectation {
+    /// Without `=`: it succeeds.
+    Succeeds,
+    /// `= 8`: it succeeds with this value: a version, a count.
+    Value(u64),
+    /// `= EBUSY`: it fails.
+    Fails(Errno),
+    /// `= POLLIN`, `= 0`: what a poll finds. Several are joined by `|`.
+    Events(PollEvents),
+    /// `= any of { EINVAL | EFAULT }`
+    AnyOf(Vec<CallExpectation>),
+}
+
+/// What a poll finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PollEvents {
+    /// POLLIN
+    pub readable: bool,
+    /// POLLERR
+    pub error: bool,
+    /// POLLNVAL: the descriptor is closed.
+    pub invalid: bool,
+}

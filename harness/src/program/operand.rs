@@ -1,0 +1,99 @@
+//! Operands: how programs name handles, objects, buffers and cookies.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+pub use reference_driver::uapi::Errno;
+
+/// A word that the script's author chose: a letter, then letters, digits, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// The name, if the text is one.
+    pub fn new(text: impl Into<String>) -> Option<Name> {
+        let text = text.into();
+        let mut characters = text.chars();
+        let well_formed = characters.next().is_some_and(|first| first.is_ascii_alphabetic())
+            && characters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+            && !text.ends_with('-');
+        well_formed.then_some(Name(text))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A handle that is given to the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handle {
+    /// `0`, `17`: the number itself.
+    Number(u32),
+    /// `h`: the number that an earlier `handle ?h` found.
+    Symbol(Name),
+}
+
+/// A handle that must come from the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandlePattern {
+    /// `0`, `h`: this one.
+    Is(Handle),
+    /// `?h`: any, and from here on `h` stands for it.
+    Bind(Name),
+    /// `_`: any.
+    Any,
+}
+
+/// A 64-bit number that the process chose and the driver hands back: a cookie, or an object's pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// `0x17`: the number itself.
+    Number(u64),
+    /// `grave`, `foo`: the number that the harness chose for the symbol. The symbol of a cookie is of its own
+    /// kind; where an object's pointer or cookie is asked for, the symbol is the object's.
+    Symbol(Name),
+}
+
+/// A local object as its process and the driver name it: a pointer and a cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// `foo`: the local object of this name, with its pointer and its cookie.
+    Object(Name),
+    /// `{ ptr foo, cookie 0x17 }`: spelt out. A name stands for that object's pointer, or its cookie.
+    Explicit {
+        /// The pointer.
+        pointer: Token,
+        /// The cookie.
+        cookie: Token,
+    },
+}
+
+/// An address that a process hands to the driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// `0x1000`: the address itself.
+    Number(u64),
+    /// `call`, `call + 8`: a place in the buffer that an earlier `as call` named.
+    Buffer {
+        /// The buffer.
+        buffer: Name,
+        /// Bytes from its start.
+        offset: u64,
+    },
+    /// `unmapped`: where the process has no memory.
+    Unmapped,
+}

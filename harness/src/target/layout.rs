@@ -1,0 +1,51 @@
+//! Where a process of a world keeps its memory: the same on every target, so that programs are encoded once.
+//!
+//! Each thread has an arena of its own at a fixed address. It holds an area for the argument of an ioctl, one
+//! for commands, one for returns and one for payloads, each followed by addresses that are never mapped.
+//! Commands are put at the very end of their area, so that a driver which reads past them faults, on every
+//! target alike. Returns and payloads are put at the start of theirs, with zeroes behind them.
+
+use std::ops::Range;
+
+/// The address of the first thread's arena.
+pub const ARENA_BASE: u64 = 0x2000_0000_0000;
+/// The distance from one thread's arena to the next, in bytes.
+pub const ARENA_STRIDE: u64 = 0x1000_0000;
+/// The distance from one area of an arena to the next, in bytes.
+pub const AREA_STRIDE: u64 = 0x200_0000;
+/// An address that no process of a world ever has memory at.
+pub const UNMAPPED: u64 = 0x1fff_ffff_0000;
+
+/// An area of a thread's arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// Arguments of ioctls.
+    Argument,
+    /// Commands, at the very end.
+    Commands,
+    /// Returns.
+    Returns,
+    /// Payloads and tables of offsets.
+    Payload,
+}
+
+impl Area {
+    /// All areas, in the order of their addresses.
+    pub const ALL: [Area; 4] = [Area::Argument, Area::Commands, Area::Returns, Area::Payload];
+
+    /// Its size in bytes, a multiple of the page size.
+    pub const fn size(self) -> u64 {
+        match self {
+            Area::Argument => 0x1000,
+            Area::Commands => 0x4_0000,
+            Area::Returns => 0x4_0000,
+            Area::Payload => 0x100_0000,
+        }
+    }
+
+    /// Its addresses in the arena of the thread with this index within its process.
+    pub const fn addresses(self, thread: usize) -> Range<u64> {
+        let start = ARENA_BASE + thread as u64 * ARENA_STRIDE + self as u64 * AREA_STRIDE;
+        start..start + self.size()
+    }
+}

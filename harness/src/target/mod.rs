@@ -1,0 +1,140 @@
+//! Targets: the drivers that a program can be run on.
+//!
+//! A target opens a [`World`] for each case: processes with their threads and their memory, in front of a
+//! freshly used device. A world knows nothing of scripts. It does system calls, and tells what came of them;
+//! all symbols, encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
+
+mod layout;
+
+pub use layout::*;
+
+use crate::program::{Counter, Feature, PollEvents};
+use reference_driver::uapi::Errno;
+
+/// A driver that programs can be run on.
+pub trait Target {
+    /// What the user calls it, such as `reference` or `device:/dev/binder`.
+    fn name(&self) -> String;
+
+    /// Whether it has what a program may require; if not, why not, in words that follow "skipped: ".
+    fn lacks(&self, feature: Feature) -> Option<String>;
+
+    /// A world with these processes and threads, none of which has opened the device yet.
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError>;
+}
+
+/// A process of a world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessSpecification {
+    /// For messages.
+    pub name: String,
+    /// Real and effective user; `None` leaves the one that the target runs as.
+    pub uid: Option<u32>,
+    /// The names of its threads, for messages; the first is its main thread. Never empty.
+    pub threads: Vec<String>,
+}
+
+/// A thread of a world: which process of the list, and which thread of that process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ThreadIndex {
+    /// Index of the process.
+    pub process: usize,
+    /// Index of the thread within it.
+    pub thread: usize,
+}
+
+/// A system call with concrete numbers. Each process has at most one open device and one mapping of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SystemCall {
+    /// Opens the device. EEXIST if the process has it open already (said by the world, not by the kernel).
+    Open {
+        /// With O_NONBLOCK.
+        nonblock: bool,
+    },
+    /// Closes the device; EBADF if it is not open.
+    Close,
+    /// Closes a duplicate of the descriptor.
+    Flush,
+    /// Maps so many bytes of the device privately, readable, at an address of the kernel's (or model's) choice.
+    Mmap {
+        /// Bytes.
+        size: u64,
+        /// With PROT_WRITE.
+        write: bool,
+    },
+    /// Unmaps the whole of the last successful mapping; EINVAL if there is none.
+    Munmap,
+    /// Polls for POLLIN without waiting.
+    Poll,
+    /// Writes to the process' memory (see [`layout`]), then does an ioctl.
+    Ioctl {
+        /// The request.
+        request: u32,
+        /// Its argument.
+        argument: u64,
+        /// Addresses and the bytes to be put there first. All lie in the arena of the calling thread.
+        memory: Vec<(u64, Vec<u8>)>,
+    },
+    /// The whole process ends, without cleaning up. Never fails; its other threads end too.
+    Exit,
+}
+
+/// What came of a system call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It returned this.
+    Done(Result<Answer, Errno>),
+    /// It sleeps in the driver. The thread can do nothing else until [`World::collect`] finds it done.
+    Parked,
+}
+
+/// What a system call that succeeded returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// A number that says nothing more (0).
+    Success,
+    /// What a poll found.
+    Events(PollEvents),
+}
+
+/// Processes and threads in front of a binder device, for the time of one case.
+pub trait World {
+    /// Lets a thread that is not parked do a system call, and waits until it has returned or is parked *and*
+    /// everything it set off has come to rest: every other thread idle or parked, deferred work done.
+    fn call(&mut self, thread: ThreadIndex, call: SystemCall) -> Result<Outcome, TargetError>;
+
+    /// What has become of a call that parked. `Done` is told once; then the thread is idle again.
+    fn collect(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
+
+    /// Bytes of a process' memory: its arena, or its mapping of the device. `None` where not mapped.
+    fn read_memory(
+        &mut self,
+        process: usize,
+        address: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, TargetError>;
+
+    /// The process id by which the driver calls a process.
+    fn pid(&self, process: usize) -> i32;
+
+    /// A counter of the driver, as the process sees it; an error if this target does not keep it.
+    fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError>;
+
+    /// Ends every process, waits until the driver has forgotten them, and says what is wrong after that
+    /// (nothing leaked, nothing logged), a line each.
+    fn close(self: Box<Self>) -> Result<Vec<String>, TargetError>;
+}
+
+/// That a target could not do what it was asked to: never the fault of the driver under test.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The target, in its present state, does not do this at all: the case is skipped, not failed.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Something that the target rests on is missing or refused. Says what, where, and what to do.
+    #[error("{0}")]
+    SetUp(String),
+    /// A process or thread of the world died or hung, which spoils this case and no other.
+    #[error("{0}")]
+    Broken(String),
+}

@@ -1,0 +1,3 @@
+//! The Android Binder driver as a pure, deterministic state machine.
+
+pub mod uapi;
