@@ -4,6 +4,7 @@
 //! freshly used device. A world knows nothing of scripts. It does system calls, and tells what came of them;
 //! all symbols, encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
 
+pub mod device;
 mod layout;
 mod reference;
 
@@ -22,7 +23,7 @@ pub trait Target {
     fn lacks(&self, feature: Feature) -> Option<String>;
 
     /// A world with these processes and threads, none of which has opened the device yet.
-    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError>;
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError>;
 }
 
 /// A process of a world.

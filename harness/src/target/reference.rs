@@ -30,7 +30,7 @@ impl Target for ReferenceTarget {
         }
     }
 
-    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError> {
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
         let mut driver = Driver::new(self.profile.clone(), 1);
         become_first_context_manager(&mut driver)?;
         let processes =
