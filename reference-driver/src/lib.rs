@@ -1,3 +1,38 @@
 //! The Android Binder driver as a pure, deterministic state machine.
+//!
+//! [`Driver`] is the kernel's side of the protocol and nothing else: no threads, no clock, no files. Its methods
+//! are the system calls on a binder device; what sleeps and what is woken is told to whoever calls them.
+//!
+//! Each concept of the driver has a module of its own, under the name that the field knows it by. A call goes
+//! through `write` (the commands), `transaction` and `object` (where it goes and what it carries), `buffer` and
+//! `node` and `reference` (what keeps it alive), `work` (the queues), and comes out of `read` (the returns).
 
+mod audit;
+mod buffer;
+mod caller;
+mod context;
+mod death;
+mod driver;
+mod memory;
+mod node;
+mod object;
+mod process;
+mod profile;
+mod queue;
+mod read;
+mod reference;
+mod release;
+mod statistics;
+mod table;
+mod thread;
+mod transaction;
 pub mod uapi;
+mod work;
+mod write;
+
+pub use caller::Caller;
+pub use context::ContextIndex;
+pub use driver::{Completion, Device, Driver};
+pub use memory::{Fault, UserMemory};
+pub use profile::Profile;
+pub use statistics::{Census, Statistics};

@@ -5,8 +5,10 @@
 //! all symbols, encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
 
 mod layout;
+mod reference;
 
 pub use layout::*;
+pub use reference::ReferenceTarget;
 
 use crate::program::{Counter, Feature, PollEvents};
 use reference_driver::uapi::Errno;

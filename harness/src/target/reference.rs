@@ -1,0 +1,434 @@
+//! The target `reference`: the reference driver, in this process.
+//!
+//! This is the thin layer between a [`World`] and the sans-io [`Driver`]: process ids, descriptors and mappings
+//! as the kernel's file system keeps them, and a memory for each process. After every call the driver's state is
+//! audited; what an audit finds is a bug of ours, and breaks the case.
+
+use reference_driver::uapi::Errno;
+use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
+
+use super::{
+    Answer, Area, Outcome, ProcessSpecification, SystemCall, Target, TargetError, ThreadIndex, World,
+};
+use crate::program::{Counter, Feature, PollEvents};
+
+/// The reference driver.
+#[derive(Debug, Default)]
+pub struct ReferenceTarget {
+    profile: Profile,
+}
+
+impl Target for ReferenceTarget {
+    fn name(&self) -> String {
+        "reference".to_owned()
+    }
+
+    fn lacks(&self, feature: Feature) -> Option<String> {
+        match feature {
+            Feature::CopyCounter | Feature::ObjectCounter => None,
+            modelled_later => Some(format!("the reference driver does not model {modelled_later} yet")),
+        }
+    }
+
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError> {
+        let mut driver = Driver::new(self.profile.clone(), 1);
+        become_first_context_manager(&mut driver)?;
+        let processes =
+            processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
+        Ok(Box::new(ReferenceWorld { driver, processes: processes.collect() }))
+    }
+}
+
+/// A device remembers for good which user first became its context manager. On a device that has been used
+/// before, this has happened; so let it be root here, too.
+fn become_first_context_manager(driver: &mut Driver) -> Result<(), TargetError> {
+    let root = Caller { pid: 1, tid: 1, euid: 0 };
+    let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
+    let device = driver.open(root, 0, false).map_err(broken)?;
+    let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
+    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::default()) {
+        return Err(broken(errno));
+    }
+    driver.release(device);
+    driver.run_deferred_work();
+    Ok(())
+}
+
+/// Processes in front of a reference driver of their own.
+struct ReferenceWorld {
+    driver: Driver,
+    processes: Vec<Process>,
+}
+
+struct Process {
+    name: String,
+    pid: i32,
+    euid: u32,
+    alive: bool,
+    threads: Vec<Thread>,
+    memory: Memory,
+    /// Devices opened and not released: the last is the one that the process may still have a descriptor of.
+    devices: Vec<OpenDevice>,
+    next_mapping: u64,
+}
+
+/// An open file: it lasts as long as a descriptor, a mapping or a call in progress uses it.
+struct OpenDevice {
+    device: Device,
+    has_descriptor: bool,
+    mapping: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    Idle,
+    Parked(Device),
+    /// Its parked call has returned, and nobody has collected it.
+    Returned(Result<(), Errno>),
+}
+
+impl Process {
+    fn new(index: usize, specification: &ProcessSpecification) -> Process {
+        Process {
+            name: specification.name.clone(),
+            pid: (index as i32 + 1) * 1000,
+            euid: specification.uid.unwrap_or(0),
+            alive: true,
+            threads: vec![Thread::Idle; specification.threads.len()],
+            memory: Memory::default(),
+            devices: Vec::new(),
+            next_mapping: 0x7000_0000_0000,
+        }
+    }
+
+    fn caller(&self, thread: usize) -> Caller {
+        Caller { pid: self.pid, tid: self.pid + thread as i32, euid: self.euid }
+    }
+
+    /// The device that the process has a descriptor of.
+    fn descriptor(&mut self) -> Result<&mut OpenDevice, Errno> {
+        self.devices.last_mut().filter(|open| open.has_descriptor).ok_or(Errno::EBADF)
+    }
+
+    fn is_in_call(&self, device: Device) -> bool {
+        self.threads.contains(&Thread::Parked(device))
+    }
+}
+
+impl ReferenceWorld {
+    fn open(&mut self, at: ThreadIndex, nonblock: bool) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        if process.descriptor().is_ok() {
+            return Err(Errno::EEXIST);
+        }
+        let device = self.driver.open(process.caller(at.thread), 0, nonblock)?;
+        process.devices.push(OpenDevice { device, has_descriptor: true, mapping: None });
+        Ok(Answer::Success)
+    }
+
+    fn close(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let open = self.processes[at.process].descriptor()?;
+        open.has_descriptor = false;
+        self.driver.flush(open.device);
+        Ok(Answer::Success)
+    }
+
+    fn flush(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let open = self.processes[at.process].descriptor()?;
+        self.driver.flush(open.device);
+        Ok(Answer::Success)
+    }
+
+    fn mmap(&mut self, at: ThreadIndex, size: u64, write: bool) -> Result<Answer, Errno> {
+        const ADDRESS_SPACE: u64 = 1 << 46;
+        let process = &mut self.processes[at.process];
+        let (caller, address) = (process.caller(at.thread), process.next_mapping);
+        let open = process.descriptor()?;
+        if size > ADDRESS_SPACE {
+            return Err(Errno::ENOMEM);
+        }
+        self.driver.mmap(open.device, caller, address, size, write)?;
+        open.mapping = Some((address, size));
+        process.next_mapping += size.next_multiple_of(0x20_0000) + 0x20_0000;
+        Ok(Answer::Success)
+    }
+
+    fn munmap(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let devices = &mut self.processes[at.process].devices;
+        let mapped = devices.iter_mut().rev().find(|open| open.mapping.is_some()).ok_or(Errno::EINVAL)?;
+        mapped.mapping = None;
+        self.driver.munmap(mapped.device);
+        Ok(Answer::Success)
+    }
+
+    fn poll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        let caller = process.caller(at.thread);
+        let events = match process.descriptor() {
+            Ok(open) => {
+                PollEvents { readable: self.driver.poll(open.device, caller), ..PollEvents::default() }
+            }
+            Err(_) => PollEvents { invalid: true, ..PollEvents::default() },
+        };
+        Ok(Answer::Events(events))
+    }
+
+    fn exit(&mut self, at: ThreadIndex) {
+        let process = &mut self.processes[at.process];
+        process.alive = false;
+        for (index, thread) in process.threads.iter_mut().enumerate() {
+            if let Thread::Parked(device) = *thread {
+                // A thread that is killed returns to nobody.
+                let _ = self.driver.interrupt(device, process.pid + index as i32, &mut process.memory);
+            }
+            *thread = Thread::Idle;
+        }
+        for open in &mut process.devices {
+            if open.mapping.take().is_some() {
+                self.driver.munmap(open.device);
+            }
+            if std::mem::take(&mut open.has_descriptor) {
+                self.driver.flush(open.device);
+            }
+        }
+    }
+
+    fn ioctl(
+        &mut self,
+        at: ThreadIndex,
+        request: u32,
+        argument: u64,
+        memory: &[(u64, Vec<u8>)],
+    ) -> Result<Outcome, TargetError> {
+        let process = &mut self.processes[at.process];
+        let Ok(device) = process.descriptor().map(|open| open.device) else {
+            return Ok(Outcome::Done(Err(Errno::EBADF)));
+        };
+        for (address, bytes) in memory {
+            process.memory.write(*address, bytes).map_err(|Fault| {
+                TargetError::Broken(format!(
+                    "{}: {} bytes at {address:#x} lie outside of the thread's arena",
+                    process.name,
+                    bytes.len()
+                ))
+            })?;
+        }
+        let caller = process.caller(at.thread);
+        let completion = self.driver.ioctl(device, caller, request, argument, &mut process.memory);
+        outcome(completion, device, &mut process.threads[at.thread])
+    }
+
+    /// Lets everything that a call has set off come to rest.
+    fn settle(&mut self) -> Result<(), TargetError> {
+        loop {
+            self.release_unused_devices();
+            self.driver.run_deferred_work();
+            let woken = self.driver.take_woken();
+            if woken.is_empty() {
+                break;
+            }
+            for (device, tid) in woken {
+                self.resume(device, tid)?;
+            }
+        }
+        let complaints = self.driver.audit();
+        if complaints.is_empty() {
+            return Ok(());
+        }
+        Err(TargetError::Broken(format!(
+            "the reference driver's own state makes no sense (a bug of binderdrill): {}",
+            complaints.join("; ")
+        )))
+    }
+
+    fn resume(&mut self, device: Device, tid: i32) -> Result<(), TargetError> {
+        let sleeps_there = |process: &&mut Process| process.is_in_call(device);
+        let Some(process) = self.processes.iter_mut().find(sleeps_there) else { return Ok(()) };
+        let thread = &mut process.threads[(tid - process.pid) as usize];
+        // A thread that was killed after it had been woken does not go on.
+        if *thread != Thread::Parked(device) {
+            return Ok(());
+        }
+        let completion = self.driver.resume(device, tid, &mut process.memory);
+        if let Outcome::Done(result) = outcome(completion, device, thread)? {
+            *thread = Thread::Returned(result.map(|_| ()));
+        }
+        Ok(())
+    }
+
+    fn release_unused_devices(&mut self) {
+        for process in &mut self.processes {
+            let (used, unused) = std::mem::take(&mut process.devices).into_iter().partition(|open| {
+                open.has_descriptor || open.mapping.is_some() || process.is_in_call(open.device)
+            });
+            process.devices = used;
+            let unused: Vec<OpenDevice> = unused;
+            unused.iter().for_each(|open| self.driver.release(open.device));
+        }
+    }
+}
+
+/// What a completion means for the thread that made the call.
+fn outcome(completion: Completion, device: Device, thread: &mut Thread) -> Result<Outcome, TargetError> {
+    match completion {
+        Completion::Done(result) => {
+            *thread = Thread::Idle;
+            Ok(Outcome::Done(result.map(|()| Answer::Success)))
+        }
+        Completion::Parked => {
+            *thread = Thread::Parked(device);
+            Ok(Outcome::Parked)
+        }
+        Completion::NotModelled(what) => {
+            Err(TargetError::Unsupported(format!("the reference driver does not model {what} yet")))
+        }
+    }
+}
+
+impl World for ReferenceWorld {
+    fn call(&mut self, at: ThreadIndex, call: SystemCall) -> Result<Outcome, TargetError> {
+        let process = &self.processes[at.process];
+        if !process.alive || process.threads[at.thread] != Thread::Idle {
+            let why = if process.alive { "is in a call already" } else { "has exited" };
+            return Err(TargetError::Broken(format!("{} {why}", process.name)));
+        }
+        let answer = match call {
+            SystemCall::Open { nonblock } => self.open(at, nonblock),
+            SystemCall::Close => self.close(at),
+            SystemCall::Flush => self.flush(at),
+            SystemCall::Mmap { size, write } => self.mmap(at, size, write),
+            SystemCall::Munmap => self.munmap(at),
+            SystemCall::Poll => self.poll(at),
+            SystemCall::Exit => {
+                self.exit(at);
+                Ok(Answer::Success)
+            }
+            SystemCall::Ioctl { request, argument, memory } => {
+                let mut outcome = self.ioctl(at, request, argument, &memory)?;
+                self.settle()?;
+                // What the call itself set off may have woken the caller again.
+                if outcome == Outcome::Parked {
+                    outcome = self.collect(at)?;
+                }
+                return Ok(outcome);
+            }
+        };
+        self.settle()?;
+        Ok(Outcome::Done(answer))
+    }
+
+    fn collect(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        let process = &mut self.processes[at.process];
+        let thread = &mut process.threads[at.thread];
+        match *thread {
+            Thread::Parked(_) => Ok(Outcome::Parked),
+            Thread::Returned(result) => {
+                *thread = Thread::Idle;
+                Ok(Outcome::Done(result.map(|()| Answer::Success)))
+            }
+            Thread::Idle => Err(TargetError::Broken(format!("{} is in no call", process.name))),
+        }
+    }
+
+    fn read_memory(
+        &mut self,
+        process: usize,
+        address: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, TargetError> {
+        let process = &self.processes[process];
+        let mapped =
+            process.devices.iter().find_map(|open| self.driver.mapped_memory(open.device, address, length));
+        if let Some(bytes) = mapped {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let mut bytes = vec![0; length];
+        Ok(process.memory.read(address, &mut bytes).is_ok().then_some(bytes))
+    }
+
+    fn pid(&self, process: usize) -> i32 {
+        self.processes[process].pid
+    }
+
+    fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError> {
+        let statistics = self.driver.statistics();
+        Ok(match counter {
+            Counter::PayloadCopies => statistics.payload_copies,
+            Counter::PayloadBytes => statistics.payload_bytes,
+            Counter::Nodes => statistics.nodes.alive(),
+            Counter::References => statistics.references.alive(),
+            Counter::Transactions => statistics.transactions.alive(),
+            Counter::Threads => statistics.threads.alive(),
+            Counter::Deaths => statistics.deaths.alive(),
+            Counter::Buffers => {
+                let devices = self.processes[process].devices.iter();
+                devices.map(|open| self.driver.buffers_in_use(open.device) as u64).sum()
+            }
+        })
+    }
+
+    fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
+        for process in 0..self.processes.len() {
+            self.exit(ThreadIndex { process, thread: 0 });
+            self.settle()?;
+        }
+        let statistics = self.driver.statistics();
+        let left = [
+            ("nodes", statistics.nodes),
+            ("references", statistics.references),
+            ("transactions", statistics.transactions),
+            ("deaths", statistics.deaths),
+            ("threads", statistics.threads),
+            ("processes", statistics.processes),
+            ("completions", statistics.completions),
+        ];
+        let left = left.into_iter().filter(|(_, census)| census.alive() > 0);
+        Ok(left
+            .map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()))
+            .collect())
+    }
+}
+
+/// The memory of a process: the areas of its threads' arenas, each made when it is first touched.
+#[derive(Debug, Default)]
+struct Memory {
+    areas: Vec<(u64, Vec<u8>)>,
+}
+
+impl Memory {
+    /// The area that holds so many bytes from an address on, by the address it begins at.
+    fn area_at(address: u64, length: usize) -> Option<(Area, u64)> {
+        let offset = address.checked_sub(super::ARENA_BASE)?;
+        let thread = usize::try_from(offset / super::ARENA_STRIDE).ok()?;
+        let end = address.checked_add(length as u64)?;
+        Area::ALL.into_iter().find_map(|area| {
+            let addresses = area.addresses(thread);
+            (addresses.contains(&address) && end <= addresses.end).then_some((area, addresses.start))
+        })
+    }
+}
+
+impl UserMemory for Memory {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        let (_, start) = Memory::area_at(address, bytes.len()).ok_or(Fault)?;
+        match self.areas.iter().find(|(begin, _)| *begin == start) {
+            Some((_, area)) => {
+                let offset = (address - start) as usize;
+                bytes.copy_from_slice(&area[offset..offset + bytes.len()]);
+            }
+            None => bytes.fill(0),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let (area, start) = Memory::area_at(address, bytes.len()).ok_or(Fault)?;
+        let index = self.areas.iter().position(|(begin, _)| *begin == start).unwrap_or_else(|| {
+            self.areas.push((start, vec![0; area.size() as usize]));
+            self.areas.len() - 1
+        });
+        let offset = (address - start) as usize;
+        self.areas[index].1[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,376 @@
+//! Buffers: the receiver's mapping, cut into pieces that transactions arrive in.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+
+use crate::node::Node;
+use crate::table::{Key, Table};
+use crate::transaction::Transaction;
+use crate::uapi::Errno;
+
+/// The size of a page, in bytes.
+pub(crate) const PAGE: u64 = 0x1000;
+/// The most that a process can use of its mapping, in bytes.
+pub(crate) const MAPPING_LIMIT: u64 = 4 << 20;
+
+/// A piece of a mapping (`struct binder_buffer`).
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    /// Where it begins, in bytes from the start of the mapping.
+    pub(crate) start: u64,
+    /// All of it, in bytes.
+    pub(crate) size: u64,
+    pub(crate) before: Option<Key<Buffer>>,
+    pub(crate) after: Option<Key<Buffer>>,
+    /// What it holds; `None` if it is free.
+    pub(crate) content: Option<Content>,
+}
+
+/// What a buffer in use holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content {
+    pub(crate) data_size: u64,
+    pub(crate) offsets_size: u64,
+    pub(crate) is_async: bool,
+    /// The receiver has been told of it, and may free it.
+    pub(crate) allow_user_free: bool,
+    /// TF_CLEAR_BUF: it is wiped when it is freed.
+    pub(crate) clear_on_free: bool,
+    /// The node that the transaction went to; `None` for a reply.
+    pub(crate) target: Option<Key<Node>>,
+    /// The transaction that it came with, while that lasts.
+    pub(crate) transaction: Option<Key<Transaction>>,
+}
+
+impl Content {
+    /// Where the table of offsets begins, in bytes from the start of the buffer.
+    pub(crate) fn offsets_start(&self) -> u64 {
+        self.data_size.next_multiple_of(8)
+    }
+}
+
+/// What a transaction needs room for, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) data_size: u64,
+    pub(crate) offsets_size: u64,
+    pub(crate) is_async: bool,
+}
+
+impl Request {
+    /// The size of the buffer: each part rounded up to 8, and never 0, so that each has an address of its own.
+    fn size(self) -> Option<u64> {
+        let data = self.data_size.checked_next_multiple_of(8)?;
+        let offsets = self.offsets_size.checked_next_multiple_of(8)?;
+        Some(data.checked_add(offsets)?.max(8))
+    }
+}
+
+/// The mapping of a process (`struct binder_alloc`).
+#[derive(Debug, Default)]
+pub(crate) struct Allocator {
+    /// The address at which the process maps the device; `None` before and after.
+    address: Option<u64>,
+    /// The address of the first mapping. There is no second one.
+    base: u64,
+    /// What the process sees there.
+    memory: Vec<u8>,
+    /// The pages that have been used so far. The process cannot read the others.
+    present: Vec<bool>,
+    pub(crate) buffers: Table<Buffer>,
+    first: Option<Key<Buffer>>,
+    /// Free buffers, by size and then by address.
+    free: BTreeSet<(u64, u64)>,
+    /// All buffers, by where they begin.
+    by_start: FxHashMap<u64, Key<Buffer>>,
+    /// What oneway messages may still use: half of the mapping at first.
+    free_async_space: u64,
+    in_use: usize,
+}
+
+impl Allocator {
+    /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
+    pub(crate) fn map(&mut self, address: u64, size: u64) -> Result<(), Errno> {
+        if !self.memory.is_empty() {
+            return Err(Errno::EBUSY);
+        }
+        let size = size.min(MAPPING_LIMIT);
+        self.address = Some(address);
+        self.base = address;
+        self.memory = vec![0; size as usize];
+        self.present = vec![false; (size / PAGE) as usize];
+        self.free_async_space = size / 2;
+        let whole = Buffer { start: 0, size, before: None, after: None, content: None };
+        let key = self.buffers.insert(whole);
+        self.first = Some(key);
+        self.free.insert((size, 0));
+        self.by_start.insert(0, key);
+        Ok(())
+    }
+
+    /// The process has unmapped the device. Its buffers stay, and no new one can be had.
+    pub(crate) fn unmap(&mut self) {
+        self.address = None;
+    }
+
+    /// The address of a buffer in the process.
+    pub(crate) fn address_of(&self, buffer: Key<Buffer>) -> u64 {
+        self.base + self.buffers[buffer].start
+    }
+
+    /// How many buffers are in use.
+    pub(crate) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full.
+    pub(crate) fn allocate(&mut self, request: Request, async_overhead: u64) -> Result<Key<Buffer>, Errno> {
+        if self.address.is_none() {
+            return Err(Errno::ESRCH);
+        }
+        let size = request.size().ok_or(Errno::EINVAL)?;
+        if request.is_async && self.free_async_space < size.saturating_add(async_overhead) {
+            return Err(Errno::ENOSPC);
+        }
+        let &(found, start) = self.free.range((size, 0)..).next().ok_or(Errno::ENOSPC)?;
+        self.free.remove(&(found, start));
+        let key = self.by_start[&start];
+        if found > size {
+            self.split(key, size);
+        }
+        if request.is_async {
+            self.free_async_space -= size + async_overhead;
+        }
+        self.buffers[key].content = Some(Content {
+            data_size: request.data_size,
+            offsets_size: request.offsets_size,
+            is_async: request.is_async,
+            allow_user_free: false,
+            clear_on_free: false,
+            target: None,
+            transaction: None,
+        });
+        self.in_use += 1;
+        let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
+        self.present[pages].fill(true);
+        Ok(key)
+    }
+
+    /// Cuts a buffer that has just been taken from the free ones; the rest is free.
+    fn split(&mut self, key: Key<Buffer>, size: u64) {
+        let buffer = &mut self.buffers[key];
+        let rest = Buffer {
+            start: buffer.start + size,
+            size: buffer.size - size,
+            before: Some(key),
+            after: buffer.after,
+            content: None,
+        };
+        buffer.size = size;
+        let (rest_size, rest_start, after) = (rest.size, rest.start, rest.after);
+        let rest = self.buffers.insert(rest);
+        self.buffers[key].after = Some(rest);
+        if let Some(after) = after {
+            self.buffers[after].before = Some(rest);
+        }
+        self.free.insert((rest_size, rest_start));
+        self.by_start.insert(rest_start, rest);
+    }
+
+    /// The buffer at an address, for its process to free. It can be freed once, and not before it has arrived.
+    pub(crate) fn claim_for_user_free(&mut self, address: u64) -> Option<Key<Buffer>> {
+        let key = *self.by_start.get(&address.checked_sub(self.base)?)?;
+        let content = self.buffers[key].content.as_mut()?;
+        std::mem::take(&mut content.allow_user_free).then_some(key)
+    }
+
+    /// Frees a buffer, and joins it with free neighbours.
+    pub(crate) fn release(&mut self, key: Key<Buffer>, async_overhead: u64) {
+        let buffer = &mut self.buffers[key];
+        let (start, size) = (buffer.start, buffer.size);
+        let Some(content) = buffer.content.take() else { return };
+        if content.clear_on_free {
+            self.memory[start as usize..(start + size) as usize].fill(0);
+        }
+        if content.is_async {
+            self.free_async_space += size + async_overhead;
+        }
+        self.in_use -= 1;
+        let (before, after) = (self.buffers[key].before, self.buffers[key].after);
+        self.free.insert((size, start));
+        if let Some(after) = after.filter(|after| self.buffers[*after].content.is_none()) {
+            self.join(key, after);
+        }
+        if let Some(before) = before.filter(|before| self.buffers[*before].content.is_none()) {
+            self.join(before, key);
+        }
+    }
+
+    /// Joins two free neighbours.
+    fn join(&mut self, left: Key<Buffer>, right: Key<Buffer>) {
+        let gone = self.buffers.remove(right);
+        self.free.remove(&(gone.size, gone.start));
+        self.by_start.remove(&gone.start);
+        if let Some(after) = gone.after {
+            self.buffers[after].before = Some(left);
+        }
+        let left = &mut self.buffers[left];
+        self.free.remove(&(left.size, left.start));
+        left.size += gone.size;
+        left.after = gone.after;
+        self.free.insert((left.size, left.start));
+    }
+
+    /// The bytes of a buffer in use.
+    pub(crate) fn bytes(&self, key: Key<Buffer>) -> &[u8] {
+        let buffer = &self.buffers[key];
+        &self.memory[buffer.start as usize..(buffer.start + buffer.size) as usize]
+    }
+
+    /// The same, to write to.
+    pub(crate) fn bytes_mut(&mut self, key: Key<Buffer>) -> &mut [u8] {
+        let buffer = &self.buffers[key];
+        &mut self.memory[buffer.start as usize..(buffer.start + buffer.size) as usize]
+    }
+
+    /// Whether an address lies in the mapping of the process, used or not.
+    pub(crate) fn maps(&self, address: u64) -> bool {
+        self.address.is_some_and(|base| (base..base + self.memory.len() as u64).contains(&address))
+    }
+
+    /// What the process sees at an address of its mapping; `None` where it would fault.
+    pub(crate) fn seen_at(&self, address: u64, length: usize) -> Option<&[u8]> {
+        let start = usize::try_from(address.checked_sub(self.address?)?).ok()?;
+        let end = start.checked_add(length)?;
+        let pages = start / PAGE as usize..end.div_ceil(PAGE as usize);
+        let present = self.present.get(pages)?.iter().all(|present| *present);
+        present.then(|| self.memory.get(start..end)).flatten()
+    }
+
+    /// Says what is wrong with the buffers: they must tile the mapping, no two free ones beside each other.
+    pub(crate) fn audit(&self, async_overhead: u64, complain: &mut dyn FnMut(String)) {
+        let mut end = 0;
+        let mut seen = 0;
+        let mut in_use = 0;
+        let mut async_space = 0;
+        let mut free = 0;
+        let mut before: Option<Key<Buffer>> = None;
+        let mut next = self.first;
+        while let Some(key) = next {
+            let buffer = &self.buffers[key];
+            if buffer.start != end || buffer.size == 0 {
+                complain(format!("buffer {key:?} begins at {:#x}, not at {end:#x}", buffer.start));
+            }
+            if buffer.before != before || self.by_start.get(&buffer.start) != Some(&key) {
+                complain(format!("buffer {key:?} is not linked to its neighbours"));
+            }
+            match &buffer.content {
+                Some(content) => {
+                    in_use += 1;
+                    async_space += if content.is_async { buffer.size + async_overhead } else { 0 };
+                }
+                None => {
+                    free += 1;
+                    if !self.free.contains(&(buffer.size, buffer.start)) {
+                        complain(format!("free buffer {key:?} cannot be found by its size"));
+                    }
+                    if before.is_some_and(|before| self.buffers[before].content.is_none()) {
+                        complain(format!("free buffers {before:?} and {key:?} lie beside each other"));
+                    }
+                }
+            }
+            seen += 1;
+            end = buffer.start + buffer.size;
+            before = Some(key);
+            next = buffer.after;
+        }
+        if end != self.memory.len() as u64 {
+            complain(format!("buffers cover {end:#x} bytes of a mapping of {:#x}", self.memory.len()));
+        }
+        if self.free_async_space + async_space != self.memory.len() as u64 / 2 {
+            complain(format!(
+                "{:#x} bytes of asynchronous space and {async_space:#x} in use are not half of the mapping",
+                self.free_async_space
+            ));
+        }
+        if seen != self.buffers.len() || free != self.free.len() || in_use != self.in_use {
+            complain("the tables of buffers disagree on how many there are".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BASE: u64 = 0x7000_0000;
+
+    fn mapped(size: u64) -> Allocator {
+        let mut allocator = Allocator::default();
+        allocator.map(BASE, size).unwrap();
+        allocator
+    }
+
+    fn complaints(allocator: &Allocator) -> Vec<String> {
+        let mut complaints = Vec::new();
+        allocator.audit(0, &mut |complaint| complaints.push(complaint));
+        complaints
+    }
+
+    fn request(data_size: u64) -> Request {
+        Request { data_size, offsets_size: 0, is_async: false }
+    }
+
+    #[test]
+    fn a_second_mapping_is_refused_for_ever() {
+        let mut allocator = mapped(PAGE);
+        assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
+        allocator.unmap();
+        assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
+        assert_eq!(allocator.allocate(request(8), 0), Err(Errno::ESRCH));
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let mut allocator = mapped(PAGE);
+        assert_eq!(allocator.allocate(request(u64::MAX), 0), Err(Errno::EINVAL));
+        let both = Request { data_size: u64::MAX - 7, offsets_size: 16, is_async: false };
+        assert_eq!(allocator.allocate(both, 0), Err(Errno::EINVAL));
+        assert_eq!(allocator.allocate(request(PAGE + 1), 0), Err(Errno::ENOSPC));
+    }
+
+    #[test]
+    fn oneway_messages_get_half_of_the_mapping() {
+        let mut allocator = mapped(PAGE);
+        let half = Request { data_size: PAGE / 2, offsets_size: 0, is_async: true };
+        let buffer = allocator.allocate(half, 0).unwrap();
+        let more = Request { data_size: 0, offsets_size: 0, is_async: true };
+        assert_eq!(allocator.allocate(more, 0), Err(Errno::ENOSPC));
+        allocator.allocate(request(PAGE / 2), 0).unwrap();
+        allocator.release(buffer, 0);
+        allocator.allocate(more, 0).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn buffers_tile_the_mapping(operations in proptest::collection::vec((any::<bool>(), 0u64..3000, any::<usize>()), 0..100)) {
+            let mut allocator = mapped(8 * PAGE);
+            let mut held: Vec<Key<Buffer>> = Vec::new();
+            for (allocate, size, pick) in operations {
+                if allocate {
+                    let request = Request { data_size: size, offsets_size: size % 5 * 8, is_async: size % 3 == 0 };
+                    held.extend(allocator.allocate(request, 0));
+                } else if !held.is_empty() {
+                    allocator.release(held.swap_remove(pick % held.len()), 0);
+                }
+                prop_assert_eq!(complaints(&allocator), Vec::<String>::new());
+            }
+            for buffer in held {
+                allocator.release(buffer, 0);
+            }
+            prop_assert_eq!(allocator.buffers.len(), 1);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Contexts: separate worlds of objects, one for each device, each with one context manager.
+
+use crate::caller::Caller;
+use crate::driver::Driver;
+use crate::node::Node;
+use crate::process::Process;
+use crate::table::Key;
+use crate::uapi::{Errno, FlatObject};
+
+/// Which context: 0 is that of `/dev/binder`.
+pub type ContextIndex = usize;
+
+/// What handle 0 refers to in one context (`struct binder_context`).
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    /// The node of the context manager, while there is one.
+    pub(crate) manager: Option<Key<Node>>,
+    /// The user who first became context manager. Nobody else may, until the driver is unloaded.
+    pub(crate) manager_euid: Option<u32>,
+}
+
+impl Driver {
+    pub(crate) fn context_manager(&self, process: Key<Process>) -> Option<Key<Node>> {
+        self.contexts[self.processes[process].context].manager
+    }
+
+    /// Whether a node is what handle 0 refers to among its owner's peers.
+    pub(crate) fn is_context_manager_node(&self, node: Key<Node>) -> bool {
+        self.nodes[node].process.is_some_and(|owner| self.context_manager(owner) == Some(node))
+    }
+
+    /// BINDER_SET_CONTEXT_MGR and BINDER_SET_CONTEXT_MGR_EXT.
+    pub(crate) fn set_context_manager(
+        &mut self,
+        process: Key<Process>,
+        caller: Caller,
+        object: &FlatObject,
+    ) -> Result<(), Errno> {
+        let index = self.processes[process].context;
+        let context = &mut self.contexts[index];
+        if context.manager.is_some() {
+            return Err(Errno::EBUSY);
+        }
+        if *context.manager_euid.get_or_insert(caller.euid) != caller.euid {
+            return Err(Errno::EPERM);
+        }
+        let node = self.node_for(process, object);
+        let state = &mut self.nodes[node];
+        state.local_weak += 1;
+        state.local_strong += 1;
+        state.has_strong = true;
+        state.has_weak = true;
+        self.contexts[index].manager = Some(node);
+        self.let_go_of_node(node);
+        Ok(())
+    }
+}

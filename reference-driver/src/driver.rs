@@ -1,0 +1,324 @@
+//! The driver: its state as a whole, and the system calls that change it.
+
+use crate::buffer::PAGE;
+use crate::caller::Caller;
+use crate::context::{Context, ContextIndex};
+use crate::death::Death;
+use crate::memory::{Fault, UserMemory};
+use crate::node::Node;
+use crate::process::Process;
+use crate::profile::Profile;
+use crate::reference::Reference;
+use crate::statistics::Statistics;
+use crate::table::{Key, Table};
+use crate::thread::Thread;
+use crate::transaction::Transaction;
+use crate::uapi::*;
+
+/// A loaded driver, with everything that processes have done to it so far.
+///
+/// Its methods are the system calls on its devices. Each takes who calls and a view of the caller's memory, and
+/// returns at once. A call that would sleep says [`Completion::Parked`]; what another call wakes is told by
+/// [`Driver::take_woken`], and goes on when it is resumed.
+#[derive(Debug)]
+pub struct Driver {
+    pub(crate) profile: Profile,
+    pub(crate) contexts: Vec<Context>,
+    pub(crate) processes: Table<Process>,
+    pub(crate) threads: Table<Thread>,
+    pub(crate) nodes: Table<Node>,
+    pub(crate) references: Table<Reference>,
+    pub(crate) deaths: Table<Death>,
+    pub(crate) transactions: Table<Transaction>,
+    /// Threads that sleep no longer and have not been resumed.
+    pub(crate) woken: Vec<(Key<Process>, i32)>,
+    /// Processes with work deferred.
+    pub(crate) deferred: Vec<Key<Process>>,
+    pub(crate) statistics: Statistics,
+}
+
+/// An open device: what a file descriptor of it stands for.
+pub type Device = Key<Process>;
+
+/// How a system call went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Completion {
+    /// It returned.
+    Done(Result<(), Errno>),
+    /// It sleeps. It goes on with [`Driver::resume`] when it has been woken.
+    Parked,
+    /// It needs something of a driver that the reference driver does not model. What the driver is like from
+    /// here on means nothing.
+    NotModelled(&'static str),
+}
+
+/// What ends a system call early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    Failed(Errno),
+    NotModelled(&'static str),
+}
+
+impl From<Fault> for Interruption {
+    fn from(_: Fault) -> Interruption {
+        Interruption::Failed(Errno::EFAULT)
+    }
+}
+
+/// What closing a descriptor leaves to be done later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Deferred {
+    pub(crate) flush: bool,
+    pub(crate) release: bool,
+}
+
+impl Driver {
+    /// A driver that has just been loaded, with so many devices.
+    pub fn new(profile: Profile, contexts: usize) -> Driver {
+        Driver {
+            profile,
+            contexts: std::iter::repeat_with(Context::default).take(contexts).collect(),
+            processes: Table::default(),
+            threads: Table::default(),
+            nodes: Table::default(),
+            references: Table::default(),
+            deaths: Table::default(),
+            transactions: Table::default(),
+            woken: Vec::new(),
+            deferred: Vec::new(),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Opens a device. ENXIO if there is no such device.
+    pub fn open(&mut self, caller: Caller, context: ContextIndex, nonblock: bool) -> Result<Device, Errno> {
+        if context >= self.contexts.len() {
+            return Err(Errno::ENXIO);
+        }
+        self.statistics.processes.create();
+        Ok(self.processes.insert(Process { context, pid: caller.pid, nonblock, ..Process::default() }))
+    }
+
+    /// Maps so many bytes of a device at an address that the kernel has chosen.
+    ///
+    /// EINVAL for no bytes, or if the caller is not of the process that opened the device; EPERM with
+    /// PROT_WRITE; EBUSY if the device has been mapped before, even if it is no longer.
+    pub fn mmap(
+        &mut self,
+        device: Device,
+        caller: Caller,
+        address: u64,
+        size: u64,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let process = &mut self.processes[device];
+        let size = size.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
+        if size == 0 || process.pid != caller.pid {
+            return Err(Errno::EINVAL);
+        }
+        if write {
+            return Err(Errno::EPERM);
+        }
+        process.allocator.map(address, size)
+    }
+
+    /// The process has unmapped the device.
+    pub fn munmap(&mut self, device: Device) {
+        self.processes[device].allocator.unmap();
+    }
+
+    /// Whether the calling thread would find something to read.
+    pub fn poll(&mut self, device: Device, caller: Caller) -> bool {
+        let thread = self.calling_thread(device, caller.tid);
+        let takes_process_work = self.is_free_for_process_work(thread);
+        self.has_work(thread, takes_process_work)
+    }
+
+    /// An ioctl of any kind.
+    pub fn ioctl(
+        &mut self,
+        device: Device,
+        caller: Caller,
+        request: u32,
+        argument: u64,
+        memory: &mut dyn UserMemory,
+    ) -> Completion {
+        let thread = self.calling_thread(device, caller.tid);
+        if request == BINDER_WRITE_READ {
+            return self.write_read(thread, caller, argument, memory);
+        }
+        if request == BINDER_THREAD_EXIT {
+            self.release_thread(thread);
+            return Completion::Done(Ok(()));
+        }
+        let result = self.simple_ioctl(device, caller, request, argument, memory);
+        self.finish(thread, result)
+    }
+
+    /// Goes on with a parked call of a woken thread. A thread that is not parked has nothing to go on with: that
+    /// is the adapter's mistake, and answered with EINVAL.
+    pub fn resume(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
+        match self.parked_thread(device, tid) {
+            Some((thread, read)) => self.go_on_reading(thread, read, memory),
+            None => Completion::Done(Err(Errno::EINVAL)),
+        }
+    }
+
+    /// A signal reaches a thread in its parked call, which ends with EINTR.
+    pub fn interrupt(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
+        match self.parked_thread(device, tid) {
+            Some((thread, read)) => {
+                self.finish_read(thread, read.argument, read.request, Err(Errno::EINTR), memory)
+            }
+            None => Completion::Done(Err(Errno::EINVAL)),
+        }
+    }
+
+    /// A descriptor of the device is closed, be it the last or not. The driver acts on it later.
+    pub fn flush(&mut self, device: Device) {
+        self.defer(device, Deferred { flush: true, release: false });
+    }
+
+    /// The last descriptor of the device is closed, and nobody is in a call on it. The driver acts on it later,
+    /// and the device must not be used again.
+    pub fn release(&mut self, device: Device) {
+        self.defer(device, Deferred { flush: false, release: true });
+    }
+
+    /// The threads that have been woken since this was last asked, in that order. Each must be resumed.
+    pub fn take_woken(&mut self) -> Vec<(Device, i32)> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// What the driver has counted.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// How many buffers of a device's mapping are in use.
+    pub fn buffers_in_use(&self, device: Device) -> usize {
+        self.processes[device].allocator.in_use()
+    }
+
+    /// What a process sees at an address of its mapping; `None` where it is not mapped or would fault.
+    pub fn mapped_memory(&self, device: Device, address: u64, length: usize) -> Option<&[u8]> {
+        self.processes[device].allocator.seen_at(address, length)
+    }
+
+    /// Copies from a process: from its mapping of the device, or from the rest of its memory.
+    pub(crate) fn read_memory(
+        &self,
+        process: Key<Process>,
+        memory: &dyn UserMemory,
+        address: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), Fault> {
+        let allocator = &self.processes[process].allocator;
+        if !allocator.maps(address) {
+            return memory.read(address, bytes);
+        }
+        bytes.copy_from_slice(allocator.seen_at(address, bytes.len()).ok_or(Fault)?);
+        Ok(())
+    }
+
+    /// BINDER_WRITE_READ: writes what there is to write, then reads if there is room to.
+    fn write_read(
+        &mut self,
+        thread: Key<Thread>,
+        caller: Caller,
+        argument: u64,
+        memory: &mut dyn UserMemory,
+    ) -> Completion {
+        let process = self.threads[thread].process;
+        let Ok(mut request) = self.argument::<WriteRead>(process, memory, argument) else {
+            return self.finish(thread, Err(Fault.into()));
+        };
+        let mut result = Ok(());
+        if request.write_size > 0 {
+            result = self.write(thread, caller, &mut request, memory);
+        }
+        if result.is_ok() && request.read_size > 0 {
+            return self.read(thread, argument, request, memory);
+        }
+        if result.is_err() {
+            request.read_consumed = 0;
+        }
+        let stored = memory.put(argument, &request).map_err(Interruption::from);
+        self.finish(thread, stored.and(result))
+    }
+
+    /// Ends an ioctl of a thread that lives on.
+    fn finish(&mut self, thread: Key<Thread>, result: Result<(), Interruption>) -> Completion {
+        self.threads[thread].need_return = false;
+        match result {
+            Ok(()) => Completion::Done(Ok(())),
+            Err(Interruption::Failed(errno)) => Completion::Done(Err(errno)),
+            Err(Interruption::NotModelled(what)) => Completion::NotModelled(what),
+        }
+    }
+
+    /// The ioctls that neither sleep nor end the thread.
+    fn simple_ioctl(
+        &mut self,
+        device: Device,
+        caller: Caller,
+        request: u32,
+        argument: u64,
+        memory: &mut dyn UserMemory,
+    ) -> Result<(), Interruption> {
+        const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+        match request {
+            BINDER_SET_MAX_THREADS => {
+                let threads: u32 = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
+                self.processes[device].max_threads = threads;
+            }
+            BINDER_SET_CONTEXT_MGR => {
+                self.set_context_manager(device, caller, &FlatObject::default())
+                    .map_err(Interruption::Failed)?;
+            }
+            BINDER_SET_CONTEXT_MGR_EXT => {
+                let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
+                self.set_context_manager(device, caller, &object).map_err(Interruption::Failed)?;
+            }
+            BINDER_VERSION => {
+                memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| INVALID)?;
+            }
+            BINDER_GET_NODE_DEBUG_INFO | BINDER_GET_NODE_INFO_FOR_REF => {
+                return Err(Interruption::NotModelled("information about nodes"));
+            }
+            BINDER_FREEZE | BINDER_GET_FROZEN_INFO => return Err(Interruption::NotModelled("freezing")),
+            BINDER_ENABLE_ONEWAY_SPAM_DETECTION => {
+                return Err(Interruption::NotModelled("the detection of oneway spam"));
+            }
+            BINDER_GET_EXTENDED_ERROR => return Err(Interruption::NotModelled("extended errors")),
+            _ => return Err(INVALID),
+        }
+        Ok(())
+    }
+
+    fn argument<T: zerocopy::FromBytes + zerocopy::IntoBytes>(
+        &self,
+        device: Device,
+        memory: &dyn UserMemory,
+        address: u64,
+    ) -> Result<T, Fault> {
+        let mut value = T::new_zeroed();
+        self.read_memory(device, memory, address, value.as_mut_bytes())?;
+        Ok(value)
+    }
+
+    fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, crate::read::ParkedRead)> {
+        let thread = *self.processes[device].threads.get(&tid)?;
+        Some((thread, self.unpark(thread)?))
+    }
+
+    fn defer(&mut self, device: Device, more: Deferred) {
+        let deferred = &mut self.processes[device].deferred;
+        if *deferred == Deferred::default() {
+            self.deferred.push(device);
+        }
+        deferred.flush |= more.flush;
+        deferred.release |= more.release;
+    }
+}

@@ -1,0 +1,51 @@
+//! Processes: what the driver keeps for each open device.
+
+use rustc_hash::FxHashMap;
+
+use crate::buffer::Allocator;
+use crate::context::ContextIndex;
+use crate::driver::Deferred;
+use crate::node::Node;
+use crate::queue::Queue;
+use crate::reference::{Handles, Reference};
+use crate::table::Key;
+use crate::thread::Thread;
+use crate::work::Work;
+
+/// An open device (`struct binder_proc`). A process that opens the device twice is two of these.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// The context of the device that was opened.
+    pub(crate) context: ContextIndex,
+    /// The process id of whoever opened it.
+    pub(crate) pid: i32,
+    /// Opened with O_NONBLOCK.
+    pub(crate) nonblock: bool,
+    pub(crate) is_dead: bool,
+
+    /// Threads that have called, by their thread id.
+    pub(crate) threads: FxHashMap<i32, Key<Thread>>,
+    /// Threads that sleep for want of work, the last to fall asleep first: it is the first to be woken.
+    pub(crate) waiting_threads: Queue<Key<Thread>>,
+    /// How many threads userspace lets the driver ask for.
+    pub(crate) max_threads: u32,
+    /// BR_SPAWN_LOOPERs that no BC_REGISTER_LOOPER has answered.
+    pub(crate) requested_threads: u32,
+    /// Those that have been answered.
+    pub(crate) requested_threads_started: u32,
+
+    /// Work for whichever thread is free.
+    pub(crate) todo: Queue<Work>,
+    /// Deaths that BC_DEAD_BINDER_DONE has not answered yet.
+    pub(crate) delivered_deaths: Queue<Work>,
+
+    /// Its local objects, by their pointers.
+    pub(crate) nodes: FxHashMap<u64, Key<Node>>,
+    pub(crate) handles: Handles,
+    pub(crate) references_by_node: FxHashMap<Key<Node>, Key<Reference>>,
+    pub(crate) allocator: Allocator,
+    /// Transactions and replies that were sent here and are not done with.
+    pub(crate) outstanding_transactions: u32,
+    /// What closed descriptors have left to be done.
+    pub(crate) deferred: Deferred,
+}

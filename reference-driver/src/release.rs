@@ -1,0 +1,131 @@
+//! Closing and dying: what the driver does when a thread, or a process with all it has, goes away.
+
+use crate::driver::{Deferred, Driver};
+use crate::node::Node;
+use crate::process::Process;
+use crate::table::Key;
+use crate::thread::Thread;
+use crate::transaction::Transaction;
+use crate::uapi::BR_DEAD_REPLY;
+use crate::work::{Work, WorkQueue};
+
+impl Driver {
+    /// Does what closing descriptors has left to be done later, the last first.
+    pub fn run_deferred_work(&mut self) {
+        while let Some(process) = self.deferred.pop() {
+            let Deferred { flush, release } = std::mem::take(&mut self.processes[process].deferred);
+            if flush {
+                self.flush_threads(process);
+            }
+            if release {
+                self.release_process(process);
+            }
+        }
+    }
+
+    /// Makes every thread of a process return from its read, now or the next time.
+    fn flush_threads(&mut self, process: Key<Process>) {
+        for thread in self.threads_of(process) {
+            self.threads[thread].need_return = true;
+            self.wake(thread);
+        }
+    }
+
+    /// The threads of a process, in the order of their ids.
+    fn threads_of(&self, process: Key<Process>) -> Vec<Key<Thread>> {
+        let mut threads: Vec<_> = self.processes[process].threads.iter().collect();
+        threads.sort_unstable_by_key(|(tid, _)| **tid);
+        threads.into_iter().map(|(_, thread)| *thread).collect()
+    }
+
+    /// Forgets a process: its threads, its nodes, its references, its undelivered work, its mapping.
+    fn release_process(&mut self, process: Key<Process>) {
+        if let Some(manager) = self.context_manager(process)
+            && self.nodes[manager].process == Some(process)
+        {
+            let context = self.processes[process].context;
+            self.contexts[context].manager = None;
+        }
+        self.processes[process].is_dead = true;
+        for thread in self.threads_of(process) {
+            self.release_thread(thread);
+        }
+        let mut nodes: Vec<_> = self.processes[process].nodes.drain().collect();
+        nodes.sort_unstable_by_key(|(pointer, _)| *pointer);
+        for (_, node) in nodes {
+            self.release_node(node);
+        }
+        let references: Vec<_> = self.processes[process].handles.iter().collect();
+        for (_, reference) in references {
+            self.forget_reference(reference);
+        }
+        self.release_work(WorkQueue::Process(process));
+        self.release_work(WorkQueue::DeliveredDeaths(process));
+        self.processes.remove(process);
+        self.statistics.processes.delete();
+    }
+
+    /// Forgets a thread: BINDER_THREAD_EXIT, or the end of its process. What it served is answered with
+    /// BR_DEAD_REPLY; what it waited for will find nobody.
+    pub(crate) fn release_thread(&mut self, thread: Key<Thread>) {
+        self.unpark(thread);
+        let (process, tid) = (self.threads[thread].process, self.threads[thread].tid);
+        self.processes[process].threads.remove(&tid);
+
+        let mut next = self.threads[thread].transaction_stack;
+        let served = next.filter(|call| self.transactions[*call].to_thread == Some(thread));
+        while let Some(call) = next {
+            next = self.leave_call(thread, call);
+        }
+        if let Some(call) = served {
+            self.send_failed_reply(call, BR_DEAD_REPLY);
+        }
+        self.release_work(WorkQueue::Thread(thread));
+        self.threads.remove(thread);
+        self.statistics.threads.delete();
+    }
+
+    /// Takes a thread out of a call on its stack, and gives the call below.
+    fn leave_call(&mut self, thread: Key<Thread>, call: Key<Transaction>) -> Option<Key<Transaction>> {
+        let state = &mut self.transactions[call];
+        if state.to_thread != Some(thread) {
+            state.from = None;
+            return state.from_parent;
+        }
+        state.to_thread = None;
+        let (process, buffer, below) = (state.to_process.take(), state.buffer.take(), state.to_parent);
+        if let Some(process) = process {
+            self.processes[process].outstanding_transactions -= 1;
+            self.detach_buffer(process, buffer);
+        }
+        below
+    }
+
+    /// The owner of a node dies: whoever asked is told. The node stays for as long as it is referred to.
+    fn release_node(&mut self, node: Key<Node>) {
+        self.hold_node(node);
+        self.release_work(WorkQueue::Asynchronous(node));
+        if let Some(place) = self.nodes[node].work {
+            self.dequeue(place);
+        }
+        let state = &mut self.nodes[node];
+        state.process = None;
+        state.local_strong = 0;
+        state.local_weak = 0;
+        self.announce_death(node);
+        self.let_go_of_node(node);
+    }
+
+    /// Gives up all work of a queue.
+    fn release_work(&mut self, queue: WorkQueue) {
+        while let Some(work) = self.dequeue_first(queue) {
+            match work {
+                Work::Transaction(transaction) => self.cancel_transaction(transaction, BR_DEAD_REPLY),
+                Work::TransactionComplete => self.statistics.completions.delete(),
+                // Its reference has been forgotten before, and has left it only if it was cleared.
+                Work::Death(death) => self.forget_death(death),
+                Work::ReturnError | Work::ReplyError | Work::Node(_) => {}
+            }
+        }
+    }
+}

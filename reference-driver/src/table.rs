@@ -1,0 +1,102 @@
+//! Tables: where the driver keeps objects of one kind, each under a key that only fits that table.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+/// The key of an object of kind `T`. It stays valid until the object is removed; whoever removes an object
+/// sees to it that nothing holds its key any longer, and `audit()` checks that.
+pub struct Key<T> {
+    index: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Key<T> {}
+
+impl<T> PartialEq for Key<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index
+    }
+}
+
+impl<T> Eq for Key<T> {}
+
+impl<T> std::hash::Hash for Key<T> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.index.hash(state);
+    }
+}
+
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.index)
+    }
+}
+
+impl<T> Key<T> {
+    fn new(index: usize) -> Key<T> {
+        let index = u32::try_from(index).expect("a table of 2^32 objects would not fit into memory");
+        Key { index, kind: PhantomData }
+    }
+}
+
+/// Objects of one kind, each found by its key in constant time.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    slots: Slab<T>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table { slots: Slab::new() }
+    }
+}
+
+impl<T> Table<T> {
+    pub(crate) fn insert(&mut self, object: T) -> Key<T> {
+        Key::new(self.slots.insert(object))
+    }
+
+    pub(crate) fn remove(&mut self, key: Key<T>) -> T {
+        self.slots.remove(key.index as usize)
+    }
+
+    pub(crate) fn get(&self, key: Key<T>) -> Option<&T> {
+        self.slots.get(key.index as usize)
+    }
+
+    /// Two different objects at once.
+    pub(crate) fn two(&mut self, one: Key<T>, other: Key<T>) -> Option<(&mut T, &mut T)> {
+        self.slots.get2_mut(one.index as usize, other.index as usize)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
+        self.slots.iter().map(|(index, object)| (Key::new(index), object))
+    }
+}
+
+impl<T> Index<Key<T>> for Table<T> {
+    type Output = T;
+
+    fn index(&self, key: Key<T>) -> &T {
+        &self.slots[key.index as usize]
+    }
+}
+
+impl<T> IndexMut<Key<T>> for Table<T> {
+    fn index_mut(&mut self, key: Key<T>) -> &mut T {
+        &mut self.slots[key.index as usize]
+    }
+}

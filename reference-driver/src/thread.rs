@@ -1,0 +1,138 @@
+//! Threads: what the driver keeps for each thread that calls it, and how they fall asleep and are woken.
+
+use crate::driver::Driver;
+use crate::process::Process;
+use crate::queue::{Position, Queue};
+use crate::read::ParkedRead;
+use crate::table::Key;
+use crate::transaction::Transaction;
+use crate::work::Work;
+
+/// A thread, as one open device knows it (`struct binder_thread`).
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) process: Key<Process>,
+    pub(crate) tid: i32,
+    pub(crate) looper: Looper,
+    /// The next read returns at once, with or without work: set for a thread that is new to the driver, and by
+    /// a flush.
+    pub(crate) need_return: bool,
+    /// The call that the thread made or serves last; earlier ones hang below it.
+    pub(crate) transaction_stack: Option<Key<Transaction>>,
+    pub(crate) todo: Queue<Work>,
+    /// `todo` holds work to wake up for, not only what can wait for the next occasion.
+    pub(crate) process_todo: bool,
+    /// What [`Work::ReturnError`] will say, while it is in `todo`.
+    pub(crate) return_error: Option<u32>,
+    /// What [`Work::ReplyError`] will say, while it is in `todo`.
+    pub(crate) reply_error: Option<u32>,
+    /// The read in which the thread sleeps.
+    pub(crate) parked: Option<ParkedRead>,
+    /// Where the process lists it as sleeping for want of work.
+    pub(crate) waiting: Option<Position>,
+    /// It sleeps no longer, but has not run yet.
+    pub(crate) woken: bool,
+}
+
+/// What a thread has said about its place in the pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Looper {
+    /// BC_REGISTER_LOOPER
+    pub(crate) registered: bool,
+    /// BC_ENTER_LOOPER
+    pub(crate) entered: bool,
+}
+
+impl Looper {
+    /// Whether the thread is of the pool. BC_EXIT_LOOPER and wrong uses do not change it.
+    pub(crate) fn is_member(self) -> bool {
+        self.registered || self.entered
+    }
+}
+
+impl Driver {
+    /// The thread that calls, which the driver may see for the first time.
+    pub(crate) fn calling_thread(&mut self, process: Key<Process>, tid: i32) -> Key<Thread> {
+        if let Some(thread) = self.processes[process].threads.get(&tid) {
+            return *thread;
+        }
+        let thread = self.threads.insert(Thread {
+            process,
+            tid,
+            looper: Looper::default(),
+            need_return: true,
+            transaction_stack: None,
+            todo: Queue::default(),
+            process_todo: false,
+            return_error: None,
+            reply_error: None,
+            parked: None,
+            waiting: None,
+            woken: false,
+        });
+        self.processes[process].threads.insert(tid, thread);
+        self.statistics.threads.create();
+        thread
+    }
+
+    /// Whether the thread could take work of its process: it is in no call and has nothing of its own to do.
+    pub(crate) fn is_free_for_process_work(&self, thread: Key<Thread>) -> bool {
+        let thread = &self.threads[thread];
+        thread.transaction_stack.is_none() && thread.todo.is_empty()
+    }
+
+    /// Whether a read by the thread has reason to return.
+    pub(crate) fn has_work(&self, thread: Key<Thread>, takes_process_work: bool) -> bool {
+        let thread = &self.threads[thread];
+        thread.process_todo
+            || thread.need_return
+            || takes_process_work && !self.processes[thread.process].todo.is_empty()
+    }
+
+    /// The thread that shall take the process' next work, of those that sleep for want of it. It is then off
+    /// the list, and must be woken.
+    pub(crate) fn select_thread(&mut self, process: Key<Process>) -> Option<Key<Thread>> {
+        let thread = self.processes[process].waiting_threads.pop_first()?;
+        self.threads[thread].waiting = None;
+        Some(thread)
+    }
+
+    /// Wakes a thread for work of the process, if one sleeps for want of it.
+    pub(crate) fn wake_process(&mut self, process: Key<Process>) {
+        if let Some(thread) = self.select_thread(process) {
+            self.wake(thread);
+        }
+    }
+
+    /// Wakes a thread, if it sleeps. It goes on reading when the adapter resumes it.
+    pub(crate) fn wake(&mut self, thread: Key<Thread>) {
+        let state = &mut self.threads[thread];
+        if state.parked.is_some() && !state.woken {
+            state.woken = true;
+            let (process, tid) = (state.process, state.tid);
+            self.woken.push((process, tid));
+        }
+    }
+
+    /// Puts a thread to sleep in its read.
+    pub(crate) fn park(&mut self, thread: Key<Thread>, read: ParkedRead) {
+        if read.takes_process_work {
+            let process = self.threads[thread].process;
+            let position = self.processes[process].waiting_threads.push_first(thread);
+            self.threads[thread].waiting = Some(position);
+        }
+        self.threads[thread].parked = Some(read);
+    }
+
+    /// Ends the sleep of a thread, woken or not, and gives the read that it slept in.
+    pub(crate) fn unpark(&mut self, thread: Key<Thread>) -> Option<ParkedRead> {
+        let state = &mut self.threads[thread];
+        let read = state.parked.take()?;
+        state.woken = false;
+        if let Some(position) = state.waiting.take() {
+            let process = state.process;
+            self.processes[process].waiting_threads.remove(position);
+        }
+        Some(read)
+    }
+}

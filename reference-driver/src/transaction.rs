@@ -1,0 +1,403 @@
+//! Transactions: calls, oneway messages and replies, on their way from one thread to another.
+
+use crate::buffer::{Buffer, Request};
+use crate::driver::{Driver, Interruption};
+use crate::memory::UserMemory;
+use crate::node::{Node, Strength};
+use crate::object::Fill;
+use crate::process::Process;
+use crate::table::Key;
+use crate::thread::Thread;
+use crate::uapi::*;
+use crate::work::{Work, WorkQueue};
+
+/// A call, message or reply (`struct binder_transaction`).
+///
+/// A call stays until it is answered, on the stacks of two threads: of its caller from the start, of its callee
+/// once delivered. The stack goes on below it at `from_parent` for the one, at `to_parent` for the other.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// The thread that waits for an answer; `None` for a message or reply, or if that thread is gone.
+    pub(crate) from: Option<Key<Thread>>,
+    pub(crate) from_parent: Option<Key<Transaction>>,
+    /// Where it goes; `None` once that thread is gone.
+    pub(crate) to_process: Option<Key<Process>>,
+    /// The thread that serves it, or that it is meant for.
+    pub(crate) to_thread: Option<Key<Thread>>,
+    pub(crate) to_parent: Option<Key<Transaction>>,
+    /// What it carries, in the receiver's mapping; `None` once the receiver has freed it.
+    pub(crate) buffer: Option<Key<Buffer>>,
+    pub(crate) code: u32,
+    pub(crate) flags: u32,
+    pub(crate) sender_euid: u32,
+}
+
+/// Whether a command asks for something or answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Call,
+    Reply,
+}
+
+/// Why a transaction does not go out.
+enum Failure {
+    /// The sender is told this BR_ code.
+    ToSender(u32),
+    /// A reply fails: who waits for it is told this BR_ code, and the sender that all is well.
+    ToCaller(Key<Transaction>, u32),
+    /// Something else ends the whole system call.
+    Interrupted(Interruption),
+}
+
+/// Where a transaction goes.
+struct Destination {
+    process: Key<Process>,
+    thread: Option<Key<Thread>>,
+    /// The node that is called; `None` for a reply.
+    node: Option<Key<Node>>,
+}
+
+impl Driver {
+    /// BC_TRANSACTION and BC_REPLY. That a transaction fails is told by the next read, and is no error here.
+    pub(crate) fn transact(
+        &mut self,
+        thread: Key<Thread>,
+        euid: u32,
+        data: &TransactionData,
+        direction: Direction,
+        memory: &dyn UserMemory,
+    ) -> Result<(), Interruption> {
+        let sent = match direction {
+            Direction::Call => self.call(thread, euid, data, memory),
+            Direction::Reply => self.reply(thread, euid, data, memory),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(Failure::ToSender(error)) => self.set_return_error(thread, error),
+            Err(Failure::ToCaller(call, error)) => {
+                self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
+                self.send_failed_reply(call, error);
+            }
+            Err(Failure::Interrupted(interruption)) => return Err(interruption),
+        }
+        Ok(())
+    }
+
+    fn set_return_error(&mut self, thread: Key<Thread>, error: u32) {
+        self.threads[thread].return_error = Some(error);
+        self.enqueue_thread_work(thread, Work::ReturnError);
+    }
+
+    fn call(
+        &mut self,
+        thread: Key<Thread>,
+        euid: u32,
+        data: &TransactionData,
+        memory: &dyn UserMemory,
+    ) -> Result<(), Failure> {
+        let is_oneway = data.flags & TF_ONE_WAY != 0;
+        let (node, process) = self.callee(thread, data.target as u32).map_err(Failure::ToSender)?;
+        let destination = match self.may_call(thread, process, is_oneway) {
+            Ok(thread) => Destination { process, thread, node: Some(node) },
+            Err(error) => {
+                self.abandon_callee(node);
+                return Err(Failure::ToSender(error));
+            }
+        };
+        let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
+        if is_oneway {
+            let delivered = self.send(transaction, node, process, None);
+            if delivered {
+                self.complete(thread);
+            } else {
+                self.retract(transaction, node, process);
+                return Err(Failure::ToSender(BR_DEAD_REPLY));
+            }
+        } else {
+            let completion = self.enqueue(WorkQueue::Thread(thread), Work::TransactionComplete);
+            self.statistics.completions.create();
+            self.transactions[transaction].from_parent = self.threads[thread].transaction_stack;
+            self.threads[thread].transaction_stack = Some(transaction);
+            if !self.send(transaction, node, process, destination.thread) {
+                self.pop_transaction(thread, transaction);
+                self.dequeue(completion);
+                self.statistics.completions.delete();
+                self.retract(transaction, node, process);
+                return Err(Failure::ToSender(BR_DEAD_REPLY));
+            }
+        }
+        self.let_go_of_node(node);
+        Ok(())
+    }
+
+    /// The node that a handle calls and its owner; or the BR_ code that says why there is none. The node comes
+    /// with a strong and a temporary reference.
+    fn callee(&mut self, thread: Key<Thread>, handle: u32) -> Result<(Key<Node>, Key<Process>), u32> {
+        let caller = self.threads[thread].process;
+        let node = if handle == 0 {
+            self.context_manager(caller).ok_or(BR_DEAD_REPLY)?
+        } else {
+            let reference = self.reference_at(caller, handle, true).ok_or(BR_FAILED_REPLY)?;
+            self.references[reference].node
+        };
+        let owner = self.nodes[node].process.ok_or(BR_DEAD_REPLY)?;
+        if owner == caller || handle == 0 && self.processes[owner].pid == self.processes[caller].pid {
+            return Err(BR_FAILED_REPLY);
+        }
+        self.take_local(node, Strength::Strong);
+        self.hold_node(node);
+        Ok((node, owner))
+    }
+
+    fn abandon_callee(&mut self, node: Key<Node>) {
+        self.drop_local(node, Strength::Strong);
+        self.let_go_of_node(node);
+    }
+
+    /// Whether a thread may call now, and which thread of the callee's process the call must go to: the one
+    /// that waits, further down the stack, for this very thread. Oneway messages may always go, to any thread.
+    fn may_call(
+        &self,
+        thread: Key<Thread>,
+        callee: Key<Process>,
+        is_oneway: bool,
+    ) -> Result<Option<Key<Thread>>, u32> {
+        if is_oneway {
+            return Ok(None);
+        }
+        let state = &self.threads[thread];
+        if let Some(Work::Transaction(_)) = state.todo.first() {
+            return Err(BR_FAILED_REPLY);
+        }
+        let Some(top) = state.transaction_stack else { return Ok(None) };
+        if self.transactions[top].to_thread != Some(thread) {
+            return Err(BR_FAILED_REPLY);
+        }
+        let stack = std::iter::successors(Some(top), |call| self.transactions[*call].from_parent);
+        let mut callers = stack.filter_map(|call| self.transactions[call].from);
+        Ok(callers.find(|from| self.threads[*from].process == callee))
+    }
+
+    fn reply(
+        &mut self,
+        thread: Key<Thread>,
+        euid: u32,
+        data: &TransactionData,
+        memory: &dyn UserMemory,
+    ) -> Result<(), Failure> {
+        let call = self.threads[thread].transaction_stack;
+        let served = call.filter(|call| self.transactions[*call].to_thread == Some(thread));
+        let call = served.ok_or(Failure::ToSender(BR_FAILED_REPLY))?;
+        self.threads[thread].transaction_stack = self.transactions[call].to_parent;
+
+        let caller = self.transactions[call].from.ok_or(Failure::ToCaller(call, BR_DEAD_REPLY))?;
+        if self.threads[caller].transaction_stack != Some(call) {
+            return Err(Failure::ToSender(BR_FAILED_REPLY));
+        }
+        let process = self.threads[caller].process;
+        let destination = Destination { process, thread: Some(caller), node: None };
+        let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
+            Ok(transaction) => transaction,
+            Err(Failure::ToSender(error)) => return Err(Failure::ToCaller(call, error)),
+            Err(other) => return Err(other),
+        };
+        self.complete(thread);
+        self.pop_transaction(caller, call);
+        self.enqueue_thread_work(caller, Work::Transaction(transaction));
+        self.processes[process].outstanding_transactions += 1;
+        self.wake(caller);
+        self.forget_transaction(call);
+        Ok(())
+    }
+
+    /// Tells a thread that its message or reply is on its way.
+    fn complete(&mut self, thread: Key<Thread>) {
+        self.statistics.completions.create();
+        self.enqueue_thread_work(thread, Work::TransactionComplete);
+    }
+
+    /// Makes a transaction, with its payload in the receiver's mapping. If that fails, nothing of it is left.
+    fn prepare(
+        &mut self,
+        thread: Key<Thread>,
+        euid: u32,
+        data: &TransactionData,
+        direction: Direction,
+        destination: &Destination,
+        memory: &dyn UserMemory,
+    ) -> Result<Key<Transaction>, Failure> {
+        if destination.node.is_some_and(|node| self.nodes[node].wants_security_context) {
+            return Err(Failure::Interrupted(Interruption::NotModelled("security contexts")));
+        }
+        let is_call = direction == Direction::Call;
+        let is_async = is_call && data.flags & TF_ONE_WAY != 0;
+        let request = Request { data_size: data.data_size, offsets_size: data.offsets_size, is_async };
+        let overhead = self.profile.async_overhead;
+        let buffer = match self.processes[destination.process].allocator.allocate(request, overhead) {
+            Ok(buffer) => buffer,
+            Err(errno) => {
+                destination.node.into_iter().for_each(|node| self.abandon_callee(node));
+                let error = if errno == Errno::ESRCH { BR_DEAD_REPLY } else { BR_FAILED_REPLY };
+                return Err(Failure::ToSender(error));
+            }
+        };
+        let transaction = self.transactions.insert(Transaction {
+            from: (is_call && !is_async).then_some(thread),
+            from_parent: None,
+            to_process: Some(destination.process),
+            to_thread: destination.thread,
+            to_parent: None,
+            buffer: Some(buffer),
+            code: data.code,
+            flags: data.flags,
+            sender_euid: euid,
+        });
+        self.statistics.transactions.create();
+        let allocator = &mut self.processes[destination.process].allocator;
+        if let Some(content) = &mut allocator.buffers[buffer].content {
+            content.target = destination.node;
+            content.transaction = Some(transaction);
+            content.clear_on_free = data.flags & TF_CLEAR_BUF != 0;
+        }
+        match self.fill(thread, destination.process, buffer, data, memory) {
+            Ok(()) => Ok(transaction),
+            Err(Fill::NotModelled(what)) => Err(Failure::Interrupted(Interruption::NotModelled(what))),
+            Err(Fill::Refused { translated }) => {
+                self.release_buffer(destination.process, buffer, translated);
+                self.transactions.remove(transaction);
+                self.statistics.transactions.delete();
+                destination.node.into_iter().for_each(|node| self.let_go_of_node(node));
+                Err(Failure::ToSender(BR_FAILED_REPLY))
+            }
+        }
+    }
+
+    /// Queues a call or message. False if its process is dead, which a node's owner can be only while it is
+    /// being released.
+    fn send(
+        &mut self,
+        transaction: Key<Transaction>,
+        node: Key<Node>,
+        process: Key<Process>,
+        thread: Option<Key<Thread>>,
+    ) -> bool {
+        let is_oneway = self.transactions[transaction].flags & TF_ONE_WAY != 0;
+        let waits_for_earlier =
+            is_oneway && std::mem::replace(&mut self.nodes[node].has_async_transaction, true);
+        if self.processes[process].is_dead {
+            return false;
+        }
+        let thread = match thread {
+            None if !waits_for_earlier => self.select_thread(process),
+            thread => thread,
+        };
+        let work = Work::Transaction(transaction);
+        if let Some(thread) = thread {
+            self.enqueue_thread_work(thread, work);
+            self.wake(thread);
+        } else if waits_for_earlier {
+            self.enqueue(WorkQueue::Asynchronous(node), work);
+        } else {
+            self.enqueue(WorkQueue::Process(process), work);
+        }
+        self.processes[process].outstanding_transactions += 1;
+        true
+    }
+
+    /// Undoes what [`Driver::prepare`] did for a call or message that could not be queued.
+    fn retract(&mut self, transaction: Key<Transaction>, node: Key<Node>, process: Key<Process>) {
+        if let Some(buffer) = self.transactions[transaction].buffer {
+            self.release_buffer(process, buffer, u64::MAX);
+        }
+        self.transactions.remove(transaction);
+        self.statistics.transactions.delete();
+        self.let_go_of_node(node);
+    }
+
+    /// Takes the call on top of its caller's stack off it.
+    fn pop_transaction(&mut self, caller: Key<Thread>, call: Key<Transaction>) {
+        self.threads[caller].transaction_stack = self.transactions[call].from_parent;
+        self.transactions[call].from = None;
+    }
+
+    /// Tells whoever waits for a call that there will be no answer. If that thread is gone, whoever waits for
+    /// *that* thread is told, and so on down the stack.
+    pub(crate) fn send_failed_reply(&mut self, call: Key<Transaction>, error: u32) {
+        let mut next = Some(call);
+        while let Some(call) = next {
+            next = self.transactions[call].from_parent;
+            if let Some(caller) = self.transactions[call].from {
+                self.pop_transaction(caller, call);
+                if self.threads[caller].reply_error.is_none() {
+                    self.threads[caller].reply_error = Some(error);
+                    self.enqueue_thread_work(caller, Work::ReplyError);
+                    self.wake(caller);
+                }
+                next = None;
+            }
+            self.forget_transaction(call);
+        }
+    }
+
+    /// Gives up a transaction that was queued and will not be delivered.
+    pub(crate) fn cancel_transaction(&mut self, transaction: Key<Transaction>, error: u32) {
+        if self.expects_reply(transaction) {
+            self.send_failed_reply(transaction, error);
+        } else {
+            self.forget_transaction(transaction);
+        }
+    }
+
+    /// Whether a transaction is a call, neither a oneway message nor itself a reply.
+    pub(crate) fn expects_reply(&self, transaction: Key<Transaction>) -> bool {
+        let state = &self.transactions[transaction];
+        let target = state.buffer.zip(state.to_process).and_then(|(buffer, process)| {
+            self.processes[process].allocator.buffers[buffer].content.and_then(|content| content.target)
+        });
+        target.is_some() && state.flags & TF_ONE_WAY == 0
+    }
+
+    /// Removes a transaction that is on no stack and in no queue. Its buffer stays.
+    pub(crate) fn forget_transaction(&mut self, transaction: Key<Transaction>) {
+        let gone = self.transactions.remove(transaction);
+        if let Some(process) = gone.to_process {
+            self.processes[process].outstanding_transactions -= 1;
+            self.detach_buffer(process, gone.buffer);
+        }
+        self.statistics.transactions.delete();
+    }
+
+    /// Makes a buffer forget the transaction that it came with.
+    pub(crate) fn detach_buffer(&mut self, process: Key<Process>, buffer: Option<Key<Buffer>>) {
+        let Some(buffer) = buffer else { return };
+        if let Some(content) = &mut self.processes[process].allocator.buffers[buffer].content {
+            content.transaction = None;
+        }
+    }
+
+    /// BC_FREE_BUFFER: gives up what a buffer holds, and lets the next oneway message to its node through.
+    pub(crate) fn free_buffer(&mut self, process: Key<Process>, buffer: Key<Buffer>) {
+        let Some(content) = self.processes[process].allocator.buffers[buffer].content else { return };
+        if let Some(transaction) = content.transaction {
+            self.transactions[transaction].buffer = None;
+            self.detach_buffer(process, Some(buffer));
+        }
+        if let Some(node) = content.target.filter(|_| content.is_async) {
+            match self.dequeue_first(WorkQueue::Asynchronous(node)) {
+                Some(next) => self.enqueue_process_work(process, next),
+                None => self.nodes[node].has_async_transaction = false,
+            }
+        }
+        self.release_buffer(process, buffer, u64::MAX);
+    }
+
+    /// Gives up the references that a buffer holds, those of its first `objects` objects, and frees it.
+    fn release_buffer(&mut self, process: Key<Process>, buffer: Key<Buffer>, objects: u64) {
+        let content = self.processes[process].allocator.buffers[buffer].content;
+        if let Some(node) = content.and_then(|content| content.target) {
+            self.drop_local(node, Strength::Strong);
+        }
+        self.release_objects(process, buffer, objects);
+        self.processes[process].allocator.release(buffer, self.profile.async_overhead);
+    }
+}

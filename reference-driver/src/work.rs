@@ -1,0 +1,111 @@
+//! Work: what waits to be told to a thread or to any thread of a process, and the queues that it waits in.
+
+use crate::death::Death;
+use crate::driver::Driver;
+use crate::node::Node;
+use crate::process::Process;
+use crate::queue::{Position, Queue};
+use crate::table::Key;
+use crate::thread::Thread;
+use crate::transaction::Transaction;
+
+/// A piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A transaction or reply to deliver.
+    Transaction(Key<Transaction>),
+    /// BR_TRANSACTION_COMPLETE.
+    TransactionComplete,
+    /// Why the thread's own last command failed: its `return_error`.
+    ReturnError,
+    /// Why the call that the thread waits for failed: its `reply_error`.
+    ReplyError,
+    /// A node whose references from outside have changed.
+    Node(Key<Node>),
+    /// A death to tell of, or the answer to a request not to be told.
+    Death(Key<Death>),
+}
+
+/// A queue of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkQueue {
+    /// For this thread.
+    Thread(Key<Thread>),
+    /// For any thread of this process that has nothing else to do.
+    Process(Key<Process>),
+    /// Deaths that this process has been told of and has not answered.
+    DeliveredDeaths(Key<Process>),
+    /// Oneway messages to this node that wait for an earlier one to be done with.
+    Asynchronous(Key<Node>),
+}
+
+/// Where a piece of work waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) queue: WorkQueue,
+    pub(crate) position: Position,
+}
+
+impl Driver {
+    pub(crate) fn queue(&self, queue: WorkQueue) -> &Queue<Work> {
+        match queue {
+            WorkQueue::Thread(thread) => &self.threads[thread].todo,
+            WorkQueue::Process(process) => &self.processes[process].todo,
+            WorkQueue::DeliveredDeaths(process) => &self.processes[process].delivered_deaths,
+            WorkQueue::Asynchronous(node) => &self.nodes[node].async_todo,
+        }
+    }
+
+    fn queue_mut(&mut self, queue: WorkQueue) -> &mut Queue<Work> {
+        match queue {
+            WorkQueue::Thread(thread) => &mut self.threads[thread].todo,
+            WorkQueue::Process(process) => &mut self.processes[process].todo,
+            WorkQueue::DeliveredDeaths(process) => &mut self.processes[process].delivered_deaths,
+            WorkQueue::Asynchronous(node) => &mut self.nodes[node].async_todo,
+        }
+    }
+
+    /// Puts work at the end of a queue. For a thread this is *deferred* work: a thread that has no other goes
+    /// to sleep on it.
+    pub(crate) fn enqueue(&mut self, queue: WorkQueue, work: Work) -> Place {
+        let position = self.queue_mut(queue).push_last(work);
+        let place = Place { queue, position };
+        self.note_place(work, Some(place));
+        place
+    }
+
+    /// Puts work at the end of a thread's queue and lets the thread take up its queue.
+    pub(crate) fn enqueue_thread_work(&mut self, thread: Key<Thread>, work: Work) {
+        self.enqueue(WorkQueue::Thread(thread), work);
+        self.threads[thread].process_todo = true;
+    }
+
+    /// Puts work at the end of a process' queue and wakes a thread for it.
+    pub(crate) fn enqueue_process_work(&mut self, process: Key<Process>, work: Work) {
+        self.enqueue(WorkQueue::Process(process), work);
+        self.wake_process(process);
+    }
+
+    /// Takes work out of the queue it is in.
+    pub(crate) fn dequeue(&mut self, place: Place) -> Work {
+        let work = self.queue_mut(place.queue).remove(place.position);
+        self.note_place(work, None);
+        work
+    }
+
+    /// Takes the first work out of a queue.
+    pub(crate) fn dequeue_first(&mut self, queue: WorkQueue) -> Option<Work> {
+        let work = self.queue_mut(queue).pop_first()?;
+        self.note_place(work, None);
+        Some(work)
+    }
+
+    /// Nodes and deaths must be found in their queues again, so they remember where they are.
+    fn note_place(&mut self, work: Work, place: Option<Place>) {
+        match work {
+            Work::Node(node) => self.nodes[node].work = place,
+            Work::Death(death) => self.deaths[death].work = place,
+            _ => {}
+        }
+    }
+}

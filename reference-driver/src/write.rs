@@ -1,0 +1,177 @@
+//! Writing: the commands of a write buffer, one after the other.
+
+use crate::caller::Caller;
+use crate::driver::{Driver, Interruption};
+use crate::memory::{Fault, UserMemory};
+use crate::node::Strength;
+use crate::process::Process;
+use crate::table::Key;
+use crate::thread::Thread;
+use crate::transaction::Direction;
+use crate::uapi::*;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// A place in a write buffer.
+struct CommandStream<'a> {
+    process: Key<Process>,
+    memory: &'a dyn UserMemory,
+    position: u64,
+}
+
+impl CommandStream<'_> {
+    /// The next thing in the stream. How much the process said that it wrote is not looked at.
+    fn next<T: FromBytes + IntoBytes>(&mut self, driver: &Driver) -> Result<T, Fault> {
+        let mut value = T::new_zeroed();
+        driver.read_memory(self.process, self.memory, self.position, value.as_mut_bytes())?;
+        self.position = self.position.wrapping_add(size_of::<T>() as u64);
+        Ok(value)
+    }
+}
+
+impl Driver {
+    /// Carries out the commands of a BINDER_WRITE_READ, until they end, one is refused, or one leaves an error
+    /// that the thread has to read first. `write_consumed` counts the bytes of those carried out.
+    pub(crate) fn write(
+        &mut self,
+        thread: Key<Thread>,
+        caller: Caller,
+        request: &mut WriteRead,
+        memory: &dyn UserMemory,
+    ) -> Result<(), Interruption> {
+        let process = self.threads[thread].process;
+        let end = request.write_buffer.wrapping_add(request.write_size);
+        let position = request.write_buffer.wrapping_add(request.write_consumed);
+        let mut stream = CommandStream { process, memory, position };
+        while stream.position < end && self.threads[thread].return_error.is_none() {
+            self.carry_out(thread, caller, &mut stream)?;
+            request.write_consumed = stream.position.wrapping_sub(request.write_buffer);
+        }
+        Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        thread: Key<Thread>,
+        caller: Caller,
+        stream: &mut CommandStream<'_>,
+    ) -> Result<(), Interruption> {
+        let process = stream.process;
+        let memory = stream.memory;
+        match stream.next::<u32>(self)? {
+            BC_INCREFS => {
+                let handle = stream.next(self)?;
+                self.increment(process, handle, Strength::Weak)?;
+            }
+            BC_ACQUIRE => {
+                let handle = stream.next(self)?;
+                self.increment(process, handle, Strength::Strong)?;
+            }
+            // A count that is 0 already stays so, and that is not reported.
+            BC_RELEASE => {
+                let handle = stream.next(self)?;
+                let _ = self.discount_handle(process, handle, Strength::Strong);
+            }
+            BC_DECREFS => {
+                let handle = stream.next(self)?;
+                let _ = self.discount_handle(process, handle, Strength::Weak);
+            }
+            BC_INCREFS_DONE => {
+                let object = stream.next(self)?;
+                self.acknowledge(process, object, Strength::Weak);
+            }
+            BC_ACQUIRE_DONE => {
+                let object = stream.next(self)?;
+                self.acknowledge(process, object, Strength::Strong);
+            }
+            BC_FREE_BUFFER => {
+                let address = stream.next(self)?;
+                if let Some(buffer) = self.processes[process].allocator.claim_for_user_free(address) {
+                    self.free_buffer(process, buffer);
+                }
+            }
+            BC_TRANSACTION => {
+                let data = stream.next(self)?;
+                self.transact(thread, caller.euid, &data, Direction::Call, memory)?;
+            }
+            BC_REPLY => {
+                let data = stream.next(self)?;
+                self.transact(thread, caller.euid, &data, Direction::Reply, memory)?;
+            }
+            BC_REGISTER_LOOPER => self.register_looper(thread),
+            BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,
+            BC_EXIT_LOOPER => {}
+            BC_REQUEST_DEATH_NOTIFICATION => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                self.request_death_notification(process, handle, cookie);
+            }
+            BC_CLEAR_DEATH_NOTIFICATION => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                self.clear_death_notification(thread, handle, cookie);
+            }
+            BC_DEAD_BINDER_DONE => {
+                let cookie = stream.next(self)?;
+                self.dead_binder_done(thread, cookie);
+            }
+            BC_TRANSACTION_SG | BC_REPLY_SG => {
+                stream.next::<TransactionDataSg>(self)?;
+                return Err(Interruption::NotModelled("scatter-gather"));
+            }
+            BC_REQUEST_FREEZE_NOTIFICATION | BC_CLEAR_FREEZE_NOTIFICATION | BC_FREEZE_NOTIFICATION_DONE => {
+                return Err(Interruption::NotModelled("freeze notifications"));
+            }
+            // BC_ATTEMPT_ACQUIRE and BC_ACQUIRE_RESULT have numbers, and no driver has ever carried them out.
+            _ => return Err(Interruption::Failed(Errno::EINVAL)),
+        }
+        Ok(())
+    }
+
+    /// BC_ACQUIRE and BC_INCREFS. Handle 0 can be had for the asking, but not by the context manager itself.
+    /// Any other wrong handle changes nothing, and is not reported.
+    fn increment(
+        &mut self,
+        process: Key<Process>,
+        handle: u32,
+        strength: Strength,
+    ) -> Result<(), Interruption> {
+        if handle == 0
+            && let Some(node) = self.context_manager(process)
+        {
+            if self.nodes[node].process == Some(process) {
+                return Err(Interruption::Failed(Errno::EINVAL));
+            }
+            if self.refer_to_node(process, node, strength, None).is_ok() {
+                return Ok(());
+            }
+        }
+        let _ = self.count_handle(process, handle, strength);
+        Ok(())
+    }
+
+    /// BC_ACQUIRE_DONE and BC_INCREFS_DONE. A node that does not exist, another cookie, or an answer to what
+    /// was never asked, changes nothing.
+    fn acknowledge(&mut self, process: Key<Process>, object: PointerCookie, strength: Strength) {
+        let Some(node) = self.node_at(process, object.pointer) else { return };
+        let state = &mut self.nodes[node];
+        let pending = match strength {
+            Strength::Strong => &mut state.pending_strong,
+            Strength::Weak => &mut state.pending_weak,
+        };
+        if state.cookie != object.cookie || !std::mem::take(pending) {
+            return;
+        }
+        self.hold_node(node);
+        self.drop_local(node, strength);
+        self.let_go_of_node(node);
+    }
+
+    /// BC_REGISTER_LOOPER. One that nobody asked for does not count as an answer to BR_SPAWN_LOOPER.
+    fn register_looper(&mut self, thread: Key<Thread>) {
+        let state = &mut self.threads[thread];
+        let process = &mut self.processes[state.process];
+        if !state.looper.entered && process.requested_threads > 0 {
+            process.requested_threads -= 1;
+            process.requested_threads_started += 1;
+        }
+        state.looper.registered = true;
+    }
+}
