@@ -1,4 +1,5 @@
 //! binderdrill: a conformance and fuzzing harness for the Android Binder driver.
 
 pub mod program;
+pub mod script;
 pub mod target;
