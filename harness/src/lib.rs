@@ -2,4 +2,5 @@
 
 pub mod engine;
 pub mod program;
+pub mod script;
 pub mod target;
