@@ -14,6 +14,7 @@ use super::verdict::Deviation;
 use super::wording;
 use super::write_read::{Finished, finish};
 use crate::program::*;
+use crate::script::fragment;
 use crate::target::{Answer, Area, Outcome, SystemCall, TargetError, ThreadIndex, World};
 
 /// A program that is being run.
@@ -345,7 +346,7 @@ impl<'a> Execution<'a> {
             Means::System(system_call) => match self.world.call(thread, system_call)? {
                 Outcome::Parked => {
                     self.note(index, step, StepOutcome::Parked);
-                    let expected = wording::call_expectation(expected);
+                    let expected = fragment::call_expectation(expected);
                     let difference = "the call did not return".to_owned();
                     return Ok(Err(Difference { expected, came: "parked".to_owned(), difference }));
                 }
@@ -382,7 +383,7 @@ impl<'a> Execution<'a> {
         self.transcript.steps.push(StepRecord {
             step: index,
             thread: wording::actor(&step.actor),
-            script: wording::step(step),
+            script: fragment::step(step),
             outcome,
             woke: Vec::new(),
         });

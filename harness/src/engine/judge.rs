@@ -8,6 +8,7 @@ use super::symbols::Bindings;
 use super::wording;
 use super::write_read::Finished;
 use crate::program::{CallExpectation, ReadExpectation, WriteExpectation};
+use crate::script::fragment;
 
 /// A BINDER_WRITE_READ that has not been looked at to its end.
 #[derive(Debug, Clone)]
@@ -45,7 +46,7 @@ pub(super) fn judge_call(expected: &CallExpectation, result: CallResult) -> Resu
         return Ok(());
     }
     let words = wording::call_result_in_words(result);
-    let expected = wording::call_expectation(expected);
+    let expected = fragment::call_expectation(expected);
     let difference = format!("it {words}, where it must be {expected}");
     Err(Difference { expected, came: wording::call_result(result), difference })
 }
@@ -83,8 +84,10 @@ pub(super) fn judge_read(
     result: &WriteReadResult,
     bindings: &Bindings,
 ) -> Result<Bindings, Refusal<Difference>> {
-    let expected_text =
-        || expected.map_or_else(|| wording::written(&pending.written, &pending.given), wording::read);
+    let expected_text = || {
+        expected
+            .map_or_else(|| wording::written(&pending.written, &pending.given), fragment::read_expectation)
+    };
     let finished = match result {
         WriteReadResult::Parked if expected.is_some_and(may_park) => return Ok(bindings.clone()),
         WriteReadResult::Parked => {

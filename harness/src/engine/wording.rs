@@ -9,57 +9,12 @@ use super::matching::Reader;
 use super::transcript::{PayloadRecord, ReturnRecord, StepOutcome};
 use super::write_read::Finished;
 use crate::program::*;
-
-fn written_interim<T: std::fmt::Debug>(value: &T) -> String {
-    format!("{value:?}")
-}
-
-/// A step on one line.
-pub(super) fn step(step: &Step) -> String {
-    written_interim(step)
-}
+use crate::script::fragment;
 
 /// Who does a step, by the name that is new where there is one.
 pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Thread(name) | Actor::AnyOf { alias: name, .. } => name.to_string(),
-    }
-}
-
-/// What a read must give.
-pub(super) fn read(expected: &ReadExpectation) -> String {
-    written_interim(expected)
-}
-
-pub(super) fn return_pattern(pattern: &ReturnPattern) -> String {
-    written_interim(pattern)
-}
-
-pub(super) fn data_item(item: &DataItem<HandlePattern>) -> String {
-    written_interim(item)
-}
-
-pub(super) fn node(node: &Node) -> String {
-    written_interim(node)
-}
-
-pub(super) fn token(token: &Token) -> String {
-    written_interim(token)
-}
-
-pub(super) fn transaction_flags(flags: u32) -> String {
-    written_interim(&flags)
-}
-
-pub(super) fn call_expectation(expected: &CallExpectation) -> String {
-    written_interim(expected)
-}
-
-/// A process that a transaction says it came from.
-pub(super) fn pid(pid: &PidPattern) -> String {
-    match pid {
-        PidPattern::Process(name) => name.to_string(),
-        PidPattern::Number(number) => number.to_string(),
     }
 }
 
@@ -69,41 +24,6 @@ pub(super) fn handle(handle: &Handle, number: u32) -> String {
         Handle::Number(_) => number.to_string(),
         Handle::Symbol(name) => format!("{name} ({number})"),
     }
-}
-
-/// An object type by its name, if it has one.
-pub(super) fn object_type(object_type: u32) -> String {
-    object_type_name(object_type).map_or_else(|| format!("0x{object_type:x}"), str::to_owned)
-}
-
-/// The protocol's name of what a pattern expects.
-pub(super) fn pattern_name(pattern: &ReturnPattern) -> &'static str {
-    let code = match pattern {
-        ReturnPattern::Error(_) => BR_ERROR,
-        ReturnPattern::Ok => BR_OK,
-        ReturnPattern::Transaction(_) => BR_TRANSACTION,
-        ReturnPattern::TransactionSecCtx { .. } => BR_TRANSACTION_SEC_CTX,
-        ReturnPattern::Reply(_) => BR_REPLY,
-        ReturnPattern::AcquireResult(_) => BR_ACQUIRE_RESULT,
-        ReturnPattern::DeadReply => BR_DEAD_REPLY,
-        ReturnPattern::TransactionComplete => BR_TRANSACTION_COMPLETE,
-        ReturnPattern::Increfs(_) => BR_INCREFS,
-        ReturnPattern::Acquire(_) => BR_ACQUIRE,
-        ReturnPattern::Release(_) => BR_RELEASE,
-        ReturnPattern::Decrefs(_) => BR_DECREFS,
-        ReturnPattern::Noop => BR_NOOP,
-        ReturnPattern::SpawnLooper => BR_SPAWN_LOOPER,
-        ReturnPattern::Finished => BR_FINISHED,
-        ReturnPattern::DeadBinder(_) => BR_DEAD_BINDER,
-        ReturnPattern::ClearDeathNotificationDone(_) => BR_CLEAR_DEATH_NOTIFICATION_DONE,
-        ReturnPattern::FailedReply => BR_FAILED_REPLY,
-        ReturnPattern::FrozenReply => BR_FROZEN_REPLY,
-        ReturnPattern::OnewaySpamSuspect => BR_ONEWAY_SPAM_SUSPECT,
-        ReturnPattern::TransactionPendingFrozen => BR_TRANSACTION_PENDING_FROZEN,
-        ReturnPattern::FrozenBinder { .. } => BR_FROZEN_BINDER,
-        ReturnPattern::ClearFreezeNotificationDone(_) => BR_CLEAR_FREEZE_NOTIFICATION_DONE,
-    };
-    return_name(code).expect("every return has a name")
 }
 
 /// How a writing must end.
@@ -185,7 +105,7 @@ impl Reader<'_> {
     /// What a read gave, as a script would write it. Payloads are read as the patterns read theirs.
     pub(super) fn came(&self, finished: &Finished, like: &[&ReturnPattern]) -> String {
         let mut parts: Vec<String> =
-            self.described(&finished.returns, like).iter().map(return_pattern).collect();
+            self.described(&finished.returns, like).iter().map(fragment::return_pattern).collect();
         if let Some(errno) = finished.errno {
             parts.push(format!("= {errno} consumed {}", finished.read_consumed));
         }
@@ -202,12 +122,14 @@ impl Reader<'_> {
         let described = self.described(returns, like);
         let record = |(came, pattern): (&Return, &ReturnPattern)| ReturnRecord {
             name: describe::name(came).to_owned(),
-            script: return_pattern(pattern),
+            script: fragment::return_pattern(pattern),
             payload: came.received().map(|received| PayloadRecord {
                 items: match pattern {
                     ReturnPattern::Transaction(transaction)
                     | ReturnPattern::TransactionSecCtx { transaction, .. }
-                    | ReturnPattern::Reply(transaction) => transaction.data.iter().map(data_item).collect(),
+                    | ReturnPattern::Reply(transaction) => {
+                        transaction.data.iter().map(fragment::data_item).collect()
+                    }
                     _ => Vec::new(),
                 },
                 bytes: received.data.as_deref().map(hexadecimal),
@@ -221,7 +143,8 @@ impl Reader<'_> {
     fn described(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnPattern> {
         let mut left = like.to_vec();
         let mut describe_one = |came: &Return| {
-            let place = left.iter().position(|pattern| pattern_name(pattern) == describe::name(came));
+            let place =
+                left.iter().position(|pattern| fragment::return_word(pattern) == describe::name(came));
             self.describe(came, place.map(|place| left.remove(place)))
         };
         returns.iter().map(&mut describe_one).collect()

@@ -16,6 +16,7 @@ mod tokens;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use lint::lint;
+pub(crate) use print::fragment;
 pub use print::print;
 pub use rules::{MOST_PROCESSES, MOST_STEPS, MOST_THREADS};
 

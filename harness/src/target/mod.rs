@@ -5,9 +5,11 @@
 //! all symbols, encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
 
 mod layout;
+mod named;
 mod reference;
 
 pub use layout::*;
+pub use named::{UnknownTarget, named};
 pub use reference::ReferenceTarget;
 
 use crate::program::{Counter, Feature, PollEvents};

@@ -10,8 +10,8 @@ use super::decode::Return;
 use super::describe;
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
-use super::wording;
 use crate::program::{Node, ReturnPattern, Token};
+use crate::script::fragment;
 
 pub(super) use return_list::match_returns;
 
@@ -110,7 +110,7 @@ impl Reader<'_> {
             | (ReturnPattern::FrozenReply, Return::FrozenReply)
             | (ReturnPattern::OnewaySpamSuspect, Return::OnewaySpamSuspect)
             | (ReturnPattern::TransactionPendingFrozen, Return::TransactionPendingFrozen) => Ok(()),
-            _ => differs(format!("{} came, not {}", describe::name(came), wording::pattern_name(expected))),
+            _ => differs(format!("{} came, not {}", describe::name(came), fragment::return_word(expected))),
         }
     }
 
@@ -119,13 +119,13 @@ impl Reader<'_> {
         if expected == came {
             return Ok(());
         }
-        let show = |numbers| wording::node(&self.symbols.node_named(self.process, numbers));
+        let show = |numbers| fragment::node(&self.symbols.node_named(self.process, numbers));
         differs(format!("{what} is {}, not {}", show(came), show(expected)))
     }
 
     fn match_cookie(&self, expected: &Token, came: u64) -> Result<(), Refusal> {
         let expected = self.symbols.cookie(expected);
-        same("the cookie", &came, &expected, |number| wording::token(&self.symbols.cookie_named(*number)))
+        same("the cookie", &came, &expected, |number| fragment::token(&self.symbols.cookie_named(*number)))
     }
 
     fn match_security_context(&self, expected: Option<&str>, came: Option<&[u8]>) -> Result<(), Refusal> {

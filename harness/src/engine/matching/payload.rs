@@ -11,6 +11,7 @@ use crate::engine::payload::{
 use crate::engine::symbols::Bindings;
 use crate::engine::wording;
 use crate::program::{DataItem, HandlePattern, Object, PayloadPattern};
+use crate::script::fragment;
 
 impl Reader<'_> {
     /// Matches a payload and its table of offsets, which is `offsets` or else where the objects are.
@@ -66,7 +67,7 @@ impl Reader<'_> {
             differs(format!("the object at byte {at} of the payload has {field} {came}, not {expected}"))
         };
         if flat.object_type != object_type {
-            let show = wording::object_type;
+            let show = fragment::object_type;
             return field_differs("type", show(flat.object_type), show(object_type));
         }
         if let Some(flags) = flags
@@ -135,7 +136,7 @@ fn match_plain(at: u64, item: &DataItem<HandlePattern>, expected: &[u8], came: &
         DataItem::Bytes(_) | DataItem::Zero(_) => at_byte(),
         scalar => {
             let (came, _) = describe::read_like(scalar, came).expect("a scalar's item has a scalar's length");
-            format!("{}: it is {}, not {}", word(at), wording::data_item(&came), wording::data_item(scalar))
+            format!("{}: it is {}, not {}", word(at), fragment::data_item(&came), fragment::data_item(scalar))
         }
     })
 }

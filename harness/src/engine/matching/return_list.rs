@@ -8,8 +8,8 @@ use crate::engine::decode::Return;
 use crate::engine::describe;
 use crate::engine::fault::ScriptFault;
 use crate::engine::symbols::Bindings;
-use crate::engine::wording;
 use crate::program::{ReturnItem, ReturnPattern};
+use crate::script::fragment;
 
 /// How many returns may be compared for one list, so that a list of many choices ends in bounded time.
 const MOST_COMPARISONS: u32 = 100_000;
@@ -145,7 +145,7 @@ impl Search<'_> {
             return Err(Dead::Fault(ScriptFault::TooManyChoices));
         }
         let Some(came) = self.came.get(at) else {
-            let words = format!("{} did not come", wording::pattern_name(pattern));
+            let words = format!("{} did not come", fragment::return_word(pattern));
             return Err(self.end(Reach { fitting: at, same_name: false }, words));
         };
         let mut bindings = bindings.clone();
@@ -153,7 +153,7 @@ impl Search<'_> {
             Ok(()) => Ok(bindings),
             Err(Refusal::Fault(fault)) => Err(Dead::Fault(fault)),
             Err(Refusal::Differs(words)) => {
-                let same_name = describe::name(came) == wording::pattern_name(pattern);
+                let same_name = describe::name(came) == fragment::return_word(pattern);
                 let place = match same_name && self.came.len() > 1 {
                     true => {
                         format!("in {}, return {} of {}: ", describe::name(came), at + 1, self.came.len())

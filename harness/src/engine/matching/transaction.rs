@@ -5,8 +5,8 @@ use reference_driver::uapi::PointerCookie;
 use super::{Reader, Refusal, differs, same};
 use crate::engine::decode::Received;
 use crate::engine::symbols::Bindings;
-use crate::engine::wording;
 use crate::program::TransactionPattern;
+use crate::script::fragment;
 
 impl Reader<'_> {
     pub(super) fn match_transaction(
@@ -21,10 +21,10 @@ impl Reader<'_> {
             self.match_node("the target", target, numbers)?;
         }
         same("code", &header.code, &expected.code, u32::to_string)?;
-        same("flags", &header.flags, &expected.flags, |flags| wording::transaction_flags(*flags))?;
+        same("flags", &header.flags, &expected.flags, |flags| fragment::transaction_flags(*flags))?;
         if let Some(pid) = &expected.pid {
             let number = self.symbols.pid(pid)?;
-            let show = |pid: &i32| wording::pid(&self.symbols.pid_named(*pid));
+            let show = |pid: &i32| fragment::pid(&self.symbols.pid_named(*pid));
             same("pid", &header.sender_pid, &number, show)?;
         }
         if let Some(euid) = expected.euid {

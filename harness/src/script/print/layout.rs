@@ -48,6 +48,12 @@ impl Statement {
         self.open > 0
     }
 
+    /// The statement on one line.
+    pub(super) fn line(self) -> String {
+        let pieces: Vec<String> = self.pieces.into_iter().map(|(piece, _)| piece).collect();
+        pieces.join(" ")
+    }
+
     /// The lines of the statement, the broken ones indented by so many columns and more.
     pub(super) fn lines(self, indentation: usize) -> String {
         let mut text = String::new();

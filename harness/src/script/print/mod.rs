@@ -1,5 +1,6 @@
 //! Printing: the one canonical script of a program.
 
+pub(crate) mod fragment;
 mod layout;
 mod operand;
 mod payload;

@@ -8,7 +8,7 @@ use super::separated;
 use crate::program::{DataItem, Handle, HandlePattern, Object};
 
 /// A handle of a payload, be it one that is sent or one that is expected.
-pub(super) trait PayloadHandle {
+pub(crate) trait PayloadHandle {
     fn text(&self) -> String;
 }
 
@@ -34,7 +34,7 @@ pub(super) fn payload<H: PayloadHandle>(statement: &mut Statement, items: &[Data
     statement.close(" ]");
 }
 
-fn item<H: PayloadHandle>(statement: &mut Statement, item_to_print: &DataItem<H>) {
+pub(super) fn item<H: PayloadHandle>(statement: &mut Statement, item_to_print: &DataItem<H>) {
     match item_to_print {
         DataItem::U32(value) => statement.put(&format!("u32 {}", number((*value).into()))),
         DataItem::I32(value) => statement.put(&format!("i32 {value}")),

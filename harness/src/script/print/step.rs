@@ -239,7 +239,7 @@ fn offsets(statement: &mut Statement, offsets: &[u64]) {
 
 // What must be read.
 
-fn read_expectation(statement: &mut Statement, expected: &ReadExpectation) {
+pub(super) fn read_expectation(statement: &mut Statement, expected: &ReadExpectation) {
     match expected {
         ReadExpectation::Parked => statement.put("parked"),
         ReadExpectation::Returns(items) if items.is_empty() => statement.put("nothing"),
@@ -272,7 +272,7 @@ fn item(statement: &mut Statement, item: &ReturnItem) {
     }
 }
 
-fn return_word(pattern: &ReturnPattern) -> &'static str {
+pub(super) fn return_word(pattern: &ReturnPattern) -> &'static str {
     match pattern {
         ReturnPattern::Error(_) => "BR_ERROR",
         ReturnPattern::Ok => "BR_OK",
@@ -300,7 +300,7 @@ fn return_word(pattern: &ReturnPattern) -> &'static str {
     }
 }
 
-fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
+pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
     statement.put(return_word(pattern));
     let operand = match pattern {
         ReturnPattern::Ok
@@ -413,7 +413,7 @@ fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
     statement.put(&text);
 }
 
-fn call_expectation(statement: &mut Statement, expected: &CallExpectation) {
+pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpectation) {
     match expected {
         CallExpectation::Succeeds => statement.put("success"),
         CallExpectation::Value(value) => statement.put(&number(*value)),
