@@ -1,4 +1,9 @@
 //! binderdrill: a conformance and fuzzing harness for the Android Binder driver.
 
+pub mod command_line;
+pub mod engine;
 pub mod program;
+pub mod report;
+pub mod script;
+pub mod suite;
 pub mod target;

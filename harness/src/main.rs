@@ -1,3 +1,10 @@
 //! The program `binderdrill`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use binderdrill::command_line::CommandLine;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    CommandLine::parse().execute()
+}

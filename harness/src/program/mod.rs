@@ -19,6 +19,8 @@ pub use operand::*;
 pub use payload::*;
 pub use returns::*;
 
+use std::fmt;
+
 /// A whole program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
@@ -65,6 +67,12 @@ pub struct Clause {
     pub topic: Name,
     /// The number of the clause on that page, from 1.
     pub number: u32,
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.topic, self.number)
+    }
 }
 
 /// A line that says who takes part.

@@ -5,18 +5,30 @@ use std::fmt;
 
 pub use reference_driver::uapi::Errno;
 
-/// A word that the script's author chose: a letter, then letters, digits, `_` and `-`.
+/// A word that the script's author chose: a letter, then letters, digits, `_` and, within it, `-`. A word that
+/// the language needs where a name can stand is none: see [`Name::is_reserved`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
 impl Name {
+    /// The most characters that a name can have.
+    pub const LONGEST: usize = 64;
+
+    /// Whether a word means something else wherever a name can stand: `any`, `unmapped`, and the names of
+    /// commands and returns.
+    pub fn is_reserved(text: &str) -> bool {
+        matches!(text, "any" | "unmapped") || text.starts_with("BC_") || text.starts_with("BR_")
+    }
+
     /// The name, if the text is one.
     pub fn new(text: impl Into<String>) -> Option<Name> {
         let text = text.into();
         let mut characters = text.chars();
         let well_formed = characters.next().is_some_and(|first| first.is_ascii_alphabetic())
             && characters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-            && !text.ends_with('-');
+            && !text.ends_with('-')
+            && text.len() <= Name::LONGEST
+            && !Name::is_reserved(&text);
         well_formed.then_some(Name(text))
     }
 

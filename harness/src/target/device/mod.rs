@@ -17,7 +17,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
 
-use super::{ProcessSpecification, Target, TargetError, World};
+use super::{ProcessSpecification, TargetError, World, Worlds};
 use crate::program::{Counter, Feature};
 use counters::Counters;
 use kernel_log::KernelLog;
@@ -57,7 +57,7 @@ impl DeviceTarget {
     }
 }
 
-impl Target for DeviceTarget {
+impl Worlds for DeviceTarget {
     fn name(&self) -> String {
         format!("device:{}", self.path.display())
     }

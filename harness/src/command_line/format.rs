@@ -1,0 +1,67 @@
+//! `binderdrill fmt`: scripts in their canonical form.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use similar::TextDiff;
+
+use super::{CommandError, FormatArguments, Status};
+use crate::script;
+use crate::suite::{FileError, read_script};
+
+pub(super) fn format(arguments: &FormatArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    let mut status = Status::AsExpected;
+    for path in &arguments.file {
+        let of_file = match read_script(path) {
+            Ok(source) => format_one(path, &source, arguments.check, out)?,
+            Err(error) => {
+                super::complain(&error.to_string());
+                Status::CouldNotRun
+            }
+        };
+        status = status.max(of_file);
+    }
+    Ok(status)
+}
+
+fn format_one(path: &Path, source: &[u8], check: bool, out: &mut dyn Write) -> Result<Status, CommandError> {
+    let origin = path.display().to_string();
+    let script = match script::parse(source) {
+        Ok(script) => script,
+        Err(diagnostics) => {
+            // Where standard error is gone, there is nobody to tell.
+            let _ = write!(anstream::stderr(), "{}", diagnostics.render(&origin, true));
+            return Ok(Status::CouldNotRun);
+        }
+    };
+    let canonical = script::print(&script.program);
+    let changed = canonical.as_bytes() != source;
+    if check {
+        if !changed {
+            return Ok(Status::AsExpected);
+        }
+        let diff = TextDiff::from_lines(&*script.source, &canonical);
+        write!(out, "{}", diff.unified_diff().header(&origin, &format!("{origin} (canonical)")))?;
+        return Ok(Status::Deviation);
+    }
+    if path.as_os_str() == "-" {
+        out.write_all(canonical.as_bytes())?;
+    } else if changed {
+        write_file(path, &canonical)?;
+    }
+    Ok(Status::AsExpected)
+}
+
+/// Writes a file anew, so that it is never there by half.
+fn write_file(path: &Path, text: &str) -> Result<(), FileError> {
+    let failed = |source| FileError { path: path.to_owned(), source };
+    // Through a link, lest it be replaced by a file.
+    let path = fs::canonicalize(path).map_err(failed)?;
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    fs::write(&beside, text).map_err(failed)?;
+    let permissions = fs::metadata(&path).map_err(failed)?.permissions();
+    fs::set_permissions(&beside, permissions).map_err(failed)?;
+    fs::rename(&beside, &path).map_err(failed)
+}

@@ -1,0 +1,46 @@
+//! `binderdrill list`: what cases there are.
+
+use std::io::Write;
+
+use super::{CommandError, ListArguments, Status};
+use crate::suite::{self, Case};
+
+pub(super) fn list(arguments: &ListArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    let cases = suite::select(&arguments.filter)?;
+    let width = cases.iter().map(|case| case.id.chars().count()).max().unwrap_or(0);
+    let mut status = Status::AsExpected;
+    for case in &cases {
+        let bold = anstyle::Style::new().bold();
+        let blanks = width - case.id.chars().count();
+        writeln!(out, "{bold}{}{bold:#}{:blanks$}  {}", case.id, "", title(case))?;
+        for remark in remarks(case) {
+            writeln!(out, "{:width$}  {remark}", "")?;
+        }
+        if case.script.is_err() {
+            status = Status::CouldNotRun;
+        }
+    }
+    Ok(status)
+}
+
+fn title(case: &Case) -> &str {
+    match case.script {
+        Ok(_) => case.title(),
+        Err(_) => "(cannot be read; `binderdrill check` says why)",
+    }
+}
+
+fn remarks(case: &Case) -> Vec<String> {
+    let Ok(script) = &case.script else { return Vec::new() };
+    let mut remarks = Vec::new();
+    let clauses: Vec<String> = case.clauses().iter().map(ToString::to_string).collect();
+    if !clauses.is_empty() {
+        remarks.push(format!("clause: {}", clauses.join(", ")));
+    }
+    let requires: Vec<String> = script.program.requires.iter().map(ToString::to_string).collect();
+    if !requires.is_empty() {
+        remarks.push(format!("requires {}", requires.join(", ")));
+    }
+    remarks.extend(case.unconfirmed().map(|reason| format!("unconfirmed: {reason}")));
+    remarks
+}

@@ -1,0 +1,164 @@
+//! The command line: what a user can ask for, and how it is answered.
+
+mod check;
+mod format;
+mod list;
+mod run;
+mod trace;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::engine::SetUpError;
+use crate::suite::{FileError, SelectionError};
+use crate::target::UnknownTarget;
+
+/// Runs scripts of Android Binder calls on a driver, and says where it does something else than they expect.
+///
+/// Without a command, it runs the whole suite on the reference driver.
+#[derive(Debug, Parser)]
+#[command(name = "binderdrill", version, after_help = AFTER_HELP)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "Exit status: 0 if all was as expected, 1 if there was a deviation, 2 if something \
+                          could not be run.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run cases, and report those that deviate
+    Run(RunArguments),
+    /// List cases with what they are about
+    List(ListArguments),
+    /// Read scripts, and say what is wrong with them
+    Check(CheckArguments),
+    /// Run one script, and show what each of its steps did
+    Trace(TraceArguments),
+    /// Write scripts in their canonical form
+    Fmt(FormatArguments),
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
+    filter: Vec<String>,
+    #[command(flatten)]
+    target: TargetArgument,
+    /// How to write the results
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+struct TargetArgument {
+    /// The driver to run on: `reference`
+    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
+    name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people: what deviated, and a summary
+    Human,
+    /// For programs: everything, in JSON
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
+    filter: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArguments {
+    /// Scripts; `-` is standard input
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct TraceArguments {
+    /// A script; `-` is standard input
+    file: PathBuf,
+    #[command(flatten)]
+    target: TargetArgument,
+}
+
+#[derive(Debug, Args)]
+struct FormatArguments {
+    /// Scripts; `-` is standard input, and written to standard output
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+    /// Change nothing, and say which scripts are not in canonical form
+    #[arg(long)]
+    check: bool,
+}
+
+/// What the program says with its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Status {
+    /// 0: all was as expected.
+    AsExpected,
+    /// 1: something was not.
+    Deviation,
+    /// 2: something could not be run, or read.
+    CouldNotRun,
+}
+
+/// Why a command ends before it is done.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Target(#[from] UnknownTarget),
+    #[error("the target cannot be used: {0}")]
+    SetUp(#[from] SetUpError),
+    #[error("the results cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CommandLine {
+    /// Does what is asked for.
+    pub fn execute(self) -> ExitCode {
+        let mut out = anstream::stdout().lock();
+        let everything = || {
+            let target = TargetArgument { name: "reference".to_owned() };
+            Command::Run(RunArguments { filter: Vec::new(), target, format: Format::Human })
+        };
+        let done = match self.command.unwrap_or_else(everything) {
+            Command::Run(arguments) => run::run(&arguments, &mut out),
+            Command::List(arguments) => list::list(&arguments, &mut out),
+            Command::Check(arguments) => check::check(&arguments, &mut out),
+            Command::Trace(arguments) => trace::trace(&arguments, &mut out),
+            Command::Fmt(arguments) => format::format(&arguments, &mut out),
+        };
+        let done = done.and_then(|status| Ok(out.flush().map(|()| status)?));
+        let status = match done {
+            Ok(status) => status,
+            // Whoever read the results has seen enough.
+            Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Status::CouldNotRun
+            }
+            Err(error) => {
+                complain(&error.to_string());
+                Status::CouldNotRun
+            }
+        };
+        ExitCode::from(status as u8)
+    }
+}
+
+/// Says something on standard error. Where that is gone, there is nobody to tell.
+fn complain(message: &str) {
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {message}");
+}

@@ -1,0 +1,27 @@
+//! `binderdrill trace`: what each step of one script did.
+
+use std::io::Write;
+
+use super::{CommandError, Status, TraceArguments};
+use crate::engine::Verdict;
+use crate::report::{CaseResult, write_case, write_transcript};
+use crate::suite::{Case, read_script};
+use crate::target;
+
+pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    let mut target = target::named(&arguments.target.name)?;
+    let origin = arguments.file.display().to_string();
+    let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
+    let result = CaseResult::of(&case, target.as_mut())?;
+    let status = match result.verdict {
+        Verdict::Pass | Verdict::Skip { .. } => Status::AsExpected,
+        Verdict::Fail(_) => Status::Deviation,
+        Verdict::Broken { .. } => Status::CouldNotRun,
+    };
+    // The report of a deviation shows the transcript itself.
+    if status != Status::Deviation {
+        write_transcript(out, &result.transcript, &result.lines, 0)?;
+    }
+    write_case(out, &result)?;
+    Ok(status)
+}

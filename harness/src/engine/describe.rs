@@ -1,0 +1,250 @@
+//! Describing: what came, in the words of a script: processes, objects and cookies by their names, no addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reference_driver::uapi::*;
+use zerocopy::FromBytes;
+
+use super::decode::{Received, Return};
+use super::matching::Reader;
+use super::payload::{natural_offset, place, read_str16};
+use crate::program::*;
+
+/// A run of zero bytes as long as this is shown by its length.
+const LONG_ZEROES: usize = 16;
+
+/// The protocol's name of what came.
+pub(super) fn name(came: &Return) -> &'static str {
+    let code = match came {
+        Return::Error(_) => BR_ERROR,
+        Return::Ok => BR_OK,
+        Return::Transaction(_) => BR_TRANSACTION,
+        Return::TransactionSecCtx { .. } => BR_TRANSACTION_SEC_CTX,
+        Return::Reply(_) => BR_REPLY,
+        Return::AcquireResult(_) => BR_ACQUIRE_RESULT,
+        Return::DeadReply => BR_DEAD_REPLY,
+        Return::TransactionComplete => BR_TRANSACTION_COMPLETE,
+        Return::Increfs(_) => BR_INCREFS,
+        Return::Acquire(_) => BR_ACQUIRE,
+        Return::Release(_) => BR_RELEASE,
+        Return::Decrefs(_) => BR_DECREFS,
+        Return::Noop => BR_NOOP,
+        Return::SpawnLooper => BR_SPAWN_LOOPER,
+        Return::Finished => BR_FINISHED,
+        Return::DeadBinder(_) => BR_DEAD_BINDER,
+        Return::ClearDeathNotificationDone(_) => BR_CLEAR_DEATH_NOTIFICATION_DONE,
+        Return::FailedReply => BR_FAILED_REPLY,
+        Return::FrozenReply => BR_FROZEN_REPLY,
+        Return::OnewaySpamSuspect => BR_ONEWAY_SPAM_SUSPECT,
+        Return::TransactionPendingFrozen => BR_TRANSACTION_PENDING_FROZEN,
+        Return::FrozenBinder(_) => BR_FROZEN_BINDER,
+        Return::ClearFreezeNotificationDone(_) => BR_CLEAR_FREEZE_NOTIFICATION_DONE,
+    };
+    return_name(code).expect("every return has a name")
+}
+
+impl Reader<'_> {
+    /// What came, as a pattern that a script could expect. Where the payload can be read as `like` reads its
+    /// own, it is.
+    pub(super) fn describe(&self, came: &Return, like: Option<&ReturnPattern>) -> ReturnPattern {
+        let node = |numbers: &PointerCookie| self.symbols.node_named(self.process, *numbers);
+        let cookie = |number: &u64| self.symbols.cookie_named(*number);
+        let like_data = match like {
+            Some(
+                ReturnPattern::Transaction(like)
+                | ReturnPattern::TransactionSecCtx { transaction: like, .. }
+                | ReturnPattern::Reply(like),
+            ) => &like.data[..],
+            _ => &[],
+        };
+        match came {
+            Return::Error(error) => ReturnPattern::Error(*error),
+            Return::Ok => ReturnPattern::Ok,
+            Return::Transaction(received) => ReturnPattern::Transaction(self.call(received, like_data)),
+            Return::TransactionSecCtx { received, secctx, .. } => ReturnPattern::TransactionSecCtx {
+                transaction: self.call(received, like_data),
+                secctx: secctx.as_ref().map(|secctx| String::from_utf8_lossy(secctx).into_owned()),
+            },
+            Return::Reply(received) => ReturnPattern::Reply(self.reply(received, like_data)),
+            Return::AcquireResult(result) => ReturnPattern::AcquireResult(*result),
+            Return::DeadReply => ReturnPattern::DeadReply,
+            Return::TransactionComplete => ReturnPattern::TransactionComplete,
+            Return::Increfs(numbers) => ReturnPattern::Increfs(node(numbers)),
+            Return::Acquire(numbers) => ReturnPattern::Acquire(node(numbers)),
+            Return::Release(numbers) => ReturnPattern::Release(node(numbers)),
+            Return::Decrefs(numbers) => ReturnPattern::Decrefs(node(numbers)),
+            Return::Noop => ReturnPattern::Noop,
+            Return::SpawnLooper => ReturnPattern::SpawnLooper,
+            Return::Finished => ReturnPattern::Finished,
+            Return::DeadBinder(number) => ReturnPattern::DeadBinder(cookie(number)),
+            Return::ClearDeathNotificationDone(number) => {
+                ReturnPattern::ClearDeathNotificationDone(cookie(number))
+            }
+            Return::FailedReply => ReturnPattern::FailedReply,
+            Return::FrozenReply => ReturnPattern::FrozenReply,
+            Return::OnewaySpamSuspect => ReturnPattern::OnewaySpamSuspect,
+            Return::TransactionPendingFrozen => ReturnPattern::TransactionPendingFrozen,
+            Return::FrozenBinder(state) => {
+                ReturnPattern::FrozenBinder { cookie: cookie(&state.cookie), is_frozen: state.is_frozen }
+            }
+            Return::ClearFreezeNotificationDone(number) => {
+                ReturnPattern::ClearFreezeNotificationDone(cookie(number))
+            }
+        }
+    }
+
+    /// A call or oneway message: who called what is part of it.
+    fn call(&self, received: &Received, like: &[DataItem<HandlePattern>]) -> TransactionPattern {
+        let header = &received.header;
+        let numbers = PointerCookie { pointer: header.target, cookie: header.cookie };
+        TransactionPattern {
+            target: Some(self.symbols.node_named(self.process, numbers)),
+            pid: Some(self.symbols.pid_named(header.sender_pid)),
+            euid: Some(header.sender_euid),
+            ..self.content(received, like)
+        }
+    }
+
+    /// A reply: it is to nobody in particular, and from nobody, unless something is amiss.
+    fn reply(&self, received: &Received, like: &[DataItem<HandlePattern>]) -> TransactionPattern {
+        let call = self.call(received, like);
+        let header = &received.header;
+        TransactionPattern {
+            target: call.target.filter(|_| (header.target, header.cookie) != (0, 0)),
+            pid: call.pid.filter(|_| header.sender_pid != 0),
+            euid: call.euid.filter(|_| header.sender_euid != 0),
+            ..call
+        }
+    }
+
+    fn content(&self, received: &Received, like: &[DataItem<HandlePattern>]) -> TransactionPattern {
+        let table = received.offsets.as_deref().unwrap_or_default();
+        let offsets: Vec<u64> = table
+            .chunks_exact(8)
+            .map(|entry| u64::from_le_bytes(entry.try_into().expect("a chunk of 8")))
+            .collect();
+        let data = received.data.as_deref().unwrap_or_default();
+        let (items, objects) = self.items(data, &offsets, like);
+        TransactionPattern {
+            code: received.header.code,
+            flags: received.header.flags,
+            data: items,
+            offsets: (objects != offsets).then_some(offsets),
+            ..TransactionPattern::default()
+        }
+    }
+
+    /// A payload item by item, and at which of the offsets an object was found.
+    fn items(
+        &self,
+        data: &[u8],
+        offsets: &[u64],
+        like: &[DataItem<HandlePattern>],
+    ) -> (PayloadPattern, Vec<u64>) {
+        let like: BTreeMap<u64, &DataItem<HandlePattern>> =
+            place(like).iter().map(|placed| (placed.offset, placed.item)).collect();
+        let offsets: BTreeSet<u64> = offsets.iter().copied().collect();
+        let mut items: PayloadPattern = Vec::new();
+        let mut objects = Vec::new();
+        // Where the item before ended, and where the next begins.
+        let mut end = 0;
+        let mut at = 0;
+        while at < data.len() {
+            let after = at as u64 + 1..data.len() as u64;
+            let next_object = offsets.range(after.clone()).next().map_or(data.len(), |place| *place as usize);
+            let next_like = like.range(after).next().map_or(data.len(), |(place, _)| *place as usize);
+            let next = next_object.min(next_like);
+            let object = offsets.contains(&(at as u64)).then(|| self.object(&data[at..])).flatten();
+            let guided = || read_like(like.get(&(at as u64))?, &data[at..next_object]);
+            let (item, length) = match object {
+                Some(object) => {
+                    objects.push(at as u64);
+                    (DataItem::Object(object), size_of::<FlatObject>())
+                }
+                None => match guided() {
+                    Some(guided) => guided,
+                    // Zeroes up to the next multiple of 4 go without saying before an object or a string.
+                    None if next == at.next_multiple_of(4)
+                        && data[at..next].iter().all(|byte| *byte == 0)
+                        && (next == next_object
+                            || matches!(like.get(&(next as u64)), Some(DataItem::Str16(_)))) =>
+                    {
+                        at = next;
+                        continue;
+                    }
+                    None => plain(&data[at..next]),
+                },
+            };
+            let natural = natural_offset(&item, end) == at as u64;
+            items.push(if natural { item } else { DataItem::At(at as u64, Box::new(item)) });
+            at += length;
+            end = at as u64;
+        }
+        (items, objects)
+    }
+
+    /// The object at the start of these bytes, if there is one of a known type.
+    fn object(&self, bytes: &[u8]) -> Option<Object<HandlePattern>> {
+        let (flat, _) = FlatObject::read_from_prefix(bytes).ok()?;
+        let weak = matches!(flat.object_type, BINDER_TYPE_WEAK_BINDER | BINDER_TYPE_WEAK_HANDLE);
+        let flags = Some(flat.flags);
+        let explicit = Object::Explicit {
+            object_type: flat.object_type,
+            flags: flat.flags,
+            binder: flat.binder,
+            cookie: flat.cookie,
+        };
+        Some(match flat.object_type {
+            BINDER_TYPE_BINDER | BINDER_TYPE_WEAK_BINDER => {
+                let numbers = PointerCookie { pointer: flat.binder, cookie: flat.cookie };
+                match self.symbols.object_of(self.process, numbers) {
+                    Some(name) => Object::Binder { weak, object: name.clone(), flags },
+                    None => explicit,
+                }
+            }
+            BINDER_TYPE_HANDLE | BINDER_TYPE_WEAK_HANDLE => match u32::try_from(flat.binder) {
+                Ok(number) if flat.cookie == 0 => {
+                    Object::Handle { weak, handle: HandlePattern::Is(Handle::Number(number)), flags }
+                }
+                _ => explicit,
+            },
+            _ => explicit,
+        })
+    }
+}
+
+/// The start of these bytes as an item of the same kind as another, and its length.
+pub(super) fn read_like(
+    like: &DataItem<HandlePattern>,
+    bytes: &[u8],
+) -> Option<(DataItem<HandlePattern>, usize)> {
+    match like {
+        DataItem::U32(_) => Some((DataItem::U32(u32::from_le_bytes(*bytes.first_chunk()?)), 4)),
+        DataItem::I32(_) => Some((DataItem::I32(i32::from_le_bytes(*bytes.first_chunk()?)), 4)),
+        DataItem::U64(_) => Some((DataItem::U64(u64::from_le_bytes(*bytes.first_chunk()?)), 8)),
+        DataItem::I64(_) => Some((DataItem::I64(i64::from_le_bytes(*bytes.first_chunk()?)), 8)),
+        DataItem::Str16(_) => {
+            let (text, length) = read_str16(bytes)?;
+            Some((DataItem::Str16(text), length))
+        }
+        DataItem::Bytes(like) => Some((DataItem::Bytes(bytes.get(..like.len())?.to_vec()), like.len())),
+        DataItem::Zero(count) => {
+            let length = usize::try_from(*count).ok()?;
+            let zeroes = bytes.get(..length)?.iter().all(|byte| *byte == 0);
+            (zeroes && length > 0).then_some((DataItem::Zero(*count), length))
+        }
+        DataItem::At(..) | DataItem::Object(_) => None,
+    }
+    .filter(|(_, length)| *length > 0)
+}
+
+/// Bytes, up to where a long run of zeroes begins or ends.
+fn plain(bytes: &[u8]) -> (DataItem<HandlePattern>, usize) {
+    let zeroes = bytes.iter().take_while(|byte| **byte == 0).count();
+    if zeroes >= LONG_ZEROES {
+        return (DataItem::Zero(zeroes as u64), zeroes);
+    }
+    let run = [0; LONG_ZEROES];
+    let length = bytes.windows(LONG_ZEROES).position(|window| window == run).unwrap_or(bytes.len());
+    (DataItem::Bytes(bytes[..length].to_vec()), length)
+}

@@ -1,0 +1,221 @@
+//! Encoding: the commands of one step as the bytes that a process hands to the driver, at concrete addresses.
+
+use reference_driver::uapi::*;
+use zerocopy::IntoBytes;
+
+use super::fault::ScriptFault;
+use super::payload;
+use super::symbols::{Bindings, Symbols};
+use crate::program::{Address, Command, Node, Transaction, WriteReadOptions};
+use crate::target::{Area, UNMAPPED};
+
+/// Zero bytes behind each payload and table, for a driver that reads more than it should.
+const ZEROES_BEHIND: u64 = 64;
+
+/// A BINDER_WRITE_READ, ready to be done.
+#[derive(Debug)]
+pub(super) struct EncodedWriteRead {
+    /// The argument.
+    pub(super) argument: WriteRead,
+    /// Its address.
+    pub(super) address: u64,
+    /// What must be in memory for it.
+    pub(super) memory: Vec<(u64, Vec<u8>)>,
+}
+
+/// Encodes a BINDER_WRITE_READ of the thread with this index in its process. With `read_size` 0 it only writes.
+pub(super) fn write_read(
+    commands: &[Command],
+    options: &WriteReadOptions,
+    read_size: u64,
+    thread: usize,
+    symbols: &Symbols,
+    bindings: &Bindings,
+) -> Result<EncodedWriteRead, ScriptFault> {
+    let mut encoder = Encoder::new(thread, symbols, bindings);
+    for command in commands {
+        encoder.command(command)?;
+    }
+    let Encoder { stream, mut memory, .. } = encoder;
+
+    let room = Area::Commands.addresses(thread);
+    let length = stream.len() as u64;
+    if length > Area::Commands.size() {
+        return Err(ScriptFault::CommandsTooLarge { limit: Area::Commands.size() });
+    }
+    let write_buffer = room.end - length;
+    if !stream.is_empty() {
+        memory.push((write_buffer, stream));
+    }
+    let returns = Area::Returns.addresses(thread);
+    if read_size > 0 {
+        let zeroes = read_size.saturating_add(ZEROES_BEHIND).min(Area::Returns.size());
+        memory.push((returns.start, vec![0; zeroes as usize]));
+    }
+    let argument = WriteRead {
+        write_size: options.write_size.unwrap_or(length),
+        write_consumed: options.write_consumed.unwrap_or(0),
+        write_buffer: if options.write_buffer_unmapped { UNMAPPED } else { write_buffer },
+        read_size,
+        read_consumed: options.read_consumed.unwrap_or(0),
+        read_buffer: if options.read_buffer_unmapped { UNMAPPED } else { returns.start },
+    };
+    let address = Area::Argument.addresses(thread).start;
+    memory.push((address, argument.as_bytes().to_vec()));
+    Ok(EncodedWriteRead { argument, address, memory })
+}
+
+/// The commands of one step on their way to bytes.
+struct Encoder<'a> {
+    symbols: &'a Symbols,
+    bindings: &'a Bindings,
+    stream: Vec<u8>,
+    memory: Vec<(u64, Vec<u8>)>,
+    /// Where the next payload goes.
+    next_payload: u64,
+    payload_end: u64,
+}
+
+impl<'a> Encoder<'a> {
+    fn new(thread: usize, symbols: &'a Symbols, bindings: &'a Bindings) -> Encoder<'a> {
+        let room = Area::Payload.addresses(thread);
+        Encoder {
+            symbols,
+            bindings,
+            stream: Vec::new(),
+            memory: Vec::new(),
+            next_payload: room.start,
+            payload_end: room.end,
+        }
+    }
+
+    fn command(&mut self, command: &Command) -> Result<(), ScriptFault> {
+        match command {
+            Command::Transaction { target, transaction } => {
+                let data = self.transaction(self.bindings.handle(target)?, transaction)?;
+                self.put(BC_TRANSACTION, data);
+            }
+            Command::Reply(transaction) => {
+                let data = self.transaction(0, transaction)?;
+                self.put(BC_REPLY, data);
+            }
+            Command::TransactionSg { target, transaction, buffers_size } => {
+                let transaction = self.transaction(self.bindings.handle(target)?, transaction)?;
+                let data = TransactionDataSg { transaction, buffers_size: *buffers_size };
+                self.put(BC_TRANSACTION_SG, data);
+            }
+            Command::ReplySg { transaction, buffers_size } => {
+                let transaction = self.transaction(0, transaction)?;
+                let data = TransactionDataSg { transaction, buffers_size: *buffers_size };
+                self.put(BC_REPLY_SG, data);
+            }
+            Command::AcquireResult(result) => self.put(BC_ACQUIRE_RESULT, *result),
+            Command::FreeBuffer(address) => {
+                let address = self.address(address)?;
+                self.put(BC_FREE_BUFFER, address);
+            }
+            Command::Increfs(handle) => self.put(BC_INCREFS, self.bindings.handle(handle)?),
+            Command::Acquire(handle) => self.put(BC_ACQUIRE, self.bindings.handle(handle)?),
+            Command::Release(handle) => self.put(BC_RELEASE, self.bindings.handle(handle)?),
+            Command::Decrefs(handle) => self.put(BC_DECREFS, self.bindings.handle(handle)?),
+            Command::IncrefsDone(node) => self.put_node(BC_INCREFS_DONE, node),
+            Command::AcquireDone(node) => self.put_node(BC_ACQUIRE_DONE, node),
+            Command::AttemptAcquire(handle) => {
+                let handle = self.bindings.handle(handle)?;
+                self.put(BC_ATTEMPT_ACQUIRE, PriorityHandle { priority: 0, handle });
+            }
+            Command::RegisterLooper => self.put(BC_REGISTER_LOOPER, ()),
+            Command::EnterLooper => self.put(BC_ENTER_LOOPER, ()),
+            Command::ExitLooper => self.put(BC_EXIT_LOOPER, ()),
+            Command::RequestDeathNotification(handle, cookie) => {
+                let argument = self.handle_cookie(handle, cookie)?;
+                self.put(BC_REQUEST_DEATH_NOTIFICATION, argument);
+            }
+            Command::ClearDeathNotification(handle, cookie) => {
+                let argument = self.handle_cookie(handle, cookie)?;
+                self.put(BC_CLEAR_DEATH_NOTIFICATION, argument);
+            }
+            Command::DeadBinderDone(cookie) => self.put(BC_DEAD_BINDER_DONE, self.symbols.cookie(cookie)),
+            Command::RequestFreezeNotification(handle, cookie) => {
+                let argument = self.handle_cookie(handle, cookie)?;
+                self.put(BC_REQUEST_FREEZE_NOTIFICATION, argument);
+            }
+            Command::ClearFreezeNotification(handle, cookie) => {
+                let argument = self.handle_cookie(handle, cookie)?;
+                self.put(BC_CLEAR_FREEZE_NOTIFICATION, argument);
+            }
+            Command::FreezeNotificationDone(cookie) => {
+                self.put(BC_FREEZE_NOTIFICATION_DONE, self.symbols.cookie(cookie));
+            }
+            Command::Bytes(bytes) => self.stream.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn put<T: IntoBytes + zerocopy::Immutable>(&mut self, code: u32, argument: T) {
+        self.stream.extend_from_slice(code.as_bytes());
+        self.stream.extend_from_slice(argument.as_bytes());
+    }
+
+    fn put_node(&mut self, code: u32, node: &Node) {
+        self.put(code, self.symbols.node(node));
+    }
+
+    fn handle_cookie(
+        &self,
+        handle: &crate::program::Handle,
+        cookie: &crate::program::Token,
+    ) -> Result<HandleCookie, ScriptFault> {
+        Ok(HandleCookie { handle: self.bindings.handle(handle)?, cookie: self.symbols.cookie(cookie) })
+    }
+
+    fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
+        match address {
+            Address::Number(number) => Ok(*number),
+            Address::Buffer { buffer, offset } => Ok(self.bindings.buffer(buffer)?.wrapping_add(*offset)),
+            Address::Unmapped => Ok(UNMAPPED),
+        }
+    }
+
+    fn transaction(&mut self, target: u32, sent: &Transaction) -> Result<TransactionData, ScriptFault> {
+        let room = self.payload_end - self.next_payload;
+        let (data, places) = payload::encode(&sent.data, self.symbols, self.bindings, room)?;
+        let table: Vec<u8> =
+            sent.offsets.as_ref().unwrap_or(&places).iter().flat_map(|offset| offset.to_le_bytes()).collect();
+        let data_size = sent.data_size.unwrap_or(data.len() as u64);
+        let offsets_size = sent.offsets_size.unwrap_or(table.len() as u64);
+        let data_address = self.keep(data)?;
+        let table_address = self.keep(table)?;
+        Ok(TransactionData {
+            target: target.into(),
+            cookie: sent.cookie.unwrap_or(0),
+            code: sent.code,
+            flags: sent.flags,
+            sender_pid: sent.sender_pid.unwrap_or(0),
+            sender_euid: sent.sender_euid.unwrap_or(0),
+            data_size,
+            offsets_size,
+            buffer: match &sent.buffer {
+                Some(address) => self.address(address)?,
+                None => data_address,
+            },
+            offsets: match &sent.offsets_buffer {
+                Some(address) => self.address(address)?,
+                None => table_address,
+            },
+        })
+    }
+
+    /// Gives bytes a place in memory, with zeroes behind them, and tells where.
+    fn keep(&mut self, mut bytes: Vec<u8>) -> Result<u64, ScriptFault> {
+        let address = self.next_payload;
+        let end = (bytes.len() as u64 + ZEROES_BEHIND).next_multiple_of(8);
+        if end > self.payload_end - address {
+            return Err(ScriptFault::PayloadTooLarge { limit: Area::Payload.size() });
+        }
+        bytes.resize(end as usize, 0);
+        self.memory.push((address, bytes));
+        self.next_payload += end;
+        Ok(address)
+    }
+}

@@ -1,0 +1,414 @@
+//! Execution: a program on its way through its steps.
+
+use std::collections::BTreeMap;
+
+use super::call::{self, CallResult, Means};
+use super::cast::Cast;
+use super::encode;
+use super::fault::ScriptFault;
+use super::judge::{Difference, Pending, WriteReadResult, judge_call, judge_read, judge_write};
+use super::matching::{Reader, Refusal};
+use super::symbols::{Bindings, Symbols};
+use super::transcript::{StepOutcome, StepRecord, Transcript, WriteReadRecord};
+use super::verdict::Deviation;
+use super::wording;
+use super::write_read::{Finished, finish};
+use crate::program::*;
+use crate::script::fragment;
+use crate::target::{Answer, Area, Outcome, SystemCall, TargetError, ThreadIndex, World};
+
+/// A program that is being run.
+pub(super) struct Execution<'a> {
+    program: &'a Program,
+    pub(super) cast: Cast,
+    symbols: Symbols,
+    bindings: Bindings,
+    pub(super) world: Box<dyn World + 'a>,
+    /// Threads that are not idle.
+    states: BTreeMap<ThreadIndex, ThreadState>,
+    transcript: Transcript,
+}
+
+/// Why a run ends before its program does.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The target did something else than what is expected.
+    Deviation(Deviation),
+    /// The program is wrong.
+    Fault(ScriptFault),
+    /// A process could not be set up. The whole reason.
+    SetUp(String),
+    /// The target could not do what it was asked to.
+    Target(TargetError),
+}
+
+impl From<TargetError> for Stop {
+    fn from(error: TargetError) -> Stop {
+        Stop::Target(error)
+    }
+}
+
+impl From<ScriptFault> for Stop {
+    fn from(fault: ScriptFault) -> Stop {
+        Stop::Fault(fault)
+    }
+}
+
+/// What a thread that is not idle is about.
+enum ThreadState {
+    /// It sleeps in this read.
+    Parked(Pending),
+    /// Its read has returned, and no step has looked at that.
+    Woken { pending: Pending, finished: Finished, by: usize },
+    /// Its process has ended.
+    Ended,
+}
+
+impl<'a> Execution<'a> {
+    pub(super) fn new(
+        program: &'a Program,
+        cast: Cast,
+        symbols: Symbols,
+        world: Box<dyn World + 'a>,
+    ) -> Execution<'a> {
+        Execution {
+            program,
+            cast,
+            symbols,
+            bindings: Bindings::default(),
+            world,
+            states: BTreeMap::new(),
+            transcript: Transcript::default(),
+        }
+    }
+
+    /// Does all steps, and looks for what nothing awaited.
+    pub(super) fn run(&mut self) -> Result<(), Stop> {
+        for (index, step) in self.program.steps.iter().enumerate() {
+            self.step(index, &step.value)?;
+        }
+        let unawaited = self.states.iter().find_map(|(thread, state)| match state {
+            ThreadState::Woken { finished, .. } => Some(self.unawaited(*thread, finished)),
+            ThreadState::Parked(_) | ThreadState::Ended => None,
+        });
+        match unawaited {
+            Some(deviation) => Err(Stop::Deviation(deviation)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the world, and gives what was done and what the target complains of.
+    pub(super) fn close(self) -> (Transcript, Result<Vec<String>, TargetError>) {
+        (self.transcript, self.world.close())
+    }
+
+    fn unawaited(&self, thread: ThreadIndex, finished: &Finished) -> Deviation {
+        let came = self.reader(thread).came(finished, &[]);
+        Deviation {
+            step: None,
+            expected: "no return that nothing in the script awaits".to_owned(),
+            difference: format!(
+                "{}'s read returned {came}, and nothing in the script awaits it",
+                self.cast.name(thread)
+            ),
+            came,
+        }
+    }
+
+    fn reader(&self, thread: ThreadIndex) -> Reader<'_> {
+        Reader { symbols: &self.symbols, process: thread.process }
+    }
+
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), Stop> {
+        let thread = self.actor(index, step)?;
+        if let Some(ThreadState::Ended) = self.states.get(&thread) {
+            return Err(ScriptFault::Ended(self.cast.name(thread).clone()).into());
+        }
+        let judged = match &step.action {
+            Action::Call { call, expected } => self.call(index, step, thread, call, expected)?,
+            Action::Write { options, commands, written } => {
+                self.idle(thread)?;
+                let (call, pending) = self.begin(thread, commands, options, 0, written)?;
+                let result = self.write_read(thread, call, pending.clone())?;
+                self.record(index, step, thread, &result, &[])?;
+                judge_write(&pending, &result)
+            }
+            Action::Read { options, expected } => {
+                let (pending, result) = match self.states.remove(&thread) {
+                    Some(state) => {
+                        if *options != WriteReadOptions::default() {
+                            return Err(
+                                ScriptFault::OptionsOfParkedRead(self.cast.name(thread).clone()).into()
+                            );
+                        }
+                        self.await_read(thread, state)?
+                    }
+                    None => {
+                        let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
+                        let written = WriteExpectation::default();
+                        let (call, pending) = self.begin(thread, &[], options, read_size, &written)?;
+                        (pending.clone(), self.write_read(thread, call, pending)?)
+                    }
+                };
+                self.record(index, step, thread, &result, &wording::patterns(expected))?;
+                self.judge_and_bind(thread, &pending, Some(expected), &result)?
+            }
+            Action::WriteRead { options, commands, written, expected } => {
+                self.idle(thread)?;
+                let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
+                let (call, pending) = self.begin(thread, commands, options, read_size, written)?;
+                let result = self.write_read(thread, call, pending.clone())?;
+                let patterns = expected.as_ref().map(wording::patterns).unwrap_or_default();
+                self.record(index, step, thread, &result, &patterns)?;
+                self.judge_and_bind(thread, &pending, expected.as_ref(), &result)?
+            }
+        };
+        judged.map_err(|Difference { expected, came, difference }| {
+            Stop::Deviation(Deviation { step: Some(index), expected, came, difference })
+        })
+    }
+
+    /// Judges what was read, and keeps what that binds.
+    fn judge_and_bind(
+        &mut self,
+        thread: ThreadIndex,
+        pending: &Pending,
+        expected: Option<&ReadExpectation>,
+        result: &WriteReadResult,
+    ) -> Result<Result<(), Difference>, Stop> {
+        match judge_read(self.reader(thread), pending, expected, result, &self.bindings) {
+            Ok(bindings) => {
+                self.bindings = bindings;
+                Ok(Ok(()))
+            }
+            Err(Refusal::Differs(difference)) => Ok(Err(difference)),
+            Err(Refusal::Fault(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// The thread that does a step. Where it is one of several, the one that has been woken.
+    fn actor(&mut self, index: usize, step: &Step) -> Result<ThreadIndex, Stop> {
+        let (candidates, alias) = match &step.actor {
+            Actor::Thread(name) => return Ok(self.cast.thread(name)?),
+            Actor::AnyOf { candidates, alias } => (candidates, alias),
+        };
+        if !matches!(step.action, Action::Read { .. }) {
+            return Err(ScriptFault::ChoiceWithoutRead.into());
+        }
+        let mut woken = Vec::new();
+        for name in candidates {
+            let thread = self.cast.thread(name)?;
+            match self.states.get(&thread) {
+                Some(ThreadState::Woken { by, .. }) => woken.push((name, thread, *by)),
+                Some(ThreadState::Parked(_)) => {}
+                Some(ThreadState::Ended) => return Err(ScriptFault::Ended(name.clone()).into()),
+                None => return Err(ScriptFault::NotParked(name.clone()).into()),
+            }
+        }
+        if let [(_, thread, by)] = woken[..] {
+            // Which one it is, is the driver's choice: the transcript says nothing of it.
+            let declared = self.cast.name(thread).to_string();
+            if let Some(record) = self.transcript.steps.get_mut(by) {
+                record
+                    .woke
+                    .iter_mut()
+                    .filter(|name| **name == declared)
+                    .for_each(|name| *name = alias.to_string());
+            }
+            self.cast.alias(alias.clone(), thread);
+            return Ok(thread);
+        }
+        self.note(index, step, StepOutcome::NotOneWoken);
+        let all: Vec<&str> = candidates.iter().map(Name::as_str).collect();
+        let woken: Vec<&str> = woken.iter().map(|(name, ..)| name.as_str()).collect();
+        let came = match woken[..] {
+            [] => format!("all of {} are still parked", all.join(", ")),
+            _ => format!("the reads of {} have returned", woken.join(", ")),
+        };
+        Err(Stop::Deviation(Deviation {
+            step: Some(index),
+            expected: format!("exactly one of {} woken", all.join(", ")),
+            difference: format!("{} of {} threads were woken, not 1", woken.len(), all.len()),
+            came,
+        }))
+    }
+
+    /// Makes sure that a thread can do something new.
+    fn idle(&self, thread: ThreadIndex) -> Result<(), Stop> {
+        match self.states.get(&thread) {
+            None => Ok(()),
+            Some(ThreadState::Parked(_)) => Err(ScriptFault::Parked(self.cast.name(thread).clone()).into()),
+            Some(ThreadState::Ended) => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
+            Some(ThreadState::Woken { finished, .. }) => {
+                Err(Stop::Deviation(self.unawaited(thread, finished)))
+            }
+        }
+    }
+
+    /// A BINDER_WRITE_READ, encoded, and what must be known of it when it ends.
+    fn begin(
+        &self,
+        thread: ThreadIndex,
+        commands: &[Command],
+        options: &WriteReadOptions,
+        read_size: u64,
+        written: &WriteExpectation,
+    ) -> Result<(SystemCall, Pending), Stop> {
+        let encoded =
+            encode::write_read(commands, options, read_size, thread.thread, &self.symbols, &self.bindings)?;
+        let call = SystemCall::Ioctl {
+            request: reference_driver::uapi::BINDER_WRITE_READ,
+            argument: encoded.address,
+            memory: encoded.memory,
+        };
+        Ok((call, Pending { given: encoded.argument, written: written.clone() }))
+    }
+
+    fn write_read(
+        &mut self,
+        thread: ThreadIndex,
+        call: SystemCall,
+        pending: Pending,
+    ) -> Result<WriteReadResult, Stop> {
+        let outcome = self.world.call(thread, call)?;
+        self.ended_or_parked(thread, pending, outcome)
+    }
+
+    /// The end of a read in which a thread was parked, or that it still is.
+    fn await_read(
+        &mut self,
+        thread: ThreadIndex,
+        state: ThreadState,
+    ) -> Result<(Pending, WriteReadResult), Stop> {
+        match state {
+            ThreadState::Woken { pending, finished, .. } => {
+                Ok((pending, WriteReadResult::Finished(finished)))
+            }
+            ThreadState::Parked(pending) => {
+                let outcome = self.world.collect(thread)?;
+                Ok((pending.clone(), self.ended_or_parked(thread, pending, outcome)?))
+            }
+            ThreadState::Ended => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
+        }
+    }
+
+    fn ended_or_parked(
+        &mut self,
+        thread: ThreadIndex,
+        pending: Pending,
+        outcome: Outcome,
+    ) -> Result<WriteReadResult, Stop> {
+        match outcome {
+            Outcome::Parked => {
+                self.states.insert(thread, ThreadState::Parked(pending));
+                Ok(WriteReadResult::Parked)
+            }
+            Outcome::Done(result) => {
+                Ok(WriteReadResult::Finished(finish(&mut *self.world, thread, &pending.given, result)?))
+            }
+        }
+    }
+
+    /// Looks which parked threads a step has woken. What they read is taken down at once, while it is there.
+    fn wake(&mut self, index: usize, actor: ThreadIndex) -> Result<(), Stop> {
+        let parked: Vec<ThreadIndex> = self
+            .states
+            .iter()
+            .filter(|(thread, state)| **thread != actor && matches!(state, ThreadState::Parked(_)))
+            .map(|(thread, _)| *thread)
+            .collect();
+        for thread in parked {
+            let Outcome::Done(result) = self.world.collect(thread)? else { continue };
+            let Some(ThreadState::Parked(pending)) = self.states.remove(&thread) else {
+                unreachable!("it was found parked above")
+            };
+            let finished = finish(&mut *self.world, thread, &pending.given, result)?;
+            self.states.insert(thread, ThreadState::Woken { pending, finished, by: index });
+            let name = self.cast.name(thread).to_string();
+            if let Some(record) = self.transcript.steps.last_mut() {
+                record.woke.push(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        index: usize,
+        step: &Step,
+        thread: ThreadIndex,
+        call: &Call,
+        expected: &CallExpectation,
+    ) -> Result<Result<(), Difference>, Stop> {
+        self.idle(thread)?;
+        let result = match call::means(call, thread.thread, &self.symbols) {
+            Means::Count(counter) => CallResult::Succeeded(Some(self.world.count(thread.process, counter)?)),
+            Means::System(system_call) => match self.world.call(thread, system_call)? {
+                Outcome::Parked => {
+                    self.note(index, step, StepOutcome::Parked);
+                    let expected = fragment::call_expectation(expected);
+                    let difference = "the call did not return".to_owned();
+                    return Ok(Err(Difference { expected, came: "parked".to_owned(), difference }));
+                }
+                Outcome::Done(Err(errno)) => CallResult::Failed(errno),
+                Outcome::Done(Ok(Answer::Events(events))) => CallResult::Polled(events),
+                Outcome::Done(Ok(Answer::Success)) if call::gives_number(call) => {
+                    let address = Area::Argument.addresses(thread.thread).start;
+                    let bytes = self.world.read_memory(thread.process, address, 4)?;
+                    let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+                    CallResult::Succeeded(number.map(u64::from))
+                }
+                Outcome::Done(Ok(Answer::Success)) => CallResult::Succeeded(None),
+            },
+        };
+        if *call == Call::Exit {
+            self.end(thread.process);
+        }
+        self.note(index, step, wording::call_outcome(result));
+        self.wake(index, thread)?;
+        Ok(judge_call(expected, result))
+    }
+
+    /// All threads of a process are gone. What they had read, they had.
+    fn end(&mut self, process: usize) {
+        let threads = self.cast.specifications()[process].threads.len();
+        for thread in (0..threads).map(|thread| ThreadIndex { process, thread }) {
+            if !matches!(self.states.get(&thread), Some(ThreadState::Woken { .. })) {
+                self.states.insert(thread, ThreadState::Ended);
+            }
+        }
+    }
+
+    fn note(&mut self, index: usize, step: &Step, outcome: StepOutcome) {
+        self.transcript.steps.push(StepRecord {
+            step: index,
+            thread: wording::actor(&step.actor),
+            script: fragment::step(step),
+            outcome,
+            woke: Vec::new(),
+        });
+    }
+
+    /// Takes down what a step that reads or writes came to, and whom it woke.
+    fn record(
+        &mut self,
+        index: usize,
+        step: &Step,
+        thread: ThreadIndex,
+        result: &WriteReadResult,
+        like: &[&ReturnPattern],
+    ) -> Result<(), Stop> {
+        let outcome = match result {
+            WriteReadResult::Parked => StepOutcome::Parked,
+            WriteReadResult::Finished(finished) => StepOutcome::WriteRead(WriteReadRecord {
+                errno: finished.errno.map(|errno| errno.to_string()),
+                write_consumed: finished.write_consumed,
+                read_consumed: finished.read_consumed,
+                returns: self.reader(thread).records(&finished.returns, like),
+                malformed: finished.malformed.clone(),
+            }),
+        };
+        self.note(index, step, outcome);
+        self.wake(index, thread)
+    }
+}

@@ -1,0 +1,167 @@
+//! Payloads as bytes: where each item lies, and what it is made of.
+
+use reference_driver::uapi::{
+    BINDER_TYPE_BINDER, BINDER_TYPE_HANDLE, BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, FlatObject,
+};
+use zerocopy::IntoBytes;
+
+use super::fault::ScriptFault;
+use super::symbols::{Bindings, Symbols};
+use crate::program::{DataItem, Object, Payload};
+
+/// Flags of a local object about which a script says nothing: the least priority, and descriptors are taken.
+const USUAL_BINDER_FLAGS: u32 = 0x17f;
+
+/// Where an item of a payload lies.
+#[derive(Debug)]
+pub(super) struct Placed<'a, H> {
+    /// Bytes from the start of the payload.
+    pub(super) offset: u64,
+    /// Its length in bytes.
+    pub(super) length: u64,
+    /// The item, never [`DataItem::At`].
+    pub(super) item: &'a DataItem<H>,
+}
+
+/// Where each item lies. No length overflows: a place past all addresses is the last address.
+pub(super) fn place<H>(items: &[DataItem<H>]) -> Vec<Placed<'_, H>> {
+    let mut end: u64 = 0;
+    let mut placed = Vec::with_capacity(items.len());
+    for mut item in items {
+        let mut offset = natural_offset(item, end);
+        while let DataItem::At(place, inner) = item {
+            offset = *place;
+            item = inner;
+        }
+        let length = length(item);
+        end = offset.saturating_add(length);
+        placed.push(Placed { offset, length, item });
+    }
+    placed
+}
+
+/// Where an item begins that follows what ends here.
+pub(super) fn natural_offset<H>(item: &DataItem<H>, end: u64) -> u64 {
+    match item {
+        DataItem::Object(_) | DataItem::Str16(_) => end.checked_next_multiple_of(4).unwrap_or(u64::MAX),
+        _ => end,
+    }
+}
+
+/// How long the payload is in which items lie so.
+pub(super) fn total_length<H>(placed: &[Placed<'_, H>]) -> u64 {
+    placed.iter().map(|item| item.offset.saturating_add(item.length)).max().unwrap_or(0)
+}
+
+/// Where the objects are among items that lie so.
+pub(super) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> Vec<u64> {
+    let objects = placed.iter().filter(|placed| matches!(placed.item, DataItem::Object(_)));
+    objects.map(|placed| placed.offset).collect()
+}
+
+fn length<H>(item: &DataItem<H>) -> u64 {
+    match item {
+        DataItem::U32(_) | DataItem::I32(_) => 4,
+        DataItem::U64(_) | DataItem::I64(_) => 8,
+        DataItem::Str16(text) => str16(text).len() as u64,
+        DataItem::Bytes(bytes) => bytes.len() as u64,
+        DataItem::Zero(count) => *count,
+        DataItem::At(_, inner) => length(inner),
+        DataItem::Object(_) => size_of::<FlatObject>() as u64,
+    }
+}
+
+/// A string as Parcel writes it: the number of UTF-16 units, the units, a NUL, and zeroes up to 4 bytes.
+pub(super) fn str16(text: &str) -> Vec<u8> {
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let mut bytes = Vec::with_capacity(4 + 2 * units.len() + 4);
+    bytes.extend_from_slice(&(units.len() as u32).to_le_bytes());
+    units.iter().chain(&[0]).for_each(|unit| bytes.extend_from_slice(&unit.to_le_bytes()));
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// The string that bytes hold as Parcel writes it, and how many bytes it takes.
+pub(super) fn read_str16(bytes: &[u8]) -> Option<(String, usize)> {
+    let (count, rest) = bytes.split_first_chunk::<4>()?;
+    let units = rest.get(..usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(2)?)?;
+    let units: Vec<u16> = units.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+    let text = String::from_utf16(&units).ok()?;
+    let encoded = str16(&text);
+    bytes.starts_with(&encoded).then_some((text, encoded.len()))
+}
+
+/// The bytes of scalar items; `None` for objects, whose bytes depend on who sees them.
+pub(super) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
+    match item {
+        DataItem::U32(value) => Some(value.to_le_bytes().to_vec()),
+        DataItem::I32(value) => Some(value.to_le_bytes().to_vec()),
+        DataItem::U64(value) => Some(value.to_le_bytes().to_vec()),
+        DataItem::I64(value) => Some(value.to_le_bytes().to_vec()),
+        DataItem::Str16(text) => Some(str16(text)),
+        DataItem::Bytes(bytes) => Some(bytes.clone()),
+        DataItem::Zero(count) => Some(vec![0; usize::try_from(*count).ok()?]),
+        DataItem::At(_, inner) => plain_bytes(inner),
+        DataItem::Object(_) => None,
+    }
+}
+
+/// The object type of a local object.
+pub(super) fn binder_type(weak: bool) -> u32 {
+    if weak { BINDER_TYPE_WEAK_BINDER } else { BINDER_TYPE_BINDER }
+}
+
+/// The object type of a remote object.
+pub(super) fn handle_type(weak: bool) -> u32 {
+    if weak { BINDER_TYPE_WEAK_HANDLE } else { BINDER_TYPE_HANDLE }
+}
+
+/// A payload as it is sent, and where its objects are. Longer ones than `limit` are refused.
+pub(super) fn encode(
+    payload: &Payload,
+    symbols: &Symbols,
+    bindings: &Bindings,
+    limit: u64,
+) -> Result<(Vec<u8>, Vec<u64>), ScriptFault> {
+    let placed = place(payload);
+    let total = total_length(&placed);
+    if total > limit {
+        return Err(ScriptFault::PayloadTooLarge { limit });
+    }
+    let mut bytes = vec![0; total as usize];
+    for Placed { offset, length, item } in &placed {
+        let encoded = match item {
+            DataItem::Object(object) => {
+                let flat = match object {
+                    Object::Binder { weak, object, flags } => {
+                        let numbers = symbols.object(object);
+                        FlatObject {
+                            object_type: binder_type(*weak),
+                            flags: flags.unwrap_or(USUAL_BINDER_FLAGS),
+                            binder: numbers.pointer,
+                            cookie: numbers.cookie,
+                        }
+                    }
+                    Object::Handle { weak, handle, flags } => FlatObject {
+                        object_type: handle_type(*weak),
+                        flags: flags.unwrap_or(0),
+                        binder: bindings.handle(handle)?.into(),
+                        cookie: 0,
+                    },
+                    Object::Explicit { object_type, flags, binder, cookie } => FlatObject {
+                        object_type: *object_type,
+                        flags: *flags,
+                        binder: *binder,
+                        cookie: *cookie,
+                    },
+                };
+                flat.as_bytes().to_vec()
+            }
+            other => plain_bytes(other).expect("only objects have no bytes of their own"),
+        };
+        // Within the total, which is below the limit.
+        let start = *offset as usize;
+        bytes[start..start + *length as usize].copy_from_slice(&encoded);
+    }
+    Ok((bytes, object_offsets(&placed)))
+}

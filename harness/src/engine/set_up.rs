@@ -1,0 +1,41 @@
+//! Set-up: what processes have done with the device before the first step. If it fails, nothing is judged.
+
+use reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
+
+use super::call;
+use super::cast::mapping;
+use super::execution::{Execution, Stop};
+use crate::program::DeviceSetUp;
+use crate::target::{Outcome, SystemCall, ThreadIndex};
+
+impl Execution<'_> {
+    /// Opens, maps and makes context managers as declared.
+    pub(super) fn set_up(&mut self) -> Result<(), Stop> {
+        for (index, process) in self.cast.processes().to_vec().into_iter().enumerate() {
+            let thread = ThreadIndex { process: index, thread: 0 };
+            if process.device != DeviceSetUp::Closed {
+                let call = SystemCall::Open { nonblock: process.nonblock };
+                self.set_up_with(thread, "open", call)?;
+            }
+            if let Some(size) = mapping(process.device) {
+                let call = SystemCall::Mmap { size, write: false };
+                self.set_up_with(thread, &format!("mmap of {size} bytes"), call)?;
+            }
+            if process.context_manager {
+                let call = call::with_number(BINDER_SET_CONTEXT_MGR, thread.thread, 0_i32);
+                self.set_up_with(thread, "BINDER_SET_CONTEXT_MGR", call)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_up_with(&mut self, thread: ThreadIndex, what: &str, call: SystemCall) -> Result<(), Stop> {
+        let failure = match self.world.call(thread, call)? {
+            Outcome::Done(Ok(_)) => return Ok(()),
+            Outcome::Done(Err(errno)) => format!("failed with {errno}"),
+            Outcome::Parked => "did not return".to_owned(),
+        };
+        let process = self.cast.name(thread);
+        Err(Stop::SetUp(format!("setting up process {process}: {what} {failure}")))
+    }
+}

@@ -1,0 +1,323 @@
+//! Symbols: the numbers behind the names of a program, and the way back.
+//!
+//! The numbers of objects and cookies are chosen here, by the order in which a program first names them, so
+//! that they are the same in every run. Those of handles and buffers are the driver's: they are bound when a
+//! read shows them.
+
+use std::collections::BTreeMap;
+
+use reference_driver::uapi::PointerCookie;
+
+use super::cast::Cast;
+use super::fault::ScriptFault;
+use crate::program::*;
+
+/// The pointer of the first object of the first process.
+const POINTERS: u64 = 0x7b00_0000_0000;
+/// The cookie of that object.
+const OBJECT_COOKIES: u64 = 0x7c00_0000_0000;
+/// The first cookie of a notification.
+const COOKIES: u64 = 0x7d00_0000_0000;
+/// From the numbers of one process to those of the next.
+const PROCESS_STRIDE: u64 = 0x1_0000_0000;
+/// From one number to the next.
+const STRIDE: u64 = 0x100;
+
+/// What the harness chose, for a whole program.
+#[derive(Debug)]
+pub(super) struct Symbols {
+    objects: BTreeMap<Name, LocalObject>,
+    cookies: BTreeMap<Name, u64>,
+    processes: Vec<(Name, i32)>,
+}
+
+/// An object of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LocalObject {
+    process: usize,
+    numbers: PointerCookie,
+}
+
+/// What the driver chose, so far. Kept apart because a match that fails must take its bindings back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Bindings {
+    handles: BTreeMap<Name, u32>,
+    buffers: BTreeMap<Name, u64>,
+}
+
+impl Bindings {
+    /// The number of a handle.
+    pub(super) fn handle(&self, handle: &Handle) -> Result<u32, ScriptFault> {
+        match handle {
+            Handle::Number(number) => Ok(*number),
+            Handle::Symbol(name) => {
+                self.handles.get(name).copied().ok_or_else(|| ScriptFault::UnboundHandle(name.clone()))
+            }
+        }
+    }
+
+    /// The address of a named buffer.
+    pub(super) fn buffer(&self, name: &Name) -> Result<u64, ScriptFault> {
+        self.buffers.get(name).copied().ok_or_else(|| ScriptFault::UnboundBuffer(name.clone()))
+    }
+
+    pub(super) fn bind_handle(&mut self, name: Name, number: u32) {
+        self.handles.insert(name, number);
+    }
+
+    pub(super) fn bind_buffer(&mut self, name: Name, address: u64) {
+        self.buffers.insert(name, address);
+    }
+}
+
+impl Symbols {
+    /// The symbols of a program, whose processes have these ids.
+    pub(super) fn of(program: &Program, cast: &Cast, pids: &[i32]) -> Result<Symbols, ScriptFault> {
+        let names = cast.processes().iter().map(|process| process.name.clone());
+        let mut appearance = Appearance {
+            symbols: Symbols {
+                objects: BTreeMap::new(),
+                cookies: BTreeMap::new(),
+                processes: names.zip(pids.iter().copied()).collect(),
+            },
+            process: 0,
+        };
+        let mut aliases: BTreeMap<Name, usize> = BTreeMap::new();
+        for step in &program.steps {
+            let (first, alias) = match &step.value.actor {
+                Actor::Thread(name) => (name, None),
+                Actor::AnyOf { candidates, alias } => match candidates.first() {
+                    Some(first) => (first, Some(alias)),
+                    None => return Err(ScriptFault::UnknownThread(alias.clone())),
+                },
+            };
+            appearance.process = match aliases.get(first) {
+                Some(process) => *process,
+                None => cast.thread(first)?.process,
+            };
+            if let Some(alias) = alias {
+                aliases.insert(alias.clone(), appearance.process);
+            }
+            appearance.action(&step.value.action);
+        }
+        Ok(appearance.symbols)
+    }
+
+    /// The numbers of an object.
+    pub(super) fn object(&self, name: &Name) -> PointerCookie {
+        self.objects.get(name).expect("every object that a program names was given its numbers first").numbers
+    }
+
+    /// The numbers of a node.
+    pub(super) fn node(&self, node: &Node) -> PointerCookie {
+        match node {
+            Node::Object(name) => self.object(name),
+            Node::Explicit { pointer, cookie } => PointerCookie {
+                pointer: match pointer {
+                    Token::Number(number) => *number,
+                    Token::Symbol(name) => self.object(name).pointer,
+                },
+                cookie: match cookie {
+                    Token::Number(number) => *number,
+                    Token::Symbol(name) => self.object(name).cookie,
+                },
+            },
+        }
+    }
+
+    /// The number of a notification's cookie.
+    pub(super) fn cookie(&self, token: &Token) -> u64 {
+        match token {
+            Token::Number(number) => *number,
+            Token::Symbol(name) => {
+                *self.cookies.get(name).expect("every cookie that a program names was given its number first")
+            }
+        }
+    }
+
+    /// The object of a process that these numbers stand for.
+    pub(super) fn object_of(&self, process: usize, numbers: PointerCookie) -> Option<&Name> {
+        let object = LocalObject { process, numbers };
+        self.objects.iter().find(|(_, known)| **known == object).map(|(name, _)| name)
+    }
+
+    /// The node that these numbers stand for in a process, as a script would write it.
+    pub(super) fn node_named(&self, process: usize, numbers: PointerCookie) -> Node {
+        if let Some(name) = self.object_of(process, numbers) {
+            return Node::Object(name.clone());
+        }
+        let token = |number: u64, part: fn(PointerCookie) -> u64| {
+            let known = self.objects.iter().find(|(_, object)| part(object.numbers) == number);
+            known.map_or(Token::Number(number), |(name, _)| Token::Symbol(name.clone()))
+        };
+        Node::Explicit {
+            pointer: token(numbers.pointer, |numbers| numbers.pointer),
+            cookie: token(numbers.cookie, |numbers| numbers.cookie),
+        }
+    }
+
+    /// The cookie of a notification, as a script would write it.
+    pub(super) fn cookie_named(&self, number: u64) -> Token {
+        let known = self.cookies.iter().find(|(_, known)| **known == number);
+        known.map_or(Token::Number(number), |(name, _)| Token::Symbol(name.clone()))
+    }
+
+    /// The process that a process id stands for, as a script would write it.
+    pub(super) fn pid_named(&self, pid: i32) -> PidPattern {
+        let known = self.processes.iter().find(|(_, known)| pid != 0 && *known == pid);
+        known.map_or(PidPattern::Number(pid), |(name, _)| PidPattern::Process(name.clone()))
+    }
+
+    /// The process id that a pattern asks for.
+    pub(super) fn pid(&self, pattern: &PidPattern) -> Result<i32, ScriptFault> {
+        match pattern {
+            PidPattern::Number(number) => Ok(*number),
+            PidPattern::Process(name) => {
+                let known = self.processes.iter().find(|(known, _)| known == name);
+                known.map(|(_, pid)| *pid).ok_or_else(|| ScriptFault::UnknownProcess(name.clone()))
+            }
+        }
+    }
+}
+
+/// A walk through a program in the order in which it is read, that numbers each name where it first appears.
+struct Appearance {
+    symbols: Symbols,
+    /// The process whose step is being walked.
+    process: usize,
+}
+
+impl Appearance {
+    fn action(&mut self, action: &Action) {
+        match action {
+            Action::Write { commands, .. } => self.commands(commands),
+            Action::Read { expected, .. } => self.read(expected),
+            Action::WriteRead { commands, expected, .. } => {
+                self.commands(commands);
+                expected.iter().for_each(|expected| self.read(expected));
+            }
+            Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
+                self.object(&object.object);
+            }
+            Action::Call { .. } => {}
+        }
+    }
+
+    fn commands(&mut self, commands: &[Command]) {
+        for command in commands {
+            match command {
+                Command::Transaction { transaction, .. }
+                | Command::TransactionSg { transaction, .. }
+                | Command::Reply(transaction)
+                | Command::ReplySg { transaction, .. } => self.payload(&transaction.data),
+                Command::IncrefsDone(node) | Command::AcquireDone(node) => self.node(node),
+                Command::RequestDeathNotification(_, cookie)
+                | Command::ClearDeathNotification(_, cookie)
+                | Command::RequestFreezeNotification(_, cookie)
+                | Command::ClearFreezeNotification(_, cookie)
+                | Command::DeadBinderDone(cookie)
+                | Command::FreezeNotificationDone(cookie) => self.cookie(cookie),
+                Command::AcquireResult(_)
+                | Command::FreeBuffer(_)
+                | Command::Increfs(_)
+                | Command::Acquire(_)
+                | Command::Release(_)
+                | Command::Decrefs(_)
+                | Command::AttemptAcquire(_)
+                | Command::RegisterLooper
+                | Command::EnterLooper
+                | Command::ExitLooper
+                | Command::Bytes(_) => {}
+            }
+        }
+    }
+
+    fn read(&mut self, expected: &ReadExpectation) {
+        match expected {
+            ReadExpectation::Parked | ReadExpectation::Failed { .. } => {}
+            ReadExpectation::AnyOf(choices) => choices.iter().for_each(|choice| self.read(choice)),
+            ReadExpectation::Returns(items) => {
+                for item in items {
+                    match item {
+                        ReturnItem::One(pattern) => self.pattern(pattern),
+                        ReturnItem::InAnyOrder(patterns) => patterns.iter().for_each(|p| self.pattern(p)),
+                        ReturnItem::AnyOf(lists) => lists.iter().flatten().for_each(|p| self.pattern(p)),
+                    }
+                }
+            }
+        }
+    }
+
+    fn pattern(&mut self, pattern: &ReturnPattern) {
+        match pattern {
+            ReturnPattern::Transaction(transaction)
+            | ReturnPattern::TransactionSecCtx { transaction, .. }
+            | ReturnPattern::Reply(transaction) => {
+                transaction.target.iter().for_each(|node| self.node(node));
+                self.payload(&transaction.data);
+            }
+            ReturnPattern::Increfs(node)
+            | ReturnPattern::Acquire(node)
+            | ReturnPattern::Release(node)
+            | ReturnPattern::Decrefs(node) => self.node(node),
+            ReturnPattern::DeadBinder(cookie)
+            | ReturnPattern::ClearDeathNotificationDone(cookie)
+            | ReturnPattern::FrozenBinder { cookie, .. }
+            | ReturnPattern::ClearFreezeNotificationDone(cookie) => self.cookie(cookie),
+            ReturnPattern::Error(_)
+            | ReturnPattern::Ok
+            | ReturnPattern::AcquireResult(_)
+            | ReturnPattern::DeadReply
+            | ReturnPattern::TransactionComplete
+            | ReturnPattern::Noop
+            | ReturnPattern::SpawnLooper
+            | ReturnPattern::Finished
+            | ReturnPattern::FailedReply
+            | ReturnPattern::FrozenReply
+            | ReturnPattern::OnewaySpamSuspect
+            | ReturnPattern::TransactionPendingFrozen => {}
+        }
+    }
+
+    fn payload<H>(&mut self, items: &[DataItem<H>]) {
+        for mut item in items {
+            while let DataItem::At(_, inner) = item {
+                item = inner;
+            }
+            if let DataItem::Object(Object::Binder { object, .. }) = item {
+                self.object(object);
+            }
+        }
+    }
+
+    fn node(&mut self, node: &Node) {
+        match node {
+            Node::Object(name) => self.object(name),
+            Node::Explicit { pointer, cookie } => {
+                for token in [pointer, cookie] {
+                    if let Token::Symbol(name) = token {
+                        self.object(name);
+                    }
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, name: &Name) {
+        if self.symbols.objects.contains_key(name) {
+            return;
+        }
+        let process = self.process;
+        let earlier = self.symbols.objects.values().filter(|object| object.process == process).count() as u64;
+        let place = process as u64 * PROCESS_STRIDE + earlier * STRIDE;
+        let numbers = PointerCookie { pointer: POINTERS + place, cookie: OBJECT_COOKIES + place };
+        self.symbols.objects.insert(name.clone(), LocalObject { process, numbers });
+    }
+
+    fn cookie(&mut self, token: &Token) {
+        if let Token::Symbol(name) = token {
+            let number = COOKIES + self.symbols.cookies.len() as u64 * STRIDE;
+            self.symbols.cookies.entry(name.clone()).or_insert(number);
+        }
+    }
+}

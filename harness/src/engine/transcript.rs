@@ -1,0 +1,96 @@
+//! Transcripts: what the steps of a program did on a target, with symbols in place of addresses and process ids,
+//! so that the transcripts of two targets can be compared.
+
+use serde::{Deserialize, Serialize};
+
+/// What a run of a program did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transcript {
+    /// The steps that were done, in order. A run that deviates ends with the step that did.
+    pub steps: Vec<StepRecord>,
+    /// What the target complained of after all processes were gone, a line each.
+    pub complaints: Vec<String>,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The index of the step in its program, from 0.
+    pub step: usize,
+    /// The thread that did it, as the script calls it.
+    pub thread: String,
+    /// The step as the script writes it.
+    pub script: String,
+    /// What came of it.
+    pub outcome: StepOutcome,
+    /// Threads whose parked reads it ended, as the script calls them.
+    pub woke: Vec<String>,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum StepOutcome {
+    /// The thread sleeps in the driver.
+    Parked,
+    /// A BINDER_WRITE_READ returned.
+    WriteRead(WriteReadRecord),
+    /// Another call succeeded.
+    Succeeded {
+        /// The number that it gave, if it gives one: a version, a count.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<u64>,
+    },
+    /// A poll found these events, such as `POLLIN`, or none.
+    Polled {
+        /// The names of the events.
+        events: Vec<String>,
+    },
+    /// Another call failed.
+    Failed {
+        /// The name of the error.
+        errno: String,
+    },
+    /// None of the threads of which one should have been woken was, or more than one.
+    NotOneWoken,
+}
+
+/// What a BINDER_WRITE_READ came back with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteReadRecord {
+    /// The name of the error, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<String>,
+    /// `write_consumed`, in bytes.
+    pub write_consumed: u64,
+    /// `read_consumed`, in bytes.
+    pub read_consumed: u64,
+    /// The returns, without the BR_NOOP that opens them.
+    pub returns: Vec<ReturnRecord>,
+    /// Why the rest of what was read is no list of returns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed: Option<String>,
+}
+
+/// A return as it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnRecord {
+    /// Its name, such as `BR_REPLY`.
+    pub name: String,
+    /// The whole return as a script would write it.
+    pub script: String,
+    /// Its payload, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<PayloadRecord>,
+}
+
+/// A payload as its receiver found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayloadRecord {
+    /// Its items as a script would write them.
+    pub items: Vec<String>,
+    /// Its bytes in hexadecimal; `None` where the receiver has no such memory.
+    pub bytes: Option<String>,
+    /// The table of offsets in hexadecimal, little-endian; `None` where the receiver has no such memory.
+    pub offsets: Option<String>,
+}

@@ -1,0 +1,37 @@
+//! Verdicts: what a run says of a target.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of a case on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All was as the program expects.
+    Pass,
+    /// The target did something else.
+    Fail(Deviation),
+    /// The target lacks something that the program needs.
+    Skip {
+        /// What it lacks.
+        reason: String,
+    },
+    /// The program could not be run to a verdict: it is wrong, or the target died. Never counted as a pass.
+    Broken {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where a target did something other than what a program expects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deviation {
+    /// The index of the step in its program, from 0; `None` if it showed after the last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// What was expected, as the script writes it.
+    pub expected: String,
+    /// What came, as the script would write it.
+    pub came: String,
+    /// Where the two first differ, in words.
+    pub difference: String,
+}

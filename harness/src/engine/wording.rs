@@ -1,0 +1,156 @@
+//! Wording: what was expected and what came, as the script language writes it.
+
+use reference_driver::uapi::*;
+
+use super::call::CallResult;
+use super::decode::Return;
+use super::describe;
+use super::matching::Reader;
+use super::transcript::{PayloadRecord, ReturnRecord, StepOutcome};
+use super::write_read::Finished;
+use crate::program::*;
+use crate::script::fragment;
+
+/// Who does a step, by the name that is new where there is one.
+pub(super) fn actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Thread(name) | Actor::AnyOf { alias: name, .. } => name.to_string(),
+    }
+}
+
+/// A handle that a script names, with its number.
+pub(super) fn handle(handle: &Handle, number: u32) -> String {
+    match handle {
+        Handle::Number(_) => number.to_string(),
+        Handle::Symbol(name) => format!("{name} ({number})"),
+    }
+}
+
+/// How a writing must end.
+pub(super) fn written(expected: &WriteExpectation, given: &WriteRead) -> String {
+    match (expected.errno, expected.consumed) {
+        (None, None) => format!("success, with {} bytes of commands consumed", given.write_size),
+        (None, Some(consumed)) => format!("success, with {consumed} bytes of commands consumed"),
+        (Some(errno), None) => errno.to_string(),
+        (Some(errno), Some(consumed)) => format!("{errno}, with {consumed} bytes of commands consumed"),
+    }
+}
+
+/// How a writing ended.
+pub(super) fn write_result(errno: Option<Errno>, consumed: u64, given: &WriteRead) -> String {
+    let how = errno.map_or_else(|| "success".to_owned(), |errno| errno.to_string());
+    format!("{how}, with {consumed} of {} bytes of commands consumed", given.write_size)
+}
+
+/// All patterns of an expectation, in the order in which they are written.
+pub(super) fn patterns(expected: &ReadExpectation) -> Vec<&ReturnPattern> {
+    match expected {
+        ReadExpectation::Parked | ReadExpectation::Failed { .. } => Vec::new(),
+        ReadExpectation::AnyOf(choices) => choices.iter().flat_map(patterns).collect(),
+        ReadExpectation::Returns(items) => {
+            let mut patterns = Vec::new();
+            for item in items {
+                match item {
+                    ReturnItem::One(pattern) => patterns.push(pattern),
+                    ReturnItem::InAnyOrder(all) => patterns.extend(all),
+                    ReturnItem::AnyOf(lists) => patterns.extend(lists.iter().flatten()),
+                }
+            }
+            patterns
+        }
+    }
+}
+
+/// The events of a poll.
+fn events(events: PollEvents) -> Vec<String> {
+    [(events.readable, "POLLIN"), (events.error, "POLLERR"), (events.invalid, "POLLNVAL")]
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}
+
+/// What came of a call, after `=`.
+pub(super) fn call_result(result: CallResult) -> String {
+    match result {
+        CallResult::Failed(errno) => errno.to_string(),
+        CallResult::Succeeded(None) => "success".to_owned(),
+        CallResult::Succeeded(Some(value)) => value.to_string(),
+        CallResult::Polled(found) => match &events(found)[..] {
+            [] => "0".to_owned(),
+            names => names.join(" | "),
+        },
+    }
+}
+
+/// What came of a call, after "it".
+pub(super) fn call_result_in_words(result: CallResult) -> String {
+    match result {
+        CallResult::Failed(errno) => format!("failed with {errno}"),
+        CallResult::Succeeded(None) => "succeeded".to_owned(),
+        other => format!("gave {}", call_result(other)),
+    }
+}
+
+/// What came of a call, for the transcript.
+pub(super) fn call_outcome(result: CallResult) -> StepOutcome {
+    match result {
+        CallResult::Failed(errno) => StepOutcome::Failed { errno: errno.to_string() },
+        CallResult::Succeeded(value) => StepOutcome::Succeeded { value },
+        CallResult::Polled(found) => StepOutcome::Polled { events: events(found) },
+    }
+}
+
+impl Reader<'_> {
+    /// What a read gave, as a script would write it. Payloads are read as the patterns read theirs.
+    pub(super) fn came(&self, finished: &Finished, like: &[&ReturnPattern]) -> String {
+        let mut parts: Vec<String> =
+            self.described(&finished.returns, like).iter().map(fragment::return_pattern).collect();
+        if let Some(errno) = finished.errno {
+            parts.push(format!("= {errno} consumed {}", finished.read_consumed));
+        }
+        match (&finished.malformed, parts.is_empty()) {
+            (None, true) => "nothing".to_owned(),
+            (None, false) => parts.join(", "),
+            (Some(malformed), true) => malformed.clone(),
+            (Some(malformed), false) => format!("{}, and then {malformed}", parts.join(", ")),
+        }
+    }
+
+    /// Returns for the transcript.
+    pub(super) fn records(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnRecord> {
+        let described = self.described(returns, like);
+        let record = |(came, pattern): (&Return, &ReturnPattern)| ReturnRecord {
+            name: describe::name(came).to_owned(),
+            script: fragment::return_pattern(pattern),
+            payload: came.received().map(|received| PayloadRecord {
+                items: match pattern {
+                    ReturnPattern::Transaction(transaction)
+                    | ReturnPattern::TransactionSecCtx { transaction, .. }
+                    | ReturnPattern::Reply(transaction) => {
+                        transaction.data.iter().map(fragment::data_item).collect()
+                    }
+                    _ => Vec::new(),
+                },
+                bytes: received.data.as_deref().map(hexadecimal),
+                offsets: received.offsets.as_deref().map(hexadecimal),
+            }),
+        };
+        returns.iter().zip(&described).map(record).collect()
+    }
+
+    /// Each return described like the first pattern of its name that no earlier return has taken.
+    fn described(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnPattern> {
+        let mut left = like.to_vec();
+        let mut describe_one = |came: &Return| {
+            let place =
+                left.iter().position(|pattern| fragment::return_word(pattern) == describe::name(came));
+            self.describe(came, place.map(|place| left.remove(place)))
+        };
+        returns.iter().map(&mut describe_one).collect()
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,123 @@
+//! The report that people read: every case that did not pass, then how many did.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::results::{CaseResult, Counts, Results};
+use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
+use super::transcript::{elide, write_transcript};
+use crate::engine::{Deviation, Verdict};
+
+/// Writes what there is to say of a case: nothing if it passed, one line if it was skipped, and of a deviation
+/// everything that is known.
+pub fn write_case(out: &mut dyn Write, case: &CaseResult) -> io::Result<()> {
+    match &case.verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::Skip { reason } => {
+            writeln!(out, "{} {}: {reason}", Styled(ASIDE, "SKIP"), Styled(NAME, &case.id))
+        }
+        Verdict::Broken { reason } => {
+            let mut lines = reason.trim_end().lines();
+            let first = lines.next().unwrap_or_default();
+            writeln!(out, "{} {}: {first}", Styled(BAD, "BROKEN"), Styled(NAME, &case.id))?;
+            lines.try_for_each(|line| writeln!(out, "    {line}"))
+        }
+        Verdict::Fail(deviation) => write_deviation(out, case, deviation),
+    }
+}
+
+fn write_deviation(out: &mut dyn Write, case: &CaseResult, deviation: &Deviation) -> io::Result<()> {
+    writeln!(out, "{} {}: {}", Styled(BAD, "FAIL"), Styled(NAME, &case.id), case.title)?;
+    if let Some(reason) = &case.unconfirmed {
+        writeln!(out, "    {}  {reason}", Styled(ASIDE, "unconfirmed"))?;
+    }
+    let step = case.transcript.steps.iter().rev().find(|record| Some(record.step) == deviation.step);
+    match (case.line, step) {
+        (Some(line), Some(step)) => {
+            writeln!(out, "    {}:{line}: {}", case.origin, elide(&step.script))?;
+        }
+        (Some(line), None) => writeln!(out, "    {}:{line}", case.origin)?,
+        (None, _) => writeln!(out, "    {}: after the last step", case.origin)?,
+    }
+    for (what, text) in
+        [("expected", &deviation.expected), ("came", &deviation.came), ("differs", &deviation.difference)]
+    {
+        let text = elide(text).replace('\n', "\n              ");
+        writeln!(out, "    {}  {text}", Styled(NAME, format!("{what:8}")))?;
+    }
+    if !case.clauses.is_empty() {
+        writeln!(out, "    {}  {}", Styled(NAME, "clauses "), case.clauses.join(", "))?;
+    }
+    writeln!(out, "    {}", Styled(NAME, "so far"))?;
+    write_transcript(out, &case.transcript, &case.lines, 6)?;
+    writeln!(out)
+}
+
+/// Writes how many cases of each topic came to which verdict, how many in all, and how to go on.
+pub fn write_summary(out: &mut dyn Write, results: &Results) -> io::Result<()> {
+    let mut topics: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
+    for case in &results.cases {
+        topics.entry(case.topic()).or_default().push(case);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["topic", "passed", "failed", "skipped", "broken"]);
+    for (topic, cases) in topics {
+        let counts = Counts::of(cases);
+        let numbers = [counts.passed, counts.failed, counts.skipped, counts.broken];
+        let topic = if topic.is_empty() { "-" } else { topic };
+        table.add_row([topic.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    writeln!(out)?;
+    write_counts(out, results)?;
+    if let Some(case) = results.cases.iter().find(|case| matches!(case.verdict, Verdict::Fail(_))) {
+        let target = match results.target.as_str() {
+            "reference" => String::new(),
+            other => format!(" --target {}", quoted(other)),
+        };
+        writeln!(out, "to run a failed case again: binderdrill run{target} {}", quoted(&case.id))?;
+    }
+    Ok(())
+}
+
+fn write_counts(out: &mut dyn Write, results: &Results) -> io::Result<()> {
+    let Counts { passed, failed, skipped, broken, unconfirmed_passed, unconfirmed_failed } = results.counts;
+    let mut parts = Vec::new();
+    let with_unconfirmed = |unconfirmed: usize| match unconfirmed {
+        0 => String::new(),
+        count => format!(" ({count} unconfirmed)"),
+    };
+    let mut part = |style, count: usize, word: &str, unconfirmed: usize| {
+        if count > 0 {
+            parts.push(format!(
+                "{}{}",
+                Styled(style, format!("{count} {word}")),
+                with_unconfirmed(unconfirmed)
+            ));
+        }
+    };
+    part(GOOD, passed, "passed", unconfirmed_passed);
+    part(BAD, failed, "failed", unconfirmed_failed);
+    part(ASIDE, skipped, "skipped", 0);
+    part(BAD, broken, "broken", 0);
+    let time = Styled(FAINT, format!("in {:.2} s", results.seconds));
+    writeln!(out, "{} on {} {time}", parts.join(", "), results.target)
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+=@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,132 @@
+//! Results: what running cases on a target showed, as it is written in JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{SetUpError, Transcript, Verdict};
+use crate::suite::Case;
+use crate::target::Target;
+
+/// The version of the format; it grows whenever a reader of the one before might be misled.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What a run of some cases on one target showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The version of binderdrill that ran.
+    pub binderdrill: String,
+    /// The target as the user named it.
+    pub target: String,
+    /// Wall time of the whole run, in seconds.
+    pub seconds: f64,
+    /// How many cases came to which verdict.
+    pub counts: Counts,
+    /// The cases, in the order in which they ran.
+    pub cases: Vec<CaseResult>,
+}
+
+/// What became of one case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// What selects the case on the command line.
+    pub id: String,
+    /// The file of its script.
+    pub origin: String,
+    /// The first line of its script.
+    pub title: String,
+    /// The clauses of the specification that it shows, such as `txn.3`.
+    pub clauses: Vec<String>,
+    /// Why no real kernel has confirmed what it expects, if none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<String>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The line of the script where the target deviated, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// What each step did, as far as steps were done.
+    pub transcript: Transcript,
+    /// The lines of the script on which its steps begin, from 1, by the index of the step.
+    pub lines: Vec<usize>,
+}
+
+/// How many cases came to which verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All was as expected.
+    pub passed: usize,
+    /// The target did something else.
+    pub failed: usize,
+    /// The target lacks something.
+    pub skipped: usize,
+    /// No verdict could be had.
+    pub broken: usize,
+    /// Of those that passed, the ones that no real kernel has confirmed.
+    pub unconfirmed_passed: usize,
+    /// Of those that failed, the ones that no real kernel has confirmed.
+    pub unconfirmed_failed: usize,
+}
+
+impl CaseResult {
+    /// Runs a case on a target.
+    pub fn of(case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
+        let mut result = CaseResult {
+            id: case.id.clone(),
+            origin: case.origin.clone(),
+            title: case.title().to_owned(),
+            clauses: case.clauses().iter().map(ToString::to_string).collect(),
+            unconfirmed: case.unconfirmed().map(str::to_owned),
+            verdict: Verdict::Pass,
+            line: None,
+            transcript: Transcript::default(),
+            lines: Vec::new(),
+        };
+        match &case.script {
+            Err(diagnostics) => {
+                result.verdict = Verdict::Broken { reason: diagnostics.render(&case.origin, false) };
+            }
+            Ok(script) => {
+                let run = target.run(&script.program)?;
+                result.lines = script.positions.steps.iter().map(|position| position.line).collect();
+                result.line = match &run.verdict {
+                    Verdict::Fail(deviation) => {
+                        deviation.step.and_then(|step| result.lines.get(step).copied())
+                    }
+                    _ => None,
+                };
+                result.verdict = run.verdict;
+                result.transcript = run.transcript;
+            }
+        }
+        Ok(result)
+    }
+
+    /// The folder that the case is in.
+    pub fn topic(&self) -> &str {
+        self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
+    }
+}
+
+impl Counts {
+    /// Counts these cases.
+    pub fn of<'a>(cases: impl IntoIterator<Item = &'a CaseResult>) -> Counts {
+        let mut counts = Counts::default();
+        for case in cases {
+            let unconfirmed = usize::from(case.unconfirmed.is_some());
+            match case.verdict {
+                Verdict::Pass => {
+                    counts.passed += 1;
+                    counts.unconfirmed_passed += unconfirmed;
+                }
+                Verdict::Fail(_) => {
+                    counts.failed += 1;
+                    counts.unconfirmed_failed += unconfirmed;
+                }
+                Verdict::Skip { .. } => counts.skipped += 1,
+                Verdict::Broken { .. } => counts.broken += 1,
+            }
+        }
+        counts
+    }
+}

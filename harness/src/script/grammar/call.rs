@@ -1,0 +1,211 @@
+//! The grammar of calls: `mmap 1M write = EPERM`, `BINDER_VERSION = 8`.
+
+use std::ops::Range;
+
+use reference_driver::uapi::{FLAT_OBJECT_FLAGS, IOCTLS};
+use strum::IntoEnumIterator;
+
+use super::super::cursor::{Cursor, Parsed, shortened};
+use super::super::diagnostics::{Diagnostic, near_miss};
+use super::super::tokens::Kind;
+use super::operand::{Number, errno, flags, number, object, size};
+use super::returns::any_of;
+use crate::program::{Argument, Call, CallExpectation, ContextManagerObject, Counter, Ioctl, PollEvents};
+
+/// The first words of calls.
+const CALLS: &[&str] = &[
+    "open",
+    "close",
+    "flush",
+    "mmap",
+    "munmap",
+    "poll",
+    "exit",
+    "count",
+    "ioctl",
+    "BINDER_WRITE_READ",
+    "BINDER_SET_IDLE_TIMEOUT",
+    "BINDER_SET_MAX_THREADS",
+    "BINDER_SET_IDLE_PRIORITY",
+    "BINDER_SET_CONTEXT_MGR",
+    "BINDER_SET_CONTEXT_MGR_EXT",
+    "BINDER_THREAD_EXIT",
+    "BINDER_VERSION",
+];
+
+/// What stands behind `!`: a call and what must come of it.
+pub(super) fn call_and_expectation(cursor: &mut Cursor<'_>) -> Parsed<(Call, CallExpectation)> {
+    let call = call(cursor)?;
+    let expected = if cursor.accept("=") { expectation(cursor, &call)? } else { CallExpectation::Succeeds };
+    Ok((call, expected))
+}
+
+fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
+    let at = cursor.peek();
+    let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
+    Ok(match word.value {
+        "open" => Call::Open { nonblock: cursor.accept_word("nonblock") },
+        "close" => Call::Close,
+        "flush" => Call::Flush,
+        "mmap" => Call::Mmap { size: size(cursor, "a number of bytes")?, write: cursor.accept_word("write") },
+        "munmap" => Call::Munmap,
+        "poll" => Call::Poll,
+        "exit" => Call::Exit,
+        "count" => {
+            let counters: Vec<(&'static str, Counter)> =
+                Counter::iter().map(|counter| (counter.into(), counter)).collect();
+            Call::Count(cursor.known_word("counter", &counters)?.value)
+        }
+        "ioctl" => Call::Ioctl(Ioctl::Raw {
+            request: number(cursor, "the number of a request")?,
+            argument: number(cursor, "the argument as a number")?,
+        }),
+        "BINDER_WRITE_READ" => {
+            cursor.expect_word("unmapped")?;
+            Call::Ioctl(Ioctl::WriteReadUnmapped)
+        }
+        "BINDER_SET_IDLE_TIMEOUT" => Call::Ioctl(Ioctl::SetIdleTimeout(argument(cursor)?)),
+        "BINDER_SET_MAX_THREADS" => Call::Ioctl(Ioctl::SetMaxThreads(argument(cursor)?)),
+        "BINDER_SET_IDLE_PRIORITY" => Call::Ioctl(Ioctl::SetIdlePriority(argument(cursor)?)),
+        "BINDER_SET_CONTEXT_MGR" => Call::Ioctl(Ioctl::SetContextMgr),
+        "BINDER_SET_CONTEXT_MGR_EXT" => Call::Ioctl(Ioctl::SetContextMgrExt(manager_object(cursor)?)),
+        "BINDER_THREAD_EXIT" => Call::Ioctl(Ioctl::ThreadExit),
+        "BINDER_VERSION" => Call::Ioctl(Ioctl::Version(match cursor.accept_word("unmapped") {
+            true => Argument::Unmapped,
+            false => Argument::Value(()),
+        })),
+        other => return Err(unknown(other, at.span.clone()).into()),
+    })
+}
+
+fn unknown(word: &str, span: Range<usize>) -> Diagnostic {
+    if IOCTLS.iter().any(|(name, _)| *name == word) {
+        let message = format!("scripts have no form for {word} yet");
+        return Diagnostic::error(message, span, "expected another call")
+            .help("`ioctl REQUEST ARGUMENT` does any ioctl, with plain numbers");
+    }
+    if word.starts_with("BC_") || word.starts_with("BR_") {
+        let message = format!("`{}` is no call", shortened(word));
+        return Diagnostic::error(message, span, "expected a call such as `mmap`, `poll` or BINDER_VERSION")
+            .help("`>` writes commands (BC_…), `<` reads returns (BR_…)");
+    }
+    let label = match near_miss(word, CALLS.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "expected a call such as `mmap`, `poll` or BINDER_VERSION".into(),
+    };
+    Diagnostic::error(format!("unknown call `{}`", shortened(word)), span, label)
+}
+
+/// `4`, `unmapped`
+fn argument<T: Number>(cursor: &mut Cursor<'_>) -> Parsed<Argument<T>> {
+    if cursor.accept_word("unmapped") {
+        return Ok(Argument::Unmapped);
+    }
+    Ok(Argument::Value(number(cursor, "a number or `unmapped`")?))
+}
+
+/// `foo flags 0x100`, `unmapped`
+fn manager_object(cursor: &mut Cursor<'_>) -> Parsed<Argument<ContextManagerObject>> {
+    if cursor.accept_word("unmapped") {
+        return Ok(Argument::Unmapped);
+    }
+    let object = object(cursor)?;
+    let flags = if cursor.accept_word("flags") { flags(cursor, FLAT_OBJECT_FLAGS)? } else { 0 };
+    Ok(Argument::Value(ContextManagerObject { object, flags }))
+}
+
+/// What stands behind `=`.
+fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> {
+    if cursor.is_word("any") {
+        let choice = any_of(cursor, |cursor| {
+            if cursor.accept_word("success") {
+                return Ok(CallExpectation::Succeeds);
+            }
+            if *call == Call::Poll && cursor.is_sign("(") {
+                cursor.open("(")?;
+                let events = poll_events(cursor)?;
+                return match cursor.close(")") {
+                    true => Ok(events),
+                    false => Err(cursor.expected("`|` or `)`")),
+                };
+            }
+            outcome(cursor, call, false)
+        })?;
+        return Ok(CallExpectation::AnyOf(choice.into_iter().map(|choice| choice.value).collect()));
+    }
+    outcome(cursor, call, true)
+}
+
+/// `EBUSY`, `8`, `POLLIN`. Events that come together are joined by `|` only if that cannot mean a choice.
+fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExpectation> {
+    let token = cursor.peek();
+    let is_event = token.kind == Kind::Word && cursor.text(token).starts_with("POLL");
+    if *call == Call::Poll && (is_event || token.kind == Kind::Number) {
+        if joined && is_event {
+            return poll_events(cursor);
+        }
+        return Ok(CallExpectation::Events(poll_event(cursor)?));
+    }
+    if token.kind != Kind::Number {
+        return Ok(CallExpectation::Fails(errno(cursor, outcomes(call))?));
+    }
+    if !gives_value(call) {
+        return Err(Diagnostic::error(
+            "this call gives no value",
+            token.span.clone(),
+            "expected an error such as EINVAL, or no `=` at all for success",
+        )
+        .into());
+    }
+    Ok(CallExpectation::Value(number(cursor, outcomes(call))?))
+}
+
+/// Whether a call that succeeds gives a number that a script can speak of.
+fn gives_value(call: &Call) -> bool {
+    matches!(call, Call::Count(_) | Call::Ioctl(Ioctl::Version(_)))
+}
+
+fn outcomes(call: &Call) -> &'static str {
+    match call {
+        Call::Poll => "POLLIN, POLLERR, POLLNVAL, 0 or an error",
+        call if gives_value(call) => "a number, or an error such as EINVAL",
+        _ => "an error such as EINVAL",
+    }
+}
+
+/// `POLLIN | POLLERR`
+fn poll_events(cursor: &mut Cursor<'_>) -> Parsed<CallExpectation> {
+    let mut events = PollEvents::default();
+    loop {
+        let PollEvents { readable, error, invalid } = poll_event(cursor)?;
+        events.readable |= readable;
+        events.error |= error;
+        events.invalid |= invalid;
+        if !cursor.accept("|") {
+            return Ok(CallExpectation::Events(events));
+        }
+    }
+}
+
+/// `POLLIN`, `0`
+fn poll_event(cursor: &mut Cursor<'_>) -> Parsed<PollEvents> {
+    let none = PollEvents::default();
+    let token = cursor.peek();
+    if token.kind == Kind::Number {
+        return match number::<u32>(cursor, "0")? {
+            0 => Ok(none),
+            _ => Err(Diagnostic::error(
+                "events are named",
+                token.span.clone(),
+                "expected POLLIN, POLLERR, POLLNVAL or 0",
+            )
+            .into()),
+        };
+    }
+    let known = [
+        ("POLLIN", PollEvents { readable: true, ..none }),
+        ("POLLERR", PollEvents { error: true, ..none }),
+        ("POLLNVAL", PollEvents { invalid: true, ..none }),
+    ];
+    Ok(cursor.known_word("event", &known)?.value)
+}

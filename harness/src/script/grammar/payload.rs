@@ -1,0 +1,195 @@
+//! The grammar of payloads: `[ u32 42, binder foo ]`.
+
+use reference_driver::uapi::{FLAT_OBJECT_FLAGS, OBJECT_TYPES};
+
+use super::super::cursor::{Cursor, Parsed, shortened};
+use super::super::diagnostics::Diagnostic;
+use super::super::tokens::Kind;
+use super::operand::{flags, number, object, required, size};
+use crate::program::{DataItem, Object};
+
+/// How the grammar reads the handle of an object.
+pub(super) type HandleGrammar<H> = fn(&mut Cursor<'_>) -> Parsed<H>;
+
+#[derive(Clone, Copy)]
+enum Item {
+    U32,
+    I32,
+    U64,
+    I64,
+    Str16,
+    Bytes,
+    Zero,
+    At,
+    Binder { weak: bool },
+    Handle { weak: bool },
+    Object,
+}
+
+const ITEMS: &[(&str, Item)] = &[
+    ("u32", Item::U32),
+    ("i32", Item::I32),
+    ("u64", Item::U64),
+    ("i64", Item::I64),
+    ("str16", Item::Str16),
+    ("bytes", Item::Bytes),
+    ("zero", Item::Zero),
+    ("at", Item::At),
+    ("binder", Item::Binder { weak: false }),
+    ("weak_binder", Item::Binder { weak: true }),
+    ("handle", Item::Handle { weak: false }),
+    ("weak_handle", Item::Handle { weak: true }),
+    ("object", Item::Object),
+];
+
+/// The most bytes of a payload.
+pub(in super::super) const LARGEST_PAYLOAD: u64 = 8 * 1024 * 1024;
+
+/// `[ ITEM, … ]`
+pub(super) fn payload<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<Vec<DataItem<H>>> {
+    let mut items = Vec::new();
+    let mut end = 0;
+    cursor.bracketed("[", "]", |cursor| {
+        let start = cursor.peek().span.start;
+        let item = item(cursor, handle, end)?;
+        end = end_of(&item, end);
+        if end > LARGEST_PAYLOAD {
+            let message = "a payload that is too large";
+            let label = format!("with this it is longer than {LARGEST_PAYLOAD} bytes (8M)");
+            return Err(Diagnostic::error(message, start..cursor.end_of_previous(), label).into());
+        }
+        items.push(item);
+        Ok(())
+    })?;
+    Ok(items)
+}
+
+/// Where an item ends, in bytes from the start of the payload, if what is before it ends at `start`.
+pub(in super::super) fn end_of<H>(item: &DataItem<H>, start: u64) -> u64 {
+    let aligned = start.saturating_add(3) & !3;
+    match item {
+        DataItem::U32(_) | DataItem::I32(_) => start.saturating_add(4),
+        DataItem::U64(_) | DataItem::I64(_) => start.saturating_add(8),
+        DataItem::Bytes(bytes) => start.saturating_add(bytes.len() as u64),
+        DataItem::Zero(length) => start.saturating_add(*length),
+        // The length, the characters and a last one of 0, padded to 4 bytes.
+        DataItem::Str16(text) => {
+            let characters = text.encode_utf16().count() as u64 + 1;
+            aligned.saturating_add(4 + (characters * 2).next_multiple_of(4))
+        }
+        DataItem::Object(_) => aligned.saturating_add(24),
+        DataItem::At(place, item) => end_of(item, *place),
+    }
+}
+
+fn item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, end: u64) -> Parsed<DataItem<H>> {
+    if !cursor.accept_word("at") {
+        return plain_item(cursor, handle);
+    }
+    let span = cursor.peek().span.clone();
+    let place = size(cursor, "a number of bytes from the start of the payload")?;
+    if place < end {
+        let label = format!("expected {end} or more: so long is the payload already");
+        return Err(Diagnostic::error("items that overlap", span, label).into());
+    }
+    if cursor.is_word("at") {
+        let span = cursor.peek().span.clone();
+        return Err(Diagnostic::error("`at` within `at`", span, "expected what begins at that place").into());
+    }
+    Ok(DataItem::At(place, Box::new(plain_item(cursor, handle)?)))
+}
+
+/// An item, other than `at`.
+fn plain_item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<DataItem<H>> {
+    let item = cursor.known_word("item of a payload", ITEMS)?;
+    Ok(match item.value {
+        Item::U32 => DataItem::U32(number(cursor, "a number")?),
+        Item::I32 => DataItem::I32(number(cursor, "a number")?),
+        Item::U64 => DataItem::U64(number(cursor, "a number")?),
+        Item::I64 => DataItem::I64(number(cursor, "a number")?),
+        Item::Str16 => DataItem::Str16(string(cursor)?),
+        Item::Bytes => DataItem::Bytes(bytes(cursor)?),
+        Item::Zero => DataItem::Zero(size(cursor, "a number of bytes")?),
+        Item::At => unreachable!("`at` has been looked for before"),
+        Item::Binder { weak } => {
+            let object = object(cursor)?;
+            DataItem::Object(Object::Binder { weak, object, flags: object_flags(cursor)? })
+        }
+        Item::Handle { weak } => {
+            let handle = handle(cursor)?;
+            DataItem::Object(Object::Handle { weak, handle, flags: object_flags(cursor)? })
+        }
+        Item::Object => DataItem::Object(explicit_object(cursor)?),
+    })
+}
+
+/// `"text"`
+pub(super) fn string(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    match &cursor.peek().kind {
+        Kind::Text(text) => {
+            cursor.advance();
+            Ok(text.clone())
+        }
+        _ => Err(cursor.expected("a string in double quotes")),
+    }
+}
+
+/// `00 01 ff`: pairs of hexadecimal digits, as many as there are.
+pub(super) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
+    let mut bytes = Vec::new();
+    loop {
+        let token = cursor.peek();
+        if !matches!(token.kind, Kind::Word | Kind::Number) {
+            return Ok(bytes);
+        }
+        let text = cursor.text(token);
+        match u8::from_str_radix(text, 16) {
+            Ok(byte) if text.len() == 2 => bytes.push(byte),
+            _ => {
+                let message = format!("`{}` is not a byte", shortened(text));
+                let label = "expected two hexadecimal digits";
+                return Err(Diagnostic::error(message, token.span.clone(), label).into());
+            }
+        }
+        cursor.advance();
+    }
+}
+
+/// `flags FLAT_BINDER_FLAG_ACCEPTS_FDS | 0x7f`, if it comes next.
+pub(super) fn object_flags(cursor: &mut Cursor<'_>) -> Parsed<Option<u32>> {
+    Ok(if cursor.accept_word("flags") { Some(flags(cursor, FLAT_OBJECT_FLAGS)?) } else { None })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum ObjectField {
+    Type,
+    Flags,
+    Binder,
+    Cookie,
+}
+
+/// `{ type BINDER_TYPE_FD, flags 0, binder 0x10, cookie 0x20 }`
+fn explicit_object<H>(cursor: &mut Cursor<'_>) -> Parsed<Object<H>> {
+    const FIELDS: &[(&str, ObjectField)] = &[
+        ("type", ObjectField::Type),
+        ("flags", ObjectField::Flags),
+        ("binder", ObjectField::Binder),
+        ("cookie", ObjectField::Cookie),
+    ];
+    let start = cursor.peek().span.start;
+    let (mut object_type, mut object_flags, mut binder, mut cookie) = (None, 0, 0, 0);
+    cursor.fields(FIELDS, |cursor, field| {
+        match field {
+            ObjectField::Type if cursor.peek().kind == Kind::Word => {
+                object_type = Some(cursor.known_word("type of object", OBJECT_TYPES)?.value);
+            }
+            ObjectField::Type => object_type = Some(number(cursor, "a type of object")?),
+            ObjectField::Flags => object_flags = flags(cursor, FLAT_OBJECT_FLAGS)?,
+            ObjectField::Binder => binder = number(cursor, "a pointer or a handle")?,
+            ObjectField::Cookie => cookie = number(cursor, "a cookie")?,
+        }
+        Ok(())
+    })?;
+    let object_type = required(cursor, start, "type", object_type)?;
+    Ok(Object::Explicit { object_type, flags: object_flags, binder, cookie })
+}

@@ -1,0 +1,192 @@
+//! Warnings: what a script may say, and yet may not mean what its author thinks.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::Script;
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::names::{Meaning, Mention, MentionKind};
+use crate::program::{
+    Action, Actor, Call, CallExpectation, Command, Counter, DataItem, Declaration, Feature, Object, Program,
+    ReadExpectation, ReturnItem, ReturnPattern, Step,
+};
+
+/// What is doubtful in a script.
+pub fn lint(script: &Script) -> Diagnostics {
+    let mut warnings = Vec::new();
+    unused_names(&script.mentions, &mut warnings);
+    idle_threads(script, &mut warnings);
+    equal_alternatives(script, &mut warnings);
+    missing_features(script, &mut warnings);
+    Diagnostics::new(script.source.clone(), warnings)
+}
+
+/// Handles and buffers that are named and never spoken of again.
+fn unused_names(mentions: &[Mention], warnings: &mut Vec<Diagnostic>) {
+    let used: HashSet<&str> = mentions
+        .iter()
+        .filter(|mention| matches!(mention.kind, MentionKind::Uses(_)))
+        .map(|mention| mention.name.as_str())
+        .collect();
+    for mention in mentions {
+        let (MentionKind::Binds(meaning @ (Meaning::Handle | Meaning::Buffer)), false) =
+            (mention.kind, used.contains(mention.name.as_str()))
+        else {
+            continue;
+        };
+        let help = match meaning {
+            Meaning::Handle => "write `handle _` for a handle that may be any",
+            _ => "free it with BC_FREE_BUFFER, or leave out `as`",
+        };
+        let message = format!("the {meaning} `{}` is never used", mention.name);
+        warnings.push(Diagnostic::warning(message, mention.span.clone(), "named here").help(help));
+    }
+}
+
+/// Threads that are declared and do nothing. A context manager does something merely by being there.
+fn idle_threads(script: &Script, warnings: &mut Vec<Diagnostic>) {
+    let busy: HashSet<&str> = script
+        .program
+        .steps
+        .iter()
+        .flat_map(|noted| match &noted.value.actor {
+            Actor::Thread(name) => std::slice::from_ref(name),
+            Actor::AnyOf { candidates, .. } => candidates,
+        })
+        .map(|name| name.as_str())
+        .collect();
+    for (noted, position) in script.program.declarations.iter().zip(&script.positions.declarations) {
+        let name = match &noted.value {
+            Declaration::Process(process) if process.context_manager => continue,
+            Declaration::Process(process) => &process.name,
+            Declaration::Thread { name, .. } => name,
+        };
+        if !busy.contains(name.as_str()) {
+            let message = format!("`{name}` does nothing");
+            warnings.push(Diagnostic::warning(message, position.bytes.clone(), "declared here"));
+        }
+    }
+}
+
+/// Choices of which two alternatives are the same.
+fn equal_alternatives(script: &Script, warnings: &mut Vec<Diagnostic>) {
+    fn repeats<T: PartialEq>(choice: &[T]) -> bool {
+        choice.iter().enumerate().any(|(index, alternative)| choice[..index].contains(alternative))
+    }
+    for (step, span) in steps(script) {
+        let repeated = match &step.action {
+            Action::Call { expected: CallExpectation::AnyOf(choice), .. } => repeats(choice),
+            Action::Read { expected: ReadExpectation::AnyOf(choice), .. }
+            | Action::WriteRead { expected: Some(ReadExpectation::AnyOf(choice)), .. } => repeats(choice),
+            _ => false,
+        };
+        if repeated {
+            let message = "an `any of` with the same alternative twice";
+            warnings.push(Diagnostic::warning(message, span, "expected alternatives that differ"));
+        }
+    }
+}
+
+/// Features that a script uses without requiring them, so that it fails where it ought to be skipped.
+fn missing_features(script: &Script, warnings: &mut Vec<Diagnostic>) {
+    let mut told: HashSet<Feature> = script.program.requires.iter().copied().collect();
+    for (step, span) in steps(script) {
+        for (feature, what) in features_of(step) {
+            if told.insert(feature) {
+                let message = format!("{what} without `requires {feature}`");
+                let label = "used here for the first time";
+                warnings.push(
+                    Diagnostic::warning(message, span.clone(), label).help(format!(
+                        "add `requires {feature}`, so that a target without it skips the script"
+                    )),
+                );
+            }
+        }
+    }
+}
+
+fn steps(script: &Script) -> impl Iterator<Item = (&Step, Range<usize>)> {
+    let Program { steps, .. } = &script.program;
+    let positions = script.positions.steps.iter().map(|position| position.bytes.clone());
+    steps.iter().map(|noted| &noted.value).zip(positions)
+}
+
+/// The features that a step cannot do without, and what of it needs them.
+fn features_of(step: &Step) -> Vec<(Feature, &'static str)> {
+    let (commands, expected) = match &step.action {
+        Action::Write { commands, .. } => (commands.as_slice(), None),
+        Action::Read { expected, .. } => ([].as_slice(), Some(expected)),
+        Action::WriteRead { commands, expected, .. } => (commands.as_slice(), expected.as_ref()),
+        Action::Call { call, .. } => return features_of_call(call),
+    };
+    let mut features: Vec<_> = commands.iter().flat_map(features_of_command).collect();
+    let mut visit = |pattern: &ReturnPattern| features.extend(feature_of_return(pattern));
+    // What is only one of several possibilities is no requirement.
+    if let Some(ReadExpectation::Returns(items)) = expected {
+        items.iter().for_each(|item| each_return(item, &mut visit));
+    }
+    features
+}
+
+/// Calls `visit` with each return that must come.
+fn each_return(item: &ReturnItem, visit: &mut impl FnMut(&ReturnPattern)) {
+    match item {
+        ReturnItem::One(pattern) => visit(pattern),
+        ReturnItem::InAnyOrder(patterns) => patterns.iter().for_each(visit),
+        ReturnItem::AnyOf(_) => {}
+    }
+}
+
+fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
+    match call {
+        Call::Count(Counter::PayloadCopies | Counter::PayloadBytes) => {
+            vec![(Feature::CopyCounter, "a counter of copies")]
+        }
+        Call::Count(_) => vec![(Feature::ObjectCounter, "a counter of the driver's objects")],
+        _ => Vec::new(),
+    }
+}
+
+fn features_of_command(command: &Command) -> Vec<(Feature, &'static str)> {
+    let (mut features, data) = match command {
+        Command::TransactionSg { transaction, .. } | Command::ReplySg { transaction, .. } => {
+            (vec![(Feature::ScatterGather, "a scatter-gather command")], transaction.data.as_slice())
+        }
+        Command::Transaction { transaction, .. } | Command::Reply(transaction) => {
+            (Vec::new(), transaction.data.as_slice())
+        }
+        Command::RequestFreezeNotification(..)
+        | Command::ClearFreezeNotification(..)
+        | Command::FreezeNotificationDone(_) => {
+            (vec![(Feature::FreezeNotification, "a freeze notification")], [].as_slice())
+        }
+        _ => (Vec::new(), [].as_slice()),
+    };
+    features.extend(
+        data.iter().filter(|item| sends_descriptor(item)).map(|_| (Feature::FdPassing, "a descriptor")),
+    );
+    features
+}
+
+fn sends_descriptor<H>(item: &DataItem<H>) -> bool {
+    use reference_driver::uapi::BINDER_TYPE_FD;
+    match item {
+        DataItem::At(_, item) => sends_descriptor(item),
+        DataItem::Object(Object::Explicit { object_type, .. }) => *object_type == BINDER_TYPE_FD,
+        _ => false,
+    }
+}
+
+fn feature_of_return(pattern: &ReturnPattern) -> Option<(Feature, &'static str)> {
+    match pattern {
+        ReturnPattern::TransactionSecCtx { .. } => Some((Feature::Lsm, "a security context")),
+        ReturnPattern::FrozenBinder { .. } | ReturnPattern::ClearFreezeNotificationDone(_) => {
+            Some((Feature::FreezeNotification, "a freeze notification"))
+        }
+        ReturnPattern::FrozenReply | ReturnPattern::TransactionPendingFrozen => {
+            Some((Feature::Freeze, "a frozen process"))
+        }
+        ReturnPattern::OnewaySpamSuspect => Some((Feature::OnewaySpamDetection, "detection of spam")),
+        _ => None,
+    }
+}

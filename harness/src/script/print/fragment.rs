@@ -1,0 +1,71 @@
+//! Printing parts of a script on one line each, for messages that speak of them.
+
+use super::layout::Statement;
+use super::operand;
+use super::payload::{self, PayloadHandle};
+use super::step as steps;
+use crate::program::{
+    CallExpectation, DataItem, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token,
+};
+
+/// One line, whatever its length.
+fn line(put: impl FnOnce(&mut Statement)) -> String {
+    let mut statement = Statement::default();
+    put(&mut statement);
+    statement.line()
+}
+
+/// A whole step.
+pub(crate) fn step(step: &Step) -> String {
+    line(|statement| steps::step(statement, step, 0))
+}
+
+/// What a read must give.
+pub(crate) fn read_expectation(expected: &ReadExpectation) -> String {
+    line(|statement| steps::read_expectation(statement, expected))
+}
+
+/// A return.
+pub(crate) fn return_pattern(pattern: &ReturnPattern) -> String {
+    line(|statement| steps::pattern(statement, pattern))
+}
+
+/// The word that a return begins with.
+pub(crate) fn return_word(pattern: &ReturnPattern) -> &'static str {
+    steps::return_word(pattern)
+}
+
+/// What must come of a call, as after `=`; `success` where a script says nothing.
+pub(crate) fn call_expectation(expected: &CallExpectation) -> String {
+    line(|statement| steps::call_expectation(statement, expected))
+}
+
+/// An item of a payload.
+pub(crate) fn data_item<H: PayloadHandle>(item: &DataItem<H>) -> String {
+    line(|statement| payload::item(statement, item))
+}
+
+/// A local object.
+pub(crate) fn node(node: &Node) -> String {
+    operand::node(node)
+}
+
+/// A cookie.
+pub(crate) fn token(token: &Token) -> String {
+    operand::token(token)
+}
+
+/// A process that a transaction comes from.
+pub(crate) fn pid(pid: &PidPattern) -> String {
+    operand::pid(pid)
+}
+
+/// Flags of a transaction.
+pub(crate) fn transaction_flags(flags: u32) -> String {
+    operand::transaction_flags(flags).join(" | ")
+}
+
+/// The type of an object.
+pub(crate) fn object_type(object_type: u32) -> String {
+    operand::object_type(object_type)
+}

@@ -1,0 +1,145 @@
+//! Printing: the one canonical script of a program.
+
+pub(crate) mod fragment;
+mod layout;
+mod operand;
+mod payload;
+mod step;
+
+pub(super) use step::command_word;
+
+use crate::program::{Actor, CommentLine, Declaration, DeviceSetUp, Noted, Process, Program};
+use layout::Statement;
+
+/// The canonical script of a program. [`super::parse`] reads it back as the same program, if it is a valid one.
+pub fn print(program: &Program) -> String {
+    let mut text = String::new();
+    for line in &program.opening {
+        comment(&mut text, line);
+    }
+    header(&mut text, program);
+
+    if !program.declarations.is_empty() {
+        blank(&mut text);
+    }
+    for noted in &program.declarations {
+        let mut statement = Statement::default();
+        match &noted.value {
+            Declaration::Process(declared) => process(&mut statement, declared),
+            Declaration::Thread { name, process } => {
+                statement.put(&format!("thread {name} of {process}"));
+            }
+        }
+        line(&mut text, noted, statement.lines(4));
+    }
+
+    if !program.steps.is_empty() {
+        blank(&mut text);
+    }
+    let actors = program.steps.iter().map(|noted| match &noted.value.actor {
+        Actor::Thread(name) => name.as_str().len(),
+        Actor::AnyOf { .. } => 0,
+    });
+    let width = actors.max().unwrap_or(0);
+    for noted in &program.steps {
+        let mut statement = Statement::default();
+        step::step(&mut statement, &noted.value, width);
+        line(&mut text, noted, statement.lines(width + 4));
+    }
+    comment_lines(&mut text, &program.closing);
+    text
+}
+
+fn header(text: &mut String, program: &Program) {
+    let mut put = |keyword: &str, items: Vec<String>| {
+        if items.is_empty() {
+            return;
+        }
+        let mut statement = Statement::default();
+        statement.put(keyword);
+        statement.put(" ");
+        separated(&mut statement, ",", &items, |statement, item| statement.put(item));
+        text.push_str(&statement.lines(4));
+        text.push('\n');
+    };
+    let clauses = program.clauses.iter().map(|clause| format!("{}.{}", clause.topic, clause.number));
+    put("clause:", clauses.collect());
+    put("requires", program.requires.iter().map(ToString::to_string).collect());
+    // A reason is a line of its own, whatever its length.
+    if let Some(reason) = &program.unconfirmed {
+        text.push_str(&format!("unconfirmed: {}\n", one_line(reason)));
+    }
+}
+
+fn process(statement: &mut Statement, process: &Process) {
+    statement.put(&format!("process {}", process.name));
+    if process.context_manager {
+        statement.put(" context-manager");
+    }
+    if let Some(uid) = process.uid {
+        statement.put(&format!(" uid {uid}"));
+    }
+    if process.nonblock {
+        statement.put(" nonblock");
+    }
+    match process.device {
+        DeviceSetUp::Closed => statement.put(" closed"),
+        DeviceSetUp::Opened => statement.put(" unmapped"),
+        DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING) => {}
+        DeviceSetUp::Mapped(size) => statement.put(&format!(" mmap {}", operand::rounded_size(size))),
+    }
+}
+
+/// A statement with its comments.
+fn line<T>(text: &mut String, noted: &Noted<T>, statement: String) {
+    comment_lines(text, &noted.before);
+    text.push_str(&statement);
+    if let Some(after) = &noted.after {
+        text.push_str("  ");
+        comment(text, after);
+    } else {
+        text.push('\n');
+    }
+}
+
+fn comment_lines(text: &mut String, lines: &[CommentLine]) {
+    for line in lines {
+        match line {
+            CommentLine::Blank => blank(text),
+            CommentLine::Text(line) => comment(text, line),
+        }
+    }
+}
+
+fn comment(text: &mut String, line: &str) {
+    text.push_str(format!("# {}", one_line(line)).trim_end());
+    text.push('\n');
+}
+
+/// An empty line, unless there is one already or nothing before it.
+fn blank(text: &mut String) {
+    if !text.is_empty() && !text.ends_with("\n\n") {
+        text.push('\n');
+    }
+}
+
+/// Text that must not go on in the next line, nor act on a terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
+}
+
+/// Items with a sign between them.
+fn separated<T>(
+    statement: &mut Statement,
+    sign: &str,
+    items: &[T],
+    mut item: impl FnMut(&mut Statement, &T),
+) {
+    for (index, value) in items.iter().enumerate() {
+        if index > 0 {
+            let spaced = if sign == "," { sign.to_owned() } else { format!(" {sign}") };
+            statement.separate(&spaced);
+        }
+        item(statement, value);
+    }
+}

@@ -1,0 +1,327 @@
+//! Rules that concern more than one statement, or a script as a whole: what it must have, how large it may be,
+//! and what a thread can do that is parked or whose process has ended.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use reference_driver::uapi::{COMMANDS, argument_size};
+
+use super::diagnostics::Diagnostic;
+use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
+use super::print::command_word;
+use crate::program::{
+    Action, Actor, Call, CallExpectation, Command, Declaration, Name, ReadExpectation, Step, Transaction,
+    WriteReadOptions,
+};
+use crate::target::Area;
+
+/// The most processes that a script may have.
+pub const MOST_PROCESSES: usize = 64;
+/// The most threads that a script may have, the first ones of processes among them.
+pub const MOST_THREADS: usize = 256;
+/// The most steps that a script may have.
+pub const MOST_STEPS: usize = 10_000;
+
+/// Checks a script. Of threads in `excused` it is not known what they have done; unless it is `complete`,
+/// there may be more steps than are known.
+pub(super) fn check(reading: &Reading<'_>, excused: &HashSet<&str>, complete: bool) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    if complete {
+        presence(reading, &mut diagnostics);
+    }
+    sizes(reading, &mut diagnostics);
+    context_managers(reading, &mut diagnostics);
+    Threads::new(reading, excused).check(reading, &mut diagnostics);
+    diagnostics
+}
+
+/// A script has a title and at least one step.
+fn presence(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let program = &reading.program;
+    let untitled = program.opening.first().is_none_or(|title| title.is_empty());
+    if untitled && program.declarations.is_empty() && program.steps.is_empty() {
+        diagnostics.push(
+            Diagnostic::of_file("an empty script")
+                .help("a script begins with a comment, its title; then come processes, then steps"),
+        );
+        return;
+    }
+    if untitled {
+        diagnostics.push(
+            Diagnostic::error(
+                "the script has no title",
+                0..0,
+                "expected a comment whose first line says what the script shows",
+            )
+            .help("begin with a line such as `# A call is answered.`"),
+        );
+    }
+    if program.steps.is_empty() {
+        diagnostics.push(
+            Diagnostic::of_file("the script has no steps")
+                .help("a step is a line such as `client > BC_ENTER_LOOPER`"),
+        );
+    }
+}
+
+fn sizes(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let program = &reading.program;
+    let declarations = || program.declarations.iter().zip(&reading.positions.declarations);
+    let mut processes = declarations()
+        .filter(|(noted, _)| matches!(noted.value, Declaration::Process(_)))
+        .skip(MOST_PROCESSES);
+    if let Some((_, position)) = processes.next() {
+        let label = format!("expected at most {MOST_PROCESSES}");
+        diagnostics.push(Diagnostic::error("too many processes", position.bytes.clone(), label));
+    }
+    if let Some((_, position)) = declarations().nth(MOST_THREADS) {
+        let label = format!("expected at most {MOST_THREADS}, the first threads of processes among them");
+        diagnostics.push(Diagnostic::error("too many threads", position.bytes.clone(), label));
+    }
+    if let Some(position) = reading.positions.steps.get(MOST_STEPS) {
+        let label = format!("expected at most {MOST_STEPS}");
+        diagnostics.push(Diagnostic::error("too many steps", position.bytes.clone(), label));
+    }
+    for (step, position) in program.steps.iter().zip(&reading.positions.steps) {
+        let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &step.value.action else {
+            continue;
+        };
+        if commands.iter().map(bytes_of).sum::<usize>() as u64 > Area::Commands.size() {
+            let message = "more commands than a step has room for";
+            let label = format!("expected commands of at most {} bytes together", Area::Commands.size());
+            diagnostics.push(Diagnostic::error(message, position.bytes.clone(), label));
+        }
+        if commands.iter().map(payload_of).sum::<u64>() > LARGEST_PAYLOAD {
+            let message = "more payload than a step has room for";
+            let label = format!("expected payloads of at most {LARGEST_PAYLOAD} bytes together (8M)");
+            diagnostics.push(Diagnostic::error(message, position.bytes.clone(), label));
+        }
+    }
+}
+
+/// How many bytes of the write buffer a command takes.
+fn bytes_of(command: &Command) -> usize {
+    match command {
+        Command::Bytes(bytes) => bytes.len(),
+        _ => {
+            let word = command_word(command);
+            // Every command but plain bytes stands in the table.
+            let code = COMMANDS.iter().find(|(name, _)| *name == word).map_or(0, |(_, code)| *code);
+            size_of::<u32>() + argument_size(code)
+        }
+    }
+}
+
+/// How many bytes of payload a command sends.
+fn payload_of(command: &Command) -> u64 {
+    let length =
+        |transaction: &Transaction| transaction.data.iter().fold(0, |start, item| end_of(item, start));
+    match command {
+        Command::Transaction { transaction, .. }
+        | Command::TransactionSg { transaction, .. }
+        | Command::Reply(transaction)
+        | Command::ReplySg { transaction, .. } => length(transaction),
+        _ => 0,
+    }
+}
+
+fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let managers = reading.program.declarations.iter().zip(&reading.positions.declarations).filter(
+        |(noted, _)| matches!(&noted.value, Declaration::Process(process) if process.context_manager),
+    );
+    let mut first = None;
+    for (_, position) in managers {
+        match &first {
+            None => first = Some(position.bytes.clone()),
+            Some(first) => diagnostics.push(
+                Diagnostic::error(
+                    "a second context manager",
+                    position.bytes.clone(),
+                    "a device has one context manager",
+                )
+                .related(first.clone(), "the first"),
+            ),
+        }
+    }
+}
+
+/// What is known of a thread between two steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// It can do something.
+    Idle,
+    /// It sleeps in the read of the step that stands there.
+    Parked(Range<usize>),
+    /// It depends on choices of the driver.
+    Unknown,
+    /// Its process has ended in the step that stands there.
+    Ended(Range<usize>),
+}
+
+/// What is known of all threads while the steps are gone through.
+struct Threads<'r> {
+    states: HashMap<&'r str, State>,
+    /// The processes that a thread may belong to: one, unless the name was given to one of several threads.
+    processes: HashMap<&'r str, Vec<&'r str>>,
+}
+
+impl<'r> Threads<'r> {
+    fn new(reading: &'r Reading<'_>, excused: &HashSet<&str>) -> Threads<'r> {
+        let mut threads = Threads { states: HashMap::new(), processes: HashMap::new() };
+        for noted in &reading.program.declarations {
+            let (name, process) = match &noted.value {
+                Declaration::Process(process) => (&process.name, &process.name),
+                Declaration::Thread { name, process } => (name, process),
+            };
+            let state = if excused.contains(name.as_str()) { State::Unknown } else { State::Idle };
+            threads.states.insert(name.as_str(), state);
+            threads.processes.insert(name.as_str(), vec![process.as_str()]);
+        }
+        threads
+    }
+
+    fn state(&self, thread: &Name) -> State {
+        // A thread that was never declared is reported elsewhere.
+        self.states.get(thread.as_str()).cloned().unwrap_or(State::Unknown)
+    }
+
+    fn check(mut self, reading: &'r Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
+        for (step, actor) in reading.program.steps.iter().zip(&reading.actors) {
+            let problem = match &step.value.actor {
+                Actor::Thread(name) => self.problem(name, &step.value, actor),
+                Actor::AnyOf { candidates, .. } => {
+                    let mut problems = candidates.iter().map(|name| self.problem_of_choice(name, actor));
+                    problems.find_map(|problem| problem).or_else(|| never_parked(&step.value, actor))
+                }
+            };
+            diagnostics.extend(problem);
+            self.follow(&step.value, actor);
+        }
+    }
+
+    /// What keeps a thread from doing this step.
+    fn problem(&self, name: &Name, step: &Step, actor: &Range<usize>) -> Option<Diagnostic> {
+        match (self.state(name), &step.action) {
+            (State::Ended(exit), _) => Some(ended(name, actor, exit)),
+            (State::Parked(parked), Action::Read { options, .. }) => {
+                (*options != WriteReadOptions::default()).then(|| {
+                    Diagnostic::error(
+                        "options on a read that goes on",
+                        actor.clone(),
+                        format!("expected no options: `{name}` is parked, so this awaits its earlier read"),
+                    )
+                    .related(parked, "parked since here")
+                })
+            }
+            (State::Parked(parked), _) => Some(
+                Diagnostic::error(
+                    format!("`{name}` is parked"),
+                    actor.clone(),
+                    "expected `<`, which awaits the read that it is parked in",
+                )
+                .related(parked, "parked since here"),
+            ),
+            (_, Action::Call { call: Call::Exit, expected }) if *expected != CallExpectation::Succeeds => {
+                Some(Diagnostic::error("`exit` never fails", actor.clone(), "expected no `=` behind `exit`"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What keeps a thread from being one of those that may have been woken.
+    fn problem_of_choice(&self, name: &Name, actor: &Range<usize>) -> Option<Diagnostic> {
+        match self.state(name) {
+            State::Idle => Some(Diagnostic::error(
+                format!("`{name}` is not parked"),
+                actor.clone(),
+                "expected parked threads, one of which has been woken",
+            )),
+            State::Ended(exit) => Some(ended(name, actor, exit)),
+            State::Parked(_) | State::Unknown => None,
+        }
+    }
+
+    /// Notes what a step does to its thread.
+    fn follow(&mut self, step: &'r Step, actor: &Range<usize>) {
+        let state = match &step.action {
+            Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. } => {
+                after(expected, actor)
+            }
+            Action::Call { call: Call::Exit, .. } => State::Ended(actor.clone()),
+            _ => State::Idle,
+        };
+        let name = match &step.actor {
+            Actor::Thread(name) => name,
+            Actor::AnyOf { candidates, alias } => {
+                for candidate in candidates {
+                    self.states.insert(candidate.as_str(), State::Unknown);
+                }
+                let lists = candidates.iter().filter_map(|name| self.processes.get(name.as_str()));
+                let mut processes: Vec<&str> = lists.flatten().copied().collect();
+                processes.sort_unstable();
+                processes.dedup();
+                self.processes.insert(alias.as_str(), processes);
+                alias
+            }
+        };
+        match (&state, self.processes.get(name.as_str()).map(Vec::as_slice)) {
+            (State::Ended(_), Some([process])) => {
+                let process = *process;
+                for (thread, processes) in &self.processes {
+                    if processes.contains(&process) {
+                        let certain = processes.len() == 1;
+                        let state = if certain { state.clone() } else { State::Unknown };
+                        self.states.insert(thread, state);
+                    }
+                }
+            }
+            (State::Ended(_), Some(_)) => {
+                for state in self.states.values_mut() {
+                    *state = State::Unknown;
+                }
+                self.states.insert(name.as_str(), state);
+            }
+            _ => {
+                // A thread that is still parked has been so since an earlier step.
+                if let (State::Parked(_), State::Parked(_)) = (&state, self.state(name)) {
+                    return;
+                }
+                self.states.insert(name.as_str(), state);
+            }
+        }
+    }
+}
+
+fn ended(name: &Name, actor: &Range<usize>, exit: Range<usize>) -> Diagnostic {
+    Diagnostic::error(
+        format!("`{name}` can do nothing any more"),
+        actor.clone(),
+        "expected a thread of a process that has not ended",
+    )
+    .related(exit, "its process ended here")
+}
+
+/// One of several threads cannot be both woken and parked, nor can its read be given options.
+fn never_parked(step: &Step, actor: &Range<usize>) -> Option<Diagnostic> {
+    let Action::Read { options, expected } = &step.action else { return None };
+    if *options != WriteReadOptions::default() {
+        let label = "expected no options: this awaits a read that goes on";
+        return Some(Diagnostic::error("options on a read that goes on", actor.clone(), label));
+    }
+    (after(expected, actor) != State::Idle).then(|| {
+        Diagnostic::error(
+            "a thread that has been woken and is parked",
+            actor.clone(),
+            "`any of` is for the one thread that has been woken: expected what it reads",
+        )
+    })
+}
+
+/// What is known of a thread after a read.
+fn after(expected: &ReadExpectation, actor: &Range<usize>) -> State {
+    match expected {
+        ReadExpectation::Parked => State::Parked(actor.clone()),
+        ReadExpectation::AnyOf(choice) if choice.contains(&ReadExpectation::Parked) => State::Unknown,
+        _ => State::Idle,
+    }
+}

@@ -1,0 +1,71 @@
+//! Scripts in files: one, or all of a folder.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use binderdrill_suites::EXTENSION;
+
+use super::Case;
+use crate::script::LARGEST_SCRIPT;
+
+/// Folders that lie deeper in one another than this are not looked into, so that links in a circle end.
+const DEEPEST: usize = 32;
+
+/// That a script cannot be read from its file.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}", path = path.display())]
+pub struct FileError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// The text of a script, from a file or, for `-`, from standard input. Of one that is too long, only so much is
+/// read as it takes to see that.
+pub fn read_script(path: &Path) -> Result<Vec<u8>, FileError> {
+    let failed = |source| FileError { path: path.to_owned(), source };
+    let mut text = Vec::new();
+    let most = LARGEST_SCRIPT as u64 + 1;
+    if path.as_os_str() == "-" {
+        io::stdin().take(most).read_to_end(&mut text).map_err(failed)?;
+    } else {
+        fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)).map_err(failed)?;
+    }
+    Ok(text)
+}
+
+/// The case in a file.
+pub(super) fn case(path: &Path) -> Result<Case, FileError> {
+    let origin = path.display().to_string();
+    Ok(Case::new(origin.clone(), origin, &read_script(path)?))
+}
+
+/// The cases in the files of a folder and its folders, in the order of their paths.
+pub(super) fn cases_under(folder: &Path) -> Result<Vec<Case>, FileError> {
+    let mut paths = Vec::new();
+    collect(folder, 0, &mut paths)?;
+    paths.sort_unstable();
+    paths.iter().map(|path| case(path)).collect()
+}
+
+/// Whether a path is that of a script.
+pub(super) fn is_script(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == EXTENSION)
+}
+
+fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), FileError> {
+    let failed = |source| FileError { path: folder.to_owned(), source };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            if depth < DEEPEST {
+                collect(&path, depth + 1, paths)?;
+            }
+        } else if is_script(&path) {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}

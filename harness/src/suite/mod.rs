@@ -1,0 +1,57 @@
+//! Cases: scripts with a name, from the suite that is built in or from files, and how they are selected.
+
+mod files;
+mod selection;
+
+pub use files::{FileError, read_script};
+pub use selection::{SelectionError, select};
+
+use crate::program::Clause;
+use crate::script::{self, Diagnostics, Script};
+
+/// A script with a name.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// What selects it: `transaction/sync-call` in the suite, or the path of its file.
+    pub id: String,
+    /// Where its text is, for messages.
+    pub origin: String,
+    /// What it says, or why it cannot be read.
+    pub script: Result<Script, Diagnostics>,
+}
+
+impl Case {
+    /// A case with this text.
+    pub fn new(id: impl Into<String>, origin: impl Into<String>, source: &[u8]) -> Case {
+        Case { id: id.into(), origin: origin.into(), script: script::parse(source) }
+    }
+
+    /// The first line of its script, which says what the case is about.
+    pub fn title(&self) -> &str {
+        self.script.as_ref().ok().and_then(|script| script.program.opening.first()).map_or("", String::as_str)
+    }
+
+    /// The folder that the case is in.
+    pub fn topic(&self) -> &str {
+        self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
+    }
+
+    /// The clauses that the case shows.
+    pub fn clauses(&self) -> &[Clause] {
+        self.script.as_ref().map_or(&[], |script| &script.program.clauses)
+    }
+
+    /// Why no real kernel has confirmed the case, if none has.
+    pub fn unconfirmed(&self) -> Option<&str> {
+        self.script.as_ref().ok()?.program.unconfirmed.as_deref()
+    }
+}
+
+/// The cases of the suite that is built in, in the order of their ids.
+pub fn embedded() -> Vec<Case> {
+    let case = |file: &binderdrill_suites::CaseFile| {
+        let origin = format!("suites/cases/{}.{}", file.id, binderdrill_suites::EXTENSION);
+        Case::new(file.id, origin, file.script)
+    };
+    binderdrill_suites::cases().iter().map(case).collect()
+}

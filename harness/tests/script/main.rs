@@ -1,0 +1,3 @@
+//! Tests of the script language as its users meet it: through `parse`, `print` and what is shown of errors.
+
+mod canonical;
