@@ -1,3 +1,5 @@
 //! Tests of the script language as its users meet it: through `parse`, `print` and what is shown of errors.
 
+mod arbitrary;
 mod canonical;
+mod laws;
