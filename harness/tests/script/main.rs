@@ -2,4 +2,5 @@
 
 mod arbitrary;
 mod canonical;
+mod diagnostics;
 mod laws;
