@@ -1,0 +1,216 @@
+//! Whatever processes do, the driver's state makes sense, and nothing is left when they are gone.
+
+mod party;
+
+use party::{Party, World};
+use proptest::prelude::*;
+use reference_driver::uapi::*;
+
+/// One thing that one thread does. Numbers are small, so that they often name something that is there.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// Writes commands, and reads if there is room to.
+    WriteRead {
+        commands: Vec<Command>,
+        read_size: u64,
+    },
+    Poll,
+    Interrupt,
+    Flush,
+    Unmap,
+    ThreadExit,
+    MaxThreads(u32),
+    /// The process ends, and another one takes its place.
+    Replace,
+}
+
+#[derive(Debug, Clone)]
+enum Command {
+    Transaction {
+        target: u32,
+        flags: u32,
+        payload: Payload,
+    },
+    Reply {
+        flags: u32,
+        payload: Payload,
+    },
+    /// Frees one of the buffers that the process has been told of.
+    Free(usize),
+    OnHandle {
+        code: u32,
+        handle: u32,
+    },
+    Done {
+        code: u32,
+        pointer: u64,
+    },
+    Looper(u32),
+    Death {
+        code: u32,
+        handle: u32,
+        cookie: u64,
+    },
+    DeadBinderDone(u64),
+    /// Bytes that mean nothing.
+    Garbage(u32),
+}
+
+#[derive(Debug, Clone)]
+struct Payload {
+    objects: Vec<(u32, u64)>,
+    filler: u64,
+    /// Where to spoil the table of offsets, and with what.
+    damage: Option<(usize, u64)>,
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    let kind = prop::sample::select(vec![
+        BINDER_TYPE_BINDER,
+        BINDER_TYPE_BINDER,
+        BINDER_TYPE_BINDER,
+        BINDER_TYPE_WEAK_BINDER,
+        BINDER_TYPE_HANDLE,
+        BINDER_TYPE_WEAK_HANDLE,
+    ]);
+    let damage = prop::option::weighted(0.05, (0usize..4, 0u64..100));
+    (prop::collection::vec((kind, 0u64..4), 0..3), 0u64..2000, damage)
+        .prop_map(|(objects, filler, damage)| Payload { objects, filler, damage })
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let flags = prop::sample::select(vec![0, 0, TF_ONE_WAY, TF_ONE_WAY | TF_CLEAR_BUF, TF_STATUS_CODE]);
+    prop_oneof![
+        8 => (prop::sample::select(vec![0u32, 0, 0, 1, 1, 2, 3]), flags.clone(), payload())
+            .prop_map(|(target, flags, payload)| Command::Transaction { target, flags, payload }),
+        4 => (flags, payload()).prop_map(|(flags, payload)| Command::Reply { flags, payload }),
+        5 => any::<usize>().prop_map(Command::Free),
+        4 => (prop::sample::select(vec![BC_ACQUIRE, BC_RELEASE, BC_INCREFS, BC_DECREFS]), 0u32..4)
+            .prop_map(|(code, handle)| Command::OnHandle { code, handle }),
+        3 => (prop::sample::select(vec![BC_ACQUIRE_DONE, BC_INCREFS_DONE]), 0u64..4)
+            .prop_map(|(code, pointer)| Command::Done { code, pointer }),
+        2 => prop::sample::select(vec![BC_ENTER_LOOPER, BC_REGISTER_LOOPER, BC_EXIT_LOOPER])
+            .prop_map(Command::Looper),
+        2 => (prop::sample::select(vec![BC_REQUEST_DEATH_NOTIFICATION, BC_CLEAR_DEATH_NOTIFICATION]), 0u32..4, 0u64..3)
+            .prop_map(|(code, handle, cookie)| Command::Death { code, handle, cookie }),
+        1 => (0u64..3).prop_map(Command::DeadBinderDone),
+        1 => any::<u32>().prop_map(Command::Garbage),
+    ]
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let room = prop::sample::select(vec![0u64, 256, 256, 256, 256, 256, 256, 80, 76, 4, 1]);
+    prop_oneof![
+        80 => (prop::collection::vec(command(), 0..4), room)
+            .prop_map(|(commands, read_size)| Deed::WriteRead { commands, read_size }),
+        1 => Just(Deed::Poll),
+        1 => Just(Deed::Interrupt),
+        1 => Just(Deed::Flush),
+        1 => Just(Deed::Unmap),
+        1 => Just(Deed::ThreadExit),
+        1 => (0u32..3).prop_map(Deed::MaxThreads),
+        1 => Just(Deed::Replace),
+    ]
+}
+
+fn encode(party: &mut Party, commands: &[Command]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut put = |code: u32, parts: &[&[u8]]| {
+        bytes.extend_from_slice(&code.to_ne_bytes());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    };
+    for command in commands {
+        match command {
+            Command::Transaction { target, flags, payload } => {
+                let data = transaction(party, (*target).into(), *flags, payload);
+                put(BC_TRANSACTION, &[zerocopy::IntoBytes::as_bytes(&data)]);
+            }
+            Command::Reply { flags, payload } => {
+                let data = transaction(party, 0, *flags, payload);
+                put(BC_REPLY, &[zerocopy::IntoBytes::as_bytes(&data)]);
+            }
+            Command::Free(pick) => {
+                let buffers = &mut party.buffers;
+                let address = if buffers.is_empty() { 0 } else { buffers.swap_remove(pick % buffers.len()) };
+                put(BC_FREE_BUFFER, &[&address.to_ne_bytes()]);
+            }
+            Command::OnHandle { code, handle } => put(*code, &[&handle.to_ne_bytes()]),
+            Command::Done { code, pointer } => put(*code, &[&pointer.to_ne_bytes(), &pointer.to_ne_bytes()]),
+            Command::Looper(code) => put(*code, &[]),
+            Command::Death { code, handle, cookie } => {
+                put(*code, &[&handle.to_ne_bytes(), &cookie.to_ne_bytes()]);
+            }
+            Command::DeadBinderDone(cookie) => put(BC_DEAD_BINDER_DONE, &[&cookie.to_ne_bytes()]),
+            Command::Garbage(code) => put(*code, &[]),
+        }
+    }
+    bytes
+}
+
+fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) -> TransactionData {
+    let mut data = Vec::new();
+    let mut offsets = Vec::new();
+    for (object_type, number) in &payload.objects {
+        offsets.push(data.len() as u64);
+        let object = FlatObject { object_type: *object_type, flags: 0, binder: *number, cookie: *number };
+        data.extend_from_slice(zerocopy::IntoBytes::as_bytes(&object));
+    }
+    data.resize(data.len() + payload.filler as usize, 0xaa);
+    if let Some((place, value)) = payload.damage
+        && let Some(offset) = offsets.get_mut(place)
+    {
+        *offset = value;
+    }
+    let (buffer, offsets_address) = party.place_payload(&data, &offsets);
+    TransactionData {
+        target,
+        flags,
+        data_size: data.len() as u64,
+        offsets_size: offsets.len() as u64 * 8,
+        buffer,
+        offsets: offsets_address,
+        ..TransactionData::default()
+    }
+}
+
+fn perform(world: &mut World, thread: usize, deed: &Deed) {
+    match deed {
+        Deed::WriteRead { commands, read_size } => {
+            // Sleepers would soon be all there is.
+            world.interrupt(thread);
+            let bytes = encode(world.party(thread), commands);
+            world.write_read(thread, &bytes, *read_size);
+        }
+        Deed::Poll => world.poll(thread),
+        Deed::Interrupt => world.interrupt(thread),
+        Deed::Flush => world.flush(thread),
+        Deed::Unmap => world.unmap(thread),
+        Deed::ThreadExit => world.ioctl(thread, BINDER_THREAD_EXIT, &[]),
+        Deed::MaxThreads(most) => world.ioctl(thread, BINDER_SET_MAX_THREADS, &most.to_ne_bytes()),
+        Deed::Replace => world.replace(thread),
+    }
+    // Without a context manager nobody could reach anybody. A second one is refused.
+    world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
+    world.settle();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_state_always_makes_sense(deeds in prop::collection::vec((0usize..6, deed()), 1..120)) {
+        let mut world = World::new(3, 2);
+        world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
+        for (thread, deed) in &deeds {
+            perform(&mut world, *thread, deed);
+            prop_assert_eq!(world.driver.audit(), Vec::<String>::new(), "after {:?}", deed);
+        }
+        if std::env::var("SHOW").is_ok() { eprintln!("{} deeds {:?}", deeds.len(), world.driver.statistics()); }
+        world.close();
+        prop_assert_eq!(world.driver.audit(), Vec::<String>::new(), "after closing");
+        let statistics = world.driver.statistics();
+        let left = [statistics.processes, statistics.threads, statistics.nodes, statistics.references,
+            statistics.deaths, statistics.transactions, statistics.completions];
+        prop_assert!(left.iter().all(|census| census.alive() == 0), "left: {:?}", statistics);
+    }
+}

@@ -1,0 +1,242 @@
+//! Processes with threads and memory in front of a reference driver, for tests.
+
+use reference_driver::uapi::*;
+use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
+use zerocopy::{FromBytes, IntoBytes};
+
+const ARENA: usize = 0x1_0000;
+const ARGUMENT: u64 = 0;
+const COMMANDS: u64 = 0x1000;
+const RETURNS: u64 = 0x8000;
+const PAYLOAD: u64 = 0x9000;
+const MAPPING: u64 = 0x7000_0000_0000;
+const MAPPED: u64 = 0x8000;
+
+/// A process' memory: an arena for each of its threads, one behind the other, from address 0x10000 on.
+pub struct Memory(Vec<u8>);
+
+impl UserMemory for Memory {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        let start = (address as usize).checked_sub(ARENA).ok_or(Fault)?;
+        bytes.copy_from_slice(self.0.get(start..start + bytes.len()).ok_or(Fault)?);
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let start = (address as usize).checked_sub(ARENA).ok_or(Fault)?;
+        self.0.get_mut(start..start + bytes.len()).ok_or(Fault)?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A process.
+pub struct Party {
+    device: Device,
+    pid: i32,
+    memory: Memory,
+    parked: Vec<bool>,
+    /// Buffers that it has been told of and has not freed.
+    pub buffers: Vec<u64>,
+    /// Where in its arena the next payload goes.
+    next_payload: u64,
+}
+
+impl Party {
+    fn new(driver: &mut Driver, pid: i32, threads: usize) -> Party {
+        let caller = Caller { pid, tid: pid, euid: 0 };
+        let device = driver.open(caller, 0, false).unwrap();
+        driver.mmap(device, caller, MAPPING, MAPPED, false).unwrap();
+        Party {
+            device,
+            pid,
+            memory: Memory(vec![0; ARENA * threads]),
+            parked: vec![false; threads],
+            buffers: Vec::new(),
+            next_payload: 0,
+        }
+    }
+
+    /// Puts a payload and its table of offsets into memory.
+    pub fn place_payload(&mut self, data: &[u8], offsets: &[u64]) -> (u64, u64) {
+        let mut place = |bytes: &[u8]| {
+            if self.next_payload as usize + bytes.len() > 0x6000 {
+                self.next_payload = 0;
+            }
+            let address = ARENA as u64 + PAYLOAD + self.next_payload;
+            self.memory.write(address, bytes).unwrap();
+            self.next_payload += bytes.len().next_multiple_of(8) as u64;
+            address
+        };
+        (place(data), place(offsets.as_bytes()))
+    }
+}
+
+/// Processes and the driver.
+pub struct World {
+    pub driver: Driver,
+    parties: Vec<Party>,
+    threads: usize,
+    next_pid: i32,
+}
+
+impl World {
+    pub fn new(parties: usize, threads: usize) -> World {
+        let mut world =
+            World { driver: Driver::new(Profile::default(), 1), parties: Vec::new(), threads, next_pid: 100 };
+        for _ in 0..parties {
+            let party = Party::new(&mut world.driver, world.next_pid, threads);
+            world.parties.push(party);
+            world.next_pid += 100;
+        }
+        world
+    }
+
+    fn split(&self, thread: usize) -> (usize, usize) {
+        (thread / self.threads % self.parties.len(), thread % self.threads)
+    }
+
+    pub fn party(&mut self, thread: usize) -> &mut Party {
+        let (party, _) = self.split(thread);
+        &mut self.parties[party]
+    }
+
+    pub fn is_parked(&self, thread: usize) -> bool {
+        let (party, thread) = self.split(thread);
+        self.parties[party].parked[thread]
+    }
+
+    fn caller(&self, thread: usize) -> Caller {
+        let (party, thread) = self.split(thread);
+        let pid = self.parties[party].pid;
+        Caller { pid, tid: pid + thread as i32, euid: 0 }
+    }
+
+    pub fn write_read(&mut self, thread: usize, commands: &[u8], read_size: u64) {
+        let base = (ARENA + self.split(thread).1 * ARENA) as u64;
+        let request = WriteRead {
+            write_size: commands.len() as u64,
+            write_buffer: base + COMMANDS,
+            read_size,
+            read_buffer: base + RETURNS,
+            ..WriteRead::default()
+        };
+        let memory = &mut self.party(thread).memory;
+        memory.write(base + COMMANDS, commands).unwrap();
+        self.ioctl(thread, BINDER_WRITE_READ, request.as_bytes());
+    }
+
+    pub fn ioctl(&mut self, thread: usize, request: u32, argument: &[u8]) {
+        if self.is_parked(thread) {
+            return;
+        }
+        let caller = self.caller(thread);
+        let (party, own) = self.split(thread);
+        let base = (ARENA + own * ARENA) as u64;
+        let party = &mut self.parties[party];
+        party.memory.write(base + ARGUMENT, argument).unwrap();
+        let device = party.device;
+        let completion = self.driver.ioctl(device, caller, request, base + ARGUMENT, &mut party.memory);
+        let read = request == BINDER_WRITE_READ;
+        self.note(thread, completion, read);
+    }
+
+    /// Takes note of how a call went, and of the buffers that it brought.
+    fn note(&mut self, thread: usize, completion: Completion, read: bool) {
+        let (party, own) = self.split(thread);
+        let party = &mut self.parties[party];
+        party.parked[own] = completion == Completion::Parked;
+        if completion != Completion::Done(Ok(())) || !read {
+            return;
+        }
+        let start = own * ARENA;
+        let request = WriteRead::read_from_prefix(&party.memory.0[start..]).unwrap().0;
+        let returns = start + RETURNS as usize;
+        let mut returns = &party.memory.0[returns..returns + request.read_consumed as usize];
+        while let Ok((code, rest)) = u32::read_from_prefix(returns) {
+            let size = argument_size(code).min(rest.len());
+            if (code == BR_TRANSACTION || code == BR_REPLY)
+                && let Ok((data, _)) = TransactionData::read_from_prefix(rest)
+            {
+                party.buffers.push(data.buffer);
+            }
+            returns = &rest[size..];
+        }
+    }
+
+    pub fn poll(&mut self, thread: usize) {
+        if !self.is_parked(thread) {
+            let caller = self.caller(thread);
+            let device = self.party(thread).device;
+            self.driver.poll(device, caller);
+        }
+    }
+
+    pub fn interrupt(&mut self, thread: usize) {
+        if self.is_parked(thread) {
+            let caller = self.caller(thread);
+            let (party, own) = self.split(thread);
+            let party = &mut self.parties[party];
+            let completion = self.driver.interrupt(party.device, caller.tid, &mut party.memory);
+            assert_eq!(completion, Completion::Done(Err(Errno::EINTR)));
+            party.parked[own] = false;
+        }
+    }
+
+    pub fn flush(&mut self, thread: usize) {
+        let device = self.party(thread).device;
+        self.driver.flush(device);
+    }
+
+    pub fn unmap(&mut self, thread: usize) {
+        let device = self.party(thread).device;
+        self.driver.munmap(device);
+    }
+
+    /// Ends a process, as the kernel does when it is killed, and puts a new one in its place.
+    pub fn replace(&mut self, thread: usize) {
+        let (party, _) = self.split(thread);
+        self.end(party);
+        self.parties[party] = Party::new(&mut self.driver, self.next_pid, self.threads);
+        self.next_pid += 100;
+    }
+
+    fn end(&mut self, party: usize) {
+        for own in 0..self.threads {
+            self.interrupt(party * self.threads + own);
+        }
+        let device = self.parties[party].device;
+        self.driver.munmap(device);
+        self.driver.flush(device);
+        self.driver.release(device);
+        self.settle();
+    }
+
+    /// Lets everything come to rest.
+    pub fn settle(&mut self) {
+        loop {
+            self.driver.run_deferred_work();
+            let woken = self.driver.take_woken();
+            if woken.is_empty() {
+                return;
+            }
+            for (device, tid) in woken {
+                let Some(party) = self.parties.iter().position(|party| party.device == device) else {
+                    continue;
+                };
+                let own = (tid - self.parties[party].pid) as usize;
+                if self.parties[party].parked[own] {
+                    let memory = &mut self.parties[party].memory;
+                    let completion = self.driver.resume(device, tid, memory);
+                    self.note(party * self.threads + own, completion, true);
+                }
+            }
+        }
+    }
+
+    /// Ends every process.
+    pub fn close(&mut self) {
+        for party in 0..self.parties.len() {
+            self.end(party);
+        }
+    }
+}
