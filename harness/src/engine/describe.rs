@@ -164,7 +164,8 @@ impl Reader<'_> {
                 None => match guided() {
                     Some(guided) => guided,
                     // Zeroes up to the next multiple of 4 go without saying before an object or a string.
-                    None if next == at.next_multiple_of(4)
+                    None if next < data.len()
+                        && next == at.next_multiple_of(4)
                         && data[at..next].iter().all(|byte| *byte == 0)
                         && (next == next_object
                             || matches!(like.get(&(next as u64)), Some(DataItem::Str16(_)))) =>

@@ -20,15 +20,15 @@ impl Reader<'_> {
             let numbers = PointerCookie { pointer: header.target, cookie: header.cookie };
             self.match_node("the target", target, numbers)?;
         }
-        same("code", &header.code, &expected.code, u32::to_string)?;
-        same("flags", &header.flags, &expected.flags, |flags| fragment::transaction_flags(*flags))?;
+        same("code is", &header.code, &expected.code, u32::to_string)?;
+        same("flags are", &header.flags, &expected.flags, |flags| fragment::transaction_flags(*flags))?;
         if let Some(pid) = &expected.pid {
             let number = self.symbols.pid(pid)?;
             let show = |pid: &i32| fragment::pid(&self.symbols.pid_named(*pid));
-            same("pid", &header.sender_pid, &number, show)?;
+            same("pid is", &header.sender_pid, &number, show)?;
         }
         if let Some(euid) = expected.euid {
-            same("euid", &header.sender_euid, &euid, u32::to_string)?;
+            same("euid is", &header.sender_euid, &euid, u32::to_string)?;
         }
         let Some(data) = &came.data else {
             return differs(format!(
