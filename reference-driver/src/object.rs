@@ -117,6 +117,9 @@ impl Driver {
         to: u64,
         length: u64,
     ) -> Result<(), Fault> {
+        if length == 0 {
+            return Ok(());
+        }
         let range = to as usize..(to + length) as usize;
         if self.processes[sender].allocator.maps(from)
             && let Some((sender, receiver)) = self.processes.two(sender, receiver)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use binderdrill::engine::Verdict;
 use binderdrill::report::{CaseResult, write_case};
 use binderdrill::suite::{self, Case};
-use binderdrill::target::{ReferenceTarget, Target};
+use binderdrill::target::{ReferenceTarget, Worlds};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {

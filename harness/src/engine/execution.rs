@@ -23,7 +23,7 @@ pub(super) struct Execution<'a> {
     pub(super) cast: Cast,
     symbols: Symbols,
     bindings: Bindings,
-    pub(super) world: Box<dyn World>,
+    pub(super) world: Box<dyn World + 'a>,
     /// Threads that are not idle.
     states: BTreeMap<ThreadIndex, ThreadState>,
     transcript: Transcript,
@@ -69,7 +69,7 @@ impl<'a> Execution<'a> {
         program: &'a Program,
         cast: Cast,
         symbols: Symbols,
-        world: Box<dyn World>,
+        world: Box<dyn World + 'a>,
     ) -> Execution<'a> {
         Execution {
             program,

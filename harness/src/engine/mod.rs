@@ -31,7 +31,7 @@ use self::cast::Cast;
 use self::execution::{Execution, Stop};
 use self::symbols::Symbols;
 use crate::program::Program;
-use crate::target::{Target, TargetError};
+use crate::target::{TargetError, Worlds};
 
 /// What came of running a program on a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,12 +53,12 @@ impl Run {
 #[error("{0}")]
 pub struct SetUpError(pub String);
 
-/// Runs a program on a fresh world of a target.
-pub fn run(program: &Program, target: &mut dyn Target) -> Result<Run, SetUpError> {
-    if let Some(reason) = program.requires.iter().find_map(|feature| target.lacks(*feature)) {
+/// Runs a program on a fresh world.
+pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError> {
+    if let Some(reason) = program.requires.iter().find_map(|feature| worlds.lacks(*feature)) {
         return Ok(Run::without_steps(Verdict::Skip { reason }));
     }
-    let mut execution = match prepare(program, target) {
+    let mut execution = match prepare(program, worlds) {
         Ok(execution) => execution,
         Err(stop) => return Ok(Run::without_steps(verdict(stop)?)),
     };
@@ -85,10 +85,10 @@ pub fn run(program: &Program, target: &mut dyn Target) -> Result<Run, SetUpError
 }
 
 /// Opens the world and sets up the processes in it.
-fn prepare<'a>(program: &'a Program, target: &mut dyn Target) -> Result<Execution<'a>, Stop> {
+fn prepare<'a>(program: &'a Program, worlds: &'a mut dyn Worlds) -> Result<Execution<'a>, Stop> {
     let cast = Cast::of(program)?;
     let specifications = cast.specifications();
-    let world = target.world(&specifications)?;
+    let world = worlds.world(&specifications)?;
     let pids: Vec<i32> = (0..specifications.len()).map(|process| world.pid(process)).collect();
     let symbols = Symbols::of(program, &cast, &pids)?;
     let mut execution = Execution::new(program, cast, symbols, world);

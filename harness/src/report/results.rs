@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{self, SetUpError, Transcript, Verdict};
+use crate::engine::{SetUpError, Transcript, Verdict};
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -87,7 +87,7 @@ impl CaseResult {
                 result.verdict = Verdict::Broken { reason: diagnostics.render(&case.origin, false) };
             }
             Ok(script) => {
-                let run = engine::run(&script.program, target)?;
+                let run = target.run(&script.program)?;
                 result.lines = script.positions.steps.iter().map(|position| position.line).collect();
                 result.line = match &run.verdict {
                     Verdict::Fail(deviation) => {

@@ -1,9 +1,11 @@
 //! Targets: the drivers that a program can be run on.
 //!
-//! A target opens a [`World`] for each case: processes with their threads and their memory, in front of a
-//! freshly used device. A world knows nothing of scripts. It does system calls, and tells what came of them;
-//! all symbols, encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
+//! A [`Target`] runs programs. Where the driver can be reached from this very process, it does so by opening a
+//! [`World`] for each program ([`Worlds`]): processes with their threads and their memory, in front of a freshly
+//! used device. A world knows nothing of scripts. It does system calls, and tells what came of them; all symbols,
+//! encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
 
+pub mod device;
 mod layout;
 mod named;
 mod reference;
@@ -12,11 +14,22 @@ pub use layout::*;
 pub use named::{UnknownTarget, named};
 pub use reference::ReferenceTarget;
 
-use crate::program::{Counter, Feature, PollEvents};
+use crate::engine::{self, Run, SetUpError};
+use crate::program::{Counter, Feature, PollEvents, Program};
 use reference_driver::uapi::Errno;
 
 /// A driver that programs can be run on.
 pub trait Target {
+    /// What the user calls it, such as `reference` or `vm:debian-6.12`.
+    fn name(&self) -> String;
+
+    /// Runs a program from beginning to end, and says what came of it. An error means that no program can be
+    /// run on this target.
+    fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
+}
+
+/// A driver that can be reached from this very process.
+pub trait Worlds {
     /// What the user calls it, such as `reference` or `device:/dev/binder`.
     fn name(&self) -> String;
 
@@ -24,7 +37,17 @@ pub trait Target {
     fn lacks(&self, feature: Feature) -> Option<String>;
 
     /// A world with these processes and threads, none of which has opened the device yet.
-    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError>;
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError>;
+}
+
+impl<W: Worlds> Target for W {
+    fn name(&self) -> String {
+        Worlds::name(self)
+    }
+
+    fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
+        engine::run(program, self)
+    }
 }
 
 /// A process of a world.

@@ -8,7 +8,7 @@ use reference_driver::uapi::Errno;
 use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
 
 use super::{
-    Answer, Area, Outcome, ProcessSpecification, SystemCall, Target, TargetError, ThreadIndex, World,
+    Answer, Area, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
 };
 use crate::program::{Counter, Feature, PollEvents};
 
@@ -18,7 +18,7 @@ pub struct ReferenceTarget {
     profile: Profile,
 }
 
-impl Target for ReferenceTarget {
+impl Worlds for ReferenceTarget {
     fn name(&self) -> String {
         "reference".to_owned()
     }
@@ -30,7 +30,7 @@ impl Target for ReferenceTarget {
         }
     }
 
-    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError> {
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
         let mut driver = Driver::new(self.profile.clone(), 1);
         become_first_context_manager(&mut driver)?;
         let processes =

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::program::{Counter, Feature};
 use crate::target::{
-    Answer, Outcome, ProcessSpecification, SystemCall, Target, TargetError, ThreadIndex, World,
+    Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
 };
 
 /// Where the fake driver puts what a process receives.
@@ -77,8 +77,8 @@ pub(super) fn with<T: IntoBytes + Immutable>(code: u32, argument: T) -> Vec<u8> 
     [code.as_bytes(), argument.as_bytes()].concat()
 }
 
-/// A target that opens one world.
-pub(super) struct FakeTarget {
+/// Worlds of which there is one.
+pub(super) struct FakeWorlds {
     replies: Option<VecDeque<Reply>>,
     /// What opening a world fails with.
     pub(super) refuses: Option<TargetError>,
@@ -98,9 +98,9 @@ pub(super) struct Ioctl {
     pub(super) memory: Vec<(u64, Vec<u8>)>,
 }
 
-impl FakeTarget {
-    pub(super) fn new(replies: Vec<Reply>) -> FakeTarget {
-        FakeTarget {
+impl FakeWorlds {
+    pub(super) fn new(replies: Vec<Reply>) -> FakeWorlds {
+        FakeWorlds {
             replies: Some(replies.into()),
             refuses: None,
             open_fails: None,
@@ -110,7 +110,7 @@ impl FakeTarget {
     }
 }
 
-impl Target for FakeTarget {
+impl Worlds for FakeWorlds {
     fn name(&self) -> String {
         "fake".to_owned()
     }
@@ -119,7 +119,7 @@ impl Target for FakeTarget {
         (feature == Feature::Lsm).then(|| "the fake has no security module".to_owned())
     }
 
-    fn world(&mut self, _: &[ProcessSpecification]) -> Result<Box<dyn World>, TargetError> {
+    fn world(&mut self, _: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
         if let Some(error) = self.refuses.take() {
             return Err(error);
         }

@@ -111,7 +111,7 @@ fn a_handle_is_bound_where_it_arrives_and_stands_for_its_number() {
                     data [ u32 42, handle ?h, str16 \"ping\" ] } as call\n\
                     client  > BC_ACQUIRE h, BC_FREE_BUFFER call";
     let script = format!("{TWO}client  > BC_INCREFS_DONE foo\nclient  < {expected}\n");
-    let mut target = super::FakeTarget::new(vec![Reply::written(), call(&payload(), &[4]), Reply::written()]);
+    let mut target = super::FakeWorlds::new(vec![Reply::written(), call(&payload(), &[4]), Reply::written()]);
     assert_eq!(super::run_on(&script, &mut target).verdict, Verdict::Pass);
     let ioctls = target.ioctls.borrow();
     let commands = [with(BC_ACQUIRE, 3_u32), with(BC_FREE_BUFFER, MAPPING)].concat();

@@ -3,7 +3,7 @@
 use reference_driver::uapi::*;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::fake::{FakeTarget, Ioctl, Reply, noop_and, plain, with};
+use super::fake::{FakeWorlds, Ioctl, Reply, noop_and, plain, with};
 use super::{difference, run_on, run_script};
 use crate::engine::{Verdict, run};
 use crate::program::{Action, Command, DataItem, Handle, Transaction};
@@ -14,7 +14,7 @@ const CALLER: &str = "process server context-manager\nprocess client\n\n";
 
 /// The BINDER_WRITE_READs that a script makes of its first steps.
 fn write_reads(script: &str, replies: Vec<Reply>) -> Vec<(WriteRead, Ioctl)> {
-    let mut target = FakeTarget::new(replies);
+    let mut target = FakeWorlds::new(replies);
     let run = run_on(&format!("{CALLER}{script}"), &mut target);
     assert_eq!(run.verdict, Verdict::Pass);
     let ioctls = target.ioctls.borrow();
@@ -136,7 +136,7 @@ fn a_payload_too_large_for_its_area_is_the_scripts_fault() {
         panic!("no write")
     };
     *commands = vec![command; 3];
-    let run = run(&script.program, &mut FakeTarget::new(vec![Reply::written()])).unwrap();
+    let run = run(&script.program, &mut FakeWorlds::new(vec![Reply::written()])).unwrap();
     let Verdict::Broken { reason } = run.verdict else { panic!("{:?}", run.verdict) };
     assert!(reason.starts_with("the script is wrong: the payloads of one step"), "{reason}");
 }

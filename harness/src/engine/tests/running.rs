@@ -2,7 +2,7 @@
 
 use reference_driver::uapi::*;
 
-use super::fake::{FakeTarget, Reply, noop_and, plain, with};
+use super::fake::{FakeWorlds, Reply, noop_and, plain, with};
 use super::{difference, run_on, run_script};
 use crate::engine::{SetUpError, Verdict, run};
 use crate::program::Program;
@@ -105,7 +105,7 @@ fn other_calls_are_matched() {
 
 #[test]
 fn a_set_up_that_fails_is_no_pass() {
-    let mut target = FakeTarget::new(Vec::new());
+    let mut target = FakeWorlds::new(Vec::new());
     target.open_fails = Some(Errno::ENODEV);
     let run = run_on(&format!("{CLIENT}client  ! poll = 0\n"), &mut target);
     let reason = "setting up process client: open failed with ENODEV".to_owned();
@@ -120,13 +120,13 @@ fn what_a_target_lacks_is_skipped() {
     assert_eq!(run.transcript.steps.len(), 1);
 
     let requires = Program { requires: vec![crate::program::Feature::Lsm], ..Program::default() };
-    let run = crate::engine::run(&requires, &mut FakeTarget::new(Vec::new())).unwrap();
+    let run = crate::engine::run(&requires, &mut FakeWorlds::new(Vec::new())).unwrap();
     assert_eq!(run.verdict, Verdict::Skip { reason: "the fake has no security module".to_owned() });
 }
 
 #[test]
 fn a_target_without_its_set_up_ends_everything() {
-    let mut target = FakeTarget::new(Vec::new());
+    let mut target = FakeWorlds::new(Vec::new());
     target.refuses = Some(TargetError::SetUp("there is no /dev/binder".to_owned()));
     let error = run(&Program::default(), &mut target).unwrap_err();
     assert_eq!(error, SetUpError("there is no /dev/binder".to_owned()));
@@ -134,7 +134,7 @@ fn a_target_without_its_set_up_ends_everything() {
 
 #[test]
 fn what_the_driver_complains_of_at_the_end_is_a_deviation() {
-    let mut target = FakeTarget::new(Vec::new());
+    let mut target = FakeWorlds::new(Vec::new());
     target.complaints = vec!["one node is left".to_owned()];
     let run = run_on(&format!("{CLIENT}client  ! poll = 0\n"), &mut target);
     assert_eq!(difference(&run), "one node is left");

@@ -1,0 +1,85 @@
+//! The kernel's log: what it said while a case ran, and whether it complained.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// What marks a line of the log as a complaint of the kernel about itself, not about its user.
+const COMPLAINTS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "Oops",
+    "KASAN:",
+    "UBSAN:",
+    "KCSAN:",
+    "INFO: task",
+    "INFO: rcu",
+    "general protection fault",
+    "possible circular locking",
+    "possible recursive locking",
+    "inconsistent lock state",
+    "unable to handle",
+    "unexpected work type",
+    "Unexpected outstanding_txns",
+    "Unexpected reply error",
+];
+
+/// An open `/dev/kmsg`, at the place to which it has been read.
+pub struct KernelLog {
+    file: File,
+}
+
+impl KernelLog {
+    /// Opens the log at its end; `None` where this user may not.
+    pub fn at_end() -> Option<KernelLog> {
+        let mut options = File::options();
+        let mut file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
+        file.seek(SeekFrom::End(0)).ok()?;
+        Some(KernelLog { file })
+    }
+
+    /// The lines that have come since this was last asked, without their time stamps.
+    pub fn new_lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut record = [0; 8192];
+        loop {
+            match self.file.read(&mut record) {
+                Ok(0) => break,
+                Ok(length) => lines.extend(messages(&String::from_utf8_lossy(&record[..length]))),
+                // The log has been overwritten faster than it was read; go on with what is left.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        lines
+    }
+}
+
+/// Whether the kernel complains in this line.
+pub fn is_complaint(line: &str) -> bool {
+    COMPLAINTS.iter().any(|mark| line.contains(mark))
+}
+
+/// The message of a record `priority,sequence,time,flags;message`. Lines after it that begin with a blank are
+/// tags of the device, which nobody needs.
+fn messages(record: &str) -> impl Iterator<Item = String> {
+    record.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| {
+        let (_, message) = line.split_once(';')?;
+        Some(message.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_taken_apart() {
+        let record = "6,339,5140900,-;binder: 12:12 ioctl c0306201 7ff returned -14\n SUBSYSTEM=misc\n";
+        let lines: Vec<String> = messages(record).collect();
+        assert_eq!(lines, ["binder: 12:12 ioctl c0306201 7ff returned -14"]);
+        assert!(!is_complaint(&lines[0]));
+        assert!(is_complaint("WARNING: CPU: 0 PID: 77 at drivers/android/binder.c:3165"));
+    }
+}

@@ -1,0 +1,201 @@
+//! The target `device:PATH`: a binder device of this machine, with real processes and real threads.
+
+mod agent;
+mod counters;
+mod kernel_log;
+mod message;
+pub mod nursery;
+mod observation;
+mod process;
+mod world;
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
+
+use super::{ProcessSpecification, TargetError, World, Worlds};
+use crate::program::{Counter, Feature};
+use counters::Counters;
+use kernel_log::KernelLog;
+use nursery::Nursery;
+use world::DeviceWorld;
+
+/// How long nothing may happen before something is said to hang, where the user has not said otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A binder device.
+pub struct DeviceTarget {
+    path: PathBuf,
+    nursery: Nursery,
+    counters: Option<Counters>,
+    log: Option<KernelLog>,
+    kernel: KernelVersion,
+    patience: Duration,
+}
+
+impl DeviceTarget {
+    /// Makes sure that a device is a binder device which a suite can be run on, and prepares to do so.
+    pub fn new(path: &Path, patience: Duration) -> Result<DeviceTarget, TargetError> {
+        let counters = Counters::of(path);
+        check(path)?;
+        let nursery = Nursery::start(path).map_err(|error| {
+            TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
+        })?;
+        let log = KernelLog::at_end();
+        Ok(DeviceTarget {
+            path: path.to_owned(),
+            nursery,
+            counters,
+            log,
+            kernel: KernelVersion::running(),
+            patience,
+        })
+    }
+}
+
+impl Worlds for DeviceTarget {
+    fn name(&self) -> String {
+        format!("device:{}", self.path.display())
+    }
+
+    fn lacks(&self, feature: Feature) -> Option<String> {
+        let since = |major, minor| {
+            (self.kernel < KernelVersion { major, minor })
+                .then(|| format!("{feature} came with Linux {major}.{minor}; this is {}", self.kernel))
+        };
+        match feature {
+            Feature::CopyCounter => Some("only the reference driver counts copies".to_owned()),
+            Feature::ObjectCounter => self.counters.is_none().then(|| {
+                "the driver's counters cannot be read (debugfs is not mounted, or not for this user)"
+                    .to_owned()
+            }),
+            Feature::ScatterGather => since(4, 11),
+            Feature::NodeInfo => since(4, 20),
+            Feature::Lsm => since(5, 1),
+            Feature::Freeze | Feature::OnewaySpamDetection => since(5, 13),
+            Feature::ExtendedError => since(5, 19),
+            Feature::FreezeNotification => since(6, 12),
+            Feature::FdPassing => None,
+        }
+    }
+
+    fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
+        let world = DeviceWorld::new(
+            &self.nursery,
+            self.counters.as_ref(),
+            self.log.as_mut(),
+            self.patience,
+            processes,
+        )?;
+        Ok(Box::new(world))
+    }
+}
+
+/// The version of the running kernel, as far as features depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct KernelVersion {
+    major: u32,
+    minor: u32,
+}
+
+impl KernelVersion {
+    fn running() -> KernelVersion {
+        let release = nix::sys::utsname::uname()
+            .map(|name| name.release().to_string_lossy().into_owned())
+            .unwrap_or_default();
+        KernelVersion::parse(&release)
+    }
+
+    /// Reads `6.12.117+deb12-amd64`. What is no number counts as 0.
+    fn parse(release: &str) -> KernelVersion {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+        KernelVersion { major: numbers.next().unwrap_or(0), minor: numbers.next().unwrap_or(0) }
+    }
+}
+
+impl std::fmt::Display for KernelVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Opens the device, asks for its version, and becomes its context manager for a moment.
+///
+/// A device lets no other user become context manager than the first who did. This makes that user known, and
+/// shows whether somebody else manages the device: then nothing that a suite does there would mean anything.
+fn check(path: &Path) -> Result<(), TargetError> {
+    let shown = path.display();
+    let file = File::options().read(true).write(true).open(path).map_err(|error| {
+        TargetError::SetUp(match error.raw_os_error() {
+            Some(nix::libc::ENOENT | nix::libc::ENXIO | nix::libc::ENODEV) => format!(
+                "there is no device {shown}: load the module (modprobe binder_linux devices=binder) or mount a \
+                 binderfs (mount -t binder binder /dev/binderfs), or use a kernel in a virtual machine (vm:NAME)"
+            ),
+            Some(nix::libc::EACCES | nix::libc::EPERM) => {
+                format!("{shown} may not be opened by this user: run as root, or chmod 0666 {shown}")
+            }
+            _ => format!("{shown} cannot be opened: {error}"),
+        })
+    })?;
+    let mut version = 0i32;
+    // SAFETY: BINDER_VERSION writes a 32-bit number to its argument.
+    let asked =
+        unsafe { nix::libc::ioctl(file.as_raw_fd(), BINDER_VERSION as nix::libc::Ioctl, &mut version) };
+    if asked != 0 || version != CURRENT_PROTOCOL_VERSION {
+        let answer = if asked == 0 { format!("version {version}") } else { Errno::last().to_string() };
+        return Err(TargetError::SetUp(format!(
+            "{shown} is no binder device of protocol version {CURRENT_PROTOCOL_VERSION}: BINDER_VERSION gives {answer}"
+        )));
+    }
+    // SAFETY: BINDER_SET_CONTEXT_MGR does not look at its argument.
+    let managed =
+        unsafe { nix::libc::ioctl(file.as_raw_fd(), BINDER_SET_CONTEXT_MGR as nix::libc::Ioctl, 0) };
+    match Errno::result(managed) {
+        Ok(_) => Ok(()),
+        Err(Errno::EBUSY) => Err(TargetError::SetUp(format!(
+            "{shown} has a context manager already (on Android, the service manager): give binderdrill a device of \
+             its own, in a binderfs"
+        ))),
+        Err(errno) => Err(TargetError::SetUp(format!(
+            "{shown} lets this user not become its context manager ({errno}): the first user who did is the only \
+             one who may, until the driver is loaded again"
+        ))),
+    }
+}
+
+/// What a counter means among what a driver tells.
+fn counted(counter: Counter, now: &counters::Alive, before: &counters::Alive) -> Option<u64> {
+    let (now, before) = match counter {
+        Counter::Nodes => (now.nodes, before.nodes),
+        Counter::References => (now.references, before.references),
+        Counter::Transactions => (now.transactions, before.transactions),
+        Counter::Threads => (now.threads, before.threads),
+        Counter::Deaths => (now.deaths, before.deaths),
+        Counter::PayloadCopies | Counter::PayloadBytes | Counter::Buffers => return None,
+    };
+    Some(now.saturating_sub(before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_read() {
+        assert_eq!(KernelVersion::parse("6.12.117+deb12-amd64"), KernelVersion { major: 6, minor: 12 });
+        assert_eq!(KernelVersion::parse("7.2-amd64"), KernelVersion { major: 7, minor: 2 });
+        assert_eq!(KernelVersion::parse("odd"), KernelVersion { major: 0, minor: 0 });
+    }
+
+    #[test]
+    fn what_is_no_device_is_refused() {
+        let missing = check(Path::new("/dev/there-is-none")).unwrap_err().to_string();
+        assert!(missing.contains("modprobe"), "{missing}");
+        let wrong = check(Path::new("/dev/null")).unwrap_err().to_string();
+        assert!(wrong.contains("no binder device"), "{wrong}");
+    }
+}

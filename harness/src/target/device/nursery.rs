@@ -1,0 +1,167 @@
+//! The nursery: a small process that agents are forked from.
+//!
+//! Forking is safe only where there is one thread. The harness may have several; so it starts itself once more,
+//! with a hidden command, as a process that does nothing but fork on request. When the harness ends, however it
+//! ends, so do the nursery and every agent.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    socketpair,
+};
+use nix::unistd::{ForkResult, Uid};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use super::agent;
+
+/// The hidden command that makes this program a nursery.
+pub const COMMAND: &str = "nursery";
+/// The descriptor on which it is asked for agents: its standard input.
+const CONTROL: RawFd = 0;
+/// The most threads that an agent can have: as many sockets fit into one message.
+pub const MOST_THREADS: usize = 64;
+
+/// A request for an agent. The sockets of its threads come with it.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Order {
+    /// The user it shall be, or -1.
+    uid: i64,
+}
+
+/// The nursery, as the harness sees it.
+pub struct Nursery {
+    process: Child,
+    control: OwnedFd,
+}
+
+impl Nursery {
+    /// Starts a nursery for agents that open this device.
+    pub fn start(device: &Path) -> std::io::Result<Nursery> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        let process = Command::new("/proc/self/exe")
+            .arg(COMMAND)
+            .arg(device)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Nursery { process, control: ours })
+    }
+
+    /// Has an agent forked whose threads serve these sockets. Gives its process id.
+    pub fn agent(&self, uid: Option<u32>, sockets: &[OwnedFd]) -> std::io::Result<i32> {
+        let order = Order { uid: uid.map_or(-1, i64::from) };
+        let raw: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        sendmsg::<()>(
+            self.control.as_raw_fd(),
+            &[IoSlice::new(order.as_bytes())],
+            &rights,
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        )?;
+        let mut answer = 0i32;
+        let read = nix::unistd::read(self.control.as_fd(), answer.as_mut_bytes())?;
+        match answer {
+            _ if read != size_of::<i32>() => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            pid if pid > 0 => Ok(pid),
+            errno => Err(std::io::Error::from_raw_os_error(-errno)),
+        }
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        // It has no state worth saving; its agents die with it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Lives as a nursery: forks an agent for each order, until the harness is gone. Gives an exit status.
+pub fn live(device: PathBuf) -> i32 {
+    if let Err(error) = end_with_parent().and_then(|()| reap_children()) {
+        eprintln!("binderdrill: the nursery of test processes cannot start: {error}");
+        return 2;
+    }
+    loop {
+        let (order, sockets) = match next_order() {
+            Ok(Some(order)) => order,
+            Ok(None) => return 0,
+            Err(error) => {
+                eprintln!("binderdrill: the nursery of test processes cannot go on: {error}");
+                return 2;
+            }
+        };
+        // SAFETY: this process has one thread, so the child's copy of it is whole.
+        let answer = match unsafe { nix::unistd::fork() } {
+            Ok(ForkResult::Parent { child }) => child.as_raw(),
+            Ok(ForkResult::Child) => {
+                let error = become_agent(order).map_or_else(Into::into, |()| agent::live(&device, sockets));
+                // An end of file is how the harness says goodbye.
+                return i32::from(error.kind() != std::io::ErrorKind::UnexpectedEof) * 2;
+            }
+            Err(errno) => -(errno as i32),
+        };
+        // SAFETY: descriptor 0 is the control socket for as long as the process lives.
+        let control = unsafe { std::os::fd::BorrowedFd::borrow_raw(CONTROL) };
+        if nix::unistd::write(control, answer.as_bytes()).is_err() {
+            return 0;
+        }
+    }
+}
+
+/// The next order and its sockets; `None` when the harness is gone.
+fn next_order() -> std::io::Result<Option<(Order, Vec<OwnedFd>)>> {
+    let mut order = Order::new_zeroed();
+    let mut space = cmsg_space!([RawFd; MOST_THREADS]);
+    let mut slices = [IoSliceMut::new(order.as_mut_bytes())];
+    let message = recvmsg::<()>(CONTROL, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    let mut sockets = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = control {
+            // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+            sockets.extend(descriptors.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
+        }
+    }
+    Ok(Some((order, sockets)))
+}
+
+/// What tells an agent from its nursery.
+fn become_agent(order: Order) -> Result<(), Errno> {
+    if let Ok(uid) = u32::try_from(order.uid) {
+        let uid = Uid::from_raw(uid);
+        nix::unistd::setgroups(&[])?;
+        nix::unistd::setresuid(uid, uid, uid)?;
+    }
+    // A change of user takes this back, so it comes last.
+    end_with_parent()
+}
+
+fn end_with_parent() -> Result<(), Errno> {
+    prctl::set_pdeathsig(Signal::SIGKILL)
+}
+
+/// Lets the kernel reap agents that have ended.
+fn reap_children() -> Result<(), Errno> {
+    // SAFETY: ignoring a signal runs no handler.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigIgn) }.map(|_| ())
+}
+
+/// The path of the device that a nursery's command line names.
+pub fn device_of(argument: &std::ffi::OsStr) -> PathBuf {
+    PathBuf::from(std::ffi::OsStr::from_bytes(argument.as_bytes()))
+}

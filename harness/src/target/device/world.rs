@@ -1,0 +1,340 @@
+//! A world on a device: agents, and the art of knowing when all of them have come to rest.
+
+use std::time::{Duration, Instant};
+
+use reference_driver::uapi::Errno;
+
+use super::counted;
+use super::counters::{Alive, Counters};
+use super::kernel_log::{KernelLog, is_complaint};
+use super::message::*;
+use super::nursery::Nursery;
+use super::observation::Activity;
+use super::process::{OpenDevice, Process, State};
+use crate::program::{Counter, PollEvents};
+use crate::target::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World};
+
+/// How long the end of deferred work is awaited where nothing tells of it.
+const UNSEEN_WORK: Duration = Duration::from_millis(20);
+
+/// Agents in front of a device.
+pub struct DeviceWorld<'a> {
+    processes: Vec<Process>,
+    counters: Option<&'a Counters>,
+    log: Option<&'a mut KernelLog>,
+    /// What was alive in the driver before this world.
+    before: Alive,
+    /// Of a process whose descriptor has been closed: its threads that must still be told to return.
+    flushed: Option<Flushed>,
+    patience: Duration,
+}
+
+/// A flush that the driver has yet to do.
+struct Flushed {
+    process: usize,
+    /// Threads that slept in the driver at that time: they must return.
+    asleep: Vec<usize>,
+    since: Instant,
+}
+
+impl<'a> DeviceWorld<'a> {
+    pub(super) fn new(
+        nursery: &Nursery,
+        counters: Option<&'a Counters>,
+        mut log: Option<&'a mut KernelLog>,
+        patience: Duration,
+        specifications: &[ProcessSpecification],
+    ) -> Result<DeviceWorld<'a>, TargetError> {
+        if let Some(log) = &mut log {
+            log.new_lines();
+        }
+        let before = counters.and_then(Counters::read).unwrap_or_default();
+        let mut world = DeviceWorld { processes: Vec::new(), counters, log, before, flushed: None, patience };
+        for specification in specifications {
+            world.processes.push(Process::start(nursery, specification, patience)?);
+        }
+        Ok(world)
+    }
+
+    /// Gives a thread its request.
+    fn send(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
+        let process = &mut self.processes[at.process];
+        let (operation, detail, argument) = match call {
+            SystemCall::Open { nonblock } => (OP_OPEN, u32::from(*nonblock), 0),
+            SystemCall::Close => (OP_CLOSE, 0, 0),
+            SystemCall::Flush => (OP_FLUSH, 0, 0),
+            SystemCall::Mmap { size, write } => (OP_MMAP, u32::from(*write), *size),
+            SystemCall::Munmap => (OP_MUNMAP, 0, 0),
+            SystemCall::Poll => (OP_POLL, 0, 0),
+            SystemCall::Exit => (OP_EXIT, 0, 0),
+            SystemCall::Ioctl { request, argument, memory } => {
+                for (address, bytes) in memory {
+                    process.write_memory(*address, bytes)?;
+                }
+                (OP_IOCTL, *request, *argument)
+            }
+        };
+        let device = process.descriptor();
+        let sent = process.threads[at.thread].send(Request { operation, detail, argument }, device);
+        sent.map_err(|_| died(&self.processes[at.process]))
+    }
+
+    /// Waits until every thread is idle or parked and the driver has no deferred work left.
+    fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(50);
+        while !self.is_at_rest()? {
+            if start.elapsed() > self.patience {
+                return Err(TargetError::Broken(self.what_hangs()));
+            }
+            self.processes[at.process].threads[at.thread].wait_for_reply(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Whether everything is at rest. Two looks at each thread, between which none of them has run: so there
+    /// was a moment between the looks when all of them were at rest at once.
+    fn is_at_rest(&mut self) -> Result<bool, TargetError> {
+        if !self.is_deferred_work_done() {
+            return Ok(false);
+        }
+        let Some(first) = self.look()? else { return Ok(false) };
+        let Some(second) = self.look()? else { return Ok(false) };
+        Ok(first == second && self.is_deferred_work_done())
+    }
+
+    /// Looks at every thread that is in a call; `None` if one is busy.
+    fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Activity)>>, TargetError> {
+        let mut seen = Vec::new();
+        for (index, process) in self.processes.iter_mut().enumerate().filter(|(_, process)| process.alive) {
+            for thread in 0..process.threads.len() {
+                if !matches!(process.threads[thread].state, State::Calling { .. }) {
+                    continue;
+                }
+                if process.threads[thread].note_reply().is_err() {
+                    return Err(died(process));
+                }
+                if !matches!(process.threads[thread].state, State::Calling { .. }) {
+                    continue;
+                }
+                match process.activity(thread) {
+                    parked @ Activity::Parked { .. } => {
+                        seen.push((ThreadIndex { process: index, thread }, parked));
+                    }
+                    Activity::Busy => return Ok(None),
+                    Activity::Gone => return Err(died(process)),
+                }
+            }
+        }
+        Ok(Some(seen))
+    }
+
+    /// Whether the driver has forgotten what was closed, and woken whom a flush must wake.
+    fn is_deferred_work_done(&mut self) -> bool {
+        if !self.processes.iter().filter(|process| !process.alive).all(Process::is_gone) {
+            return false;
+        }
+        let Some(counters) = self.counters else {
+            return self.flushed.as_ref().is_none_or(|flushed| flushed.since.elapsed() > UNSEEN_WORK);
+        };
+        let in_use: u64 = self.processes.iter().map(Process::devices_in_use).sum();
+        let known = counters.read().unwrap_or_default().processes;
+        if known != self.before.processes + in_use {
+            return false;
+        }
+        let done = self.flushed.as_ref().is_none_or(|flushed| {
+            let process = &self.processes[flushed.process];
+            let returned = |thread: &usize| !matches!(process.threads[*thread].state, State::Calling { .. });
+            let told = counters.threads_of(process.pid);
+            flushed.asleep.iter().all(returned)
+                && told.iter().all(|(tid, need_return)| {
+                    let slept = flushed.asleep.iter().any(|thread| process.threads[*thread].tid == *tid);
+                    *need_return || slept
+                })
+        });
+        if done {
+            self.flushed = None;
+        }
+        done
+    }
+
+    /// Names what has not come to rest.
+    fn what_hangs(&self) -> String {
+        let mut busy = Vec::new();
+        for process in &self.processes {
+            if !process.alive && !process.is_gone() {
+                busy.push(format!("the process {} does not end", process.name));
+            }
+            for (index, thread) in process.threads.iter().enumerate() {
+                let calling = matches!(thread.state, State::Calling { .. });
+                if calling && process.activity(index) == Activity::Busy {
+                    busy.push(format!("{} does not return from its call", thread.name));
+                }
+            }
+        }
+        if busy.is_empty() {
+            let known = self.counters.and_then(Counters::read).unwrap_or_default().processes;
+            let in_use: u64 = self.processes.iter().map(Process::devices_in_use).sum();
+            let expected = self.before.processes + in_use;
+            busy.push(format!("the driver has work left: it knows {known} open devices, not {expected}"));
+        }
+        let seconds = self.patience.as_secs();
+        format!("hangs: after {seconds} s {} (--patience gives it longer)", busy.join(", "))
+    }
+
+    /// Takes note of what a call that has returned has changed.
+    fn note(&mut self, at: ThreadIndex, call: &SystemCall, succeeded: bool) {
+        let process = &mut self.processes[at.process];
+        match call {
+            SystemCall::Open { .. } if succeeded => {
+                process.devices.push(OpenDevice { has_descriptor: true, is_mapped: false });
+            }
+            SystemCall::Mmap { .. } if succeeded => {
+                process.devices.last_mut().into_iter().for_each(|device| device.is_mapped = true);
+            }
+            SystemCall::Munmap if succeeded => {
+                let mapped = process.devices.iter_mut().rev().find(|device| device.is_mapped);
+                mapped.into_iter().for_each(|device| device.is_mapped = false);
+            }
+            SystemCall::Close | SystemCall::Flush if succeeded => {
+                let device = process.devices.len() - 1;
+                let in_call = State::Calling { device: Some(device) };
+                let threads = process.threads.iter().enumerate();
+                let asleep = threads.filter(|(_, thread)| thread.state == in_call).map(|(index, _)| index);
+                let asleep = asleep.filter(|index| *index != at.thread).collect();
+                self.flushed = Some(Flushed { process: at.process, asleep, since: Instant::now() });
+                if *call == SystemCall::Close {
+                    process.devices[device].has_descriptor = false;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        self.processes[at.process].forget();
+        self.settle(at)?;
+        Ok(Outcome::Done(Ok(Answer::Success)))
+    }
+}
+
+/// Says that a process has died that was not meant to.
+fn died(process: &Process) -> TargetError {
+    TargetError::Broken(format!("the process {} has died", process.name))
+}
+
+/// What the number that a system call returned means.
+fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
+    if result < 0 {
+        return Err(Errno(-result as i32));
+    }
+    Ok(match call {
+        SystemCall::Poll => {
+            let has = |flag: i16| result & i64::from(flag) != 0;
+            Answer::Events(PollEvents {
+                readable: has(nix::libc::POLLIN),
+                error: has(nix::libc::POLLERR),
+                invalid: has(nix::libc::POLLNVAL),
+            })
+        }
+        _ => Answer::Success,
+    })
+}
+
+impl World for DeviceWorld<'_> {
+    fn call(&mut self, at: ThreadIndex, call: SystemCall) -> Result<Outcome, TargetError> {
+        let process = &self.processes[at.process];
+        if !process.alive || process.threads[at.thread].state != State::Idle {
+            let why = if process.alive { "is in a call already" } else { "has exited" };
+            return Err(TargetError::Broken(format!("{} {why}", process.threads[at.thread].name)));
+        }
+        self.send(at, &call)?;
+        if call == SystemCall::Exit {
+            return self.end(at);
+        }
+        if !matches!(call, SystemCall::Ioctl { .. }) {
+            // These return by themselves, and what they return tells what to wait for.
+            let start = Instant::now();
+            while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
+                if start.elapsed() > self.patience {
+                    return Err(TargetError::Broken(self.what_hangs()));
+                }
+                let process = &mut self.processes[at.process];
+                process.threads[at.thread].wait_for_reply(self.patience);
+                process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
+            }
+            let returned = self.processes[at.process].threads[at.thread].state;
+            self.note(at, &call, matches!(returned, State::Returned(0..)));
+        }
+        self.settle(at)?;
+        let thread = &mut self.processes[at.process].threads[at.thread];
+        Ok(match thread.state {
+            State::Returned(result) => {
+                thread.state = State::Idle;
+                Outcome::Done(answer(&call, result))
+            }
+            _ => Outcome::Parked,
+        })
+    }
+
+    fn collect(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        self.settle(at)?;
+        let thread = &mut self.processes[at.process].threads[at.thread];
+        match thread.state {
+            State::Calling { .. } => Ok(Outcome::Parked),
+            State::Returned(result) => {
+                thread.state = State::Idle;
+                let ioctl = SystemCall::Ioctl { request: 0, argument: 0, memory: Vec::new() };
+                Ok(Outcome::Done(answer(&ioctl, result)))
+            }
+            State::Idle => Err(TargetError::Broken(format!("{} is in no call", thread.name))),
+        }
+    }
+
+    fn read_memory(
+        &mut self,
+        process: usize,
+        address: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, TargetError> {
+        self.processes[process].read_memory(address, length)
+    }
+
+    fn pid(&self, process: usize) -> i32 {
+        self.processes[process].pid
+    }
+
+    fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError> {
+        let count = self.counters.and_then(|counters| match counter {
+            Counter::Buffers => counters.buffers_of(self.processes[process].pid),
+            counter => counted(counter, &counters.read()?, &self.before),
+        });
+        count.ok_or_else(|| TargetError::Unsupported(format!("this device does not count {counter}")))
+    }
+
+    fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
+        self.processes.iter_mut().for_each(Process::kill);
+        self.flushed = None;
+        let start = Instant::now();
+        while !self.is_deferred_work_done() {
+            if start.elapsed() > self.patience {
+                return Err(TargetError::Broken(self.what_hangs()));
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        let now = self.counters.and_then(Counters::read).unwrap_or_default();
+        let mut complaints = now.leaked_since(&self.before);
+        if let Some(log) = &mut self.log {
+            let lines = log.new_lines().into_iter().filter(|line| is_complaint(line));
+            complaints.extend(lines.map(|line| format!("the kernel complains: {line}")));
+        }
+        Ok(complaints)
+    }
+}
+
+impl Drop for DeviceWorld<'_> {
+    fn drop(&mut self) {
+        self.processes.iter_mut().for_each(Process::kill);
+    }
+}
