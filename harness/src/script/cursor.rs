@@ -101,8 +101,8 @@ impl<'s> Cursor<'s> {
     }
 
     /// Leaves a statement that could not be read, which began at this token, and goes on at the first line
-    /// behind it that looks like a statement of its own.
-    pub(super) fn recover(&mut self, began: usize) {
+    /// behind it that looks like a statement of its own. Returns advice, if it is plain why it came to that.
+    pub(super) fn recover(&mut self, began: usize) -> Option<&'static str> {
         self.open.clear();
         self.branch = None;
         while self.at > began && !self.begins_line(self.at) {
@@ -115,7 +115,11 @@ impl<'s> Cursor<'s> {
             {
                 self.at += 1;
             }
+            return None;
         }
+        let mut before = self.tokens[..self.at].iter().rev();
+        let last = before.find(|token| token.kind != Kind::Newline)?;
+        (last.kind == Kind::Sign(",")).then_some("the line before ends in `,`, so its list goes on here")
     }
 
     fn begins_line(&self, index: usize) -> bool {
@@ -335,7 +339,12 @@ impl<'s> Cursor<'s> {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("expected {}", expected()),
                 };
-                Err(Diagnostic::error(format!("unknown {what} `{word}`"), token.span.clone(), label).into())
+                Err(Diagnostic::error(
+                    format!("unknown {what} `{}`", shortened(word)),
+                    token.span.clone(),
+                    label,
+                )
+                .into())
             }
         }
     }
@@ -364,7 +373,7 @@ impl<'s> Cursor<'s> {
                 return Diagnostic::error(
                     "a comment within a statement",
                     token.span.clone(),
-                    format!("expected {what}"),
+                    "expected the statement to go on here",
                 )
                 .help("put it on a line of its own before the statement, or behind its end")
                 .into();
@@ -376,7 +385,7 @@ impl<'s> Cursor<'s> {
             _ => token.kind.to_string(),
         };
         let diagnostic = Diagnostic::error(
-            format!("expected {what}, found {found}"),
+            format!("unexpected {found}"),
             // The end of a line is shown as the place behind its last token.
             match token.kind {
                 Kind::Newline | Kind::End => self.end_of_previous()..self.end_of_previous(),

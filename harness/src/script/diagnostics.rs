@@ -8,6 +8,8 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 /// The most diagnostics that are shown; of the others only the number is.
 const SHOWN: usize = 20;
+/// The most characters of a line that are marked.
+const MARKED: usize = 100;
 /// Columns of a diagnostic on the screen.
 const WIDTH: usize = 120;
 
@@ -83,6 +85,12 @@ impl Diagnostic {
     /// The same, with advice.
     pub(super) fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same, with advice if it has none yet.
+    pub(super) fn help_if_none(mut self, help: Option<&str>) -> Diagnostic {
+        self.help = self.help.or(help.map(str::to_owned));
         self
     }
 
@@ -178,7 +186,11 @@ impl Diagnostics {
             spans.fold((usize::MAX, 0), |(start, end), span| (start.min(span.start), end.max(span.end)));
         let start = self.source[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = self.source[end..].find('\n').map_or(self.source.len(), |newline| end + newline);
-        let shifted = |span: &Range<usize>| span.start - start..span.end - start;
+        let shifted = |span: &Range<usize>| {
+            let shown = self.source[span.clone()].char_indices().take(MARKED).take_while(|(_, c)| *c != '\n');
+            let length = shown.last().map_or(0, |(index, c)| index + c.len_utf8());
+            span.start - start..span.start - start + length
+        };
 
         let mut snippet = Snippet::source(&self.source[start..end])
             .line_start(self.line_and_column(start).0)
@@ -207,7 +219,7 @@ pub(super) fn near_miss<'a>(word: &str, known: impl IntoIterator<Item = &'a str>
     if word.len() > 64 {
         return None;
     }
-    let allowed = (word.chars().count() / 3).max(1);
+    let allowed = word.chars().count().div_ceil(3);
     let lower = word.to_lowercase();
     known
         .into_iter()

@@ -48,15 +48,15 @@ const SIGNS: &[&str] =
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Word => f.write_str("a word"),
-            Kind::Number => f.write_str("a number"),
-            Kind::Text(_) => f.write_str("a string"),
-            Kind::Comment(_) => f.write_str("a comment"),
-            Kind::Reason(_) => f.write_str("a reason"),
-            Kind::Newline => f.write_str("the end of the line"),
-            Kind::End => f.write_str("the end of the script"),
+            Kind::Word => f.write_str("word"),
+            Kind::Number => f.write_str("number"),
+            Kind::Text(_) => f.write_str("string"),
+            Kind::Comment(_) => f.write_str("comment"),
+            Kind::Reason(_) => f.write_str("reason"),
+            Kind::Newline => f.write_str("end of the line"),
+            Kind::End => f.write_str("end of the script"),
             Kind::Sign(sign) => write!(f, "`{sign}`"),
-            Kind::Broken => f.write_str("something unknown"),
+            Kind::Broken => f.write_str("token"),
         }
     }
 }
@@ -115,6 +115,7 @@ fn token(input: &mut Input<'_>) -> Lexed<Result<Kind, Flaw>> {
         alt(("\n", "\r\n")).value(Ok(Kind::Newline)),
         comment,
         string,
+        quoted.map(|()| Err(stray('\''))),
         sign.map(|sign| Ok(Kind::Sign(sign))),
         any.map(|character| Err(stray(character))),
     ))
@@ -221,6 +222,11 @@ fn string(input: &mut Input<'_>) -> Lexed<Result<Kind, Flaw>> {
             }),
         })
         .parse_next(input)
+}
+
+/// A string as other languages write it, which is none here.
+fn quoted(input: &mut Input<'_>) -> Lexed<()> {
+    ('\'', take_till(0.., ('\'', '\n')), opt('\'')).void().parse_next(input)
 }
 
 fn escape(input: &mut Input<'_>) -> Lexed<Piece> {

@@ -101,7 +101,10 @@ fn argument<T: Number>(cursor: &mut Cursor<'_>) -> Parsed<Argument<T>> {
     if cursor.accept_word("unmapped") {
         return Ok(Argument::Unmapped);
     }
-    Ok(Argument::Value(number(cursor, "a number or `unmapped`")?))
+    if cursor.peek().kind != Kind::Number {
+        return Err(cursor.expected("a number or `unmapped`"));
+    }
+    Ok(Argument::Value(number(cursor, "a number")?))
 }
 
 /// `foo flags 0x100`, `unmapped`

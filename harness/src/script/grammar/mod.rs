@@ -120,9 +120,10 @@ impl<'s> Reader<'s> {
             }
             _ => {
                 if let Err(unreadable) = self.statement() {
-                    self.reading.diagnostics.extend(unreadable.0.map(|diagnostic| *diagnostic));
                     self.cursor.take_mentions();
-                    self.cursor.recover(began);
+                    let help = self.cursor.recover(began);
+                    let diagnostic = unreadable.0.map(|diagnostic| diagnostic.help_if_none(help));
+                    self.reading.diagnostics.extend(diagnostic);
                     self.reading.unread.extend(self.cursor.words_since(began));
                     self.before.clear();
                 } else {
@@ -174,14 +175,14 @@ impl<'s> Reader<'s> {
             self.reading.positions.declarations.push(Position { line, bytes });
             return Ok(());
         }
-        let value = step::step(&mut self.cursor)?;
+        let (value, actor) = step::step(&mut self.cursor)?;
         let bytes = first.start..self.cursor.end_of_previous();
         let after = self.end_of_statement()?;
         let before = section(before, self.reading.program.steps.is_empty());
         self.reading.program.steps.push(Noted { before, value, after });
         let line = self.newlines.line_of(self.source, bytes.start);
         self.reading.positions.steps.push(Position { line, bytes });
-        self.reading.actors.push(first);
+        self.reading.actors.push(actor);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::super::cursor::{Cursor, Parsed, Spanned, shortened};
 use super::super::diagnostics::{Diagnostic, near_miss};
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
-use crate::program::{Address, Handle, HandlePattern, Name, Node, Token};
+use crate::program::{Address, Errno, Handle, HandlePattern, Name, Node, Token};
 
 /// A type of number that can stand in a script.
 pub(super) trait Number: TryFrom<i128> {
@@ -203,8 +203,7 @@ pub(super) fn address(cursor: &mut Cursor<'_>) -> Parsed<Address> {
 }
 
 /// `EINVAL`, `errno 7`
-pub(super) fn errno(cursor: &mut Cursor<'_>, what: &str) -> Parsed<crate::program::Errno> {
-    use crate::program::Errno;
+pub(super) fn errno(cursor: &mut Cursor<'_>, what: &str) -> Parsed<Errno> {
     let token = cursor.peek();
     let word = cursor.word(what)?;
     if word.value == "errno" {

@@ -11,7 +11,7 @@ use super::super::tokens::Kind;
 use super::command::{cookie, offsets};
 use super::operand::{errno, flags, handle_pattern, mentioned, node, number, required, size};
 use super::payload::{payload, string};
-use crate::program::{PidPattern, ReadExpectation, ReturnItem, ReturnPattern, TransactionPattern};
+use crate::program::{Errno, PidPattern, ReadExpectation, ReturnItem, ReturnPattern, TransactionPattern};
 
 /// What is expected where a read's expectation begins.
 pub(super) const EXPECTED: &str = "a return (BR_…), `parked`, `nothing`, `any of`, `in any order` or `=`";
@@ -166,6 +166,10 @@ fn unknown(word: &str, span: Range<usize>) -> Diagnostic {
             span,
             "expected a return that can come",
         );
+    }
+    if let Ok(errno) = word.parse::<Errno>() {
+        let message = format!("`{errno}` is an error, not a return");
+        return Diagnostic::error(message, span, format!("did you mean `= {errno}`?"));
     }
     let known = RETURNS.iter().map(|(name, _)| *name).chain(["parked", "nothing"]);
     let label = match near_miss(word, known) {

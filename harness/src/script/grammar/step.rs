@@ -1,5 +1,7 @@
 //! The grammar of steps: `ACTOR > …`, `ACTOR < …`, `ACTOR >< … -> …`, `ACTOR ! …`.
 
+use std::ops::Range;
+
 use super::super::cursor::{Cursor, Parsed, Spanned};
 use super::super::diagnostics::Diagnostic;
 use super::super::names::{Meaning, MentionKind};
@@ -9,11 +11,13 @@ use super::operand::{errno, mentioned, size};
 use super::returns::{EXPECTED, any_of, read_expectation};
 use crate::program::{Action, Actor, Step, WriteExpectation, WriteReadOptions};
 
-/// A statement that is no declaration.
-pub(super) fn step(cursor: &mut Cursor<'_>) -> Parsed<Step> {
+/// A statement that is no declaration, and where its actor stands.
+pub(super) fn step(cursor: &mut Cursor<'_>) -> Parsed<(Step, Range<usize>)> {
+    let start = cursor.peek().span.start;
     let actor = actor(cursor)?;
+    let span = start..cursor.end_of_previous();
     let action = action(cursor)?;
-    Ok(Step { actor, action })
+    Ok((Step { actor, action }, span))
 }
 
 fn actor(cursor: &mut Cursor<'_>) -> Parsed<Actor> {

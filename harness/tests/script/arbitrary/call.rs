@@ -1,0 +1,68 @@
+//! Arbitrary calls, each with an expectation that makes sense for it.
+
+use binderdrill::program::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use strum::IntoEnumIterator;
+
+use super::operand::{byte_count, errno, object};
+
+pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> {
+    call().prop_flat_map(|call| {
+        let expected = expectation(&call);
+        (Just(call), expected)
+    })
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let counters: Vec<Counter> = Counter::iter().collect();
+    let system_call = prop_oneof![
+        any::<bool>().prop_map(|nonblock| Call::Open { nonblock }),
+        Just(Call::Close),
+        Just(Call::Flush),
+        (byte_count(), any::<bool>()).prop_map(|(size, write)| Call::Mmap { size, write }),
+        Just(Call::Munmap),
+        Just(Call::Exit),
+        proptest::sample::select(counters).prop_map(Call::Count),
+    ];
+    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 4 => ioctl().prop_map(Call::Ioctl)]
+}
+
+fn ioctl() -> impl Strategy<Value = Ioctl> {
+    let flags = prop_oneof![Just(0), Just(0x1000), any::<u32>()];
+    let object = (object(), flags).prop_map(|(object, flags)| ContextManagerObject { object, flags });
+    prop_oneof![
+        Just(Ioctl::WriteReadUnmapped),
+        argument(any::<i64>()).prop_map(Ioctl::SetIdleTimeout),
+        argument(any::<u32>()).prop_map(Ioctl::SetMaxThreads),
+        argument(any::<i32>()).prop_map(Ioctl::SetIdlePriority),
+        Just(Ioctl::SetContextMgr),
+        argument(object).prop_map(Ioctl::SetContextMgrExt),
+        Just(Ioctl::ThreadExit),
+        argument(Just(())).prop_map(Ioctl::Version),
+        (any::<u32>(), any::<u64>()).prop_map(|(request, argument)| Ioctl::Raw { request, argument }),
+    ]
+}
+
+fn argument<T: std::fmt::Debug + Clone>(
+    value: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Argument<T>> {
+    prop_oneof![3 => value.prop_map(Argument::Value), 1 => Just(Argument::Unmapped)]
+}
+
+fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
+    let failure = errno().prop_map(CallExpectation::Fails);
+    let value = any::<u64>().prop_map(CallExpectation::Value);
+    let events = any::<(bool, bool, bool)>().prop_map(|(readable, error, invalid)| {
+        CallExpectation::Events(PollEvents { readable, error, invalid })
+    });
+    let one = match call {
+        Call::Exit => return Just(CallExpectation::Succeeds).boxed(),
+        Call::Poll => prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed(),
+        Call::Count(_) | Call::Ioctl(Ioctl::Version(_)) => {
+            prop_oneof![Just(CallExpectation::Succeeds), failure, value].boxed()
+        }
+        _ => prop_oneof![Just(CallExpectation::Succeeds), failure].boxed(),
+    };
+    prop_oneof![5 => one.clone(), 1 => vec(one, 2..4).prop_map(CallExpectation::AnyOf)].boxed()
+}

@@ -1,0 +1,320 @@
+//! Making a program obey the rules about the whole of it: names, parked threads, the order of a payload.
+
+use std::collections::{HashMap, HashSet};
+
+use binderdrill::program::*;
+
+use super::operand::numbered;
+
+/// The program, changed where it breaks a rule.
+pub fn settle(mut program: Program) -> Program {
+    while program.opening.last().is_some_and(String::is_empty) {
+        program.opening.pop();
+    }
+    let mut cited = HashSet::new();
+    program.clauses.retain(|clause| cited.insert(clause.clone()));
+
+    let mut names = Names::default();
+    let threads = declarations(&mut program.declarations, &mut names);
+    let mut states = States::new(threads);
+    program.steps.retain_mut(|noted| states.settle(&mut noted.value));
+    for noted in &mut program.steps {
+        names.action(&mut noted.value.action);
+    }
+    if program.steps.is_empty() {
+        let value = Step {
+            actor: Actor::Thread(numbered("p", 0)),
+            action: Action::Call { call: Call::Poll, expected: CallExpectation::Succeeds },
+        };
+        program.steps.push(Noted { before: Vec::new(), value, after: None });
+    }
+
+    for (index, noted) in program.declarations.iter_mut().enumerate() {
+        comments(&mut noted.before, index == 0);
+    }
+    for (index, noted) in program.steps.iter_mut().enumerate() {
+        comments(&mut noted.before, index == 0);
+    }
+    comments(&mut program.closing, false);
+    while program.closing.last() == Some(&CommentLine::Blank) {
+        program.closing.pop();
+    }
+    program
+}
+
+/// Several blank lines in a row are one, and a section begins with one that is not noted.
+fn comments(lines: &mut Vec<CommentLine>, first: bool) {
+    lines.dedup_by(|line, before| *line == CommentLine::Blank && *before == CommentLine::Blank);
+    if first && lines.first() == Some(&CommentLine::Blank) {
+        lines.remove(0);
+    }
+}
+
+/// Names processes and threads in turn. Returns all threads with their processes.
+fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> Vec<(Name, Name)> {
+    let mut threads: Vec<(Name, Name)> = Vec::new();
+    let mut managed = false;
+    for noted in declarations {
+        let processes = names.processes.len();
+        match &mut noted.value {
+            Declaration::Thread { name, process } if processes > 0 => {
+                *name = numbered("t", threads.len());
+                let asked: usize = process.as_str()[1..].parse().expect("the name was made with a number");
+                *process = names.processes[asked % processes].clone();
+                threads.push((name.clone(), process.clone()));
+            }
+            declaration => {
+                let mut process = match declaration.clone() {
+                    Declaration::Process(process) => process,
+                    Declaration::Thread { name, .. } => Process {
+                        name,
+                        context_manager: false,
+                        uid: None,
+                        nonblock: false,
+                        device: DeviceSetUp::Opened,
+                    },
+                };
+                process.name = numbered("p", processes);
+                let open = process.device != DeviceSetUp::Closed;
+                process.nonblock &= open;
+                process.context_manager &= open && !managed;
+                managed |= process.context_manager;
+                names.processes.push(process.name.clone());
+                threads.push((process.name.clone(), process.name.clone()));
+                *declaration = Declaration::Process(process);
+            }
+        }
+    }
+    threads
+}
+
+/// The threads that steps can be given to.
+struct States {
+    /// Every thread with its process, aliases not among them.
+    threads: Vec<(Name, Name)>,
+    parked: HashMap<Name, bool>,
+    aliases: usize,
+}
+
+impl States {
+    fn new(threads: Vec<(Name, Name)>) -> States {
+        States { threads, parked: HashMap::new(), aliases: 0 }
+    }
+
+    /// Gives the step to threads that can do it. `false` if there is none left.
+    fn settle(&mut self, step: &mut Step) -> bool {
+        if self.threads.is_empty() {
+            return false;
+        }
+        let chosen = |asked: &Name| {
+            let index: usize = asked.as_str()[1..].parse().expect("the name was made with a number");
+            self.threads[index % self.threads.len()].clone()
+        };
+        if let Actor::AnyOf { candidates, .. } = &step.actor {
+            let mut several: Vec<Name> = candidates.iter().map(|asked| chosen(asked).0).collect();
+            several.sort();
+            several.dedup();
+            several.retain(|name| self.parked.get(name) == Some(&true));
+            if several.len() >= 2
+                && let Action::Read { options, expected } = &mut step.action
+            {
+                *options = WriteReadOptions::default();
+                if may_park(expected) {
+                    *expected = ReadExpectation::Returns(Vec::new());
+                }
+                // Which of them still sleeps is not known: the others are left alone from here on.
+                self.threads.retain(|(name, _)| !several.contains(name));
+                let alias = numbered("w", self.aliases);
+                self.aliases += 1;
+                step.actor = Actor::AnyOf { candidates: several, alias };
+                return true;
+            }
+        }
+        let (name, process) = match &step.actor {
+            Actor::Thread(asked) => chosen(asked),
+            Actor::AnyOf { candidates, .. } => chosen(&candidates[0]),
+        };
+        if self.parked.get(&name) == Some(&true) {
+            let expected = match &step.action {
+                Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. } => {
+                    expected.clone()
+                }
+                _ => ReadExpectation::Parked,
+            };
+            step.action = Action::Read { options: WriteReadOptions::default(), expected };
+        }
+        let expected = match &step.action {
+            Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. } => {
+                Some(expected)
+            }
+            _ => None,
+        };
+        self.parked.insert(name.clone(), expected == Some(&ReadExpectation::Parked));
+        if matches!(step.action, Action::Call { call: Call::Exit, .. }) {
+            self.threads.retain(|(_, of)| *of != process);
+        }
+        step.actor = Actor::Thread(name);
+        true
+    }
+}
+
+fn may_park(expected: &ReadExpectation) -> bool {
+    match expected {
+        ReadExpectation::Parked => true,
+        ReadExpectation::AnyOf(choice) => choice.contains(&ReadExpectation::Parked),
+        _ => false,
+    }
+}
+
+/// What has been named so far, in the order in which the script names it.
+#[derive(Default)]
+struct Names {
+    processes: Vec<Name>,
+    bound: HashSet<Name>,
+}
+
+impl Names {
+    fn action(&mut self, action: &mut Action) {
+        let (commands, expected) = match action {
+            Action::Write { commands, .. } => (Some(commands), None),
+            Action::Read { expected, .. } => (None, Some(expected)),
+            Action::WriteRead { commands, expected, .. } => (Some(commands), expected.as_mut()),
+            Action::Call { .. } => return,
+        };
+        commands.into_iter().flatten().for_each(|command| self.command(command));
+        if let Some(expected) = expected {
+            self.read(expected);
+        }
+    }
+
+    fn command(&mut self, command: &mut Command) {
+        match command {
+            Command::Transaction { target, transaction }
+            | Command::TransactionSg { target, transaction, .. } => {
+                self.handle(target);
+                self.transaction(transaction);
+            }
+            Command::Reply(transaction) | Command::ReplySg { transaction, .. } => {
+                self.transaction(transaction);
+            }
+            Command::FreeBuffer(address) => self.address(address),
+            Command::Increfs(handle)
+            | Command::Acquire(handle)
+            | Command::Release(handle)
+            | Command::Decrefs(handle)
+            | Command::AttemptAcquire(handle) => self.handle(handle),
+            Command::RequestDeathNotification(handle, cookie)
+            | Command::RequestFreezeNotification(handle, cookie) => {
+                self.handle(handle);
+                if let Token::Symbol(name) = cookie {
+                    self.bound.insert(name.clone());
+                }
+            }
+            Command::ClearDeathNotification(handle, cookie)
+            | Command::ClearFreezeNotification(handle, cookie) => {
+                self.handle(handle);
+                self.cookie(cookie);
+            }
+            Command::DeadBinderDone(cookie) | Command::FreezeNotificationDone(cookie) => self.cookie(cookie),
+            Command::AcquireResult(_)
+            | Command::IncrefsDone(_)
+            | Command::AcquireDone(_)
+            | Command::RegisterLooper
+            | Command::EnterLooper
+            | Command::ExitLooper
+            | Command::Bytes(_) => {}
+        }
+    }
+
+    fn transaction(&mut self, transaction: &mut Transaction) {
+        payload(&mut transaction.data, |handle| self.handle(handle));
+        transaction.buffer.iter_mut().for_each(|address| self.address(address));
+        transaction.offsets_buffer.iter_mut().for_each(|address| self.address(address));
+    }
+
+    fn read(&mut self, expected: &mut ReadExpectation) {
+        match expected {
+            ReadExpectation::Parked | ReadExpectation::Failed { .. } => {}
+            ReadExpectation::Returns(items) => items.iter_mut().for_each(|item| match item {
+                ReturnItem::One(one) => self.pattern(one),
+                ReturnItem::InAnyOrder(all) => all.iter_mut().for_each(|one| self.pattern(one)),
+                ReturnItem::AnyOf(lists) => lists.iter_mut().flatten().for_each(|one| self.pattern(one)),
+            }),
+            ReadExpectation::AnyOf(choice) => choice.iter_mut().for_each(|one| self.read(one)),
+        }
+    }
+
+    fn pattern(&mut self, pattern: &mut ReturnPattern) {
+        match pattern {
+            ReturnPattern::Transaction(transaction)
+            | ReturnPattern::TransactionSecCtx { transaction, .. }
+            | ReturnPattern::Reply(transaction) => {
+                if let Some(PidPattern::Process(name)) = &transaction.pid
+                    && !self.processes.contains(name)
+                {
+                    transaction.pid = Some(PidPattern::Number(0));
+                }
+                payload(&mut transaction.data, |handle| match handle {
+                    HandlePattern::Is(handle) => self.handle(handle),
+                    HandlePattern::Bind(name) if !self.bound.insert(name.clone()) => {
+                        *handle = HandlePattern::Any;
+                    }
+                    HandlePattern::Bind(_) | HandlePattern::Any => {}
+                });
+                if let Some(name) = &transaction.capture
+                    && !self.bound.insert(name.clone())
+                {
+                    transaction.capture = None;
+                }
+            }
+            ReturnPattern::DeadBinder(cookie)
+            | ReturnPattern::ClearDeathNotificationDone(cookie)
+            | ReturnPattern::FrozenBinder { cookie, .. }
+            | ReturnPattern::ClearFreezeNotificationDone(cookie) => self.cookie(cookie),
+            _ => {}
+        }
+    }
+
+    fn handle(&mut self, handle: &mut Handle) {
+        if matches!(handle, Handle::Symbol(name) if !self.bound.contains(name)) {
+            *handle = Handle::Number(1);
+        }
+    }
+
+    fn cookie(&mut self, cookie: &mut Token) {
+        if matches!(cookie, Token::Symbol(name) if !self.bound.contains(name)) {
+            *cookie = Token::Number(0x17);
+        }
+    }
+
+    fn address(&mut self, address: &mut Address) {
+        if matches!(address, Address::Buffer { buffer, .. } if !self.bound.contains(buffer)) {
+            *address = Address::Unmapped;
+        }
+    }
+}
+
+/// Settles the handles of a payload, and puts each item that has a place behind what is before it.
+fn payload<H>(items: &mut [DataItem<H>], mut handle: impl FnMut(&mut H)) {
+    let mut end = 0;
+    for item in items {
+        let inner = match item {
+            DataItem::At(place, inner) => {
+                *place += end;
+                end = *place;
+                inner
+            }
+            other => other,
+        };
+        end += match inner {
+            // More than any of them can take with what aligns it.
+            DataItem::Str16(text) => 16 + 4 * text.len() as u64,
+            DataItem::Bytes(bytes) => bytes.len() as u64,
+            DataItem::Zero(length) => *length,
+            _ => 32,
+        };
+        if let DataItem::Object(Object::Handle { handle: found, .. }) = inner {
+            handle(found);
+        }
+    }
+}
