@@ -109,3 +109,22 @@ pub enum Address {
     /// `unmapped`: where the process has no memory.
     Unmapped,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_that_mean_nothing_else() {
+        let longest = "x".repeat(Name::LONGEST);
+        for name in ["a", "w1", "context-manager", "A_b-c", "bytes", "parked", &longest] {
+            assert_eq!(Name::new(name).as_ref().map(Name::as_str), Some(name));
+        }
+        let too_long = "x".repeat(Name::LONGEST + 1);
+        for word in
+            ["", "1a", "_", "a-", "-a", "a b", "\u{e4}", "any", "unmapped", "BC_X", "BR_OK", &too_long]
+        {
+            assert_eq!(Name::new(word), None, "{word}");
+        }
+    }
+}

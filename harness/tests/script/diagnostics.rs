@@ -230,7 +230,7 @@ fn colours_are_for_terminals_only() {
 #[test]
 fn hostile_scripts_take_bounded_time() {
     let start = std::time::Instant::now();
-    let fill = |unit: &str| unit.repeat(1_000_000 / unit.len());
+    let fill = |unit: &str| unit.repeat(100_000 / unit.len());
     for unit in [
         "{",
         "[ ",
@@ -255,7 +255,7 @@ fn hostile_scripts_take_bounded_time() {
             }
         }
     }
-    assert!(start.elapsed().as_secs() < 120, "it took {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 60, "it took {:?}", start.elapsed());
 }
 
 #[test]

@@ -3,4 +3,5 @@
 mod arbitrary;
 mod canonical;
 mod diagnostics;
+mod documentation;
 mod laws;

@@ -56,22 +56,61 @@ impl Statement {
 
     /// The lines of the statement, the broken ones indented by so many columns and more.
     pub(super) fn lines(self, indentation: usize) -> String {
-        let mut text = String::new();
-        let mut column = 0;
-        for (piece, open) in self.pieces {
-            let length = piece.chars().count();
-            if column > 0 && column + 1 + length > WIDTH {
-                let indentation = indentation + open * STEP;
-                text.push('\n');
-                text.extend(std::iter::repeat_n(' ', indentation));
-                column = indentation;
-            } else if column > 0 {
-                text.push(' ');
-                column += 1;
+        let mut lines = Lines { text: String::new(), column: 0, indentation };
+        lines.fill(&self.pieces);
+        lines.text
+    }
+}
+
+struct Lines {
+    text: String,
+    column: usize,
+    indentation: usize,
+}
+
+impl Lines {
+    /// Adds pieces. Where they do not fit on a line, they are broken where the fewest brackets are open.
+    fn fill(&mut self, pieces: &[(String, usize)]) {
+        let Some(fewest) = pieces.iter().skip(1).map(|(_, open)| *open).min() else {
+            return pieces.iter().for_each(|piece| self.put(piece));
+        };
+        let mut rest = pieces;
+        while !rest.is_empty() {
+            let end = 1 + rest[1..].iter().take_while(|(_, open)| *open > fewest).count();
+            let (group, others) = rest.split_at(end);
+            let width = group.iter().map(|(piece, _)| piece.chars().count() + 1).sum::<usize>() - 1;
+            let begins_line = self.indentation + group[0].1 * STEP;
+            if self.column + 1 + width <= WIDTH {
+                group.iter().for_each(|piece| self.put(piece));
+            } else if self.column > begins_line && begins_line + width <= WIDTH {
+                self.break_line(begins_line);
+                group.iter().for_each(|piece| self.put(piece));
+            } else if group.len() == 1 {
+                self.put(&group[0]);
+            } else {
+                self.fill(group);
             }
-            text.push_str(&piece);
-            column += length;
+            rest = others;
         }
-        text
+    }
+
+    /// Adds one piece, on a line of its own if it does not fit on the last.
+    fn put(&mut self, (piece, open): &(String, usize)) {
+        let width = piece.chars().count();
+        let begins_line = self.indentation + open * STEP;
+        if self.column > begins_line && self.column + 1 + width > WIDTH {
+            self.break_line(begins_line);
+        } else if self.column > 0 && !self.text.ends_with([' ', '\n']) {
+            self.text.push(' ');
+            self.column += 1;
+        }
+        self.text.push_str(piece);
+        self.column += width;
+    }
+
+    fn break_line(&mut self, indentation: usize) {
+        self.text.push('\n');
+        self.text.extend(std::iter::repeat_n(' ', indentation));
+        self.column = indentation;
     }
 }

@@ -255,7 +255,12 @@ pub(super) fn read_expectation(statement: &mut Statement, expected: &ReadExpecta
 /// `any of { … | … }`
 fn choice_of<T>(statement: &mut Statement, words: &str, choice: &[T], item: impl Fn(&mut Statement, &T)) {
     statement.open(&format!("{words} {{ "));
-    separated(statement, "|", choice, item);
+    separated(statement, "|", choice, |statement, alternative| {
+        // Lines are broken between alternatives rather than within them.
+        statement.open("");
+        item(statement, alternative);
+        statement.close("");
+    });
     statement.close(" }");
 }
 
