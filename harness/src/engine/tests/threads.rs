@@ -110,3 +110,21 @@ fn threads_of_a_process_that_ends_are_not_waited_for() {
     let script = format!("{POOL}w1  < parked\nw2  ! exit\nclient  ! poll = 0\n");
     assert_eq!(run_script(&script, vec![Reply::parks()]).verdict, Verdict::Pass);
 }
+
+#[test]
+fn a_thread_in_a_read_can_do_nothing_else() {
+    let script = "process server context-manager\nprocess client\n\n\
+                  client  < any of { parked | BR_DEAD_REPLY }\n\
+                  server  > BC_ENTER_LOOPER\n\
+                  client  > BC_ENTER_LOOPER\n";
+    let client = ThreadIndex { process: 1, thread: 0 };
+    let wakes = Reply::written().wakes(client, noop_and(&[plain(BR_DEAD_REPLY)]));
+    let run = run_script(script, vec![Reply::parks(), wakes]);
+    assert_eq!(difference(&run), "client's read returned BR_DEAD_REPLY, and nothing in the script awaits it");
+    let Verdict::Fail(deviation) = &run.verdict else { panic!("no deviation") };
+    assert_eq!(deviation.step, Some(2));
+
+    let run = run_script(script, vec![Reply::parks(), Reply::written()]);
+    let Verdict::Broken { reason } = run.verdict else { panic!("{:?}", run.verdict) };
+    assert!(reason.starts_with("the script is wrong: client is parked in a read"), "{reason}");
+}
