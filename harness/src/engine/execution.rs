@@ -177,8 +177,8 @@ impl<'a> Execution<'a> {
         result: &WriteReadResult,
     ) -> Result<Result<(), Difference>, Stop> {
         match judge_read(self.reader(thread), pending, expected, result, &self.bindings) {
-            Ok(bindings) => {
-                self.bindings = bindings;
+            Ok(new) => {
+                self.bindings.extend(new);
                 Ok(Ok(()))
             }
             Err(Refusal::Differs(difference)) => Ok(Err(difference)),

@@ -9,7 +9,7 @@ use reference_driver::uapi::PointerCookie;
 use super::decode::Return;
 use super::describe;
 use super::fault::ScriptFault;
-use super::symbols::{Bindings, Symbols};
+use super::symbols::{NewBindings, Symbols};
 use crate::program::{Node, ReturnPattern, Token};
 use crate::script::fragment;
 
@@ -62,7 +62,7 @@ impl Reader<'_> {
         &self,
         expected: &ReturnPattern,
         came: &Return,
-        bindings: &mut Bindings,
+        bindings: &mut NewBindings<'_>,
     ) -> Result<(), Refusal> {
         match (expected, came) {
             (ReturnPattern::Transaction(expected), Return::Transaction(came))

@@ -4,7 +4,7 @@ use reference_driver::uapi::PointerCookie;
 
 use super::{Reader, Refusal, differs, same};
 use crate::engine::decode::Received;
-use crate::engine::symbols::Bindings;
+use crate::engine::symbols::NewBindings;
 use crate::program::TransactionPattern;
 use crate::script::fragment;
 
@@ -13,7 +13,7 @@ impl Reader<'_> {
         &self,
         expected: &TransactionPattern,
         came: &Received,
-        bindings: &mut Bindings,
+        bindings: &mut NewBindings<'_>,
     ) -> Result<(), Refusal> {
         let header = &came.header;
         if let Some(target) = &expected.target {
