@@ -2,6 +2,7 @@
 
 pub mod command_line;
 pub mod engine;
+pub mod kernel;
 pub mod program;
 pub mod report;
 pub mod script;

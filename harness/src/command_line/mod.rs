@@ -2,6 +2,7 @@
 
 mod check;
 mod format;
+mod kernel;
 mod list;
 mod run;
 mod trace;
@@ -13,8 +14,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::SetUpError;
+use crate::kernel::KernelError;
 use crate::suite::{FileError, SelectionError};
-use crate::target::UnknownTarget;
+use crate::target::vm::Accelerator;
+use crate::target::{self, NoTarget, Target, TargetOptions};
 
 /// Runs scripts of Android Binder calls on a driver, and says where it does something else than they expect.
 ///
@@ -41,6 +44,9 @@ enum Command {
     Trace(TraceArguments),
     /// Write scripts in their canonical form
     Fmt(FormatArguments),
+    /// Fetch and list the kernels that can be booted
+    #[command(subcommand)]
+    Kernel(kernel::KernelCommand),
 }
 
 #[derive(Debug, Args)]
@@ -56,9 +62,33 @@ struct RunArguments {
 
 #[derive(Debug, Args)]
 struct TargetArgument {
-    /// The driver to run on: `reference`
+    /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
     #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
     name: String,
+    /// A module to boot a kernel with, such as one's own binder_linux.ko
+    #[arg(long = "module", value_name = "PATH.ko")]
+    modules: Vec<PathBuf>,
+    /// A word for the command line of a kernel
+    #[arg(long, value_name = "WORD")]
+    append: Vec<String>,
+    /// How to emulate the machine of a kernel
+    #[arg(long = "accel", value_enum)]
+    accelerator: Option<Accelerator>,
+    /// After how many seconds of nothing happening something is said to hang
+    #[arg(long, value_name = "SECONDS", default_value_t = target::device::PATIENCE.as_secs())]
+    patience: u64,
+}
+
+impl TargetArgument {
+    fn target(&self) -> Result<Box<dyn Target>, NoTarget> {
+        let options = TargetOptions {
+            modules: self.modules.clone(),
+            append: self.append.clone(),
+            accelerator: self.accelerator,
+            patience: std::time::Duration::from_secs(self.patience.max(1)),
+        };
+        target::named(&self.name, &options)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,7 +149,9 @@ enum CommandError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
-    Target(#[from] UnknownTarget),
+    Target(#[from] NoTarget),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     #[error("the target cannot be used: {0}")]
     SetUp(#[from] SetUpError),
     #[error("the results cannot be written: {0}")]
@@ -130,16 +162,15 @@ impl CommandLine {
     /// Does what is asked for.
     pub fn execute(self) -> ExitCode {
         let mut out = anstream::stdout().lock();
-        let everything = || {
-            let target = TargetArgument { name: "reference".to_owned() };
-            Command::Run(RunArguments { filter: Vec::new(), target, format: Format::Human })
-        };
-        let done = match self.command.unwrap_or_else(everything) {
+        // No command at all means `run` without arguments, with the defaults that it declares.
+        let command = self.command.or_else(|| CommandLine::parse_from(["binderdrill", "run"]).command);
+        let done = match command.expect("the words above hold a command") {
             Command::Run(arguments) => run::run(&arguments, &mut out),
             Command::List(arguments) => list::list(&arguments, &mut out),
             Command::Check(arguments) => check::check(&arguments, &mut out),
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
+            Command::Kernel(command) => kernel::kernel(&command, &mut out),
         };
         let done = done.and_then(|status| Ok(out.flush().map(|()| status)?));
         let status = match done {

@@ -8,11 +8,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, Format, RunArguments, Status};
 use crate::report::{CaseResult, Counts, FORMAT_VERSION, Results, write_case, write_summary};
 use crate::suite;
-use crate::target;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let started = Instant::now();
-    let mut target = target::named(&arguments.target.name)?;
+    let mut target = arguments.target.target()?;
     let cases = suite::select(&arguments.filter)?;
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());

@@ -6,10 +6,9 @@ use super::{CommandError, Status, TraceArguments};
 use crate::engine::Verdict;
 use crate::report::{CaseResult, write_case, write_transcript};
 use crate::suite::{Case, read_script};
-use crate::target;
 
 pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let mut target = target::named(&arguments.target.name)?;
+    let mut target = arguments.target.target()?;
     let origin = arguments.file.display().to_string();
     let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
     let result = CaseResult::of(&case, target.as_mut())?;

@@ -27,6 +27,8 @@ pub use fault::ScriptFault;
 pub use transcript::{PayloadRecord, ReturnRecord, StepOutcome, StepRecord, Transcript, WriteReadRecord};
 pub use verdict::{Deviation, Verdict};
 
+use serde::{Deserialize, Serialize};
+
 use self::cast::Cast;
 use self::execution::{Execution, Stop};
 use self::symbols::Symbols;
@@ -34,7 +36,7 @@ use crate::program::Program;
 use crate::target::{TargetError, Worlds};
 
 /// What came of running a program on a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// What it says of the target.
     pub verdict: Verdict,

@@ -9,9 +9,10 @@ pub mod device;
 mod layout;
 mod named;
 mod reference;
+pub mod vm;
 
 pub use layout::*;
-pub use named::{UnknownTarget, named};
+pub use named::{NoTarget, TargetOptions, named};
 pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};

@@ -1,15 +1,63 @@
 //! Targets by name: the one place where the words after `--target` become a target.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::device::DeviceTarget;
+use super::vm::{Accelerator, GUEST_MODULES, Module, VmOptions, VmTarget, with_needs};
 use super::{ReferenceTarget, Target};
+use crate::engine::SetUpError;
+use crate::kernel::Store;
 
 /// The ways to name a target, each with what it is.
-const KNOWN: &[(&str, &str)] = &[("reference", "the reference driver, in this process")];
+const KNOWN: &[(&str, &str)] = &[
+    ("reference", "the reference driver, in this process"),
+    ("device:PATH", "a binder device of this machine"),
+    ("vm:debian-6.12", "a stock kernel in QEMU"),
+    ("vm:PATH", "a kernel of your own in QEMU"),
+];
 
-/// That no target has this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no target {name:?}; there is {}", known())]
-pub struct UnknownTarget {
-    name: String,
+/// What a target is given besides its name.
+#[derive(Debug, Clone)]
+pub struct TargetOptions {
+    /// Modules that a kernel of one's own is booted with, in the order in which they are loaded.
+    pub modules: Vec<PathBuf>,
+    /// More words for the kernel's command line.
+    pub append: Vec<String>,
+    /// How to emulate; `None` tries.
+    pub accelerator: Option<Accelerator>,
+    /// How long nothing may happen before something is said to hang.
+    pub patience: Duration,
+}
+
+impl Default for TargetOptions {
+    fn default() -> Self {
+        TargetOptions {
+            modules: Vec::new(),
+            append: Vec::new(),
+            accelerator: None,
+            patience: super::device::PATIENCE,
+        }
+    }
+}
+
+/// Why there is no target of a name.
+#[derive(Debug, thiserror::Error)]
+pub enum NoTarget {
+    /// It is no name of a target.
+    #[error("there is no target {name:?}; there is {}", known())]
+    Unknown {
+        /// What the user wrote.
+        name: String,
+    },
+    /// It is one, and cannot be used.
+    #[error("the target {name} cannot be used: {reason}")]
+    Unusable {
+        /// What the user wrote.
+        name: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
 }
 
 fn known() -> String {
@@ -18,9 +66,45 @@ fn known() -> String {
 }
 
 /// The target of this name.
-pub fn named(name: &str) -> Result<Box<dyn Target>, UnknownTarget> {
-    match name {
-        "reference" => Ok(Box::new(ReferenceTarget::default())),
-        _ => Err(UnknownTarget { name: name.to_owned() }),
+pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoTarget> {
+    let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
+    match name.split_once(':') {
+        None if name == "reference" => Ok(Box::new(ReferenceTarget::default())),
+        Some(("device", path)) => {
+            let target = DeviceTarget::new(Path::new(path), options.patience);
+            Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
+        }
+        Some(("vm", kernel)) => {
+            let target = vm(name, kernel, options);
+            Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
+        }
+        _ => Err(NoTarget::Unknown { name: name.to_owned() }),
     }
+}
+
+/// A kernel in a virtual machine: a stock kernel by its name, or any image by its path.
+fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<VmTarget, SetUpError> {
+    let set_up = |error: &dyn std::fmt::Display| SetUpError(error.to_string());
+    let (image, mut modules) = if kernel.starts_with("debian-") && !kernel.contains('/') {
+        let store = Store::of_user().map_err(|error| set_up(&error))?;
+        let kernel = store.kernel(kernel).map_err(|error| set_up(&error))?;
+        let modules = with_needs(&kernel.modules(), GUEST_MODULES).map_err(|error| set_up(&error))?;
+        (kernel.image(), modules)
+    } else {
+        (PathBuf::from(kernel), Vec::new())
+    };
+    for path in &options.modules {
+        let module = Module::read(path).map_err(|error| set_up(&error))?;
+        // One's own driver takes the place of the stock one.
+        modules.retain(|stock| stock.name != module.name);
+        modules.push(module);
+    }
+    let options = VmOptions {
+        kernel: image,
+        modules,
+        append: options.append.clone(),
+        accelerator: options.accelerator.unwrap_or(Accelerator::Tcg),
+        patience: options.patience,
+    };
+    VmTarget::new(name, &options)
 }

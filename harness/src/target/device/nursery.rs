@@ -6,9 +6,8 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
@@ -88,8 +87,12 @@ impl Drop for Nursery {
     }
 }
 
-/// Lives as a nursery: forks an agent for each order, until the harness is gone. Gives an exit status.
-pub fn live(device: PathBuf) -> i32 {
+/// Lives as a nursery: forks an agent for each order, until the harness is gone.
+pub fn live(device: PathBuf) -> ExitCode {
+    ExitCode::from(serve(&device))
+}
+
+fn serve(device: &Path) -> u8 {
     if let Err(error) = end_with_parent().and_then(|()| reap_children()) {
         eprintln!("binderdrill: the nursery of test processes cannot start: {error}");
         return 2;
@@ -107,9 +110,9 @@ pub fn live(device: PathBuf) -> i32 {
         let answer = match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => child.as_raw(),
             Ok(ForkResult::Child) => {
-                let error = become_agent(order).map_or_else(Into::into, |()| agent::live(&device, sockets));
+                let error = become_agent(order).map_or_else(Into::into, |()| agent::live(device, sockets));
                 // An end of file is how the harness says goodbye.
-                return i32::from(error.kind() != std::io::ErrorKind::UnexpectedEof) * 2;
+                return u8::from(error.kind() != std::io::ErrorKind::UnexpectedEof) * 2;
             }
             Err(errno) => -(errno as i32),
         };
@@ -159,9 +162,4 @@ fn end_with_parent() -> Result<(), Errno> {
 fn reap_children() -> Result<(), Errno> {
     // SAFETY: ignoring a signal runs no handler.
     unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigIgn) }.map(|_| ())
-}
-
-/// The path of the device that a nursery's command line names.
-pub fn device_of(argument: &std::ffi::OsStr) -> PathBuf {
-    PathBuf::from(std::ffi::OsStr::from_bytes(argument.as_bytes()))
 }

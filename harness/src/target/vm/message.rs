@@ -1,0 +1,87 @@
+//! The messages between the harness and its guest: JSON, each after its length in four bytes.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Run;
+
+/// Longer messages than this are not believed, in bytes.
+const LONGEST: u32 = 256 << 20;
+
+/// What the harness asks of its guest.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Runs this script.
+    Run {
+        /// The script.
+        script: String,
+    },
+    /// Crashes the kernel, on purpose: so that it can be tested what the harness makes of it.
+    Crash,
+}
+
+/// What the guest says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// It has booted, and the device is there.
+    Ready {
+        /// The release of its kernel.
+        kernel: String,
+    },
+    /// It cannot run anything.
+    Unusable {
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// What came of a script.
+    Ran(Run),
+}
+
+/// Sends a message.
+pub fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec(message)?;
+    let length = u32::try_from(text.len()).map_err(|_| ErrorKind::InvalidData)?;
+    // One write, so that a slow channel is used once.
+    let mut framed = length.to_le_bytes().to_vec();
+    framed.extend_from_slice(&text);
+    to.write_all(&framed)?;
+    to.flush()
+}
+
+/// Receives a message.
+pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("a message of {length} bytes")));
+    }
+    let mut text = vec![0; length as usize];
+    from.read_exact(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_received() {
+        let mut channel = Vec::new();
+        send(&mut channel, &Request::Run { script: "a\nb".to_owned() }).unwrap();
+        send(&mut channel, &Request::Crash).unwrap();
+        let mut channel = channel.as_slice();
+        assert!(matches!(receive(&mut channel), Ok(Request::Run { script }) if script == "a\nb"));
+        assert!(matches!(receive(&mut channel), Ok(Request::Crash)));
+        assert!(receive::<Request>(&mut channel).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(receive::<Reply>(&mut &b"\xff\xff\xff\xffabc"[..]).is_err());
+        assert!(receive::<Reply>(&mut &b"\x03\0\0\0abc"[..]).is_err());
+        assert!(receive::<Reply>(&mut &b"\x09\0\0\0abc"[..]).is_err());
+    }
+}
