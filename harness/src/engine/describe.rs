@@ -7,7 +7,7 @@ use zerocopy::FromBytes;
 
 use super::decode::{Received, Return};
 use super::matching::Reader;
-use super::payload::{natural_offset, place, read_str16};
+use super::payload::{USUAL_BINDER_FLAGS, natural_offset, place, read_str16};
 use crate::program::*;
 
 /// A run of zero bytes as long as this is shown by its length.
@@ -154,8 +154,9 @@ impl Reader<'_> {
             let next_object = offsets.range(after.clone()).next().map_or(data.len(), |place| *place as usize);
             let next_like = like.range(after).next().map_or(data.len(), |(place, _)| *place as usize);
             let next = next_object.min(next_like);
-            let object = offsets.contains(&(at as u64)).then(|| self.object(&data[at..])).flatten();
-            let guided = || read_like(like.get(&(at as u64))?, &data[at..next_object]);
+            let here = like.get(&(at as u64)).copied();
+            let object = offsets.contains(&(at as u64)).then(|| self.object(&data[at..], here)).flatten();
+            let guided = || read_like(here?, &data[at..next_object]);
             let (item, length) = match object {
                 Some(object) => {
                     objects.push(at as u64);
@@ -164,7 +165,8 @@ impl Reader<'_> {
                 None => match guided() {
                     Some(guided) => guided,
                     // Zeroes up to the next multiple of 4 go without saying before an object or a string.
-                    None if next == at.next_multiple_of(4)
+                    None if next < data.len()
+                        && next == at.next_multiple_of(4)
                         && data[at..next].iter().all(|byte| *byte == 0)
                         && (next == next_object
                             || matches!(like.get(&(next as u64)), Some(DataItem::Str16(_)))) =>
@@ -183,11 +185,18 @@ impl Reader<'_> {
         (items, objects)
     }
 
-    /// The object at the start of these bytes, if there is one of a known type.
-    fn object(&self, bytes: &[u8]) -> Option<Object<HandlePattern>> {
+    /// The object at the start of these bytes, if there is one of a known type. Flags that are the usual ones are
+    /// only told where `like` speaks of them.
+    fn object(&self, bytes: &[u8], like: Option<&DataItem<HandlePattern>>) -> Option<Object<HandlePattern>> {
         let (flat, _) = FlatObject::read_from_prefix(bytes).ok()?;
         let weak = matches!(flat.object_type, BINDER_TYPE_WEAK_BINDER | BINDER_TYPE_WEAK_HANDLE);
-        let flags = Some(flat.flags);
+        let asked_for = matches!(
+            like,
+            Some(DataItem::Object(
+                Object::Binder { flags: Some(_), .. } | Object::Handle { flags: Some(_), .. }
+            ))
+        );
+        let flags = (flat.flags != USUAL_BINDER_FLAGS || asked_for).then_some(flat.flags);
         let explicit = Object::Explicit {
             object_type: flat.object_type,
             flags: flat.flags,

@@ -127,7 +127,7 @@ impl<'a> Execution<'a> {
         let judged = match &step.action {
             Action::Call { call, expected } => self.call(index, step, thread, call, expected)?,
             Action::Write { options, commands, written } => {
-                self.idle(thread)?;
+                self.idle(index, thread)?;
                 let (call, pending) = self.begin(thread, commands, options, 0, written)?;
                 let result = self.write_read(thread, call, pending.clone())?;
                 self.record(index, step, thread, &result, &[])?;
@@ -154,7 +154,7 @@ impl<'a> Execution<'a> {
                 self.judge_and_bind(thread, &pending, Some(expected), &result)?
             }
             Action::WriteRead { options, commands, written, expected } => {
-                self.idle(thread)?;
+                self.idle(index, thread)?;
                 let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
                 let (call, pending) = self.begin(thread, commands, options, read_size, written)?;
                 let result = self.write_read(thread, call, pending.clone())?;
@@ -177,8 +177,8 @@ impl<'a> Execution<'a> {
         result: &WriteReadResult,
     ) -> Result<Result<(), Difference>, Stop> {
         match judge_read(self.reader(thread), pending, expected, result, &self.bindings) {
-            Ok(bindings) => {
-                self.bindings = bindings;
+            Ok(new) => {
+                self.bindings.extend(new);
                 Ok(Ok(()))
             }
             Err(Refusal::Differs(difference)) => Ok(Err(difference)),
@@ -233,14 +233,14 @@ impl<'a> Execution<'a> {
         }))
     }
 
-    /// Makes sure that a thread can do something new.
-    fn idle(&self, thread: ThreadIndex) -> Result<(), Stop> {
+    /// Makes sure that a thread can do something new in this step.
+    fn idle(&self, index: usize, thread: ThreadIndex) -> Result<(), Stop> {
         match self.states.get(&thread) {
             None => Ok(()),
             Some(ThreadState::Parked(_)) => Err(ScriptFault::Parked(self.cast.name(thread).clone()).into()),
             Some(ThreadState::Ended) => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
             Some(ThreadState::Woken { finished, .. }) => {
-                Err(Stop::Deviation(self.unawaited(thread, finished)))
+                Err(Stop::Deviation(Deviation { step: Some(index), ..self.unawaited(thread, finished) }))
             }
         }
     }
@@ -340,7 +340,7 @@ impl<'a> Execution<'a> {
         call: &Call,
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
-        self.idle(thread)?;
+        self.idle(index, thread)?;
         let result = match call::means(call, thread.thread, &self.symbols) {
             Means::Count(counter) => CallResult::Succeeded(Some(self.world.count(thread.process, counter)?)),
             Means::System(system_call) => match self.world.call(thread, system_call)? {

@@ -75,7 +75,7 @@ pub(super) fn judge_write(pending: &Pending, result: &WriteReadResult) -> Result
     }
 }
 
-/// Judges a BINDER_WRITE_READ that reads, and gives the bindings that result. Without an expectation of what is
+/// Judges a BINDER_WRITE_READ that reads, and gives the bindings that are new. Without an expectation of what is
 /// read, its writing must fail.
 pub(super) fn judge_read(
     reader: Reader<'_>,
@@ -89,7 +89,7 @@ pub(super) fn judge_read(
             .map_or_else(|| wording::written(&pending.written, &pending.given), fragment::read_expectation)
     };
     let finished = match result {
-        WriteReadResult::Parked if expected.is_some_and(may_park) => return Ok(bindings.clone()),
+        WriteReadResult::Parked if expected.is_some_and(may_park) => return Ok(Bindings::default()),
         WriteReadResult::Parked => {
             return Err(Refusal::Differs(Difference {
                 expected: expected_text(),
@@ -101,7 +101,7 @@ pub(super) fn judge_read(
     };
     judge_writing(pending, finished)?;
     let Some(expected) = expected else {
-        return Ok(bindings.clone());
+        return Ok(Bindings::default());
     };
     judge_reading(reader, expected, finished, bindings).map_err(|refusal| match refusal {
         Refusal::Fault(fault) => Refusal::Fault(fault),
@@ -162,7 +162,7 @@ fn failed(pending: &Pending, consumed: u64, errno: Errno) -> Difference {
     }
 }
 
-/// Judges what was read, and gives the bindings that result.
+/// Judges what was read, and gives the bindings that are new.
 fn judge_reading(
     reader: Reader<'_>,
     expected: &ReadExpectation,
@@ -204,7 +204,7 @@ fn judge_reading(
                 Some(consumed) if *consumed != finished.read_consumed => {
                     differs(format!("read_consumed is {}, not {consumed}", finished.read_consumed))
                 }
-                _ => Ok(bindings.clone()),
+                _ => Ok(Bindings::default()),
             }
         }
     }

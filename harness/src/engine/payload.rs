@@ -10,7 +10,7 @@ use super::symbols::{Bindings, Symbols};
 use crate::program::{DataItem, Object, Payload};
 
 /// Flags of a local object about which a script says nothing: the least priority, and descriptors are taken.
-const USUAL_BINDER_FLAGS: u32 = 0x17f;
+pub(super) const USUAL_BINDER_FLAGS: u32 = 0x17f;
 
 /// Where an item of a payload lies.
 #[derive(Debug)]

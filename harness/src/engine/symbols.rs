@@ -26,19 +26,14 @@ const STRIDE: u64 = 0x100;
 /// What the harness chose, for a whole program.
 #[derive(Debug)]
 pub(super) struct Symbols {
-    objects: BTreeMap<Name, LocalObject>,
+    objects: BTreeMap<Name, PointerCookie>,
+    /// The way back: the objects of each process by their pointers.
+    names: BTreeMap<(usize, u64), Name>,
     cookies: BTreeMap<Name, u64>,
     processes: Vec<(Name, i32)>,
 }
 
-/// An object of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LocalObject {
-    process: usize,
-    numbers: PointerCookie,
-}
-
-/// What the driver chose, so far. Kept apart because a match that fails must take its bindings back.
+/// What the driver chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Bindings {
     handles: BTreeMap<Name, u32>,
@@ -61,12 +56,42 @@ impl Bindings {
         self.buffers.get(name).copied().ok_or_else(|| ScriptFault::UnboundBuffer(name.clone()))
     }
 
+    /// Takes these in, too.
+    pub(super) fn extend(&mut self, new: Bindings) {
+        self.handles.extend(new.handles);
+        self.buffers.extend(new.buffers);
+    }
+}
+
+/// What the driver chose according to a match that has not come to its end. If it fails, this is forgotten.
+#[derive(Debug, Clone)]
+pub(super) struct NewBindings<'a> {
+    known: &'a Bindings,
+    new: Bindings,
+}
+
+impl<'a> NewBindings<'a> {
+    /// Nothing but what is known.
+    pub(super) fn after(known: &'a Bindings) -> NewBindings<'a> {
+        NewBindings { known, new: Bindings::default() }
+    }
+
+    /// The number of a handle.
+    pub(super) fn handle(&self, handle: &Handle) -> Result<u32, ScriptFault> {
+        self.new.handle(handle).or_else(|_| self.known.handle(handle))
+    }
+
     pub(super) fn bind_handle(&mut self, name: Name, number: u32) {
-        self.handles.insert(name, number);
+        self.new.handles.insert(name, number);
     }
 
     pub(super) fn bind_buffer(&mut self, name: Name, address: u64) {
-        self.buffers.insert(name, address);
+        self.new.buffers.insert(name, address);
+    }
+
+    /// Those that are new.
+    pub(super) fn into_new(self) -> Bindings {
+        self.new
     }
 }
 
@@ -77,10 +102,12 @@ impl Symbols {
         let mut appearance = Appearance {
             symbols: Symbols {
                 objects: BTreeMap::new(),
+                names: BTreeMap::new(),
                 cookies: BTreeMap::new(),
                 processes: names.zip(pids.iter().copied()).collect(),
             },
             process: 0,
+            objects: vec![0; cast.processes().len()],
         };
         let mut aliases: BTreeMap<Name, usize> = BTreeMap::new();
         for step in &program.steps {
@@ -105,7 +132,7 @@ impl Symbols {
 
     /// The numbers of an object.
     pub(super) fn object(&self, name: &Name) -> PointerCookie {
-        self.objects.get(name).expect("every object that a program names was given its numbers first").numbers
+        *self.objects.get(name).expect("every object that a program names was given its numbers first")
     }
 
     /// The numbers of a node.
@@ -137,8 +164,8 @@ impl Symbols {
 
     /// The object of a process that these numbers stand for.
     pub(super) fn object_of(&self, process: usize, numbers: PointerCookie) -> Option<&Name> {
-        let object = LocalObject { process, numbers };
-        self.objects.iter().find(|(_, known)| **known == object).map(|(name, _)| name)
+        let name = self.names.get(&(process, numbers.pointer))?;
+        (self.object(name) == numbers).then_some(name)
     }
 
     /// The node that these numbers stand for in a process, as a script would write it.
@@ -147,7 +174,7 @@ impl Symbols {
             return Node::Object(name.clone());
         }
         let token = |number: u64, part: fn(PointerCookie) -> u64| {
-            let known = self.objects.iter().find(|(_, object)| part(object.numbers) == number);
+            let known = self.objects.iter().find(|(_, numbers)| part(**numbers) == number);
             known.map_or(Token::Number(number), |(name, _)| Token::Symbol(name.clone()))
         };
         Node::Explicit {
@@ -185,6 +212,8 @@ struct Appearance {
     symbols: Symbols,
     /// The process whose step is being walked.
     process: usize,
+    /// How many objects each process has so far.
+    objects: Vec<u64>,
 }
 
 impl Appearance {
@@ -307,11 +336,12 @@ impl Appearance {
         if self.symbols.objects.contains_key(name) {
             return;
         }
-        let process = self.process;
-        let earlier = self.symbols.objects.values().filter(|object| object.process == process).count() as u64;
-        let place = process as u64 * PROCESS_STRIDE + earlier * STRIDE;
+        let earlier = &mut self.objects[self.process];
+        let place = self.process as u64 * PROCESS_STRIDE + *earlier * STRIDE;
+        *earlier += 1;
         let numbers = PointerCookie { pointer: POINTERS + place, cookie: OBJECT_COOKIES + place };
-        self.symbols.objects.insert(name.clone(), LocalObject { process, numbers });
+        self.symbols.objects.insert(name.clone(), numbers);
+        self.symbols.names.insert((self.process, numbers.pointer), name.clone());
     }
 
     fn cookie(&mut self, token: &Token) {

@@ -73,8 +73,14 @@ pub fn write_summary(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    let last_told = results.cases.iter().rfind(|case| case.verdict != Verdict::Pass);
+    if last_told.is_some_and(|case| !matches!(case.verdict, Verdict::Fail(_))) {
+        // A deviation ends with an empty line of its own.
+        writeln!(out)?;
+    }
     for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
+        // Each cell has a blank before it and behind it.
+        writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(&line))?;
     }
     writeln!(out)?;
     write_counts(out, results)?;

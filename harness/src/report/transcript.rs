@@ -36,7 +36,7 @@ pub fn write_transcript(
 
 /// The step, with what its thread does in the same column for all threads.
 fn aligned(record: &StepRecord, actors: usize) -> String {
-    let rest = record.script.strip_prefix(&record.thread).map(str::trim_start);
+    let rest = record.script.strip_prefix(&format!("{} ", record.thread)).map(str::trim_start);
     rest.map_or_else(|| record.script.clone(), |rest| format!("{:actors$}  {rest}", record.thread))
 }
 
@@ -59,12 +59,14 @@ fn remarks(record: &StepRecord) -> Vec<String> {
 }
 
 fn write_read(done: &WriteReadRecord) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let result = done.errno.as_deref().unwrap_or("success");
-    remarks.push(format!(
-        "= {result}, write_consumed {}, read_consumed {}",
-        done.write_consumed, done.read_consumed
-    ));
+    let mut result = format!("= {}", done.errno.as_deref().unwrap_or("success"));
+    for (field, consumed) in [("write_consumed", done.write_consumed), ("read_consumed", done.read_consumed)]
+    {
+        if consumed > 0 {
+            result.push_str(&format!(", {field} {consumed}"));
+        }
+    }
+    let mut remarks = vec![result];
     remarks.extend(done.returns.iter().map(|returned| returned.script.clone()));
     remarks.extend(done.malformed.clone());
     remarks

@@ -1,7 +1,7 @@
 //! The script language: how a program is written by and for people.
 //!
-//! [`parse`] reads a script into a [`Program`] and says where its parts stand; [`print`] writes the one canonical
-//! script of a program; [`lint`] points at what may not mean what its author thinks. The language itself is
+//! [`parse`] reads a script into a [`Program`] and says where its parts stand; [`print()`] writes the one canonical
+//! script of a program; [`lint()`] points at what may not mean what its author thinks. The language itself is
 //! described in `docs/script-language.md`. A script is cut into tokens, the grammar makes statements of them,
 //! and then come the rules that concern more than one statement: what names stand for, who is parked.
 

@@ -59,6 +59,7 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), 
     let failed = |source| FileError { path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
+        let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
         if path.is_dir() {
             if depth < DEEPEST {
                 collect(&path, depth + 1, paths)?;

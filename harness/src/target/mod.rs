@@ -94,7 +94,7 @@ pub enum SystemCall {
     Munmap,
     /// Polls for POLLIN without waiting.
     Poll,
-    /// Writes to the process' memory (see [`layout`]), then does an ioctl.
+    /// Writes to the process' memory (see [`Area`]), then does an ioctl.
     Ioctl {
         /// The request.
         request: u32,

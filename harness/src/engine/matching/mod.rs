@@ -9,7 +9,7 @@ use reference_driver::uapi::PointerCookie;
 use super::decode::Return;
 use super::describe;
 use super::fault::ScriptFault;
-use super::symbols::{Bindings, Symbols};
+use super::symbols::{NewBindings, Symbols};
 use crate::program::{Node, ReturnPattern, Token};
 use crate::script::fragment;
 
@@ -35,7 +35,7 @@ fn differs<T>(words: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Differs(words.into()))
 }
 
-/// Says so if a field has another value than it must have.
+/// Says so if a field, named with its verb, has another value than it must have.
 fn same<T: PartialEq>(
     field: &str,
     came: &T,
@@ -45,7 +45,7 @@ fn same<T: PartialEq>(
     if came == expected {
         return Ok(());
     }
-    differs(format!("{field} is {}, not {}", show(came), show(expected)))
+    differs(format!("{field} {}, not {}", show(came), show(expected)))
 }
 
 /// In whose eyes a return is matched.
@@ -62,7 +62,7 @@ impl Reader<'_> {
         &self,
         expected: &ReturnPattern,
         came: &Return,
-        bindings: &mut Bindings,
+        bindings: &mut NewBindings<'_>,
     ) -> Result<(), Refusal> {
         match (expected, came) {
             (ReturnPattern::Transaction(expected), Return::Transaction(came))
@@ -78,7 +78,7 @@ impl Reader<'_> {
             }
             (ReturnPattern::Error(expected), Return::Error(came))
             | (ReturnPattern::AcquireResult(expected), Return::AcquireResult(came)) => {
-                same("it", came, expected, i32::to_string)
+                same("it is", came, expected, i32::to_string)
             }
             (ReturnPattern::Increfs(expected), Return::Increfs(came))
             | (ReturnPattern::Acquire(expected), Return::Acquire(came))
@@ -97,8 +97,8 @@ impl Reader<'_> {
             ) => self.match_cookie(expected, *came),
             (ReturnPattern::FrozenBinder { cookie, is_frozen }, Return::FrozenBinder(came)) => {
                 self.match_cookie(cookie, came.cookie)?;
-                same("is_frozen", &came.is_frozen, is_frozen, u32::to_string)?;
-                same("the reserved field", &came.reserved, &0, u32::to_string)
+                same("is_frozen is", &came.is_frozen, is_frozen, u32::to_string)?;
+                same("the reserved field is", &came.reserved, &0, u32::to_string)
             }
             (ReturnPattern::Ok, Return::Ok)
             | (ReturnPattern::DeadReply, Return::DeadReply)
@@ -125,7 +125,7 @@ impl Reader<'_> {
 
     fn match_cookie(&self, expected: &Token, came: u64) -> Result<(), Refusal> {
         let expected = self.symbols.cookie(expected);
-        same("the cookie", &came, &expected, |number| fragment::token(&self.symbols.cookie_named(*number)))
+        same("the cookie is", &came, &expected, |number| fragment::token(&self.symbols.cookie_named(*number)))
     }
 
     fn match_security_context(&self, expected: Option<&str>, came: Option<&[u8]>) -> Result<(), Refusal> {

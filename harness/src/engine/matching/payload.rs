@@ -8,7 +8,7 @@ use crate::engine::describe;
 use crate::engine::payload::{
     Placed, binder_type, handle_type, object_offsets, place, plain_bytes, read_str16, total_length,
 };
-use crate::engine::symbols::Bindings;
+use crate::engine::symbols::NewBindings;
 use crate::engine::wording;
 use crate::program::{DataItem, HandlePattern, Object, PayloadPattern};
 use crate::script::fragment;
@@ -21,7 +21,7 @@ impl Reader<'_> {
         offsets: Option<&[u64]>,
         data: &[u8],
         table: &[u8],
-        bindings: &mut Bindings,
+        bindings: &mut NewBindings<'_>,
     ) -> Result<(), Refusal> {
         let placed = place(expected);
         let total = total_length(&placed);
@@ -50,7 +50,7 @@ impl Reader<'_> {
         &self,
         item: &Placed<'_, HandlePattern>,
         came: &[u8],
-        bindings: &mut Bindings,
+        bindings: &mut NewBindings<'_>,
     ) -> Result<(), Refusal> {
         let at = item.offset;
         let DataItem::Object(object) = item.item else {

@@ -7,14 +7,14 @@ use super::{Reader, Refusal};
 use crate::engine::decode::Return;
 use crate::engine::describe;
 use crate::engine::fault::ScriptFault;
-use crate::engine::symbols::Bindings;
+use crate::engine::symbols::{Bindings, NewBindings};
 use crate::program::{ReturnItem, ReturnPattern};
 use crate::script::fragment;
 
 /// How many returns may be compared for one list, so that a list of many choices ends in bounded time.
 const MOST_COMPARISONS: u32 = 100_000;
 
-/// Matches a list of returns, and gives the bindings that result.
+/// Matches a list of returns, and gives the bindings that are new.
 pub(in crate::engine) fn match_returns(
     reader: Reader<'_>,
     expected: &[ReturnItem],
@@ -23,8 +23,8 @@ pub(in crate::engine) fn match_returns(
 ) -> Result<Bindings, Refusal> {
     let mut search = Search { reader, came, furthest: None, comparisons: 0 };
     let items: Vec<Item<'_>> = expected.iter().map(Item::from).collect();
-    match search.items(&items, 0, bindings) {
-        Ok(bindings) => Ok(bindings),
+    match search.items(&items, 0, &NewBindings::after(bindings)) {
+        Ok(bindings) => Ok(bindings.into_new()),
         Err(Dead::Fault(fault)) => Err(Refusal::Fault(fault)),
         Err(Dead::End) => {
             // Nothing was attempted only where `any of` offers nothing.
@@ -75,14 +75,14 @@ struct Reach {
     same_name: bool,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// Matches items against what came from this place on.
     fn items(
         &mut self,
         mut items: &[Item<'_>],
         mut at: usize,
-        bindings: &Bindings,
-    ) -> Result<Bindings, Dead> {
+        bindings: &NewBindings<'a>,
+    ) -> Result<NewBindings<'a>, Dead> {
         let mut bindings = bindings.clone();
         while let Some((Item::One(pattern), rest)) = items.split_first() {
             bindings = self.one(pattern, at, &bindings)?;
@@ -139,7 +139,12 @@ impl Search<'_> {
         }
     }
 
-    fn one(&mut self, pattern: &ReturnPattern, at: usize, bindings: &Bindings) -> Result<Bindings, Dead> {
+    fn one(
+        &mut self,
+        pattern: &ReturnPattern,
+        at: usize,
+        bindings: &NewBindings<'a>,
+    ) -> Result<NewBindings<'a>, Dead> {
         self.comparisons += 1;
         if self.comparisons > MOST_COMPARISONS {
             return Err(Dead::Fault(ScriptFault::TooManyChoices));

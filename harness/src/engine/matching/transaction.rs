@@ -4,7 +4,7 @@ use reference_driver::uapi::PointerCookie;
 
 use super::{Reader, Refusal, differs, same};
 use crate::engine::decode::Received;
-use crate::engine::symbols::Bindings;
+use crate::engine::symbols::NewBindings;
 use crate::program::TransactionPattern;
 use crate::script::fragment;
 
@@ -13,22 +13,22 @@ impl Reader<'_> {
         &self,
         expected: &TransactionPattern,
         came: &Received,
-        bindings: &mut Bindings,
+        bindings: &mut NewBindings<'_>,
     ) -> Result<(), Refusal> {
         let header = &came.header;
         if let Some(target) = &expected.target {
             let numbers = PointerCookie { pointer: header.target, cookie: header.cookie };
             self.match_node("the target", target, numbers)?;
         }
-        same("code", &header.code, &expected.code, u32::to_string)?;
-        same("flags", &header.flags, &expected.flags, |flags| fragment::transaction_flags(*flags))?;
+        same("code is", &header.code, &expected.code, u32::to_string)?;
+        same("flags are", &header.flags, &expected.flags, |flags| fragment::transaction_flags(*flags))?;
         if let Some(pid) = &expected.pid {
             let number = self.symbols.pid(pid)?;
             let show = |pid: &i32| fragment::pid(&self.symbols.pid_named(*pid));
-            same("pid", &header.sender_pid, &number, show)?;
+            same("pid is", &header.sender_pid, &number, show)?;
         }
         if let Some(euid) = expected.euid {
-            same("euid", &header.sender_euid, &euid, u32::to_string)?;
+            same("euid is", &header.sender_euid, &euid, u32::to_string)?;
         }
         let Some(data) = &came.data else {
             return differs(format!(

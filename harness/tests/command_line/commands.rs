@@ -1,0 +1,121 @@
+//! What the commands do, and the exit statuses.
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use super::{binderdrill, binderdrill_with_input, command, status, stderr, stdout};
+
+#[test]
+fn without_arguments_the_suite_runs_on_the_reference_driver() {
+    let output = binderdrill(&[]);
+    assert!(stdout(&output).contains(" on reference in "), "{}", stdout(&output));
+    assert_eq!(status(&output), 0, "{}", stdout(&output));
+}
+
+#[test]
+fn the_exit_status_tells_how_it_went() {
+    for (arguments, expected) in [
+        (&["run", "passes.drill"][..], 0),
+        (&["run", "lacks.drill"], 0),
+        (&["run", "deviates.drill"], 1),
+        (&["run", "malformed.drill"], 2),
+        (&["run", "deviates.drill", "malformed.drill"], 1),
+        (&["run", "no-such-case"], 2),
+        (&["run", "no-such-file.drill"], 2),
+        (&["run", "--target", "no-such-target"], 2),
+        (&["run", "--no-such-option"], 2),
+        (&["list", "no-such-case"], 2),
+        (&["trace", "passes.drill"], 0),
+        (&["trace", "deviates.drill"], 1),
+        (&["trace", "malformed.drill"], 2),
+        (&["trace", "no-such-file.drill"], 2),
+        (&["check", "passes.drill"], 0),
+        (&["check", "malformed.drill"], 1),
+        (&["check", "no-such-file.drill"], 2),
+        (&["fmt", "--check", "passes.drill"], 0),
+        (&["fmt", "--check", "untidy.drill"], 1),
+        (&["fmt", "--check", "malformed.drill"], 2),
+        (&["--help"], 0),
+    ] {
+        let output = binderdrill(arguments);
+        assert_eq!(status(&output), expected, "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+    }
+}
+
+#[test]
+fn a_filter_that_selects_nothing_suggests_what_is_near() {
+    let output = binderdrill(&["run", "transaction/synccall"]);
+    assert_eq!(status(&output), 2);
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).contains("near it there is transaction/sync-call"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unknown_target_is_told_what_there_is() {
+    let output = binderdrill(&["run", "--target", "refrence"]);
+    let message = stderr(&output);
+    assert!(
+        message.contains("there is no target \"refrence\"") && message.contains("`reference`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn scripts_are_read_from_standard_input() {
+    let script = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/untidy.drill"));
+    let script = script.unwrap();
+    assert_eq!(status(&binderdrill_with_input(&["check", "-"], &script)), 0);
+    let formatted = binderdrill_with_input(&["fmt", "-"], &script);
+    assert_eq!(status(&formatted), 0);
+    let again = binderdrill_with_input(&["fmt", "-", "--check"], &formatted.stdout);
+    assert_eq!((status(&again), stdout(&again)), (0, String::new()));
+    assert_eq!(status(&binderdrill_with_input(&["trace", "-"], &script)), 0);
+}
+
+#[test]
+fn check_shows_every_mistake() {
+    let output = binderdrill(&["check", "malformed.drill"]);
+    let text = stdout(&output);
+    assert!(text.contains("malformed.drill:6") && text.contains("malformed.drill:7"), "{text}");
+}
+
+#[test]
+fn fmt_writes_the_file_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("untidy.drill");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/untidy.drill"), &path).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(status(&binderdrill(&["fmt", "--check", path])), 1);
+    assert_eq!(status(&binderdrill(&["fmt", path])), 0);
+    assert_eq!(status(&binderdrill(&["fmt", "--check", path])), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_without_scripts_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = binderdrill(&["run", folder.path().to_str().unwrap()]);
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("there is no script (*.drill) in the folder"), "{}", stderr(&output));
+}
+
+#[test]
+fn no_input_makes_the_program_panic() {
+    for input in [&b""[..], b"\xff\xfe", b"\0", b"#", b"# t\nprocess p\np < ", &[b'['; 100_000]] {
+        for arguments in [&["check", "-"][..], &["trace", "-"], &["fmt", "-"]] {
+            let output = binderdrill_with_input(arguments, input);
+            assert!(matches!(status(&output), 1 | 2), "{arguments:?} of {input:?}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_panic() {
+    let mut command = command(&["run", "--format", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut message = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
+    assert_eq!((child.wait().unwrap().code(), message.as_str()), (Some(2), ""));
+}

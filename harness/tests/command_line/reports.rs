@@ -1,0 +1,75 @@
+//! What the program prints, as it is read.
+
+use std::process::Output;
+
+use super::{binderdrill, command, status, stderr, stdout};
+
+/// What a run printed, without the time that it took.
+fn report(output: &Output) -> String {
+    let without_time = |line: &str| match line.rsplit_once(" in ") {
+        Some((rest, time)) if time.ends_with(" s") => format!("{rest} in TIME"),
+        _ => line.to_owned(),
+    };
+    stdout(output).lines().map(without_time).collect::<Vec<String>>().join("\n")
+}
+
+#[test]
+fn a_deviation_is_told_with_all_that_is_known() {
+    let output = binderdrill(&["run", "passes.drill", "deviates.drill", "lacks.drill"]);
+    assert_eq!(status(&output), 1);
+    assert_eq!(stderr(&output), "");
+    insta::assert_snapshot!(report(&output));
+}
+
+#[test]
+fn a_script_that_cannot_be_read_is_broken() {
+    let output = binderdrill(&["run", "passes.drill", "malformed.drill"]);
+    assert_eq!(status(&output), 2);
+    insta::assert_snapshot!(report(&output));
+}
+
+#[test]
+fn a_trace_shows_what_each_step_did() {
+    let output = binderdrill(&["trace", "passes.drill"]);
+    assert_eq!(status(&output), 0);
+    insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
+fn json_holds_everything_but_addresses() {
+    let output = binderdrill(&["run", "deviates.drill", "lacks.drill", "--format", "json"]);
+    assert_eq!(status(&output), 1);
+    let mut results: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(results["seconds"].is_f64());
+    results["seconds"] = "TIME".into();
+    results["binderdrill"] = "VERSION".into();
+    insta::assert_json_snapshot!(results);
+}
+
+#[test]
+fn json_is_the_same_every_time() {
+    let run = || {
+        let output = binderdrill(&["run", "deviates.drill", "--format", "json"]);
+        let mut results: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        results["seconds"].take();
+        results
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_list_says_what_cases_are_about() {
+    let output = binderdrill(&["list", "."]);
+    // One of them cannot be read.
+    assert_eq!(status(&output), 2);
+    insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_those_who_ask() {
+    let coloured = |output: Output| stdout(&output).contains('\x1b');
+    let run = || command(&["run", "deviates.drill"]);
+    assert!(!coloured(run().output().unwrap()));
+    assert!(coloured(run().env("CLICOLOR_FORCE", "1").output().unwrap()));
+    assert!(!coloured(run().env("NO_COLOR", "1").output().unwrap()));
+}
