@@ -1,6 +1,7 @@
 //! binderdrill: a conformance and fuzzing harness for the Android Binder driver.
 
 pub mod command_line;
+pub mod compare;
 pub mod engine;
 pub mod kernel;
 pub mod program;

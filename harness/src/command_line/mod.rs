@@ -53,18 +53,19 @@ enum Command {
 struct RunArguments {
     /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
     filter: Vec<String>,
+    /// A driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`. Several
+    /// are compared
+    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
+    targets: Vec<String>,
     #[command(flatten)]
-    target: TargetArgument,
+    options: TargetArguments,
     /// How to write the results
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 }
 
 #[derive(Debug, Args)]
-struct TargetArgument {
-    /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
-    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
-    name: String,
+struct TargetArguments {
     /// A module to boot a kernel with, such as one's own binder_linux.ko
     #[arg(long = "module", value_name = "PATH.ko")]
     modules: Vec<PathBuf>,
@@ -79,15 +80,15 @@ struct TargetArgument {
     patience: u64,
 }
 
-impl TargetArgument {
-    fn target(&self) -> Result<Box<dyn Target>, NoTarget> {
+impl TargetArguments {
+    fn target(&self, name: &str) -> Result<Box<dyn Target>, NoTarget> {
         let options = TargetOptions {
             modules: self.modules.clone(),
             append: self.append.clone(),
             accelerator: self.accelerator,
             patience: std::time::Duration::from_secs(self.patience.max(1)),
         };
-        target::named(&self.name, &options)
+        target::named(name, &options)
     }
 }
 
@@ -116,8 +117,11 @@ struct CheckArguments {
 struct TraceArguments {
     /// A script; `-` is standard input
     file: PathBuf,
+    /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
+    #[arg(long, value_name = "TARGET", default_value = "reference")]
+    target: String,
     #[command(flatten)]
-    target: TargetArgument,
+    options: TargetArguments,
 }
 
 #[derive(Debug, Args)]

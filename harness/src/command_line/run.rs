@@ -1,4 +1,4 @@
-//! `binderdrill run`: cases on a target.
+//! `binderdrill run`: cases on targets.
 
 use std::io::{self, Write};
 use std::time::Instant;
@@ -6,18 +6,49 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CommandError, Format, RunArguments, Status};
-use crate::report::{CaseResult, Counts, FORMAT_VERSION, Results, write_case, write_summary};
-use crate::suite;
+use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
+use crate::suite::{self, Case};
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let started = Instant::now();
-    let mut target = arguments.target.target()?;
     let cases = suite::select(&arguments.filter)?;
+    let mut runs = Vec::new();
+    for target in &arguments.targets {
+        runs.push(run_on(target, arguments, &cases, out)?);
+    }
+    let results = Results::of(runs);
+    match arguments.format {
+        Format::Human if results.runs.len() > 1 => {
+            writeln!(out)?;
+            write_matrix(out, &results)?;
+        }
+        Format::Human => {}
+        Format::Json => write_json(out, &results)?,
+    }
+    let counts = results.counts();
+    Ok(match (counts.failed + results.divergences.len(), counts.broken) {
+        (0, 0) => Status::AsExpected,
+        (0, _) => Status::CouldNotRun,
+        _ => Status::Deviation,
+    })
+}
+
+fn run_on(
+    name: &str,
+    arguments: &RunArguments,
+    cases: &[Case],
+    out: &mut dyn Write,
+) -> Result<TargetResults, CommandError> {
+    let started = Instant::now();
+    let mut target = arguments.options.target(name)?;
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());
-    for case in &cases {
-        progress.set_message(case.id.clone());
+    let mut seconds_to_first_case = 0.0;
+    for case in cases {
+        progress.set_message(format!("{name} {}", case.id));
         let result = CaseResult::of(case, target.as_mut())?;
+        if results.is_empty() {
+            seconds_to_first_case = started.elapsed().as_secs_f64();
+        }
         if arguments.format == Format::Human {
             progress.suspend(|| write_case(out, &result))?;
         }
@@ -25,24 +56,17 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
         progress.inc(1);
     }
     progress.finish_and_clear();
-
-    let results = Results {
-        format_version: FORMAT_VERSION,
-        binderdrill: env!("CARGO_PKG_VERSION").to_owned(),
-        target: target.name(),
+    let run = TargetResults {
+        target: name.to_owned(),
         seconds: started.elapsed().as_secs_f64(),
+        seconds_to_first_case,
         counts: Counts::of(&results),
         cases: results,
     };
-    match arguments.format {
-        Format::Human => write_summary(out, &results)?,
-        Format::Json => write_json(out, &results)?,
+    if arguments.format == Format::Human {
+        write_summary(out, &run, arguments.targets.len() == 1)?;
     }
-    Ok(match (results.counts.failed, results.counts.broken) {
-        (0, 0) => Status::AsExpected,
-        (0, _) => Status::CouldNotRun,
-        _ => Status::Deviation,
-    })
+    Ok(run)
 }
 
 fn write_json(out: &mut dyn Write, results: &Results) -> io::Result<()> {

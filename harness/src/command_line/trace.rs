@@ -8,7 +8,7 @@ use crate::report::{CaseResult, write_case, write_transcript};
 use crate::suite::{Case, read_script};
 
 pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let mut target = arguments.target.target()?;
+    let mut target = arguments.options.target(&arguments.target)?;
     let origin = arguments.file.display().to_string();
     let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
     let result = CaseResult::of(&case, target.as_mut())?;

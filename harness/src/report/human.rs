@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::results::{CaseResult, Counts, Results};
+use super::results::{CaseResult, Counts, TargetResults};
 use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, write_transcript};
 use crate::engine::{Deviation, Verdict};
@@ -55,8 +55,23 @@ fn write_deviation(out: &mut dyn Write, case: &CaseResult, deviation: &Deviation
     writeln!(out)
 }
 
-/// Writes how many cases of each topic came to which verdict, how many in all, and how to go on.
-pub fn write_summary(out: &mut dyn Write, results: &Results) -> io::Result<()> {
+/// Writes how many cases came to which verdict, and how to go on; with `topics`, also how many of each topic.
+pub fn write_summary(out: &mut dyn Write, results: &TargetResults, topics: bool) -> io::Result<()> {
+    if topics {
+        write_topics(out, results)?;
+    }
+    write_counts(out, results)?;
+    if let Some(case) = results.cases.iter().find(|case| matches!(case.verdict, Verdict::Fail(_))) {
+        let target = match results.target.as_str() {
+            "reference" => String::new(),
+            other => format!(" --target {}", quoted(other)),
+        };
+        writeln!(out, "to run a failed case again: binderdrill run{target} {}", quoted(&case.id))?;
+    }
+    Ok(())
+}
+
+fn write_topics(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> {
     let mut topics: BTreeMap<&str, Vec<&CaseResult>> = BTreeMap::new();
     for case in &results.cases {
         topics.entry(case.topic()).or_default().push(case);
@@ -78,23 +93,19 @@ pub fn write_summary(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         // A deviation ends with an empty line of its own.
         writeln!(out)?;
     }
+    write_table(out, &table)?;
+    writeln!(out)
+}
+
+/// Writes a table without the blank that each of its lines begins with.
+pub(super) fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
     for line in table.lines() {
-        // Each cell has a blank before it and behind it.
         writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(&line))?;
-    }
-    writeln!(out)?;
-    write_counts(out, results)?;
-    if let Some(case) = results.cases.iter().find(|case| matches!(case.verdict, Verdict::Fail(_))) {
-        let target = match results.target.as_str() {
-            "reference" => String::new(),
-            other => format!(" --target {}", quoted(other)),
-        };
-        writeln!(out, "to run a failed case again: binderdrill run{target} {}", quoted(&case.id))?;
     }
     Ok(())
 }
 
-fn write_counts(out: &mut dyn Write, results: &Results) -> io::Result<()> {
+fn write_counts(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> {
     let Counts { passed, failed, skipped, broken, unconfirmed_passed, unconfirmed_failed } = results.counts;
     let mut parts = Vec::new();
     let with_unconfirmed = |unconfirmed: usize| match unconfirmed {
@@ -114,8 +125,14 @@ fn write_counts(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     part(BAD, failed, "failed", unconfirmed_failed);
     part(ASIDE, skipped, "skipped", 0);
     part(BAD, broken, "broken", 0);
-    let time = Styled(FAINT, format!("in {:.2} s", results.seconds));
-    writeln!(out, "{} on {} {time}", parts.join(", "), results.target)
+    let time = match results.target.as_str() {
+        "reference" => format!("in {:.2} s", results.seconds),
+        _ => format!(
+            "in {:.2} s, {:.2} s of it to the first case",
+            results.seconds, results.seconds_to_first_case
+        ),
+    };
+    writeln!(out, "{} on {} {}", parts.join(", "), results.target, Styled(FAINT, time))
 }
 
 /// A word as a shell takes it.

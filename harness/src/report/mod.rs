@@ -1,10 +1,12 @@
 //! Reports: what running cases on a target showed, for people and for programs.
 
 mod human;
+mod matrix;
 mod results;
 mod style;
 mod transcript;
 
 pub use human::{write_case, write_summary};
-pub use results::{CaseResult, Counts, FORMAT_VERSION, Results};
+pub use matrix::write_matrix;
+pub use results::{CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Results, TargetResults};
 pub use transcript::write_transcript;

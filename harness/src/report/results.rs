@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compare::{Divergence, divergence};
 use crate::engine::{SetUpError, Transcript, Verdict};
 use crate::suite::Case;
 use crate::target::Target;
@@ -9,17 +10,40 @@ use crate::target::Target;
 /// The version of the format; it grows whenever a reader of the one before might be misled.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// What a run of some cases on one target showed.
+/// What running some cases on some targets showed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// [`FORMAT_VERSION`].
     pub format_version: u32,
     /// The version of binderdrill that ran.
     pub binderdrill: String,
+    /// The targets, in the order in which the user named them.
+    pub runs: Vec<TargetResults>,
+    /// The cases that not all targets did the same with, but for those that were not run on all.
+    pub divergences: Vec<CaseDivergence>,
+}
+
+/// A case that targets did different things with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseDivergence {
+    /// The case.
+    pub id: String,
+    /// The line of the script where they part, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// How they part.
+    pub divergence: Divergence,
+}
+
+/// What a run of some cases on one target showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetResults {
     /// The target as the user named it.
     pub target: String,
-    /// Wall time of the whole run, in seconds.
+    /// Wall time from the preparation of the target to the end of the last case, in seconds.
     pub seconds: f64,
+    /// Wall time to the end of the first case, in seconds: mostly what it takes to boot.
+    pub seconds_to_first_case: f64,
     /// How many cases came to which verdict.
     pub counts: Counts,
     /// The cases, in the order in which they ran.
@@ -66,6 +90,39 @@ pub struct Counts {
     pub unconfirmed_passed: usize,
     /// Of those that failed, the ones that no real kernel has confirmed.
     pub unconfirmed_failed: usize,
+}
+
+impl Results {
+    /// What these runs of the same cases showed.
+    pub fn of(runs: Vec<TargetResults>) -> Results {
+        let divergences = divergences(&runs);
+        Results {
+            format_version: FORMAT_VERSION,
+            binderdrill: env!("CARGO_PKG_VERSION").to_owned(),
+            runs,
+            divergences,
+        }
+    }
+
+    /// The counts of all targets together.
+    pub fn counts(&self) -> Counts {
+        Counts::of(self.runs.iter().flat_map(|run| &run.cases))
+    }
+}
+
+/// The cases that targets did different things with. Every run holds the same cases in the same order.
+fn divergences(runs: &[TargetResults]) -> Vec<CaseDivergence> {
+    let Some(first) = runs.first() else { return Vec::new() };
+    let cases = first.cases.iter().enumerate();
+    let diverging = cases.filter_map(|(index, case)| {
+        let results = runs.iter().map(|run| (run.target.as_str(), &run.cases[index]));
+        let ran = results.filter(|(_, result)| matches!(result.verdict, Verdict::Pass | Verdict::Fail(_)));
+        let transcripts: Vec<_> = ran.map(|(target, result)| (target, &result.transcript)).collect();
+        let divergence = divergence(&transcripts)?;
+        let line = divergence.step.and_then(|step| case.lines.get(step).copied());
+        Some(CaseDivergence { id: case.id.clone(), line, divergence })
+    });
+    diverging.collect()
 }
 
 impl CaseResult {
