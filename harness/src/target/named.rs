@@ -103,7 +103,7 @@ fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<VmTarget, Set
         kernel: image,
         modules,
         append: options.append.clone(),
-        accelerator: options.accelerator.unwrap_or(Accelerator::Tcg),
+        accelerator: options.accelerator,
         patience: options.patience,
     };
     VmTarget::new(name, &options)

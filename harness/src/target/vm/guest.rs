@@ -50,26 +50,19 @@ fn serve() -> Result<(), String> {
     let prepared = modules
         .and_then(|()| find_device())
         .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()));
-    let mut target = match prepared {
-        Ok(target) => target,
-        Err(reason) => {
-            let reason = format!("{kernel}: {reason}");
-            return send(&mut channel, &Reply::Unusable { reason }).map_err(|error| error.to_string());
-        }
-    };
-    let mut tell = |reply: &Reply| send(&mut channel, reply).map_err(|error| format!("the channel: {error}"));
-    tell(&Reply::Ready { kernel })?;
+    let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
+    let mut fault = Fault::asked_for();
     loop {
         let request = receive(&mut channel).map_err(|error| format!("the channel: {error}"))?;
-        match request {
-            Request::Run { script } => {
-                let run = run(&script, &mut target);
-                send(&mut channel, &Reply::Ran(run)).map_err(|error| format!("the channel: {error}"))?;
+        let reply = match (request, &mut target) {
+            (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
+            (Request::Hello, Ok(_)) => Reply::Ready { kernel: kernel.clone() },
+            (Request::Run { script }, Ok(target)) => {
+                fault.strike();
+                Reply::Ran(run(&script, target))
             }
-            Request::Crash => {
-                fs::write("/proc/sysrq-trigger", "c").map_err(|error| format!("sysrq: {error}"))?;
-            }
-        }
+        };
+        send(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
     }
 }
 
@@ -147,10 +140,81 @@ fn find_device() -> Result<PathBuf, String> {
 
 /// What the harness gives on the kernel's command line, or what a device has by itself.
 fn patience() -> Duration {
-    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let given = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("binderdrill.patience="));
+    let given = command_line_word("binderdrill.patience=");
     let seconds = given.and_then(|seconds| seconds.parse().ok());
     seconds.map_or(crate::target::device::PATIENCE, Duration::from_secs)
+}
+
+/// What goes wrong in the guest, on purpose: so that it can be tested what the harness makes of it.
+/// `binderdrill.fault=panic@2` on the kernel's command line is a panic at the second script.
+struct Fault {
+    kind: Option<FaultKind>,
+    /// How many scripts are run before.
+    scripts_before: u32,
+}
+
+#[derive(Clone, Copy)]
+enum FaultKind {
+    /// The kernel panics.
+    Panic,
+    /// The guest says nothing any more.
+    Silence,
+    /// A process of the script is killed.
+    Kill,
+}
+
+impl Fault {
+    fn asked_for() -> Fault {
+        let asked = command_line_word("binderdrill.fault=");
+        let asked = asked.as_deref().and_then(|fault| fault.split_once('@'));
+        let kind = match asked {
+            Some(("panic", _)) => Some(FaultKind::Panic),
+            Some(("silence", _)) => Some(FaultKind::Silence),
+            Some(("kill", _)) => Some(FaultKind::Kill),
+            _ => None,
+        };
+        let place = asked.and_then(|(_, place)| place.parse::<u32>().ok()).unwrap_or(1);
+        Fault { kind, scripts_before: place.saturating_sub(1) }
+    }
+
+    /// A script begins.
+    fn strike(&mut self) {
+        if self.scripts_before > 0 {
+            self.scripts_before -= 1;
+            return;
+        }
+        match self.kind.take() {
+            None => {}
+            Some(FaultKind::Panic) => {
+                let _ = fs::write("/proc/sysrq-trigger", "c");
+            }
+            Some(FaultKind::Silence) => loop {
+                std::thread::sleep(DISCOVERY);
+            },
+            Some(FaultKind::Kill) => {
+                std::thread::spawn(kill_an_agent);
+            }
+        }
+    }
+}
+
+/// Kills the first process that the nursery forks.
+fn kill_an_agent() {
+    // Process 1 is this one; its first child is the nursery, and the nursery's children are the agents.
+    let children = |pid: i32| {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()).collect::<Vec<i32>>()
+    };
+    let agent = awaited(|| children(1).into_iter().find_map(|nursery| children(nursery).first().copied()));
+    if let Some(agent) = agent {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
+/// The rest of the first word on the kernel's command line that begins so.
+fn command_line_word(start: &str) -> Option<String> {
+    let line = fs::read_to_string("/proc/cmdline").ok()?;
+    line.split_ascii_whitespace().find_map(|word| word.strip_prefix(start)).map(str::to_owned)
 }
 
 /// Asks until there is an answer, or no longer.

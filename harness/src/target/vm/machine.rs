@@ -2,19 +2,24 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, ErrorKind};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use qapi::qmp;
 
 use super::guest::CHANNEL;
 use super::message::{self, Reply, Request};
 
 /// The emulator.
 pub const QEMU: &str = "qemu-system-x86_64";
+
+/// How long saving a guest may take.
+const SAVE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The last lines of a console that are kept.
 const CONSOLE_LINES: usize = 400;
@@ -49,6 +54,8 @@ pub enum Accelerator {
 pub struct Machine {
     emulator: Child,
     channel: UnixStream,
+    /// Where the emulator itself takes commands.
+    control: UnixStream,
     console: Console,
 }
 
@@ -70,8 +77,8 @@ pub enum Silence {
 }
 
 impl Machine {
-    /// Starts a guest. It answers when it has booted.
-    pub fn start(boot: &Boot) -> Result<Machine, Silence> {
+    /// Starts a guest, from its kernel or from a snapshot. It answers when it is there.
+    pub fn start(boot: &Boot, snapshot: Option<&Path>) -> Result<Machine, Silence> {
         let no_emulator = |error: io::Error| {
             Silence::NoEmulator(match error.kind() {
                 ErrorKind::NotFound => {
@@ -82,20 +89,21 @@ impl Machine {
                 _ => format!("{QEMU} cannot be started: {error}"),
             })
         };
-        let (channel, theirs) = UnixStream::pair().map_err(no_emulator)?;
-        let theirs = OwnedFd::from(theirs);
-        let mut command = command(boot, theirs.as_raw_fd());
-        let inherited = theirs.as_raw_fd();
-        // SAFETY: only system calls between fork and exec, on a descriptor that stays open until after it.
+        let (channel, guests_end) = UnixStream::pair().map_err(no_emulator)?;
+        let (control, emulators_end) = UnixStream::pair().map_err(no_emulator)?;
+        let inherited = [guests_end.as_raw_fd(), emulators_end.as_raw_fd()];
+        let mut command = command(boot, snapshot, inherited);
+        // SAFETY: only system calls between fork and exec, on descriptors that stay open until after it.
         unsafe {
             command.pre_exec(move || {
                 nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-                let flags = nix::libc::fcntl(inherited, nix::libc::F_GETFD);
-                nix::errno::Errno::result(nix::libc::fcntl(
-                    inherited,
-                    nix::libc::F_SETFD,
-                    flags & !nix::libc::FD_CLOEXEC,
-                ))?;
+                for descriptor in inherited {
+                    let descriptor = BorrowedFd::borrow_raw(descriptor);
+                    nix::fcntl::fcntl(
+                        descriptor,
+                        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+                    )?;
+                }
                 Ok(())
             });
         }
@@ -106,7 +114,7 @@ impl Machine {
             emulator.stderr.take().map(|stream| Box::new(stream) as _),
         ];
         streams.into_iter().flatten().for_each(|stream| console.follow(stream));
-        Ok(Machine { emulator, channel, console })
+        Ok(Machine { emulator, channel, control, console })
     }
 
     /// Waits for what the guest says next.
@@ -133,6 +141,31 @@ impl Machine {
         })
     }
 
+    /// Saves the whole guest to a file, and lets it go on.
+    pub fn save(&mut self, path: &Path) -> io::Result<()> {
+        self.control.set_read_timeout(Some(SAVE_PATIENCE))?;
+        let mut greeting = String::new();
+        let mut reader = BufReader::new(self.control.try_clone()?);
+        reader.read_line(&mut greeting)?;
+        let mut control = qapi::Qmp::new(qapi::Stream::new(reader, &self.control));
+        control.execute(&qmp::qmp_capabilities { enable: None })?;
+        let uri = format!("exec:cat > {}", quoted(path));
+        control.execute(&qmp::migrate { uri: Some(uri), channels: None, detach: None, resume: None })?;
+        let start = Instant::now();
+        loop {
+            match control.execute(&qmp::query_migrate {})?.status {
+                Some(qmp::MigrationStatus::completed) => break,
+                Some(qmp::MigrationStatus::failed | qmp::MigrationStatus::cancelled) => {
+                    return Err(io::Error::other("the emulator could not save the guest"));
+                }
+                _ if start.elapsed() > SAVE_PATIENCE => return Err(ErrorKind::TimedOut.into()),
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        control.execute(&qmp::cont {})?;
+        Ok(())
+    }
+
     /// The last lines that came over the guest's console, and what the emulator said.
     pub fn console(&mut self) -> Vec<String> {
         // What is still on its way is of most interest; once the emulator is gone, there is an end to it.
@@ -150,7 +183,7 @@ impl Drop for Machine {
     }
 }
 
-fn command(boot: &Boot, channel: i32) -> Command {
+fn command(boot: &Boot, snapshot: Option<&Path>, [channel, control]: [RawFd; 2]) -> Command {
     let mut command = Command::new(QEMU);
     let (accelerator, processor) = match boot.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
@@ -167,6 +200,12 @@ fn command(boot: &Boot, channel: i32) -> Command {
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-net", "none", "-no-reboot"])
         .args(["-serial", "stdio"])
         .args(["-chardev", &format!("socket,id=channel,fd={channel}")])
+        .args([
+            "-chardev",
+            &format!("socket,id=control,fd={control}"),
+            "-mon",
+            "chardev=control,mode=control",
+        ])
         .args(["-device", "virtio-serial-pci"])
         .args(["-device", &format!("virtserialport,chardev=channel,name={CHANNEL}")])
         .arg("-kernel")
@@ -177,7 +216,21 @@ fn command(boot: &Boot, channel: i32) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if let Some(snapshot) = snapshot {
+        command.args(["-incoming", &format!("exec:cat {}", quoted(snapshot))]);
+    }
     command
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+/// What the emulator says of its version; nothing if it is not there.
+pub fn emulator_version() -> String {
+    let output = Command::new(QEMU).arg("--version").output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 /// The console of a guest, followed by threads of its own.

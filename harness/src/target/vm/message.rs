@@ -13,24 +13,24 @@ const LONGEST: u32 = 256 << 20;
 /// What the harness asks of its guest.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// Whether it is there.
+    Hello,
     /// Runs this script.
     Run {
         /// The script.
         script: String,
     },
-    /// Crashes the kernel, on purpose: so that it can be tested what the harness makes of it.
-    Crash,
 }
 
 /// What the guest says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
-    /// It has booted, and the device is there.
+    /// It has booted, and the device is there. Answers [`Request::Hello`].
     Ready {
         /// The release of its kernel.
         kernel: String,
     },
-    /// It cannot run anything.
+    /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {
         /// Why not, and what to do.
         reason: String,
@@ -71,10 +71,10 @@ mod tests {
     fn what_is_sent_is_received() {
         let mut channel = Vec::new();
         send(&mut channel, &Request::Run { script: "a\nb".to_owned() }).unwrap();
-        send(&mut channel, &Request::Crash).unwrap();
+        send(&mut channel, &Request::Hello).unwrap();
         let mut channel = channel.as_slice();
         assert!(matches!(receive(&mut channel), Ok(Request::Run { script }) if script == "a\nb"));
-        assert!(matches!(receive(&mut channel), Ok(Request::Crash)));
+        assert!(matches!(receive(&mut channel), Ok(Request::Hello)));
         assert!(receive::<Request>(&mut channel).is_err());
     }
 

@@ -1,10 +1,12 @@
 //! The target `vm:KERNEL`: a real kernel, booted in QEMU, with this very program inside.
 
+mod accelerator;
 pub mod guest;
 mod initramfs;
 mod machine;
 mod message;
 mod module;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,9 +19,14 @@ pub use machine::Accelerator;
 use machine::{Boot, Machine, Silence};
 use message::{Reply, Request};
 pub use module::{Module, ModuleError, with_needs};
+use snapshot::Snapshot;
 
 /// How long a kernel may take to boot, where time is not scaled.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+/// How long one may take that is emulated by the processor itself.
+const KVM_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a guest may take to come back from a snapshot.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The modules that a guest needs, where they are not built into its kernel.
 pub const GUEST_MODULES: &[&str] = &["virtio_pci", "virtio_console", "binder_linux"];
@@ -28,6 +35,8 @@ pub const GUEST_MODULES: &[&str] = &["virtio_pci", "virtio_console", "binder_lin
 pub struct VmTarget {
     name: String,
     boot: Boot,
+    snapshot: Option<Snapshot>,
+    may_try_kvm: bool,
     patience: Duration,
     machine: Option<Machine>,
     /// The release of the kernel, once it has booted.
@@ -45,8 +54,8 @@ pub struct VmOptions {
     pub modules: Vec<Module>,
     /// More words for its command line.
     pub append: Vec<String>,
-    /// How to emulate.
-    pub accelerator: Accelerator,
+    /// How to emulate; `None` tries what is quickest.
+    pub accelerator: Option<Accelerator>,
     /// How long nothing may happen in the guest before something is said to hang.
     pub patience: Duration,
 }
@@ -66,12 +75,15 @@ impl VmTarget {
             kernel: options.kernel.clone(),
             initramfs,
             append: options.append.iter().cloned().chain([patience]).collect(),
-            accelerator: options.accelerator,
+            accelerator: options.accelerator.unwrap_or(Accelerator::Tcg),
             processors: 1,
             memory: 512,
         };
         Ok(VmTarget {
             name: name.to_owned(),
+            // Odd guests come and go, and must not push those of every day out of the cache.
+            snapshot: if options.append.is_empty() { Snapshot::of(name, &boot) } else { None },
+            may_try_kvm: options.accelerator.is_none() && accelerator::is_kvm_worth_trying(),
             boot,
             patience: options.patience,
             machine: None,
@@ -80,30 +92,73 @@ impl VmTarget {
         })
     }
 
-    /// A guest that has booted.
+    /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let mut machine =
-                Machine::start(&self.boot).map_err(|silence| SetUpError(silence.to_string()))?;
-            let scale = self.patience.as_secs_f64() / super::device::PATIENCE.as_secs_f64();
-            match machine.receive(BOOT_PATIENCE.mul_f64(scale.max(1.0))) {
-                Ok(Reply::Ready { kernel }) => self.kernel = Some(kernel),
-                Ok(Reply::Unusable { reason }) => return Err(SetUpError(reason)),
-                Ok(Reply::Ran(_)) => {
-                    return Err(SetUpError("the guest answers before it is asked".to_owned()));
-                }
-                Err(silence) => {
-                    let console = machine.console();
-                    return Err(SetUpError(format!(
-                        "{} does not boot: {silence}{}",
-                        self.boot.kernel.display(),
-                        last_lines(&console)
-                    )));
-                }
-            }
+            let machine = match self.restored() {
+                Some(machine) => machine,
+                None => self.booted()?,
+            };
             self.machine = Some(machine);
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
+    }
+
+    /// A guest that goes on from a snapshot. One that does not answer is of no more use.
+    fn restored(&mut self) -> Option<Machine> {
+        let snapshot = self.snapshot.as_ref()?;
+        let path = snapshot.taken()?;
+        let machine = Machine::start(&self.boot, Some(&path)).ok()?;
+        match greet(machine, RESTORE_PATIENCE.mul_f64(self.scale())) {
+            Ok((machine, kernel)) => {
+                self.kernel = Some(kernel);
+                Some(machine)
+            }
+            Err(_) => {
+                snapshot.remove(&path);
+                None
+            }
+        }
+    }
+
+    /// A guest that has booted. Where nobody said how to emulate, the processor itself is tried first.
+    fn booted(&mut self) -> Result<Machine, SetUpError> {
+        if std::mem::take(&mut self.may_try_kvm) {
+            let boot = Boot { accelerator: Accelerator::Kvm, ..self.boot.clone() };
+            let tried = Machine::start(&boot, None).ok();
+            let answered = tried.and_then(|machine| greet(machine, KVM_PATIENCE.mul_f64(self.scale())).ok());
+            if let Some((machine, kernel)) = answered {
+                self.boot = boot;
+                self.kernel = Some(kernel);
+                return Ok(machine);
+            }
+            accelerator::note_kvm_fails();
+        }
+        let machine = Machine::start(&self.boot, None).map_err(|silence| SetUpError(silence.to_string()))?;
+        let (mut machine, kernel) =
+            greet(machine, BOOT_PATIENCE.mul_f64(self.scale())).map_err(|reason| {
+                SetUpError(match reason {
+                    NoGreeting::Unusable(reason) => reason,
+                    NoGreeting::Silent(reason) => {
+                        format!("{} does not boot: {reason}", self.boot.kernel.display())
+                    }
+                })
+            })?;
+        self.kernel = Some(kernel);
+        if let Some(snapshot) = &self.snapshot
+            && snapshot.take(&mut machine).is_err()
+        {
+            // Without a snapshot guests take longer to start, and that is all. But this one may not have come
+            // through the attempt.
+            self.snapshot = None;
+            return self.booted();
+        }
+        Ok(machine)
+    }
+
+    /// How much longer than usual everything may take.
+    fn scale(&self) -> f64 {
+        (self.patience.as_secs_f64() / super::device::PATIENCE.as_secs_f64()).max(1.0)
     }
 
     /// Asks the guest to run a script. If it dies over it, the next one gets a fresh guest.
@@ -130,6 +185,28 @@ impl Target for VmTarget {
 
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
         self.ask(&Request::Run { script: script::print(program) })
+    }
+}
+
+/// Why a guest that has been started does not say that it is ready.
+enum NoGreeting {
+    /// It says why.
+    Unusable(String),
+    /// It does not.
+    Silent(String),
+}
+
+/// Waits until a guest that has been started is there. Gives the release of its kernel, too.
+fn greet(mut machine: Machine, patience: Duration) -> Result<(Machine, String), NoGreeting> {
+    let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
+    match answer {
+        Ok(Reply::Ready { kernel }) => Ok((machine, kernel)),
+        Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
+        Ok(Reply::Ran(_)) => Err(NoGreeting::Silent("the guest answers before it is asked".to_owned())),
+        Err(silence) => {
+            let console = machine.console();
+            Err(NoGreeting::Silent(format!("{silence}{}", last_lines(&console))))
+        }
     }
 }
 
