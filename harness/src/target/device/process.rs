@@ -89,7 +89,10 @@ impl Process {
                 if specification.uid.is_some() && !nix::unistd::geteuid().is_root() {
                     return TargetError::Unsupported("acting as another user takes root".to_owned());
                 }
-                broken("its process does not get ready", error)
+                match error.kind() {
+                    ErrorKind::UnexpectedEof => TargetError::Broken(format!("the process {name} has died")),
+                    _ => broken("its process does not get ready", error),
+                }
             })?;
             thread.tid = ready as i32;
             thread.state = State::Idle;

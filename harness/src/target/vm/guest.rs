@@ -198,14 +198,15 @@ impl Fault {
     }
 }
 
-/// Kills the first process that the nursery forks.
+/// Kills the first process that the nursery forks, when there is a second one.
 fn kill_an_agent() {
     // Process 1 is this one; its first child is the nursery, and the nursery's children are the agents.
     let children = |pid: i32| {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()).collect::<Vec<i32>>()
     };
-    let agent = awaited(|| children(1).into_iter().find_map(|nursery| children(nursery).first().copied()));
+    let agents = || children(1).into_iter().map(children).find(|agents| agents.len() > 1);
+    let agent = awaited(|| agents()?.first().copied());
     if let Some(agent) = agent {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), nix::sys::signal::Signal::SIGKILL);
     }

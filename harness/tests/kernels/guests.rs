@@ -1,0 +1,75 @@
+//! Guests that panic, fall silent, lose a process, or are run two at a time.
+
+use std::process::Stdio;
+
+use libtest_mimic::Failed;
+
+use super::{Test, binderdrill, holds, is, output};
+
+pub(super) const TESTS: &[Test] = &[
+    ("a_guest_that_panics_spoils_its_own_case_only", panics),
+    ("a_guest_that_falls_silent_spoils_its_own_case_only", falls_silent),
+    ("a_process_that_is_killed_spoils_its_own_case_only", is_killed),
+    ("two_suites_run_at_once", two_at_once),
+    ("a_module_of_another_kernel_is_refused", wrong_module),
+    ("a_deviation_of_a_kernel_is_told_as_one_of_the_reference_driver", deviates),
+];
+
+const SCRIPTS: [&str; 3] = ["first.drill", "second.drill", "third.drill"];
+
+fn with_fault(fault: &str) -> Result<(i32, String, String), Failed> {
+    let append = format!("binderdrill.fault={fault}");
+    let options = ["--target", "vm:debian-6.12", "--append", &append, "--patience", "2"];
+    output(&mut binderdrill(&[&["run"], &SCRIPTS[..], &options].concat()))
+}
+
+fn panics() -> Result<(), Failed> {
+    let (status, report, _) = with_fault("panic@2")?;
+    is(status, 2, &report)?;
+    holds(&report, &["BROKEN second.drill: the guest ended", "sysrq", "2 passed, 1 broken on vm:debian-6.12"])
+}
+
+fn falls_silent() -> Result<(), Failed> {
+    let (status, report, _) = with_fault("silence@2")?;
+    is(status, 2, &report)?;
+    holds(&report, &["BROKEN second.drill: the guest said nothing for", "2 passed, 1 broken"])
+}
+
+fn is_killed() -> Result<(), Failed> {
+    let (status, report, _) = with_fault("kill@2")?;
+    is(status, 2, &report)?;
+    holds(&report, &["BROKEN second.drill: the process", "has died", "2 passed, 1 broken"])
+}
+
+fn two_at_once() -> Result<(), Failed> {
+    let run = || {
+        let mut command = binderdrill(&[&["run"], &SCRIPTS[..], &["--target", "vm:debian-6.12"]].concat());
+        command.stdout(Stdio::piped()).spawn()
+    };
+    for suite in [run()?, run()?] {
+        let output = suite.wait_with_output()?;
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        is(output.status.code(), Some(0), &report)?;
+        holds(&report, &["3 passed on vm:debian-6.12"])?;
+    }
+    Ok(())
+}
+
+fn wrong_module() -> Result<(), Failed> {
+    let (_, image, _) = output(&mut binderdrill(&["kernel", "path", "debian-6.1"]))?;
+    let module = image.trim().replace("vmlinuz", "modules/binder_linux.ko");
+    let (status, _, error) =
+        output(&mut binderdrill(&["run", "first.drill", "--target", "vm:debian-6.12", "--module", &module]))?;
+    is(status, 2, &error)?;
+    holds(&error, &["binder_linux.ko was built for another kernel"])
+}
+
+fn deviates() -> Result<(), Failed> {
+    let run = |target| output(&mut binderdrill(&["run", "deviates.drill", "--target", target]));
+    let (status, guest, _) = run("vm:debian-6.12")?;
+    is(status, 1, &guest)?;
+    let (status, reference, _) = run("reference")?;
+    is(status, 1, &reference)?;
+    let told = |report: &str| report.split("\n\n").next().map(str::to_owned);
+    is(told(&guest), told(&reference), "")
+}

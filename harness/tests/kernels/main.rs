@@ -1,0 +1,57 @@
+//! The harness on kernels that misbehave, and on files that are no kernels.
+//!
+//! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
+//! they are not, those tests are ignored and counted so, not passed.
+
+mod guests;
+mod refusals;
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Output};
+
+use binderdrill::kernel::Store;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let can_boot = can_boot();
+    let guests = guests::TESTS.iter().map(|(name, test)| {
+        Trial::test(*name, move || test()).with_kind("guest").with_ignored_flag(!can_boot)
+    });
+    let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, move || test()));
+    libtest_mimic::run(&arguments, guests.chain(refusals).collect()).exit_code()
+}
+
+/// A test and its name.
+type Test = (&'static str, fn() -> Result<(), Failed>);
+
+fn can_boot() -> bool {
+    let emulator = Command::new("qemu-system-x86_64").arg("--version").output().is_ok();
+    let fetched = |name| Store::of_user().is_ok_and(|store| store.kernel(name).is_ok());
+    emulator && fetched("debian-6.12") && fetched("debian-6.1")
+}
+
+fn binderdrill(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_binderdrill"));
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels/scripts");
+    command.args(arguments).current_dir(scripts).env_remove("CLICOLOR_FORCE");
+    command
+}
+
+fn output(command: &mut Command) -> Result<(i32, String, String), Failed> {
+    let Output { status, stdout, stderr } = command.output()?;
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Ok((status.code().ok_or("ended by a signal")?, text(&stdout), text(&stderr)))
+}
+
+/// Fails with what there was, unless all of this is in it.
+fn holds(text: &str, parts: &[&str]) -> Result<(), Failed> {
+    match parts.iter().find(|part| !text.contains(**part)) {
+        None => Ok(()),
+        Some(part) => Err(format!("{part:?} is not in:\n{text}").into()),
+    }
+}
+
+fn is<T: PartialEq + std::fmt::Debug>(came: T, expected: T, besides: &str) -> Result<(), Failed> {
+    if came == expected { Ok(()) } else { Err(format!("{came:?} is not {expected:?}:\n{besides}").into()) }
+}
