@@ -1,5 +1,6 @@
-//! Has the crate built anew when a case is added, changed or taken away.
+//! Has the crate built anew when a case or an expectation is added, changed or taken away.
 
 fn main() {
     println!("cargo::rerun-if-changed=cases");
+    println!("cargo::rerun-if-changed=expectations");
 }

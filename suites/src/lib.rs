@@ -5,6 +5,7 @@
 use include_dir::{Dir, DirEntry, include_dir};
 
 static CASES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/cases");
+static EXPECTATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/expectations");
 
 /// The ending of a script's file name, without the dot.
 pub const EXTENSION: &str = "drill";
@@ -16,6 +17,25 @@ pub struct CaseFile {
     pub id: &'static str,
     /// Its script, which should be UTF-8.
     pub script: &'static [u8],
+}
+
+/// The known deviations of a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpectationsFile {
+    /// The driver, such as `linux-6.1`.
+    pub driver: &'static str,
+    /// The list, in TOML.
+    pub list: &'static str,
+}
+
+/// All lists of known deviations.
+pub fn expectations() -> Vec<ExpectationsFile> {
+    let files = EXPECTATIONS.files().filter_map(|file| {
+        let driver = file.path().to_str()?.strip_suffix(".toml")?;
+        // A list that is not UTF-8 is as good as one that is empty: neither names what must be named.
+        Some(ExpectationsFile { driver, list: file.contents_utf8().unwrap_or("not UTF-8") })
+    });
+    files.collect()
 }
 
 /// All cases, in the order of their ids.

@@ -34,7 +34,7 @@ fn run(case: &Case) -> Result<(), Failed> {
         Verdict::Skip { reason } => {
             Err(format!("skipped, which a `requires` line must say: {reason}").into())
         }
-        Verdict::Fail(_) | Verdict::Broken { .. } => {
+        _ => {
             let mut report = anstream::StripStream::new(Vec::new());
             write_case(&mut report, &result)?;
             Err(String::from_utf8_lossy(&report.into_inner()).into())

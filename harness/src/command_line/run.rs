@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
         Format::Json => write_json(out, &results)?,
     }
     let counts = results.counts();
-    Ok(match (counts.failed + results.divergences.len(), counts.broken) {
+    let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();
+    Ok(match (deviations, counts.broken) {
         (0, 0) => Status::AsExpected,
         (0, _) => Status::CouldNotRun,
         _ => Status::Deviation,

@@ -13,12 +13,12 @@ pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<S
     let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
     let result = CaseResult::of(&case, target.as_mut())?;
     let status = match result.verdict {
-        Verdict::Pass | Verdict::Skip { .. } => Status::AsExpected,
-        Verdict::Fail(_) => Status::Deviation,
+        Verdict::Pass | Verdict::Skip { .. } | Verdict::KnownDeviation { .. } => Status::AsExpected,
+        Verdict::Fail(_) | Verdict::UnexpectedPass { .. } => Status::Deviation,
         Verdict::Broken { .. } => Status::CouldNotRun,
     };
     // The report of a deviation shows the transcript itself.
-    if status != Status::Deviation {
+    if !matches!(result.verdict, Verdict::Fail(_)) {
         write_transcript(out, &result.transcript, &result.lines, 0)?;
     }
     write_case(out, &result)?;

@@ -10,6 +10,20 @@ pub enum Verdict {
     Pass,
     /// The target did something else.
     Fail(Deviation),
+    /// The target did something else, as it is known to do.
+    KnownDeviation {
+        /// What it did.
+        deviation: Deviation,
+        /// Why it does that.
+        reason: String,
+        /// Where that can be looked up.
+        source: String,
+    },
+    /// All was as the program expects, though the target is known to do something else.
+    UnexpectedPass {
+        /// Why it should have deviated.
+        reason: String,
+    },
     /// The target lacks something that the program needs.
     Skip {
         /// What it lacks.

@@ -24,6 +24,19 @@ pub fn write_case(out: &mut dyn Write, case: &CaseResult) -> io::Result<()> {
             writeln!(out, "{} {}: {first}", Styled(BAD, "BROKEN"), Styled(NAME, &case.id))?;
             lines.try_for_each(|line| writeln!(out, "    {line}"))
         }
+        Verdict::KnownDeviation { deviation, reason, source } => {
+            writeln!(out, "{} {}: {reason} ({source})", Styled(ASIDE, "KNOWN"), Styled(NAME, &case.id))?;
+            writeln!(out, "    came  {}", elide(&deviation.came))
+        }
+        Verdict::UnexpectedPass { reason } => {
+            writeln!(
+                out,
+                "{} {}: it should have deviated, as {reason}; if that is mended, take its entry out of \
+                 suites/expectations",
+                Styled(BAD, "UNEXPECTED PASS"),
+                Styled(NAME, &case.id)
+            )
+        }
         Verdict::Fail(deviation) => write_deviation(out, case, deviation),
     }
 }
@@ -106,7 +119,16 @@ pub(super) fn write_table(out: &mut dyn Write, table: &Table) -> io::Result<()> 
 }
 
 fn write_counts(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> {
-    let Counts { passed, failed, skipped, broken, unconfirmed_passed, unconfirmed_failed } = results.counts;
+    let Counts {
+        passed,
+        failed,
+        known_deviations,
+        unexpected_passes,
+        skipped,
+        broken,
+        unconfirmed_passed,
+        unconfirmed_failed,
+    } = results.counts;
     let mut parts = Vec::new();
     let with_unconfirmed = |unconfirmed: usize| match unconfirmed {
         0 => String::new(),
@@ -123,6 +145,8 @@ fn write_counts(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> 
     };
     part(GOOD, passed, "passed", unconfirmed_passed);
     part(BAD, failed, "failed", unconfirmed_failed);
+    part(BAD, unexpected_passes, "unexpectedly passed", 0);
+    part(ASIDE, known_deviations, "deviated as known", 0);
     part(ASIDE, skipped, "skipped", 0);
     part(BAD, broken, "broken", 0);
     let time = match results.target.as_str() {

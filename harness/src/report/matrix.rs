@@ -50,7 +50,13 @@ fn by_topic(cases: &[CaseResult]) -> BTreeMap<&str, Vec<&CaseResult>> {
 /// How many of some cases passed, and what became of the others.
 fn cell(cases: &[&CaseResult]) -> String {
     let counts = Counts::of(cases.iter().copied());
-    let others = [("failed", counts.failed), ("skipped", counts.skipped), ("broken", counts.broken)];
+    let others = [
+        ("failed", counts.failed),
+        ("unexpected", counts.unexpected_passes),
+        ("known", counts.known_deviations),
+        ("skipped", counts.skipped),
+        ("broken", counts.broken),
+    ];
     let others =
         others.into_iter().filter(|(_, count)| *count > 0).map(|(word, count)| format!("{count} {word}"));
     others.fold(counts.passed.to_string(), |cell, other| format!("{cell}, {other}"))

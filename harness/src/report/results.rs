@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::{Divergence, divergence};
 use crate::engine::{SetUpError, Transcript, Verdict};
+use crate::expectation::{self, Expectations};
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -82,6 +83,10 @@ pub struct Counts {
     pub passed: usize,
     /// The target did something else.
     pub failed: usize,
+    /// The target did something else, as it is known to do.
+    pub known_deviations: usize,
+    /// All was as expected, though the target is known to do something else.
+    pub unexpected_passes: usize,
     /// The target lacks something.
     pub skipped: usize,
     /// No verdict could be had.
@@ -146,13 +151,19 @@ impl CaseResult {
             Ok(script) => {
                 let run = target.run(&script.program)?;
                 result.lines = script.positions.steps.iter().map(|position| position.line).collect();
-                result.line = match &run.verdict {
-                    Verdict::Fail(deviation) => {
+                let known = match target.driver() {
+                    Some(driver) => {
+                        expectation::of_driver(&driver).map_err(|error| SetUpError(error.to_string()))?
+                    }
+                    None => Expectations::default(),
+                };
+                result.verdict = known.judge(&case.id, run.verdict, &run.transcript);
+                result.line = match &result.verdict {
+                    Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
                         deviation.step.and_then(|step| result.lines.get(step).copied())
                     }
                     _ => None,
                 };
-                result.verdict = run.verdict;
                 result.transcript = run.transcript;
             }
         }
@@ -180,6 +191,8 @@ impl Counts {
                     counts.failed += 1;
                     counts.unconfirmed_failed += unconfirmed;
                 }
+                Verdict::KnownDeviation { .. } => counts.known_deviations += 1,
+                Verdict::UnexpectedPass { .. } => counts.unexpected_passes += 1,
                 Verdict::Skip { .. } => counts.skipped += 1,
                 Verdict::Broken { .. } => counts.broken += 1,
             }

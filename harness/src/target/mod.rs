@@ -27,12 +27,19 @@ pub trait Target {
     /// Runs a program from beginning to end, and says what came of it. An error means that no program can be
     /// run on this target.
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
+
+    /// Which driver this is, such as `linux-6.12.117+deb12-amd64`, as far as it is known yet: a kernel that has not
+    /// booted may be any. The reference driver is none, as nothing that it does wrong is to be expected.
+    fn driver(&self) -> Option<String>;
 }
 
 /// A driver that can be reached from this very process.
 pub trait Worlds {
     /// What the user calls it, such as `reference` or `device:/dev/binder`.
     fn name(&self) -> String;
+
+    /// As [`Target::driver`].
+    fn driver(&self) -> Option<String>;
 
     /// Whether it has what a program may require; if not, why not, in words that follow "skipped: ".
     fn lacks(&self, feature: Feature) -> Option<String>;
@@ -48,6 +55,10 @@ impl<W: Worlds> Target for W {
 
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
         engine::run(program, self)
+    }
+
+    fn driver(&self) -> Option<String> {
+        Worlds::driver(self)
     }
 }
 

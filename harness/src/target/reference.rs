@@ -23,6 +23,10 @@ impl Worlds for ReferenceTarget {
         "reference".to_owned()
     }
 
+    fn driver(&self) -> Option<String> {
+        None
+    }
+
     fn lacks(&self, feature: Feature) -> Option<String> {
         match feature {
             Feature::CopyCounter | Feature::ObjectCounter => None,
@@ -201,9 +205,6 @@ impl ReferenceWorld {
         memory: &[(u64, Vec<u8>)],
     ) -> Result<Outcome, TargetError> {
         let process = &mut self.processes[at.process];
-        let Ok(device) = process.descriptor().map(|open| open.device) else {
-            return Ok(Outcome::Done(Err(Errno::EBADF)));
-        };
         for (address, bytes) in memory {
             process.memory.write(*address, bytes).map_err(|Fault| {
                 TargetError::Broken(format!(
@@ -213,6 +214,9 @@ impl ReferenceWorld {
                 ))
             })?;
         }
+        let Ok(device) = process.descriptor().map(|open| open.device) else {
+            return Ok(Outcome::Done(Err(Errno::EBADF)));
+        };
         let caller = process.caller(at.thread);
         let completion = self.driver.ioctl(device, caller, request, argument, &mut process.memory);
         outcome(completion, device, &mut process.threads[at.thread])

@@ -115,6 +115,10 @@ impl Worlds for FakeWorlds {
         "fake".to_owned()
     }
 
+    fn driver(&self) -> Option<String> {
+        None
+    }
+
     fn lacks(&self, feature: Feature) -> Option<String> {
         (feature == Feature::Lsm).then(|| "the fake has no security module".to_owned())
     }

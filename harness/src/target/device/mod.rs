@@ -62,6 +62,10 @@ impl Worlds for DeviceTarget {
         format!("device:{}", self.path.display())
     }
 
+    fn driver(&self) -> Option<String> {
+        Some(format!("linux-{}", release()))
+    }
+
     fn lacks(&self, feature: Feature) -> Option<String> {
         let since = |major, minor| {
             (self.kernel < KernelVersion { major, minor })
@@ -95,6 +99,12 @@ impl Worlds for DeviceTarget {
     }
 }
 
+/// The release of the running kernel.
+fn release() -> String {
+    let name = nix::sys::utsname::uname();
+    name.map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The version of the running kernel, as far as features depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct KernelVersion {
@@ -104,10 +114,7 @@ struct KernelVersion {
 
 impl KernelVersion {
     fn running() -> KernelVersion {
-        let release = nix::sys::utsname::uname()
-            .map(|name| name.release().to_string_lossy().into_owned())
-            .unwrap_or_default();
-        KernelVersion::parse(&release)
+        KernelVersion::parse(&release())
     }
 
     /// Reads `6.12.117+deb12-amd64`. What is no number counts as 0.

@@ -96,10 +96,10 @@ impl<'a> DeviceWorld<'a> {
     /// Whether everything is at rest. Two looks at each thread, between which none of them has run: so there
     /// was a moment between the looks when all of them were at rest at once.
     fn is_at_rest(&mut self) -> Result<bool, TargetError> {
+        let Some(first) = self.look()? else { return Ok(false) };
         if !self.is_deferred_work_done() {
             return Ok(false);
         }
-        let Some(first) = self.look()? else { return Ok(false) };
         let Some(second) = self.look()? else { return Ok(false) };
         Ok(first == second && self.is_deferred_work_done())
     }

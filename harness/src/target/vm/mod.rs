@@ -186,6 +186,10 @@ impl Target for VmTarget {
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
         self.ask(&Request::Run { script: script::print(program) })
     }
+
+    fn driver(&self) -> Option<String> {
+        self.kernel.as_ref().map(|release| format!("linux-{release}"))
+    }
 }
 
 /// Why a guest that has been started does not say that it is ready.

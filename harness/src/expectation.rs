@@ -1,0 +1,140 @@
+//! Expectations: the known deviations of real drivers, as `suites/expectations/` lists them.
+
+use serde::Deserialize;
+
+use crate::engine::{Deviation, Transcript, Verdict};
+
+/// A list of known deviations of one driver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectations {
+    /// The deviations.
+    #[serde(default)]
+    pub deviation: Vec<KnownDeviation>,
+}
+
+/// A case in which a driver is known to do something else than the case expects.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownDeviation {
+    /// The id of the case.
+    pub case: String,
+    /// The step at which it deviates, as the script writes it; `None` if it shows after the last step.
+    pub step: Option<String>,
+    /// What came, as the report shows it.
+    pub came: String,
+    /// Why the driver does that.
+    pub reason: String,
+    /// Where that can be looked up: a link, a commit, a place in a source.
+    pub source: String,
+}
+
+/// That a list cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("suites/expectations/{driver}.toml: {reason}")]
+pub struct UnreadableExpectations {
+    driver: String,
+    reason: String,
+}
+
+/// The known deviations of a driver, such as `linux-6.1.0-56-amd64`, from every list whose name is the beginning of
+/// that, up to a full number.
+pub fn of_driver(driver: &str) -> Result<Expectations, UnreadableExpectations> {
+    let mut all = Expectations::default();
+    for file in binderdrill_suites::expectations().into_iter().filter(|file| names(driver, file.driver)) {
+        all.deviation.extend(parse(file.driver, file.list)?.deviation);
+    }
+    Ok(all)
+}
+
+/// Reads a list.
+pub fn parse(driver: &str, list: &str) -> Result<Expectations, UnreadableExpectations> {
+    toml::from_str(list)
+        .map_err(|error| UnreadableExpectations { driver: driver.to_owned(), reason: error.to_string() })
+}
+
+/// Whether a list of this name is about a driver.
+fn names(driver: &str, list: &str) -> bool {
+    driver.strip_prefix(list).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+impl Expectations {
+    /// What a verdict amounts to in the light of what is known. `id` is the case's id, or the path of its file.
+    pub fn judge(&self, id: &str, verdict: Verdict, transcript: &Transcript) -> Verdict {
+        let Some(known) = self.deviation.iter().find(|known| known.is_about(id)) else { return verdict };
+        match verdict {
+            Verdict::Fail(deviation) if known.is_seen_in(&deviation, transcript) => Verdict::KnownDeviation {
+                deviation,
+                reason: known.reason.clone(),
+                source: known.source.clone(),
+            },
+            Verdict::Pass => Verdict::UnexpectedPass { reason: known.reason.clone() },
+            other => other,
+        }
+    }
+}
+
+impl KnownDeviation {
+    fn is_about(&self, id: &str) -> bool {
+        id == self.case || id.ends_with(&format!("cases/{}.drill", self.case))
+    }
+
+    fn is_seen_in(&self, deviation: &Deviation, transcript: &Transcript) -> bool {
+        let step = transcript.steps.iter().rev().find(|record| Some(record.step) == deviation.step);
+        step.map(|record| record.script.as_str()) == self.step.as_deref() && deviation.came == self.came
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{StepOutcome, StepRecord};
+
+    const LIST: &str = "[[deviation]]\ncase = \"death/once\"\nstep = \"client < parked\"\ncame = \"BR_NOOP\"\n\
+                        reason = \"lost\"\nsource = \"commit 1234\"\n";
+
+    fn failure(came: &str) -> (Verdict, Transcript) {
+        let record = StepRecord {
+            step: 3,
+            thread: "client".to_owned(),
+            script: "client < parked".to_owned(),
+            outcome: StepOutcome::Parked,
+            woke: Vec::new(),
+        };
+        let deviation = Deviation {
+            step: Some(3),
+            expected: "parked".to_owned(),
+            came: came.to_owned(),
+            difference: String::new(),
+        };
+        (Verdict::Fail(deviation), Transcript { steps: vec![record], complaints: Vec::new() })
+    }
+
+    #[test]
+    fn a_known_deviation_must_be_seen_as_it_is_known() {
+        let list = parse("linux-6.1", LIST).unwrap();
+        let (verdict, transcript) = failure("BR_NOOP");
+        let judged = list.judge("death/once", verdict.clone(), &transcript);
+        assert!(matches!(judged, Verdict::KnownDeviation { .. }), "{judged:?}");
+        assert_eq!(list.judge("death/twice", verdict.clone(), &transcript), verdict);
+        let (other, transcript) = failure("parked");
+        assert_eq!(list.judge("death/once", other.clone(), &transcript), other);
+        let passed = list.judge("suites/cases/death/once.drill", Verdict::Pass, &Transcript::default());
+        assert!(matches!(passed, Verdict::UnexpectedPass { .. }), "{passed:?}");
+    }
+
+    #[test]
+    fn a_list_is_for_drivers_whose_names_begin_like_it() {
+        assert!(names("linux-6.1.0-56-amd64", "linux-6.1"));
+        assert!(!names("linux-6.12.117", "linux-6.1"));
+        assert!(names("linux-7.2.12+deb14-amd64", "linux-7"));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_named() {
+        let error = parse("linux-6.1", "[[deviation]]\ncase = 3").unwrap_err().to_string();
+        assert!(error.contains("linux-6.1.toml"), "{error}");
+        let error = parse("linux-6.1", &LIST.replace("came", "cam")).unwrap_err().to_string();
+        assert!(error.contains("cam"), "{error}");
+    }
+}
