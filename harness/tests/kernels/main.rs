@@ -16,9 +16,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let can_boot = can_boot();
     let guests = guests::TESTS.iter().map(|(name, test)| {
-        Trial::test(*name, move || test()).with_kind("guest").with_ignored_flag(!can_boot)
+        Trial::test(*name, *test).with_kind("guest").with_ignored_flag(!can_boot)
     });
-    let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, move || test()));
+    let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, *test));
     libtest_mimic::run(&arguments, guests.chain(refusals).collect()).exit_code()
 }
 
