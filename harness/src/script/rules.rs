@@ -10,8 +10,8 @@ use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
 use super::print::command_word;
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Declaration, Name, ReadExpectation, Step, Transaction,
-    WriteReadOptions,
+    Action, Actor, Call, CallExpectation, Command, Declaration, Name, Process, ReadExpectation, Step,
+    Transaction, WriteReadOptions,
 };
 use crate::target::Area;
 
@@ -130,7 +130,17 @@ fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
         |(noted, _)| matches!(&noted.value, Declaration::Process(process) if process.context_manager),
     );
     let mut first = None;
-    for (_, position) in managers {
+    for (noted, position) in managers {
+        if let Declaration::Process(Process { uid: Some(1..), .. }) = noted.value {
+            diagnostics.push(
+                Diagnostic::error(
+                    "a context manager of another user",
+                    position.bytes.clone(),
+                    "leave its `uid` out",
+                )
+                .help("a device lets only the user become its context manager who was the first to: the target's own"),
+            );
+        }
         match &first {
             None => first = Some(position.bytes.clone()),
             Some(first) => diagnostics.push(

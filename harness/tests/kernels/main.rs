@@ -15,9 +15,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let can_boot = can_boot();
-    let guests = guests::TESTS.iter().map(|(name, test)| {
-        Trial::test(*name, *test).with_kind("guest").with_ignored_flag(!can_boot)
-    });
+    let guests = guests::TESTS
+        .iter()
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("guest").with_ignored_flag(!can_boot));
     let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, *test));
     libtest_mimic::run(&arguments, guests.chain(refusals).collect()).exit_code()
 }

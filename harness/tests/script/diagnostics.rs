@@ -155,6 +155,7 @@ fn header_lines_and_declarations() {
         ("a declaration too late", "# Title\nprocess a\na > nothing\nprocess b\n"),
         ("an unknown word", "# Title\nprocess a contextmanager\na > nothing\n"),
         ("words that contradict each other", "# Title\nprocess a closed nonblock\na > nothing\n"),
+        ("a context manager of another user", "# Title\nprocess a context-manager uid 1000\na > nothing\n"),
         (
             "two context managers",
             "# Title\nprocess a context-manager\nprocess b context-manager\na > nothing\n",

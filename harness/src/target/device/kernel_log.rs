@@ -21,7 +21,6 @@ const COMPLAINTS: &[&str] = &[
     "unable to handle",
     "unexpected work type",
     "Unexpected outstanding_txns",
-    "Unexpected reply error",
 ];
 
 /// An open `/dev/kmsg`, at the place to which it has been read.

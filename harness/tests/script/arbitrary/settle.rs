@@ -79,6 +79,7 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
                 process.nonblock &= open;
                 process.context_manager &= open && !managed;
                 managed |= process.context_manager;
+                process.uid = process.uid.filter(|_| !process.context_manager);
                 names.processes.push(process.name.clone());
                 threads.push((process.name.clone(), process.name.clone()));
                 *declaration = Declaration::Process(process);
