@@ -4,6 +4,9 @@
 //! as the kernel's file system keeps them, and a memory for each process. After every call the driver's state is
 //! audited; what an audit finds is a bug of ours, and breaks the case.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use reference_driver::uapi::Errno;
 use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
 
@@ -393,46 +396,84 @@ impl World for ReferenceWorld {
     }
 }
 
-/// The memory of a process: the areas of its threads' arenas, each made when it is first touched.
+/// The memory of a process: the pages of its threads' arenas that have been written to. The others are zero.
 #[derive(Debug, Default)]
 struct Memory {
-    areas: Vec<(u64, Vec<u8>)>,
+    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
 }
 
+const PAGE: usize = 0x1000;
+
 impl Memory {
-    /// The area that holds so many bytes from an address on, by the address it begins at.
-    fn area_at(address: u64, length: usize) -> Option<(Area, u64)> {
-        let offset = address.checked_sub(super::ARENA_BASE)?;
-        let thread = usize::try_from(offset / super::ARENA_STRIDE).ok()?;
-        let end = address.checked_add(length as u64)?;
-        Area::ALL.into_iter().find_map(|area| {
-            let addresses = area.addresses(thread);
-            (addresses.contains(&address) && end <= addresses.end).then_some((area, addresses.start))
+    /// Makes sure that so many bytes from an address on lie within one area.
+    fn check(address: u64, length: usize) -> Result<(), Fault> {
+        let offset = address.checked_sub(super::ARENA_BASE).ok_or(Fault)?;
+        let thread = usize::try_from(offset / super::ARENA_STRIDE).map_err(|_| Fault)?;
+        let end = address.checked_add(length as u64).ok_or(Fault)?;
+        let mut areas = Area::ALL.into_iter().map(|area| area.addresses(thread));
+        let inside = areas.any(|addresses| addresses.contains(&address) && end <= addresses.end);
+        if inside { Ok(()) } else { Err(Fault) }
+    }
+
+    /// The pages that so many bytes from an address on lie in: of each, its number, the place in it where they
+    /// begin, and which of the bytes those are.
+    fn pieces(address: u64, length: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            let at = address + done as u64;
+            let place = at as usize % PAGE;
+            let piece = done..length.min(done + PAGE - place);
+            done = piece.end;
+            (!piece.is_empty()).then_some((at / PAGE as u64, place, piece))
         })
     }
 }
 
 impl UserMemory for Memory {
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        let (_, start) = Memory::area_at(address, bytes.len()).ok_or(Fault)?;
-        match self.areas.iter().find(|(begin, _)| *begin == start) {
-            Some((_, area)) => {
-                let offset = (address - start) as usize;
-                bytes.copy_from_slice(&area[offset..offset + bytes.len()]);
+        Memory::check(address, bytes.len())?;
+        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
+            let piece = &mut bytes[piece];
+            match self.pages.get(&page) {
+                Some(page) => piece.copy_from_slice(&page[place..place + piece.len()]),
+                None => piece.fill(0),
             }
-            None => bytes.fill(0),
         }
         Ok(())
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let (area, start) = Memory::area_at(address, bytes.len()).ok_or(Fault)?;
-        let index = self.areas.iter().position(|(begin, _)| *begin == start).unwrap_or_else(|| {
-            self.areas.push((start, vec![0; area.size() as usize]));
-            self.areas.len() - 1
-        });
-        let offset = (address - start) as usize;
-        self.areas[index].1[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Memory::check(address, bytes.len())?;
+        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
+            let page = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
+            let length = piece.len();
+            page[place..place + length].copy_from_slice(&bytes[piece]);
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_keeps_what_is_written_across_pages() {
+        let mut memory = Memory::default();
+        let start = Area::Payload.addresses(1).start + 0xffe;
+        memory.write(start, &[1, 2, 3, 4]).unwrap();
+        let mut read = [9; 6];
+        memory.read(start - 1, &mut read).unwrap();
+        assert_eq!(read, [0, 1, 2, 3, 4, 0]);
+    }
+
+    #[test]
+    fn memory_ends_with_its_area() {
+        let mut memory = Memory::default();
+        let end = Area::Commands.addresses(0).end;
+        assert_eq!(memory.write(end - 4, &[0; 4]), Ok(()));
+        assert_eq!(memory.write(end - 4, &[0; 5]), Err(Fault));
+        assert_eq!(memory.read(super::super::UNMAPPED, &mut [0]), Err(Fault));
+        assert_eq!(memory.read(u64::MAX, &mut [0; 2]), Err(Fault));
     }
 }
