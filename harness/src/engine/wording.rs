@@ -132,8 +132,8 @@ impl Reader<'_> {
                     }
                     _ => Vec::new(),
                 },
-                bytes: received.data.as_deref().map(hexadecimal),
-                offsets: received.offsets.as_deref().map(hexadecimal),
+                bytes: received.data.as_deref().map(hex::encode),
+                offsets: received.offsets.as_deref().map(hex::encode),
             }),
         };
         returns.iter().zip(&described).map(record).collect()
@@ -149,8 +149,4 @@ impl Reader<'_> {
         };
         returns.iter().map(&mut describe_one).collect()
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
