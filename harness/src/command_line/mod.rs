@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::engine::SetUpError;
 use crate::kernel::KernelError;
 use crate::suite::{FileError, SelectionError};
-use crate::target::vm::Accelerator;
+use crate::target::qemu::Accelerator;
 use crate::target::{self, NoTarget, Target, TargetOptions};
 
 /// Runs scripts of Android Binder calls on a driver, and says where it does something else than they expect.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::KernelError;
 use super::apt::Apt;
-use crate::target::vm::{GUEST_MODULES, with_needs};
+use crate::target::guest::{GUEST_MODULES, with_needs};
 
 /// The kernel's image, in its folder.
 pub const IMAGE: &str = "vmlinuz";

@@ -6,10 +6,12 @@
 //! encoding, decoding and judging are done above it, in [`crate::engine`], alike for every target.
 
 pub mod device;
+pub mod guest;
 mod layout;
 mod named;
+pub mod qemu;
 mod reference;
-pub mod vm;
+pub mod uml;
 
 pub use layout::*;
 pub use named::{NoTarget, TargetOptions, named};

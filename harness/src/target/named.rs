@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::device::DeviceTarget;
-use super::vm::{Accelerator, GUEST_MODULES, Module, VmOptions, VmTarget, with_needs};
+use super::guest::{GUEST_MODULES, GuestOptions, GuestTarget, Module, with_needs};
+use super::qemu::{Accelerator, Qemu};
+use super::uml::Uml;
 use super::{ReferenceTarget, Target};
 use crate::engine::SetUpError;
 use crate::kernel::Store;
@@ -15,6 +17,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
+    ("uml:PATH", "a kernel of your own for User-mode Linux"),
 ];
 
 /// What a target is given besides its name.
@@ -78,12 +81,33 @@ pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoT
             let target = vm(name, kernel, options);
             Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
         }
+        Some(("uml", kernel)) => {
+            let target = uml(name, kernel, options);
+            Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
+        }
         _ => Err(NoTarget::Unknown { name: name.to_owned() }),
     }
 }
 
+/// A kernel of User-mode Linux.
+fn uml(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, SetUpError> {
+    let guest = GuestOptions {
+        kernel: PathBuf::from(kernel),
+        modules: own_modules(options)?,
+        append: options.append.clone(),
+        patience: options.patience,
+    };
+    GuestTarget::new(name, &guest, |initramfs| Uml::new(&guest, initramfs))
+}
+
+/// The modules that the user gives.
+fn own_modules(options: &TargetOptions) -> Result<Vec<Module>, SetUpError> {
+    let modules = options.modules.iter().map(|path| Module::read(path));
+    modules.collect::<Result<_, _>>().map_err(|error| SetUpError(error.to_string()))
+}
+
 /// A kernel in a virtual machine: a stock kernel by its name, or any image by its path.
-fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<VmTarget, SetUpError> {
+fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, SetUpError> {
     let set_up = |error: &dyn std::fmt::Display| SetUpError(error.to_string());
     let (image, mut modules) = if kernel.starts_with("debian-") && !kernel.contains('/') {
         let store = Store::of_user().map_err(|error| set_up(&error))?;
@@ -93,18 +117,12 @@ fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<VmTarget, Set
     } else {
         (PathBuf::from(kernel), Vec::new())
     };
-    for path in &options.modules {
-        let module = Module::read(path).map_err(|error| set_up(&error))?;
+    for module in own_modules(options)? {
         // One's own driver takes the place of the stock one.
         modules.retain(|stock| stock.name != module.name);
         modules.push(module);
     }
-    let options = VmOptions {
-        kernel: image,
-        modules,
-        append: options.append.clone(),
-        accelerator: options.accelerator,
-        patience: options.patience,
-    };
-    VmTarget::new(name, &options)
+    let guest =
+        GuestOptions { kernel: image, modules, append: options.append.clone(), patience: options.patience };
+    GuestTarget::new(name, &guest, |initramfs| Qemu::new(name, &guest, initramfs, options.accelerator))
 }

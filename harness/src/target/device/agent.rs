@@ -6,9 +6,11 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -16,7 +18,8 @@ use nix::sys::mman::{MapFlags, ProtFlags};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
-use crate::target::Area;
+use super::nursery::MOST_THREADS;
+use crate::target::{Area, CALL_WORDS};
 
 /// What an agent has of the device.
 struct Holding {
@@ -25,50 +28,55 @@ struct Holding {
     mappings: Vec<(usize, usize)>,
 }
 
+/// The size of the page of [`CALL_WORDS`], in bytes.
+const CALL_WORDS_SIZE: u64 = 0x1000;
+const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usize);
+
 static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, mappings: Vec::new() });
 
 /// Lives as an agent: maps the arenas, starts a thread for each socket, and serves the first one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
 pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
-    for thread in 0..sockets.len() {
-        if let Err(errno) = map_arena(thread) {
+    let words = CALL_WORDS..CALL_WORDS + CALL_WORDS_SIZE;
+    let areas = (0..sockets.len()).flat_map(|thread| Area::ALL.map(|area| area.addresses(thread)));
+    for addresses in areas.chain([words]) {
+        if let Err(errno) = map(addresses) {
             return errno.into();
         }
     }
     let mut sockets = sockets.into_iter().map(File::from);
     let Some(main) = sockets.next() else { return std::io::ErrorKind::InvalidInput.into() };
-    for socket in sockets {
+    for (thread, socket) in (1..).zip(sockets) {
         let device = device.to_owned();
-        let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || serve(&device, socket));
+        let serve = move || serve(&device, socket, thread);
+        let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(serve);
         if let Err(error) = started {
             return error;
         }
     }
-    serve(device, main)
+    serve(device, main, 0)
 }
 
-/// Maps the areas of a thread's arena. What is between them stays unmapped.
-fn map_arena(thread: usize) -> nix::Result<()> {
-    for area in Area::ALL {
-        let addresses = area.addresses(thread);
-        let length = NonZeroUsize::new(area.size() as usize).ok_or(Errno::EINVAL)?;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
-        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping, so no memory in use is touched.
-        unsafe {
-            nix::sys::mman::mmap_anonymous(
-                NonZeroUsize::new(addresses.start as usize),
-                length,
-                protection,
-                flags,
-            )?
-        };
-    }
-    Ok(())
+/// Maps memory at fixed addresses. What is between the areas of arenas stays unmapped.
+fn map(addresses: Range<u64>) -> nix::Result<()> {
+    let length = NonZeroUsize::new((addresses.end - addresses.start) as usize).ok_or(Errno::EINVAL)?;
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let start = NonZeroUsize::new(addresses.start as usize);
+    // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping, so no memory in use is touched.
+    unsafe { nix::sys::mman::mmap_anonymous(start, length, protection, flags) }.map(drop)
+}
+
+/// The word in which a thread says which of its process' ioctls it is in; 0 if in none.
+fn call_word(thread: usize) -> &'static AtomicU64 {
+    let address = CALL_WORDS as usize + thread * size_of::<u64>();
+    // SAFETY: `live` maps the page before any thread starts, for as long as the process lives; `MOST_THREADS` words
+    // fit into it; and nothing in this process but these atomic words is there.
+    unsafe { &*(address as *const AtomicU64) }
 }
 
 /// Serves requests until the harness closes the socket.
-fn serve(device: &Path, mut socket: File) -> std::io::Error {
+fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
     let ready = Reply { result: nix::unistd::gettid().as_raw().into() };
     if let Err(error) = socket.write_all(ready.as_bytes()) {
         return error;
@@ -78,7 +86,7 @@ fn serve(device: &Path, mut socket: File) -> std::io::Error {
         if let Err(error) = socket.read_exact(request.as_mut_bytes()) {
             return error;
         }
-        let result = match carry_out(device, request) {
+        let result = match carry_out(device, request, thread) {
             Ok(result) => result,
             Err(errno) => -i64::from(errno as i32),
         };
@@ -88,15 +96,15 @@ fn serve(device: &Path, mut socket: File) -> std::io::Error {
     }
 }
 
-fn carry_out(device: &Path, request: Request) -> nix::Result<i64> {
+fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
     match request.operation {
         OP_OPEN => open(device, request.detail != 0),
         OP_CLOSE => close(),
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
-        OP_MMAP => map(request.argument, request.detail != 0),
+        OP_MMAP => map_device(request.argument, request.detail != 0),
         OP_MUNMAP => unmap(),
         OP_POLL => poll(),
-        OP_IOCTL => ioctl(request.detail, request.argument),
+        OP_IOCTL => ioctl(request.detail, request.argument, thread),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
         _ => Err(Errno::ENOSYS),
@@ -133,7 +141,7 @@ fn close() -> nix::Result<i64> {
     nix::unistd::close(descriptor).map(|()| 0)
 }
 
-fn map(size: u64, write: bool) -> nix::Result<i64> {
+fn map_device(size: u64, write: bool) -> nix::Result<i64> {
     let descriptor = descriptor()?;
     let length = NonZeroUsize::new(size as usize).ok_or(Errno::EINVAL)?;
     let write = if write { ProtFlags::PROT_WRITE } else { ProtFlags::empty() };
@@ -155,7 +163,7 @@ fn map(size: u64, write: bool) -> nix::Result<i64> {
 fn unmap() -> nix::Result<i64> {
     let (address, length) = holding().mappings.pop().ok_or(Errno::EINVAL)?;
     let address = std::ptr::NonNull::new(address as *mut std::ffi::c_void).ok_or(Errno::EINVAL)?;
-    // SAFETY: this is a mapping that `map` made, and nothing in this process refers into it.
+    // SAFETY: this is a mapping that `map_device` made, and nothing in this process refers into it.
     unsafe { nix::sys::mman::munmap(address, length)? };
     Ok(0)
 }
@@ -169,10 +177,15 @@ fn poll() -> nix::Result<i64> {
     Ok(poll.revents.into())
 }
 
-fn ioctl(request: u32, argument: u64) -> nix::Result<i64> {
+fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
+    static CALLS: AtomicU64 = AtomicU64::new(1);
     let descriptor = descriptor()?;
+    // Between these two stores there is nothing to sleep in but the ioctl.
+    call_word(thread).store(CALLS.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
     // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
     // names is either unmapped or the device's mapping, which this process cannot write to.
     let result = unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
-    Errno::result(result).map(i64::from)
+    let result = Errno::result(result).map(i64::from);
+    call_word(thread).store(0, Ordering::SeqCst);
+    result
 }

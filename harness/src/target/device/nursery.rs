@@ -27,7 +27,7 @@ pub const COMMAND: &str = "nursery";
 /// The descriptor on which it is asked for agents: its standard input.
 const CONTROL: RawFd = 0;
 /// The most threads that an agent can have: as many sockets fit into one message.
-pub const MOST_THREADS: usize = 64;
+pub const MOST_THREADS: usize = 250;
 
 /// A request for an agent. The sockets of its threads come with it.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

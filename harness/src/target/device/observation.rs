@@ -1,16 +1,20 @@
 //! Observation: what a thread of another process is doing, as the kernel tells.
 //!
-//! Whether a thread is parked is never guessed from how long it has been silent. `/proc` says whether it sleeps
-//! inside an ioctl, and how often it has run: two looks with the same count saw one and the same sleep.
+//! Whether a thread is parked is never guessed from how long it has been silent. The thread itself says, in a word of
+//! its memory, that it is about to do an ioctl, and takes that back when it has returned; in between there is nothing
+//! else that it could sleep in. `/proc` says whether it sleeps, and how often it has run: two looks with the same
+//! call and the same count saw one and the same sleep.
 
 use std::fs;
 
 /// What a thread does at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// It sleeps in an ioctl, interruptibly; it had been given the processor so many times.
+    /// It sleeps in an ioctl, interruptibly.
     Parked {
-        /// Context switches so far.
+        /// Which ioctl of its process it is.
+        call: u64,
+        /// How often it has been given the processor.
         switches: u64,
     },
     /// It runs, or is about to, or sleeps somewhere else.
@@ -19,45 +23,23 @@ pub enum Activity {
     Gone,
 }
 
-/// Looks at a thread.
-pub fn activity(pid: i32, tid: i32) -> Activity {
-    let task = format!("/proc/{pid}/task/{tid}");
-    let Ok(before) = switches(&task) else { return Activity::Gone };
-    let Ok(system_call) = fs::read_to_string(format!("{task}/syscall")) else { return Activity::Gone };
-    let number = system_call.split_ascii_whitespace().next().and_then(|number| number.parse::<i64>().ok());
-    let (Some(number), Some((State::Sleeping, switches_before))) = (number, before) else {
-        return Activity::Busy;
+/// Looks at a thread that has just said that it is in this ioctl; 0 is none.
+pub fn activity(pid: i32, tid: i32, call: u64) -> Activity {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")) else {
+        return Activity::Gone;
     };
-    if number != nix::libc::SYS_ioctl {
-        return Activity::Busy;
-    }
-    match switches(&task) {
-        Ok(Some((State::Sleeping, switches))) if switches == switches_before => Activity::Parked { switches },
-        Ok(_) => Activity::Busy,
-        Err(_) => Activity::Gone,
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Sleeping,
-    Other,
-}
-
-/// A thread's state, and how often it has been switched to and from.
-fn switches(task: &str) -> std::io::Result<Option<(State, u64)>> {
-    let status = fs::read_to_string(format!("{task}/status"))?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.strip_prefix(':').map(str::trim)
     };
     let count = |name| field(name).and_then(|text| text.parse::<u64>().ok());
-    let state = match field("State") {
-        Some(state) if state.starts_with('S') => State::Sleeping,
-        _ => State::Other,
-    };
-    let (voluntary, involuntary) = (count("voluntary_ctxt_switches"), count("nonvoluntary_ctxt_switches"));
-    Ok(voluntary.zip(involuntary).map(|(voluntary, involuntary)| (state, voluntary + involuntary)))
+    let sleeps = field("State").is_some_and(|state| state.starts_with('S'));
+    match (count("voluntary_ctxt_switches"), count("nonvoluntary_ctxt_switches")) {
+        (Some(voluntary), Some(involuntary)) if sleeps && call != 0 => {
+            Activity::Parked { call, switches: voluntary + involuntary }
+        }
+        _ => Activity::Busy,
+    }
 }
 
 /// Whether a process still exists, be it as a zombie.

@@ -13,9 +13,9 @@ use std::os::fd::AsRawFd;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::{Reply, Request};
-use super::nursery::Nursery;
+use super::nursery::{MOST_THREADS, Nursery};
 use super::observation::{Activity, activity, exists};
-use crate::target::{ProcessSpecification, TargetError};
+use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
 
 /// An agent and its threads.
 pub struct Process {
@@ -66,6 +66,9 @@ impl Process {
         let name = specification.name.clone();
         let broken =
             |what: &str, error: std::io::Error| TargetError::Broken(format!("{name}: {what}: {error}"));
+        if specification.threads.len() > MOST_THREADS {
+            return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
+        }
         let mut ours = Vec::new();
         let mut theirs: Vec<OwnedFd> = Vec::new();
         for _ in &specification.threads {
@@ -186,7 +189,12 @@ impl Process {
 
     /// What one of its threads does, for a call that it has not returned from.
     pub(super) fn activity(&self, thread: usize) -> Activity {
-        activity(self.pid, self.threads[thread].tid)
+        let word = CALL_WORDS + (thread * size_of::<u64>()) as u64;
+        let word = self.read_memory(word, size_of::<u64>()).ok().flatten();
+        match word.and_then(|bytes| bytes.try_into().ok()) {
+            Some(bytes) => activity(self.pid, self.threads[thread].tid, u64::from_ne_bytes(bytes)),
+            None => Activity::Gone,
+        }
     }
 }
 

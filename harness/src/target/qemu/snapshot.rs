@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::machine::{Boot, Machine};
+use super::Boot;
 
 /// Where the snapshot of one kind of guest is, or would be.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ impl Snapshot {
         fs::read(&boot.initramfs).ok()?.hash(&mut hasher);
         let Boot { kernel: _, initramfs: _, append, accelerator, processors, memory } = boot;
         (append, format!("{accelerator:?}"), processors, memory).hash(&mut hasher);
-        super::machine::emulator_version().hash(&mut hasher);
+        super::emulator_version().hash(&mut hasher);
         Some(Snapshot { folder: folders.cache_dir().join("snapshots"), name, key: hasher.finish() })
     }
 
@@ -42,11 +42,11 @@ impl Snapshot {
         Some(self.path()).filter(|path| path.exists())
     }
 
-    /// Takes it, of a guest that waits for its first script. Older ones of the same target go.
-    pub fn take(&self, machine: &mut Machine) -> io::Result<()> {
+    /// Takes it: `save` writes a guest that waits for its first script to a file. Older ones of the same target go.
+    pub fn take(&self, save: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let unfinished = tempfile::NamedTempFile::new_in(&self.folder)?;
-        machine.save(unfinished.path())?;
+        save(unfinished.path())?;
         for entry in fs::read_dir(&self.folder)?.flatten() {
             let of_same_target = entry
                 .file_name()

@@ -107,7 +107,14 @@ fn load_modules() -> Result<(), String> {
     Ok(())
 }
 
+/// The channel to the harness: the terminal that the kernel's command line names, or else a virtio port.
 fn open_channel() -> Result<File, String> {
+    if let Some(path) = command_line_word("binderdrill.channel=") {
+        let open = || File::options().read(true).write(true).open(&path).ok();
+        let terminal = awaited(open).ok_or_else(|| format!("{path} cannot be opened"))?;
+        make_raw(&terminal).map_err(|errno| format!("{path}: {errno}"))?;
+        return Ok(terminal);
+    }
     let ports = Path::new("/sys/class/virtio-ports");
     let found = awaited(|| {
         let mut entries = fs::read_dir(ports).ok()?.flatten();
@@ -118,6 +125,14 @@ fn open_channel() -> Result<File, String> {
     });
     let path = found.ok_or("there is no virtio port to the harness (has this kernel virtio_console?)")?;
     File::options().read(true).write(true).open(&path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Has a terminal pass on what it is given, byte for byte.
+fn make_raw(terminal: &File) -> nix::Result<()> {
+    use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+    let mut attributes = tcgetattr(terminal)?;
+    cfmakeraw(&mut attributes);
+    tcsetattr(terminal, SetArg::TCSANOW, &attributes)
 }
 
 /// The binder device: of the module, or in a binderfs.

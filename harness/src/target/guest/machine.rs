@@ -1,0 +1,173 @@
+//! A running guest: a child process that is the machine, the channel to the program inside, and the console.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::message::{self, Reply, Request};
+
+/// The last lines of a console that are kept.
+const CONSOLE_LINES: usize = 400;
+
+/// A guest that has booted, or is about to.
+pub struct Machine {
+    process: Child,
+    /// The program that is the machine, for messages.
+    program: String,
+    channel: UnixStream,
+    console: Console,
+}
+
+/// Why a guest does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Silence {
+    /// The machine cannot be started at all.
+    #[error("{program} cannot be started: {error}")]
+    NoMachine {
+        /// The program that should be the machine.
+        program: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The guest is gone: its kernel panicked, or the machine gave up.
+    #[error("the guest ended{0}")]
+    Ended(String),
+    /// The guest says nothing.
+    #[error("the guest said nothing for {0} s")]
+    Hung(u64),
+    /// The guest talks nonsense.
+    #[error("the guest cannot be understood: {0}")]
+    Garbled(io::Error),
+}
+
+impl Machine {
+    /// Starts a machine, whose standard output is the guest's console. `channel` is this side's end of the channel;
+    /// the other end is among the descriptors that the machine inherits.
+    pub fn start(
+        mut command: Command,
+        channel: UnixStream,
+        inherited: Vec<RawFd>,
+    ) -> Result<Machine, Silence> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // SAFETY: only system calls between fork and exec, on descriptors that stay open until after it.
+        unsafe {
+            command.pre_exec(move || {
+                nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+                for descriptor in &inherited {
+                    let descriptor = BorrowedFd::borrow_raw(*descriptor);
+                    nix::fcntl::fcntl(
+                        descriptor,
+                        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+                    )?;
+                }
+                Ok(())
+            });
+        }
+        let mut process = match command.spawn() {
+            Ok(process) => process,
+            Err(error) => return Err(Silence::NoMachine { program, error }),
+        };
+        let console = Console::default();
+        let streams: [Option<Box<dyn io::Read + Send>>; 2] = [
+            process.stdout.take().map(|stream| Box::new(stream) as _),
+            process.stderr.take().map(|stream| Box::new(stream) as _),
+        ];
+        streams.into_iter().flatten().for_each(|stream| console.follow(stream));
+        Ok(Machine { process, program, channel, console })
+    }
+
+    /// Waits for what the guest says next.
+    pub fn receive(&mut self, patience: Duration) -> Result<Reply, Silence> {
+        let timed = self.channel.set_read_timeout(Some(patience));
+        match timed.and_then(|()| message::receive(&mut self.channel)) {
+            Ok(reply) => Ok(reply),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(Silence::Hung(patience.as_secs()))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                let status = self.process.wait().ok().filter(|status| !status.success());
+                Err(Silence::Ended(
+                    status.map_or_else(String::new, |status| format!(" ({}: {status})", self.program)),
+                ))
+            }
+            Err(error) => Err(Silence::Garbled(error)),
+        }
+    }
+
+    /// Tells the guest something.
+    pub fn send(&mut self, request: &Request) -> Result<(), Silence> {
+        message::send(&mut self.channel, request).map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Silence::Ended(String::new()),
+            _ => Silence::Garbled(error),
+        })
+    }
+
+    /// The last lines that came over the guest's console, and what the machine said.
+    pub fn console(&mut self) -> Vec<String> {
+        // What is still on its way is of most interest; once the machine is gone, there is an end to it.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.console.finish()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A guest has nothing that is worth saving.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The console of a guest, followed by threads of its own.
+#[derive(Clone, Default)]
+struct Console {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    followers: Arc<Mutex<Vec<std::thread::JoinHandle<()>>>>,
+}
+
+impl Console {
+    fn follow(&self, stream: Box<dyn io::Read + Send>) {
+        let lines = Arc::clone(&self.lines);
+        let follower = std::thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                line.clear();
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if lines.len() == CONSOLE_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(text);
+            }
+        });
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(follower);
+    }
+
+    /// All that has come, once the streams have ended.
+    fn finish(&self) -> Vec<String> {
+        let followers = std::mem::take(&mut *self.followers.lock().unwrap_or_else(PoisonError::into_inner));
+        for follower in followers {
+            // A follower that panicked has followed up to then.
+            let _ = follower.join();
+        }
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// The two ends of a channel to a machine that is about to be started, the second one for the machine.
+pub fn channel() -> Result<(UnixStream, UnixStream), Silence> {
+    UnixStream::pair().map_err(|error| Silence::NoMachine { program: "a channel".to_owned(), error })
+}
+
+/// The number by which a machine knows a descriptor that it inherits.
+pub fn inherited(end: &UnixStream) -> RawFd {
+    end.as_raw_fd()
+}

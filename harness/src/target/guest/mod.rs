@@ -1,0 +1,171 @@
+//! Guests: kernels in a machine of their own, with this very program inside as their first process.
+//!
+//! How a machine is started is a [`Launcher`]'s business: QEMU's, or User-mode Linux'. The rest is alike.
+
+pub mod init;
+mod initramfs;
+mod machine;
+mod message;
+mod module;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Target;
+use crate::engine::{Run, SetUpError, Verdict};
+use crate::program::Program;
+use crate::script;
+pub use init::CHANNEL;
+pub use machine::{Machine, Silence, channel, inherited};
+use message::{Reply, Request};
+pub use module::{Module, ModuleError, with_needs};
+
+/// The modules that a guest needs, where they are not built into its kernel.
+pub const GUEST_MODULES: &[&str] = &["virtio_pci", "virtio_console", "binder_linux"];
+
+/// A kernel in a machine of its own. It is started for the first program, and again whenever it has died.
+pub struct GuestTarget {
+    name: String,
+    launcher: Box<dyn Launcher>,
+    patience: Duration,
+    machine: Option<Machine>,
+    /// The release of the kernel, once it has booted.
+    kernel: Option<String>,
+    /// Where the initramfs is; removed with the target.
+    _folder: tempfile::TempDir,
+}
+
+/// What a guest is made of.
+#[derive(Debug, Clone)]
+pub struct GuestOptions {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// Modules, in the order in which they are loaded.
+    pub modules: Vec<Module>,
+    /// More words for its command line.
+    pub append: Vec<String>,
+    /// How long nothing may happen in the guest before something is said to hang.
+    pub patience: Duration,
+}
+
+/// Starts guests.
+pub trait Launcher {
+    /// A guest that waits for a script.
+    fn launch(&mut self) -> Result<Launched, SetUpError>;
+}
+
+/// A guest that waits for a script, and the release of its kernel.
+pub struct Launched {
+    machine: Machine,
+    kernel: String,
+}
+
+/// Why a guest that has been started does not say that it is ready.
+pub enum NoGreeting {
+    /// It says why.
+    Unusable(String),
+    /// It does not.
+    Silent(String),
+}
+
+impl GuestOptions {
+    /// The words on the kernel's command line that are for the program in the guest, and those of the user.
+    pub fn command_line(&self) -> String {
+        let patience = format!("binderdrill.patience={}", self.patience.as_secs());
+        let words: Vec<&str> = self.append.iter().map(String::as_str).chain([patience.as_str()]).collect();
+        words.join(" ")
+    }
+
+    /// How much longer than usual everything may take.
+    pub fn scale(&self) -> f64 {
+        (self.patience.as_secs_f64() / super::device::PATIENCE.as_secs_f64()).max(1.0)
+    }
+}
+
+impl GuestTarget {
+    /// Prepares a guest: writes its initramfs, and has `launcher` made, which is given the path of that.
+    pub fn new<L: Launcher + 'static>(
+        name: &str,
+        options: &GuestOptions,
+        launcher: impl FnOnce(&std::path::Path) -> Result<L, SetUpError>,
+    ) -> Result<GuestTarget, SetUpError> {
+        let folder = tempfile::Builder::new()
+            .prefix("binderdrill-")
+            .tempdir()
+            .map_err(|error| SetUpError(format!("no temporary folder for the initramfs: {error}")))?;
+        let initramfs = folder.path().join("initramfs.cpio");
+        initramfs::write(&initramfs, &options.modules).map_err(|error| SetUpError(error.to_string()))?;
+        Ok(GuestTarget {
+            name: name.to_owned(),
+            launcher: Box::new(launcher(&initramfs)?),
+            patience: options.patience,
+            machine: None,
+            kernel: None,
+            _folder: folder,
+        })
+    }
+
+    /// A guest that waits for a script.
+    fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
+        if self.machine.is_none() {
+            let Launched { machine, kernel } = self.launcher.launch()?;
+            self.kernel = Some(kernel);
+            self.machine = Some(machine);
+        }
+        Ok(self.machine.as_mut().expect("it has been started above"))
+    }
+
+    /// Asks the guest to run a script. If it dies over it, the next one gets a fresh guest.
+    fn ask(&mut self, request: &Request) -> Result<Run, SetUpError> {
+        // The guest guards against hanging itself, so it takes its time only if it cannot.
+        let patience = self.patience * 6;
+        let machine = self.machine()?;
+        let answer = machine.send(request).and_then(|()| machine.receive(patience));
+        let silence = match answer {
+            Ok(Reply::Ran(run)) => return Ok(run),
+            Ok(other) => Silence::Garbled(std::io::Error::other(format!("{other:?}"))),
+            Err(silence) => silence,
+        };
+        let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
+        let reason = format!("{silence}{}", last_lines(&console));
+        Ok(Run { verdict: Verdict::Broken { reason }, transcript: Default::default() })
+    }
+}
+
+impl Target for GuestTarget {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
+        self.ask(&Request::Run { script: script::print(program) })
+    }
+
+    fn driver(&self) -> Option<String> {
+        self.kernel.as_ref().map(|release| format!("linux-{release}"))
+    }
+}
+
+/// Waits until a guest that has been started is there.
+pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
+    let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
+    match answer {
+        Ok(Reply::Ready { kernel }) => Ok(Launched { machine, kernel }),
+        Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
+        Ok(Reply::Ran(_)) => Err(NoGreeting::Silent("the guest answers before it is asked".to_owned())),
+        Err(silence) => {
+            let console = machine.console();
+            Err(NoGreeting::Silent(format!("{silence}{}", last_lines(&console))))
+        }
+    }
+}
+
+/// The end of a console, for a message.
+fn last_lines(console: &[String]) -> String {
+    const SHOWN: usize = 40;
+    if console.is_empty() {
+        return "; its console stayed empty".to_owned();
+    }
+    let lines = &console[console.len().saturating_sub(SHOWN)..];
+    format!("; the last lines of its console:\n  {}", lines.join("\n  "))
+}
