@@ -10,6 +10,7 @@ pub(super) const TESTS: &[Test] = &[
     ("a_guest_that_panics_spoils_its_own_case_only", panics),
     ("a_guest_that_falls_silent_spoils_its_own_case_only", falls_silent),
     ("a_process_that_is_killed_spoils_its_own_case_only", is_killed),
+    ("what_a_kernel_complains_of_fails_the_case", complains),
     ("two_suites_run_at_once", two_at_once),
     ("a_module_of_another_kernel_is_refused", wrong_module),
     ("a_deviation_of_a_kernel_is_told_as_one_of_the_reference_driver", deviates),
@@ -39,6 +40,12 @@ fn is_killed() -> Result<(), Failed> {
     let (status, report, _) = with_fault("kill@2")?;
     is(status, 2, &report)?;
     holds(&report, &["BROKEN second.drill: the process", "has died", "2 passed, 1 broken"])
+}
+
+fn complains() -> Result<(), Failed> {
+    let (status, report, _) = with_fault("warning@2")?;
+    is(status, 1, &report)?;
+    holds(&report, &["FAIL second.drill", "the kernel complains: WARNING: on purpose", "2 passed, 1 failed"])
 }
 
 fn two_at_once() -> Result<(), Failed> {

@@ -176,6 +176,8 @@ enum FaultKind {
     Silence,
     /// A process of the script is killed.
     Kill,
+    /// The kernel's log has a warning in the course of the script.
+    Warning,
 }
 
 impl Fault {
@@ -186,6 +188,7 @@ impl Fault {
             Some(("panic", _)) => Some(FaultKind::Panic),
             Some(("silence", _)) => Some(FaultKind::Silence),
             Some(("kill", _)) => Some(FaultKind::Kill),
+            Some(("warning", _)) => Some(FaultKind::Warning),
             _ => None,
         };
         let place = asked.and_then(|(_, place)| place.parse::<u32>().ok()).unwrap_or(1);
@@ -209,20 +212,29 @@ impl Fault {
             Some(FaultKind::Kill) => {
                 std::thread::spawn(kill_an_agent);
             }
+            Some(FaultKind::Warning) => {
+                std::thread::spawn(|| {
+                    let _ = awaited(two_agents);
+                    let _ = fs::write("/dev/kmsg", "<4>WARNING: on purpose\n");
+                });
+            }
         }
     }
 }
 
-/// Kills the first process that the nursery forks, when there is a second one.
-fn kill_an_agent() {
-    // Process 1 is this one; its first child is the nursery, and the nursery's children are the agents.
+/// The processes that the nursery has forked, once there are two.
+fn two_agents() -> Option<Vec<i32>> {
+    // Process 1 is this one; its only child is the nursery, and the nursery's children are the agents.
     let children = |pid: i32| {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()).collect::<Vec<i32>>()
     };
-    let agents = || children(1).into_iter().map(children).find(|agents| agents.len() > 1);
-    let agent = awaited(|| agents()?.first().copied());
-    if let Some(agent) = agent {
+    children(1).into_iter().map(children).find(|agents| agents.len() > 1)
+}
+
+/// Kills the first process that the nursery forks, when there is a second one.
+fn kill_an_agent() {
+    if let Some(agent) = awaited(two_agents).and_then(|agents| agents.first().copied()) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), nix::sys::signal::Signal::SIGKILL);
     }
 }
