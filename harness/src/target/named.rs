@@ -97,7 +97,7 @@ fn uml(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget,
         append: options.append.clone(),
         patience: options.patience,
     };
-    GuestTarget::new(name, &guest, |initramfs| Uml::new(&guest, initramfs))
+    Ok(GuestTarget::new(name, &guest, Uml::new(&guest)?))
 }
 
 /// The modules that the user gives.
@@ -124,5 +124,5 @@ fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, 
     }
     let guest =
         GuestOptions { kernel: image, modules, append: options.append.clone(), patience: options.patience };
-    GuestTarget::new(name, &guest, |initramfs| Qemu::new(name, &guest, initramfs, options.accelerator))
+    Ok(GuestTarget::new(name, &guest, Qemu::new(name, &guest, options.accelerator)?))
 }

@@ -4,40 +4,34 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::guest::{GuestOptions, Launched, Launcher, Machine, NoGreeting, channel, greet, inherited};
+use super::guest::{
+    GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, channel, greet_by_terminal, inherited,
+};
 use crate::engine::SetUpError;
 
 /// How long a kernel may take to boot, where time is not scaled.
 const BOOT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where files are kept in memory.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// Starts kernels of User-mode Linux.
 pub struct Uml {
     kernel: PathBuf,
-    initramfs: PathBuf,
+    initramfs: Initramfs,
     append: String,
     scale: f64,
-    /// Where the kernel keeps files of its own while it runs; removed with this value.
-    folder: tempfile::TempDir,
 }
 
 impl Uml {
     /// Prepares to boot a kernel.
-    pub fn new(options: &GuestOptions, initramfs: &Path) -> Result<Uml, SetUpError> {
+    pub fn new(options: &GuestOptions) -> Result<Uml, SetUpError> {
         check_image(&options.kernel).map_err(SetUpError)?;
-        // The guest's memory is a file that the kernel makes and unlinks; where that is on a disk, it is slow.
-        let shared_memory = Path::new("/dev/shm");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("binderdrill-");
-        let folder =
-            if shared_memory.is_dir() { builder.tempdir_in(shared_memory) } else { builder.tempdir() };
-        let folder =
-            folder.map_err(|error| SetUpError(format!("no folder for the guest's memory: {error}")))?;
         Ok(Uml {
             kernel: options.kernel.clone(),
-            initramfs: initramfs.to_owned(),
+            initramfs: options.initramfs()?,
             append: options.command_line(),
             scale: options.scale(),
-            folder,
         })
     }
 }
@@ -48,18 +42,20 @@ impl Launcher for Uml {
             let guests = inherited(&guests_end);
             let mut command = Command::new(&self.kernel);
             command
-                .env("TMPDIR", self.folder.path())
-                .env("HOME", self.folder.path())
+                // The guest's memory is a file that the kernel makes there and unlinks at once.
+                .env("TMPDIR", if Path::new(SHARED_MEMORY).is_dir() { SHARED_MEMORY } else { "/tmp" })
                 .arg("mem=512M")
-                .arg(format!("initrd={}", self.initramfs.display()))
+                .arg(format!("initrd={}", self.initramfs.path().display()))
+                // Where nothing can be written, the kernel does without files of its own, and so leaves none behind.
+                .arg("uml_dir=/proc/")
                 .args(["con=null", "con0=null,fd:1", "loglevel=4", "panic=-1", "oops=panic"])
                 .args(["ssl=null".to_owned(), format!("ssl0=fd:{guests},fd:{guests}")])
                 .arg("binderdrill.channel=/dev/ttyS0")
                 .args(self.append.split_ascii_whitespace());
-            Machine::start(command, ours, vec![guests])
+            Machine::start(command, ours, vec![guests, self.initramfs.descriptor()])
         });
         let machine = started.map_err(|silence| SetUpError(silence.to_string()))?;
-        greet(machine, BOOT_PATIENCE.mul_f64(self.scale)).map_err(|reason| {
+        greet_by_terminal(machine, BOOT_PATIENCE.mul_f64(self.scale)).map_err(|reason| {
             SetUpError(match reason {
                 NoGreeting::Unusable(reason) => reason,
                 NoGreeting::Silent(reason) => format!("{} does not boot: {reason}", self.kernel.display()),

@@ -113,6 +113,7 @@ fn open_channel() -> Result<File, String> {
         let open = || File::options().read(true).write(true).open(&path).ok();
         let terminal = awaited(open).ok_or_else(|| format!("{path} cannot be opened"))?;
         make_raw(&terminal).map_err(|errno| format!("{path}: {errno}"))?;
+        send(&mut &terminal, &Reply::Listening).map_err(|error| format!("{path}: {error}"))?;
         return Ok(terminal);
     }
     let ports = Path::new("/sys/class/virtio-ports");

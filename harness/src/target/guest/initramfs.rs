@@ -1,10 +1,12 @@
 //! The initramfs of a guest: this very program as its first process, and the modules that its kernel needs.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use cpio::newc::{Builder, trailer};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::module::Module;
 
@@ -33,8 +35,25 @@ pub enum InitramfsError {
     },
 }
 
-/// Writes an initramfs with these modules, to be loaded in this order.
-pub fn write(path: &Path, modules: &[Module]) -> Result<(), InitramfsError> {
+/// An initramfs in memory: it is gone with the last process that has it open, however that ends.
+pub struct Initramfs {
+    file: File,
+}
+
+impl Initramfs {
+    /// The path by which a child process that inherits the descriptor finds it.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+
+    /// The descriptor that the child must inherit.
+    pub fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+/// Makes an initramfs with these modules, to be loaded in this order.
+pub fn make(modules: &[Module]) -> Result<Initramfs, InitramfsError> {
     if !cfg!(target_feature = "crt-static") {
         return Err(InitramfsError::Dynamic);
     }
@@ -44,7 +63,9 @@ pub fn write(path: &Path, modules: &[Module]) -> Result<(), InitramfsError> {
     };
     let program = Path::new("/proc/self/exe");
     let program = std::fs::read(program).map_err(at(program))?;
-    let mut archive = Archive { out: File::create(path).map_err(at(path))?, inode: 0 };
+    let path = Path::new("the initramfs in memory");
+    let out = memfd_create(c"initramfs", MFdFlags::MFD_CLOEXEC).map_err(|errno| at(path)(errno.into()))?;
+    let mut archive = Archive { out: File::from(out), inode: 0 };
     for folder in ["dev", "proc", "sys", "tmp", MODULES] {
         archive.add(folder, FOLDER, &[]).map_err(at(path))?;
     }
@@ -53,7 +74,9 @@ pub fn write(path: &Path, modules: &[Module]) -> Result<(), InitramfsError> {
         let name = format!("{MODULES}/{place:03}-{}.ko", module.name);
         archive.add(&name, EXECUTABLE, &module.bytes).map_err(at(path))?;
     }
-    trailer(archive.out).map(drop).map_err(at(path))
+    let mut file = trailer(archive.out).map_err(at(path))?;
+    file.rewind().map_err(at(path))?;
+    Ok(Initramfs { file })
 }
 
 struct Archive {

@@ -25,6 +25,8 @@ pub enum Request {
 /// What the guest says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
+    /// The channel is a terminal, and passes on what it is given from now on. Said once, unasked.
+    Listening,
     /// It has booted, and the device is there. Answers [`Request::Hello`].
     Ready {
         /// The release of its kernel.

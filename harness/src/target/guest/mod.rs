@@ -16,6 +16,7 @@ use crate::engine::{Run, SetUpError, Verdict};
 use crate::program::Program;
 use crate::script;
 pub use init::CHANNEL;
+pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
 use message::{Reply, Request};
 pub use module::{Module, ModuleError, with_needs};
@@ -31,8 +32,6 @@ pub struct GuestTarget {
     machine: Option<Machine>,
     /// The release of the kernel, once it has booted.
     kernel: Option<String>,
-    /// Where the initramfs is; removed with the target.
-    _folder: tempfile::TempDir,
 }
 
 /// What a guest is made of.
@@ -76,6 +75,11 @@ impl GuestOptions {
         words.join(" ")
     }
 
+    /// The initramfs of the guest.
+    pub fn initramfs(&self) -> Result<Initramfs, SetUpError> {
+        initramfs::make(&self.modules).map_err(|error| SetUpError(error.to_string()))
+    }
+
     /// How much longer than usual everything may take.
     pub fn scale(&self) -> f64 {
         (self.patience.as_secs_f64() / super::device::PATIENCE.as_secs_f64()).max(1.0)
@@ -83,26 +87,15 @@ impl GuestOptions {
 }
 
 impl GuestTarget {
-    /// Prepares a guest: writes its initramfs, and has `launcher` made, which is given the path of that.
-    pub fn new<L: Launcher + 'static>(
-        name: &str,
-        options: &GuestOptions,
-        launcher: impl FnOnce(&std::path::Path) -> Result<L, SetUpError>,
-    ) -> Result<GuestTarget, SetUpError> {
-        let folder = tempfile::Builder::new()
-            .prefix("binderdrill-")
-            .tempdir()
-            .map_err(|error| SetUpError(format!("no temporary folder for the initramfs: {error}")))?;
-        let initramfs = folder.path().join("initramfs.cpio");
-        initramfs::write(&initramfs, &options.modules).map_err(|error| SetUpError(error.to_string()))?;
-        Ok(GuestTarget {
+    /// Prepares a guest.
+    pub fn new(name: &str, options: &GuestOptions, launcher: impl Launcher + 'static) -> GuestTarget {
+        GuestTarget {
             name: name.to_owned(),
-            launcher: Box::new(launcher(&initramfs)?),
+            launcher: Box::new(launcher),
             patience: options.patience,
             machine: None,
             kernel: None,
-            _folder: folder,
-        })
+        }
     }
 
     /// A guest that waits for a script.
@@ -146,18 +139,31 @@ impl Target for GuestTarget {
     }
 }
 
+/// Waits until a guest is there that has been started, and whose channel is a terminal. What a terminal is given
+/// before it says that it is listening is spoilt.
+pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
+    match machine.receive(patience) {
+        Ok(Reply::Listening) => greet(machine, patience),
+        Ok(_) => Err(NoGreeting::Silent("the guest answers before it is asked".to_owned())),
+        Err(silence) => Err(silent(machine, &silence)),
+    }
+}
+
 /// Waits until a guest that has been started is there.
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
     let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
     match answer {
         Ok(Reply::Ready { kernel }) => Ok(Launched { machine, kernel }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
-        Ok(Reply::Ran(_)) => Err(NoGreeting::Silent("the guest answers before it is asked".to_owned())),
-        Err(silence) => {
-            let console = machine.console();
-            Err(NoGreeting::Silent(format!("{silence}{}", last_lines(&console))))
+        Ok(Reply::Ran(_) | Reply::Listening) => {
+            Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
         }
+        Err(silence) => Err(silent(machine, &silence)),
     }
+}
+
+fn silent(mut machine: Machine, silence: &Silence) -> NoGreeting {
+    NoGreeting::Silent(format!("{silence}{}", last_lines(&machine.console())))
 }
 
 /// The end of a console, for a message.

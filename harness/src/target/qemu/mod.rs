@@ -8,12 +8,14 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use qapi::qmp;
 
 use super::guest::{
-    CHANNEL, GuestOptions, Launched, Launcher, Machine, NoGreeting, Silence, channel, greet, inherited,
+    CHANNEL, GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, Silence, channel, greet,
+    inherited,
 };
 use crate::engine::SetUpError;
 use snapshot::Snapshot;
@@ -40,10 +42,10 @@ pub struct Qemu {
 }
 
 /// What a guest is booted from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Boot {
     kernel: PathBuf,
-    initramfs: PathBuf,
+    initramfs: Rc<Initramfs>,
     /// The kernel's command line.
     append: String,
     accelerator: Accelerator,
@@ -72,13 +74,12 @@ impl Qemu {
     pub fn new(
         target: &str,
         options: &GuestOptions,
-        initramfs: &Path,
         accelerator: Option<Accelerator>,
     ) -> Result<Qemu, SetUpError> {
         check_image(&options.kernel).map_err(SetUpError)?;
         let boot = Boot {
             kernel: options.kernel.clone(),
-            initramfs: initramfs.to_owned(),
+            initramfs: Rc::new(options.initramfs()?),
             append: format!("console=ttyS0 loglevel=4 panic=-1 oops=panic {}", options.command_line()),
             accelerator: accelerator.unwrap_or(Accelerator::Tcg),
             processors: 1,
@@ -179,12 +180,12 @@ fn start(boot: &Boot, snapshot: Option<&Path>) -> Result<Emulated, Silence> {
         .arg("-kernel")
         .arg(&boot.kernel)
         .arg("-initrd")
-        .arg(&boot.initramfs)
+        .arg(boot.initramfs.path())
         .args(["-append", &boot.append]);
     if let Some(snapshot) = snapshot {
         command.args(["-incoming", &format!("exec:cat {}", quoted(snapshot))]);
     }
-    let machine = Machine::start(command, ours, vec![guests, emulators])?;
+    let machine = Machine::start(command, ours, vec![guests, emulators, boot.initramfs.descriptor()])?;
     Ok(Emulated { machine, control })
 }
 

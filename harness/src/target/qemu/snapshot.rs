@@ -25,7 +25,7 @@ impl Snapshot {
             target.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
         let mut hasher = DefaultHasher::new();
         fs::read(&boot.kernel).ok()?.hash(&mut hasher);
-        fs::read(&boot.initramfs).ok()?.hash(&mut hasher);
+        fs::read(boot.initramfs.path()).ok()?.hash(&mut hasher);
         let Boot { kernel: _, initramfs: _, append, accelerator, processors, memory } = boot;
         (append, format!("{accelerator:?}"), processors, memory).hash(&mut hasher);
         super::emulator_version().hash(&mut hasher);
