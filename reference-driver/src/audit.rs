@@ -35,7 +35,7 @@ impl Driver {
         self.audit_queues(complain);
         for (key, process) in self.processes.iter() {
             let mut prefixed = |complaint| complain(format!("process {key:?}: {complaint}"));
-            process.allocator.audit(self.profile.async_overhead, &mut prefixed);
+            process.allocator.audit(&mut prefixed);
         }
         complaints
     }

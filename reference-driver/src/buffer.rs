@@ -80,7 +80,8 @@ pub(crate) struct Allocator {
     present: Vec<bool>,
     pub(crate) buffers: Table<Buffer>,
     first: Option<Key<Buffer>>,
-    /// Free buffers, by size and then by address.
+    /// Free buffers, by size and then by address. Which of several equally large ones is taken is up to a driver;
+    /// here it is the first.
     free: BTreeSet<(u64, u64)>,
     /// All buffers, by where they begin.
     by_start: FxHashMap<u64, Key<Buffer>>,
@@ -125,12 +126,12 @@ impl Allocator {
     }
 
     /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full.
-    pub(crate) fn allocate(&mut self, request: Request, async_overhead: u64) -> Result<Key<Buffer>, Errno> {
+    pub(crate) fn allocate(&mut self, request: Request) -> Result<Key<Buffer>, Errno> {
         if self.address.is_none() {
             return Err(Errno::ESRCH);
         }
         let size = request.size().ok_or(Errno::EINVAL)?;
-        if request.is_async && self.free_async_space < size.saturating_add(async_overhead) {
+        if request.is_async && self.free_async_space < size {
             return Err(Errno::ENOSPC);
         }
         let &(found, start) = self.free.range((size, 0)..).next().ok_or(Errno::ENOSPC)?;
@@ -140,7 +141,7 @@ impl Allocator {
             self.split(key, size);
         }
         if request.is_async {
-            self.free_async_space -= size + async_overhead;
+            self.free_async_space -= size;
         }
         self.buffers[key].content = Some(Content {
             data_size: request.data_size,
@@ -186,7 +187,7 @@ impl Allocator {
     }
 
     /// Frees a buffer, and joins it with free neighbours.
-    pub(crate) fn release(&mut self, key: Key<Buffer>, async_overhead: u64) {
+    pub(crate) fn release(&mut self, key: Key<Buffer>) {
         let buffer = &mut self.buffers[key];
         let (start, size) = (buffer.start, buffer.size);
         let Some(content) = buffer.content.take() else { return };
@@ -194,7 +195,7 @@ impl Allocator {
             self.memory[start as usize..(start + size) as usize].fill(0);
         }
         if content.is_async {
-            self.free_async_space += size + async_overhead;
+            self.free_async_space += size;
         }
         self.in_use -= 1;
         let (before, after) = (self.buffers[key].before, self.buffers[key].after);
@@ -249,7 +250,7 @@ impl Allocator {
     }
 
     /// Says what is wrong with the buffers: they must tile the mapping, no two free ones beside each other.
-    pub(crate) fn audit(&self, async_overhead: u64, complain: &mut dyn FnMut(String)) {
+    pub(crate) fn audit(&self, complain: &mut dyn FnMut(String)) {
         let mut end = 0;
         let mut seen = 0;
         let mut in_use = 0;
@@ -268,7 +269,7 @@ impl Allocator {
             match &buffer.content {
                 Some(content) => {
                     in_use += 1;
-                    async_space += if content.is_async { buffer.size + async_overhead } else { 0 };
+                    async_space += if content.is_async { buffer.size } else { 0 };
                 }
                 None => {
                     free += 1;
@@ -315,7 +316,7 @@ mod tests {
 
     fn complaints(allocator: &Allocator) -> Vec<String> {
         let mut complaints = Vec::new();
-        allocator.audit(0, &mut |complaint| complaints.push(complaint));
+        allocator.audit(&mut |complaint| complaints.push(complaint));
         complaints
     }
 
@@ -329,28 +330,28 @@ mod tests {
         assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
         allocator.unmap();
         assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
-        assert_eq!(allocator.allocate(request(8), 0), Err(Errno::ESRCH));
+        assert_eq!(allocator.allocate(request(8)), Err(Errno::ESRCH));
     }
 
     #[test]
     fn sizes_that_overflow_are_refused() {
         let mut allocator = mapped(PAGE);
-        assert_eq!(allocator.allocate(request(u64::MAX), 0), Err(Errno::EINVAL));
+        assert_eq!(allocator.allocate(request(u64::MAX)), Err(Errno::EINVAL));
         let both = Request { data_size: u64::MAX - 7, offsets_size: 16, is_async: false };
-        assert_eq!(allocator.allocate(both, 0), Err(Errno::EINVAL));
-        assert_eq!(allocator.allocate(request(PAGE + 1), 0), Err(Errno::ENOSPC));
+        assert_eq!(allocator.allocate(both), Err(Errno::EINVAL));
+        assert_eq!(allocator.allocate(request(PAGE + 1)), Err(Errno::ENOSPC));
     }
 
     #[test]
     fn oneway_messages_get_half_of_the_mapping() {
         let mut allocator = mapped(PAGE);
         let half = Request { data_size: PAGE / 2, offsets_size: 0, is_async: true };
-        let buffer = allocator.allocate(half, 0).unwrap();
+        let buffer = allocator.allocate(half).unwrap();
         let more = Request { data_size: 0, offsets_size: 0, is_async: true };
-        assert_eq!(allocator.allocate(more, 0), Err(Errno::ENOSPC));
-        allocator.allocate(request(PAGE / 2), 0).unwrap();
-        allocator.release(buffer, 0);
-        allocator.allocate(more, 0).unwrap();
+        assert_eq!(allocator.allocate(more), Err(Errno::ENOSPC));
+        allocator.allocate(request(PAGE / 2)).unwrap();
+        allocator.release(buffer);
+        allocator.allocate(more).unwrap();
     }
 
     proptest! {
@@ -361,14 +362,14 @@ mod tests {
             for (allocate, size, pick) in operations {
                 if allocate {
                     let request = Request { data_size: size, offsets_size: size % 5 * 8, is_async: size % 3 == 0 };
-                    held.extend(allocator.allocate(request, 0));
+                    held.extend(allocator.allocate(request));
                 } else if !held.is_empty() {
-                    allocator.release(held.swap_remove(pick % held.len()), 0);
+                    allocator.release(held.swap_remove(pick % held.len()));
                 }
                 prop_assert_eq!(complaints(&allocator), Vec::<String>::new());
             }
             for buffer in held {
-                allocator.release(buffer, 0);
+                allocator.release(buffer);
             }
             prop_assert_eq!(allocator.buffers.len(), 1);
         }

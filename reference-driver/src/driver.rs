@@ -191,6 +191,11 @@ impl Driver {
         std::mem::take(&mut self.woken)
     }
 
+    /// Which driver is being modelled.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
     /// What the driver has counted.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics

@@ -232,8 +232,7 @@ impl Driver {
         let is_call = direction == Direction::Call;
         let is_async = is_call && data.flags & TF_ONE_WAY != 0;
         let request = Request { data_size: data.data_size, offsets_size: data.offsets_size, is_async };
-        let overhead = self.profile.async_overhead;
-        let buffer = match self.processes[destination.process].allocator.allocate(request, overhead) {
+        let buffer = match self.processes[destination.process].allocator.allocate(request) {
             Ok(buffer) => buffer,
             Err(errno) => {
                 destination.node.into_iter().for_each(|node| self.abandon_callee(node));
@@ -398,6 +397,6 @@ impl Driver {
             self.drop_local(node, Strength::Strong);
         }
         self.release_objects(process, buffer, objects);
-        self.processes[process].allocator.release(buffer, self.profile.async_overhead);
+        self.processes[process].allocator.release(buffer);
     }
 }

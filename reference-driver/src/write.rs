@@ -147,20 +147,20 @@ impl Driver {
         Ok(())
     }
 
-    /// BC_ACQUIRE_DONE and BC_INCREFS_DONE. A node that does not exist, another cookie, or an answer to what
-    /// was never asked, changes nothing.
+    /// BC_ACQUIRE_DONE and BC_INCREFS_DONE. Another cookie, or an answer to what was never asked, changes no count.
+    /// But the node has been held meanwhile, and letting it go again has its owner told of it once more, if nobody
+    /// refers to it any longer.
     fn acknowledge(&mut self, process: Key<Process>, object: PointerCookie, strength: Strength) {
         let Some(node) = self.node_at(process, object.pointer) else { return };
+        self.hold_node(node);
         let state = &mut self.nodes[node];
         let pending = match strength {
             Strength::Strong => &mut state.pending_strong,
             Strength::Weak => &mut state.pending_weak,
         };
-        if state.cookie != object.cookie || !std::mem::take(pending) {
-            return;
+        if state.cookie == object.cookie && std::mem::take(pending) {
+            self.drop_local(node, strength);
         }
-        self.hold_node(node);
-        self.drop_local(node, strength);
         self.let_go_of_node(node);
     }
 

@@ -76,17 +76,40 @@ struct TargetArguments {
     #[arg(long = "accel", value_enum)]
     accelerator: Option<Accelerator>,
     /// After how many seconds of nothing happening something is said to hang
-    #[arg(long, value_name = "SECONDS", default_value_t = target::device::PATIENCE.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = target::device::PATIENCE.as_secs(),
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
 }
 
 impl TargetArguments {
+    /// Refuses targets that are named twice, and options that none of the targets takes.
+    fn check(&self, targets: &[String]) -> Result<(), CommandError> {
+        if let Some(twice) = targets.iter().enumerate().find(|(place, name)| targets[..*place].contains(name))
+        {
+            return Err(CommandError::Options(format!("the target {} is named twice", twice.1)));
+        }
+        let emulated = targets.iter().any(|name| name.starts_with("vm:"));
+        let booted = emulated || targets.iter().any(|name| name.starts_with("uml:"));
+        let idle = [
+            ("--module", !self.modules.is_empty() && !booted),
+            ("--append", !self.append.is_empty() && !booted),
+            ("--accel", self.accelerator.is_some() && !emulated),
+        ];
+        match idle.into_iter().find(|(_, idle)| *idle) {
+            Some((option, _)) => Err(CommandError::Options(format!(
+                "{option} is of no use to these targets: {}",
+                targets.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn target(&self, name: &str) -> Result<Box<dyn Target>, NoTarget> {
         let options = TargetOptions {
             modules: self.modules.clone(),
             append: self.append.clone(),
             accelerator: self.accelerator,
-            patience: std::time::Duration::from_secs(self.patience.max(1)),
+            patience: std::time::Duration::from_secs(self.patience),
         };
         target::named(name, &options)
     }
@@ -156,6 +179,8 @@ enum CommandError {
     Target(#[from] NoTarget),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error("{0}")]
+    Options(String),
     #[error("the target cannot be used: {0}")]
     SetUp(#[from] SetUpError),
     #[error("the results cannot be written: {0}")]

@@ -8,12 +8,24 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, Format, RunArguments, Status};
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
+use crate::target::Target;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let cases = suite::select(&arguments.filter)?;
+    arguments.options.check(&arguments.targets)?;
+    let targets: Vec<_> =
+        arguments.targets.iter().map(|name| arguments.options.target(name)).collect::<Result<_, _>>()?;
     let mut runs = Vec::new();
-    for target in &arguments.targets {
-        runs.push(run_on(target, arguments, &cases, out)?);
+    let mut failure = None;
+    for (target, name) in targets.into_iter().zip(&arguments.targets) {
+        match run_on(target, name, arguments, &cases, out) {
+            Ok(run) => runs.push(run),
+            // What has been found out before is not lost over it.
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
     }
     let results = Results::of(runs);
     match arguments.format {
@@ -22,7 +34,11 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
             write_matrix(out, &results)?;
         }
         Format::Human => {}
-        Format::Json => write_json(out, &results)?,
+        Format::Json if failure.is_none() || !results.runs.is_empty() => write_json(out, &results)?,
+        Format::Json => {}
+    }
+    if let Some(error) = failure {
+        return Err(error);
     }
     let counts = results.counts();
     let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();
@@ -34,13 +50,13 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
 }
 
 fn run_on(
+    mut target: Box<dyn Target>,
     name: &str,
     arguments: &RunArguments,
     cases: &[Case],
     out: &mut dyn Write,
 ) -> Result<TargetResults, CommandError> {
     let started = Instant::now();
-    let mut target = arguments.options.target(name)?;
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());
     let mut seconds_to_first_case = 0.0;

@@ -8,6 +8,7 @@ use crate::report::{CaseResult, write_case, write_transcript};
 use crate::suite::{Case, read_script};
 
 pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    arguments.options.check(std::slice::from_ref(&arguments.target))?;
     let mut target = arguments.options.target(&arguments.target)?;
     let origin = arguments.file.display().to_string();
     let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);

@@ -58,9 +58,11 @@ pub(super) fn is_script(path: &Path) -> bool {
 fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), FileError> {
     let failed = |source| FileError { path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
         let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
-        if path.is_dir() {
+        // A link to a folder is not followed: it may lead round in a circle.
+        if entry.file_type().map_err(failed)?.is_dir() {
             if depth < DEEPEST {
                 collect(&path, depth + 1, paths)?;
             }

@@ -71,8 +71,9 @@ fn select_one(suite: &[Case], filter: &str) -> Result<Vec<Case>, SelectionError>
     if path.is_dir() {
         let cases = files::cases_under(path)?;
         // A folder that happens to be called like a topic, and has nothing to do with it.
-        return match cases.is_empty() && !named.is_empty() {
-            true => Ok(named),
+        let topic: Vec<Case> = named.into_iter().filter(|case| case.topic() == filter).collect();
+        return match cases.is_empty() && !topic.is_empty() {
+            true => Ok(topic),
             false if cases.is_empty() => Err(SelectionError::EmptyFolder(filter.to_owned())),
             false => Ok(cases),
         };

@@ -73,6 +73,7 @@ pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoT
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
         None if name == "reference" => Ok(Box::new(ReferenceTarget::default())),
+        Some(("device" | "vm" | "uml", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);
             Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))

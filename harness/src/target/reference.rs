@@ -4,15 +4,14 @@
 //! as the kernel's file system keeps them, and a memory for each process. After every call the driver's state is
 //! audited; what an audit finds is a bug of ours, and breaks the case.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+mod memory;
 
 use reference_driver::uapi::Errno;
 use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
 
-use super::{
-    Answer, Area, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
-};
+use memory::Memory;
+
+use super::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds};
 use crate::program::{Counter, Feature, PollEvents};
 
 /// The reference driver.
@@ -53,7 +52,7 @@ fn become_first_context_manager(driver: &mut Driver) -> Result<(), TargetError> 
     let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
     let device = driver.open(root, 0, false).map_err(broken)?;
     let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
-    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::default()) {
+    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1)) {
         return Err(broken(errno));
     }
     driver.release(device);
@@ -102,7 +101,7 @@ impl Process {
             euid: specification.uid.unwrap_or(0),
             alive: true,
             threads: vec![Thread::Idle; specification.threads.len()],
-            memory: Memory::default(),
+            memory: Memory::of_threads(specification.threads.len()),
             devices: Vec::new(),
             next_mapping: 0x7000_0000_0000,
         }
@@ -393,87 +392,5 @@ impl World for ReferenceWorld {
         Ok(left
             .map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()))
             .collect())
-    }
-}
-
-/// The memory of a process: the pages of its threads' arenas that have been written to. The others are zero.
-#[derive(Debug, Default)]
-struct Memory {
-    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
-}
-
-const PAGE: usize = 0x1000;
-
-impl Memory {
-    /// Makes sure that so many bytes from an address on lie within one area.
-    fn check(address: u64, length: usize) -> Result<(), Fault> {
-        let offset = address.checked_sub(super::ARENA_BASE).ok_or(Fault)?;
-        let thread = usize::try_from(offset / super::ARENA_STRIDE).map_err(|_| Fault)?;
-        let end = address.checked_add(length as u64).ok_or(Fault)?;
-        let mut areas = Area::ALL.into_iter().map(|area| area.addresses(thread));
-        let inside = areas.any(|addresses| addresses.contains(&address) && end <= addresses.end);
-        if inside { Ok(()) } else { Err(Fault) }
-    }
-
-    /// The pages that so many bytes from an address on lie in: of each, its number, the place in it where they
-    /// begin, and which of the bytes those are.
-    fn pieces(address: u64, length: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
-        let mut done = 0;
-        std::iter::from_fn(move || {
-            let at = address + done as u64;
-            let place = at as usize % PAGE;
-            let piece = done..length.min(done + PAGE - place);
-            done = piece.end;
-            (!piece.is_empty()).then_some((at / PAGE as u64, place, piece))
-        })
-    }
-}
-
-impl UserMemory for Memory {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        Memory::check(address, bytes.len())?;
-        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
-            let piece = &mut bytes[piece];
-            match self.pages.get(&page) {
-                Some(page) => piece.copy_from_slice(&page[place..place + piece.len()]),
-                None => piece.fill(0),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
-        Memory::check(address, bytes.len())?;
-        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
-            let page = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
-            let length = piece.len();
-            page[place..place + length].copy_from_slice(&bytes[piece]);
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_keeps_what_is_written_across_pages() {
-        let mut memory = Memory::default();
-        let start = Area::Payload.addresses(1).start + 0xffe;
-        memory.write(start, &[1, 2, 3, 4]).unwrap();
-        let mut read = [9; 6];
-        memory.read(start - 1, &mut read).unwrap();
-        assert_eq!(read, [0, 1, 2, 3, 4, 0]);
-    }
-
-    #[test]
-    fn memory_ends_with_its_area() {
-        let mut memory = Memory::default();
-        let end = Area::Commands.addresses(0).end;
-        assert_eq!(memory.write(end - 4, &[0; 4]), Ok(()));
-        assert_eq!(memory.write(end - 4, &[0; 5]), Err(Fault));
-        assert_eq!(memory.read(super::super::UNMAPPED, &mut [0]), Err(Fault));
-        assert_eq!(memory.read(u64::MAX, &mut [0; 2]), Err(Fault));
     }
 }

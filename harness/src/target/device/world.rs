@@ -279,7 +279,7 @@ impl World for DeviceWorld<'_> {
     }
 
     fn collect(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
-        self.settle(at)?;
+        // Since the last call everything has been at rest.
         let thread = &mut self.processes[at.process].threads[at.thread];
         match thread.state {
             State::Calling { .. } => Ok(Outcome::Parked),

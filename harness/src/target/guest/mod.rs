@@ -21,6 +21,9 @@ pub use machine::{Machine, Silence, channel, inherited};
 use message::{Reply, Request};
 pub use module::{Module, ModuleError, with_needs};
 
+/// How long a guest may take, in each step, to see to it that one thread is at rest.
+const TIME_TO_LOOK: Duration = Duration::from_millis(20);
+
 /// The modules that a guest needs, where they are not built into its kernel.
 pub const GUEST_MODULES: &[&str] = &["virtio_pci", "virtio_console", "binder_linux"];
 
@@ -109,9 +112,7 @@ impl GuestTarget {
     }
 
     /// Asks the guest to run a script. If it dies over it, the next one gets a fresh guest.
-    fn ask(&mut self, request: &Request) -> Result<Run, SetUpError> {
-        // The guest guards against hanging itself, so it takes its time only if it cannot.
-        let patience = self.patience * 6;
+    fn ask(&mut self, request: &Request, patience: Duration) -> Result<Run, SetUpError> {
         let machine = self.machine()?;
         let answer = machine.send(request).and_then(|()| machine.receive(patience));
         let silence = match answer {
@@ -131,7 +132,10 @@ impl Target for GuestTarget {
     }
 
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
-        self.ask(&Request::Run { script: script::print(program) })
+        let (steps, threads) = (program.steps.len() as u32, program.declarations.len() as u32);
+        // The guest guards against hanging itself, so it gets all the time that it might take.
+        let patience = self.patience * 6 + TIME_TO_LOOK * steps.saturating_mul(threads);
+        self.ask(&Request::Run { script: script::print(program) }, patience)
     }
 
     fn driver(&self) -> Option<String> {

@@ -20,7 +20,7 @@ pub struct Module {
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
     /// A file or folder cannot be read.
-    #[error("{path}: {error}")]
+    #[error("the module {path} cannot be read: {error}")]
     File {
         /// Which one.
         path: PathBuf,

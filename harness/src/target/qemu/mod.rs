@@ -228,7 +228,9 @@ fn emulator_version() -> String {
 /// Whether a file looks like a kernel that the emulator can boot. Gives what is wrong with it.
 fn check_image(path: &Path) -> Result<(), String> {
     let shown = path.display();
-    let mut file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
+    let mut file = File::open(path).map_err(|error| {
+        format!("{shown}: {error}; give the path of a bzImage, or a name of `binderdrill kernel list`")
+    })?;
     let mut start = [0; 0x206];
     let is_image = file.read_exact(&mut start).is_ok() && &start[0x202..0x206] == b"HdrS";
     if is_image {

@@ -1,0 +1,102 @@
+//! The memory of modelled processes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use reference_driver::{Fault, UserMemory};
+
+use crate::target::{ARENA_BASE, ARENA_STRIDE, Area};
+
+/// The memory of a process: the pages of its threads' arenas that have been written to. The others are zero.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// How many threads have an arena.
+    threads: usize,
+    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
+}
+
+const PAGE: usize = 0x1000;
+
+impl Memory {
+    /// The memory of a process with so many threads.
+    pub(super) fn of_threads(threads: usize) -> Memory {
+        Memory { threads, pages: BTreeMap::new() }
+    }
+
+    /// Makes sure that so many bytes from an address on lie within one area.
+    fn check(&self, address: u64, length: usize) -> Result<(), Fault> {
+        let offset = address.checked_sub(ARENA_BASE).ok_or(Fault)?;
+        let thread = usize::try_from(offset / ARENA_STRIDE).map_err(|_| Fault)?;
+        if thread >= self.threads {
+            return Err(Fault);
+        }
+        let end = address.checked_add(length as u64).ok_or(Fault)?;
+        let mut areas = Area::ALL.into_iter().map(|area| area.addresses(thread));
+        let inside = areas.any(|addresses| addresses.contains(&address) && end <= addresses.end);
+        if inside { Ok(()) } else { Err(Fault) }
+    }
+
+    /// The pages that so many bytes from an address on lie in: of each, its number, the place in it where they
+    /// begin, and which of the bytes those are.
+    fn pieces(address: u64, length: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            let at = address + done as u64;
+            let place = at as usize % PAGE;
+            let piece = done..length.min(done + PAGE - place);
+            done = piece.end;
+            (!piece.is_empty()).then_some((at / PAGE as u64, place, piece))
+        })
+    }
+}
+
+impl UserMemory for Memory {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.check(address, bytes.len())?;
+        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
+            let piece = &mut bytes[piece];
+            match self.pages.get(&page) {
+                Some(page) => piece.copy_from_slice(&page[place..place + piece.len()]),
+                None => piece.fill(0),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
+        self.check(address, bytes.len())?;
+        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
+            let page = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
+            let length = piece.len();
+            page[place..place + length].copy_from_slice(&bytes[piece]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_keeps_what_is_written_across_pages() {
+        let mut memory = Memory::of_threads(2);
+        let start = Area::Payload.addresses(1).start + 0xffe;
+        memory.write(start, &[1, 2, 3, 4]).unwrap();
+        let mut read = [9; 6];
+        memory.read(start - 1, &mut read).unwrap();
+        assert_eq!(read, [0, 1, 2, 3, 4, 0]);
+    }
+
+    #[test]
+    fn memory_ends_with_its_area() {
+        let mut memory = Memory::of_threads(2);
+        let end = Area::Commands.addresses(0).end;
+        assert_eq!(memory.write(end - 4, &[0; 4]), Ok(()));
+        assert_eq!(memory.write(end - 4, &[0; 5]), Err(Fault));
+        assert_eq!(memory.read(crate::target::UNMAPPED, &mut [0]), Err(Fault));
+        assert_eq!(memory.read(u64::MAX, &mut [0; 2]), Err(Fault));
+        assert_eq!(memory.read(Area::Payload.addresses(1).start, &mut [0]), Ok(()));
+        assert_eq!(memory.read(Area::Payload.addresses(2).start, &mut [0]), Err(Fault));
+    }
+}
