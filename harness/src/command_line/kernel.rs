@@ -149,33 +149,32 @@ fn list(store: &Store, out: &mut dyn Write) -> Result<(), CommandError> {
         let size = store.size(&name).map_or_else(|_| String::new(), |size| DecimalBytes(size).to_string());
         rows.push([name, what, size, since.map_or_else(String::new, |since| age(verb, since))]);
     };
-    let fetched = store.kernels();
-    for kernel in &fetched {
+    for kernel in store.kernels() {
         row(kernel.name.clone(), format!("Linux {}", kernel.release()), kernel.fetched(), "fetched");
     }
     let (built, half) = store.all_built();
-    for kernel in &built {
+    for kernel in built {
         let what = format!("Linux {}, from {}", kernel.release, kernel.source);
         row(format!("{BUILT_PREFIX}{}", kernel.name), what, kernel.built(), "built");
     }
-    for name in &half {
+    for name in half {
         row(format!("{BUILT_PREFIX}{name}"), "not built to the end".to_owned(), None, "");
     }
     for source in store.sources() {
         row(source.to_string(), "a source".to_owned(), None, "");
     }
+    let fetched = USUAL.iter().map(|name| ((*name).to_owned(), format!("kernel fetch {name}")));
+    let built =
+        USUAL_BUILT.iter().map(|(name, command)| (format!("{BUILT_PREFIX}{name}"), (*command).to_owned()));
+    for (name, command) in fetched.chain(built) {
+        if rows.iter().all(|row| row[0] != name) {
+            rows.push([name, format!("missing: binderdrill {command}"), String::new(), String::new()]);
+        }
+    }
     let widths = [0, 1, 2].map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     for [name, what, size, age] in &rows {
         let line = format!("{name:<0$}  {what:<1$}  {size:>2$}  {age}", widths[0], widths[1], widths[2]);
         writeln!(out, "{}", line.trim_end())?;
-    }
-    for name in USUAL.iter().filter(|name| fetched.iter().all(|kernel| kernel.name != **name)) {
-        writeln!(out, "{name:<0$}  missing: binderdrill kernel fetch {name}", widths[0])?;
-    }
-    let is_there =
-        |name: &str| built.iter().any(|kernel| kernel.name == name) || half.iter().any(|half| half == name);
-    for (name, command) in USUAL_BUILT.iter().filter(|(name, _)| !is_there(name)) {
-        writeln!(out, "{:<1$}  missing: binderdrill {command}", format!("{BUILT_PREFIX}{name}"), widths[0])?;
     }
     Ok(())
 }

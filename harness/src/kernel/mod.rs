@@ -55,7 +55,10 @@ pub struct Kernel {
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The name is not one.
-    #[error("{0:?} is no name of a stock kernel: those are debian-VERSION, such as debian-6.12 or debian-7")]
+    #[error(
+        "{0:?} is no name of a stock kernel: those are debian-VERSION, such as debian-6.12 or debian-7; binderdrill \
+         kernel list shows what else there is"
+    )]
     Name(String),
     /// It has not been fetched.
     #[error("the kernel {0} has not been fetched: binderdrill kernel fetch {0}")]

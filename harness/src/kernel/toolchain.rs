@@ -203,25 +203,25 @@ fn bindgen() -> Result<PathBuf, String> {
     let mut found = String::new();
     for program in programs("BINDGEN", "bindgen") {
         let says = version(&program).unwrap_or_default();
-        match says.strip_prefix("bindgen ") {
-            Some(BINDGEN) => return Ok(program),
-            _ => {
-                let why = wrong_bindgen(&says);
-                write!(found, "; {} is {says}, {why}", program.display())
-                    .expect("a string takes all that is written to it");
-            }
+        let says = says.strip_prefix("bindgen ");
+        if says == Some(BINDGEN) {
+            return Ok(program);
         }
+        let why = says.map_or_else(|| "no bindgen".to_owned(), wrong_bindgen);
+        write!(found, "; {} is {why}", program.display()).expect("a string takes all that is written to it");
     }
     Err(found)
 }
 
-/// Why another bindgen will not do.
-fn wrong_bindgen(says: &str) -> &'static str {
-    if numbers(says) < numbers(BINDGEN) {
+/// Why a bindgen of another version will not do.
+fn wrong_bindgen(version: &str) -> String {
+    let why = if numbers(version) < numbers(BINDGEN) {
         "too old for Linux"
     } else {
-        "too new: with the bindings of 0.73.2, which lack padding, the kernel boots and every mmap of binder fails with EINVAL"
-    }
+        "too new: with the bindings of 0.73.2, which lack padding, the kernel boots and every mmap of binder fails \
+         with EINVAL"
+    };
+    format!("{version}, {why}")
 }
 
 #[cfg(test)]
@@ -233,17 +233,14 @@ mod tests {
         let mut missing = Missing::default();
         missing.package("flex".to_owned(), "flex");
         missing.package("the header gelf.h".to_owned(), "libelf-dev");
-        missing.what.push(format!(
-            "bindgen {BINDGEN}; /usr/bin/bindgen is bindgen 0.73.2, {}",
-            wrong_bindgen("bindgen 0.73.2")
-        ));
+        missing.what.push(format!("bindgen {BINDGEN}; /usr/bin/bindgen is {}", wrong_bindgen("0.73.2")));
         missing.commands.push("cargo install bindgen-cli".to_owned());
         insta::assert_snapshot!(missing.message());
     }
 
     #[test]
     fn an_old_bindgen_is_called_old() {
-        assert_eq!(wrong_bindgen("bindgen 0.66.1"), "too old for Linux");
-        assert_ne!(wrong_bindgen("bindgen 0.72.0"), "too old for Linux");
+        assert_eq!(wrong_bindgen("0.66.1"), "0.66.1, too old for Linux");
+        assert!(wrong_bindgen("0.72.0").contains("too new"));
     }
 }
