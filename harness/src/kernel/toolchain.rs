@@ -69,7 +69,8 @@ impl Toolchain {
             }
         }
         let compiler = if which::which("ccache").is_ok() { "ccache gcc" } else { "gcc" };
-        tools.arguments.extend([format!("CC={compiler}"), format!("HOSTCC={compiler}")]);
+        // What compiles host programs is given to rustc as its linker, which takes one word.
+        tools.arguments.extend([format!("CC={compiler}"), "HOSTCC=gcc".to_owned()]);
         if choices.driver == DriverKind::Rust {
             tools.find_for_rust(&mut missing);
         }
