@@ -215,11 +215,6 @@ impl Built {
         self.folder.join(self.kind.image())
     }
 
-    /// What its build said.
-    pub fn log(&self) -> PathBuf {
-        self.folder.join(kept::LOG)
-    }
-
     /// When it was built.
     pub fn built(&self) -> Option<SystemTime> {
         fs::metadata(self.image()).and_then(|image| image.modified()).ok()
