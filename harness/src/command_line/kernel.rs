@@ -1,27 +1,59 @@
 //! `binderdrill kernel`: the kernels that can be booted.
 
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::{CommandError, Status};
-use crate::kernel::{Store, USUAL};
+use crate::kernel::{
+    BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, SourceChoice,
+    Store, Told, USUAL, USUAL_BUILT,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KernelCommand {
-    /// List the kernels that have been fetched, and the usual ones that have not
+    /// List the kernels that are there, fetched or built, and the usual ones that are not
     List,
     /// Fetch stock kernels of Debian, such as debian-6.12; without a name, the usual ones
     Fetch {
         /// `debian-` and the beginning of a version: the newest such kernel that Debian has
         name: Vec<String>,
     },
-    /// Print where the image of a fetched kernel is
+    /// Build a kernel with a Binder driver from source
+    Build(BuildArguments),
+    /// Print where the image of a kernel is
     Path {
-        /// Its name
+        /// Its name, as in the list
         name: String,
     },
+    /// Delete kernels or sources, with all that is kept for them
+    Remove {
+        /// Their names, as in the list
+        #[arg(required = true)]
+        name: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArguments {
+    /// A package of Debian, such as linux-source-7.3, or the path of a clean tree, which is only read. Without it,
+    /// the newest package: of those that are there, or else of those that Debian has
+    #[arg(long, value_name = "PACKAGE|PATH")]
+    source: Option<String>,
+    /// Which driver it has
+    #[arg(long, value_enum, default_value_t = DriverKind::C)]
+    driver: DriverKind,
+    /// What it runs on
+    #[arg(long = "for", value_enum, default_value_t = BuiltFor::Uml)]
+    kind: BuiltFor,
+    /// What it watches itself with
+    #[arg(long, value_enum, value_delimiter = ',')]
+    with: Vec<Instrument>,
+    /// What to call it. Without it, it is called by what was chosen, as in uml-rust or 7.3-qemu-c-kasan
+    #[arg(long)]
+    name: Option<String>,
 }
 
 pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Status, CommandError> {
@@ -35,20 +67,119 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
                 writeln!(out, "{name} is Linux {}", kernel.release())?;
             }
         }
+        KernelCommand::Build(arguments) => build(&store, arguments, out)?,
+        KernelCommand::Path { name } if name.starts_with(BUILT_PREFIX) => {
+            writeln!(out, "{}", store.built(name)?.image().display())?;
+        }
         KernelCommand::Path { name } => writeln!(out, "{}", store.kernel(name)?.image().display())?,
+        KernelCommand::Remove { name } => {
+            for name in name {
+                store.remove(name)?;
+            }
+        }
     }
     Ok(Status::AsExpected)
 }
 
-fn list(store: &Store, out: &mut dyn Write) -> Result<(), CommandError> {
-    let kernels = store.kernels();
-    for kernel in &kernels {
-        let age = kernel.fetched().and_then(|fetched| SystemTime::now().duration_since(fetched).ok());
-        let age = age.map_or_else(String::new, |age| format!("fetched {} days ago", age.as_secs() / 86_400));
-        writeln!(out, "{:<14} Linux {:<28} {age}", kernel.name, kernel.release())?;
+fn build(store: &Store, arguments: &BuildArguments, out: &mut dyn Write) -> Result<(), CommandError> {
+    let order = arguments.order()?;
+    let name = order.name()?;
+    let started = Instant::now();
+    let progress = Progress::new(&name);
+    let outcome = store.build(&order, &mut |told| progress.show(told));
+    progress.bar.finish_and_clear();
+    let outcome = outcome?;
+    let (kernel, seconds) = (&outcome.kernel, started.elapsed().as_secs_f64());
+    let how = if outcome.was_there { "was there" } else { "built" };
+    writeln!(
+        out,
+        "{BUILT_PREFIX}{} is Linux {} with the {} driver, for {} ({how}, {seconds:.1} s)\n{}",
+        kernel.name,
+        kernel.release,
+        driver(kernel.driver),
+        kernel.kind,
+        kernel.image().display(),
+    )?;
+    Ok(())
+}
+
+impl BuildArguments {
+    fn order(&self) -> Result<Order, KernelError> {
+        let source = self.source.as_deref().map_or(Ok(SourceChoice::Newest), str::parse)?;
+        let with = self.with.iter().copied().collect();
+        let name = self.name.as_deref().map(str::parse::<BuiltName>).transpose()?;
+        Ok(Order { source, choices: Choices { kind: self.kind, driver: self.driver, with }, name })
     }
-    for name in USUAL.iter().filter(|name| kernels.iter().all(|kernel| kernel.name != **name)) {
-        writeln!(out, "{name:<14} missing: binderdrill kernel fetch {name}")?;
+}
+
+/// How far a build is: a line on a terminal; elsewhere only what begins.
+struct Progress {
+    bar: ProgressBar,
+    name: String,
+}
+
+impl Progress {
+    fn new(name: &BuiltName) -> Progress {
+        let style = ProgressStyle::with_template("{elapsed_precise} {prefix} {wide_msg}")
+            .expect("a well-formed template");
+        let bar = ProgressBar::new_spinner().with_style(style).with_prefix(format!("{BUILT_PREFIX}{name}"));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Progress { bar, name: name.to_string() }
+    }
+
+    fn show(&self, told: Told<'_>) {
+        match told {
+            Told::Begun(what) if self.bar.is_hidden() => eprintln!("{BUILT_PREFIX}{}: {what}", self.name),
+            Told::Begun(what) => self.bar.set_message(what.to_owned()),
+            Told::Step(number, step) => self.bar.set_message(format!("step {number}: {step}")),
+        }
+    }
+}
+
+fn driver(driver: DriverKind) -> &'static str {
+    match driver {
+        DriverKind::C => "C",
+        DriverKind::Rust => "Rust",
+    }
+}
+
+fn list(store: &Store, out: &mut dyn Write) -> Result<(), CommandError> {
+    let mut rows = Vec::new();
+    let mut row = |name: String, what: String, since: Option<SystemTime>, verb: &str| {
+        let size = store.size(&name).map_or_else(|_| String::new(), |size| DecimalBytes(size).to_string());
+        rows.push([name, what, size, since.map_or_else(String::new, |since| age(verb, since))]);
+    };
+    for kernel in store.kernels() {
+        row(kernel.name.clone(), format!("Linux {}", kernel.release()), kernel.fetched(), "fetched");
+    }
+    let (built, half) = store.all_built();
+    for kernel in built {
+        let what = format!("Linux {}, from {}", kernel.release, kernel.source);
+        row(format!("{BUILT_PREFIX}{}", kernel.name), what, kernel.built(), "built");
+    }
+    for name in half {
+        row(format!("{BUILT_PREFIX}{name}"), "not built to the end".to_owned(), None, "");
+    }
+    for source in store.sources() {
+        row(source.to_string(), "a source".to_owned(), None, "");
+    }
+    let fetched = USUAL.iter().map(|name| ((*name).to_owned(), format!("kernel fetch {name}")));
+    let built =
+        USUAL_BUILT.iter().map(|(name, command)| (format!("{BUILT_PREFIX}{name}"), (*command).to_owned()));
+    for (name, command) in fetched.chain(built) {
+        if rows.iter().all(|row| row[0] != name) {
+            rows.push([name, format!("missing: binderdrill {command}"), String::new(), String::new()]);
+        }
+    }
+    let widths = [0, 1, 2].map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
+    for [name, what, size, age] in &rows {
+        let line = format!("{name:<0$}  {what:<1$}  {size:>2$}  {age}", widths[0], widths[1], widths[2]);
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+fn age(verb: &str, since: SystemTime) -> String {
+    let age = SystemTime::now().duration_since(since).unwrap_or_default();
+    format!("{verb} {} ago", HumanDuration(age))
 }

@@ -88,8 +88,11 @@ impl TargetArguments {
         {
             return Err(CommandError::Options(format!("the target {} is named twice", twice.1)));
         }
-        let emulated = targets.iter().any(|name| name.starts_with("vm:"));
-        let booted = emulated || targets.iter().any(|name| name.starts_with("uml:"));
+        let begins = |kinds: &[&str]| {
+            targets.iter().any(|name| name.split_once(':').is_some_and(|(kind, _)| kinds.contains(&kind)))
+        };
+        let emulated = begins(&["vm", "built"]);
+        let booted = begins(&["vm", "built", "uml"]);
         let idle = [
             ("--module", !self.modules.is_empty() && !booted),
             ("--append", !self.append.is_empty() && !booted),

@@ -9,6 +9,9 @@ use super::KernelError;
 /// The keys that Debian signs all its suites with.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// Suites that are newer than any release: what the installed one does not have is looked for there.
+pub const NEWER_SUITES: &[&str] = &["testing", "unstable"];
+
 /// apt, for one suite.
 pub struct Apt {
     options: Vec<String>,
@@ -82,6 +85,12 @@ impl Apt {
     }
 }
 
+/// The numbers in a version, in order: how versions compare.
+pub fn numbers(version: &str) -> Vec<u32> {
+    let parts = version.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+}
+
 /// Where this machine gets Debian's main archive from.
 fn archive() -> Result<String, KernelError> {
     const FORMAT: &str = "$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)";
@@ -96,11 +105,12 @@ fn archive() -> Result<String, KernelError> {
     })
 }
 
-fn run(command: &mut Command) -> Result<String, KernelError> {
+/// Runs a command, and gives what it says.
+pub fn run(command: &mut Command) -> Result<String, KernelError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| KernelError::Command {
         command: program.clone(),
-        reason: format!("{error} (stock kernels are fetched with Debian's apt and dpkg)"),
+        reason: format!("{error} (kernels and their sources are fetched with Debian's apt and dpkg)"),
     })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

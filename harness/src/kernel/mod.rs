@@ -1,20 +1,40 @@
-//! Kernels at hand: stock kernels of Debian, fetched once and kept in the user's cache.
+//! Kernels at hand: stock kernels of Debian, fetched once, and kernels built here from source. All are kept in the
+//! user's cache.
 //!
 //! A kernel is called by what it means and not by a version that will be gone next week: `debian-6.12` is the
-//! newest 6.12 that Debian has, `debian-7` the newest 7.
+//! newest 6.12 that Debian has, `debian-7` the newest 7; `built:uml-rust` is the Rust driver, built to run on
+//! User-mode Linux.
 
 mod apt;
+mod build;
+mod built;
+mod configuration;
+mod failure;
+mod source;
+mod stale;
 mod stock;
+mod toolchain;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use build::{Order, Outcome, Told};
+pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument};
+pub use source::{PACKAGE_PREFIX, SourceChoice, SourceName};
 pub use stock::StockName;
 
 /// The kernels that a list names even where they have not been fetched.
 pub const USUAL: &[&str] = &["debian-6.1", "debian-6.12", "debian-7"];
+
+/// The built kernels that a list names even where they have not been built, with what builds them.
+pub const USUAL_BUILT: &[(&str, &str)] = &[
+    ("uml-c", "kernel build"),
+    ("uml-rust", "kernel build --driver rust"),
+    ("qemu-c", "kernel build --for qemu"),
+    ("qemu-rust", "kernel build --for qemu --driver rust"),
+];
 
 /// The folder in which kernels are kept.
 #[derive(Debug, Clone)]
@@ -35,11 +55,46 @@ pub struct Kernel {
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The name is not one.
-    #[error("{0:?} is no name of a stock kernel: those are debian-VERSION, such as debian-6.12 or debian-7")]
+    #[error(
+        "{0:?} is no name of a stock kernel: those are debian-VERSION, such as debian-6.12 or debian-7; binderdrill \
+         kernel list shows what else there is"
+    )]
     Name(String),
     /// It has not been fetched.
     #[error("the kernel {0} has not been fetched: binderdrill kernel fetch {0}")]
     Missing(String),
+    /// The name cannot be one of a built kernel.
+    #[error(
+        "{0:?} is no name of a built kernel: those are of letters, digits, dots, dashes and underscores, such as \
+         uml-rust"
+    )]
+    BuiltName(String),
+    /// It has not been built, or not to the end.
+    #[error(
+        "the kernel built:{name} {}",
+        if *half {
+            "was not built to the end: call binderdrill kernel build as before"
+        } else {
+            "has not been built: binderdrill kernel build, and binderdrill kernel list to see those that are"
+        }
+    )]
+    NotBuilt {
+        /// What it is called.
+        name: String,
+        /// Whether a build of it was begun.
+        half: bool,
+    },
+    /// What building takes is not installed.
+    #[error("{0}")]
+    Tools(String),
+    /// make failed.
+    #[error("the kernel does not build:\n{error}\nall that was said is in {}", log.display())]
+    Build {
+        /// The first thing that went wrong, as the compiler says it.
+        error: String,
+        /// Where all is.
+        log: PathBuf,
+    },
     /// Debian does not have it, or its packages are not what they were.
     #[error("{0}")]
     Unavailable(String),
@@ -108,6 +163,76 @@ impl Store {
         let mut kernels: Vec<_> = names.filter_map(|name| self.kernel(&name).ok()).collect();
         kernels.sort_by(|one, other| one.name.cmp(&other.name));
         kernels
+    }
+
+    /// A kernel that has been built, by its name, with or without the `built:` before it.
+    pub fn built(&self, name: &str) -> Result<Built, KernelError> {
+        let name: BuiltName = name.parse()?;
+        Built::read(&name, &self.built_folder().join(name.to_string()))
+    }
+
+    /// Builds a kernel, unless it is there just as it would be built. `tell` is told what is being done.
+    pub fn build(&self, order: &Order, tell: &mut dyn FnMut(Told<'_>)) -> Result<Outcome, KernelError> {
+        build::build(order, &self.source_folder(), &self.built_folder(), tell)
+    }
+
+    /// All kernels that were built, and the names of those that were not built to the end.
+    pub fn all_built(&self) -> (Vec<Built>, Vec<String>) {
+        let entries = fs::read_dir(self.built_folder()).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned)).collect();
+        names.sort();
+        let (mut whole, mut half) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.built(&name) {
+                Ok(built) => whole.push(built),
+                Err(_) => half.push(name),
+            }
+        }
+        (whole, half)
+    }
+
+    /// The sources that have been fetched.
+    pub fn sources(&self) -> Vec<SourceName> {
+        source::unpacked(&self.source_folder())
+    }
+
+    /// Deletes a kernel or a source, by the name that a list gives it, with all that was kept for it.
+    pub fn remove(&self, name: &str) -> Result<(), KernelError> {
+        let folder = self.folder_of(name)?;
+        fs::remove_dir_all(&folder).map_err(|error| KernelError::File { path: folder, error })
+    }
+
+    /// How many bytes a kernel or a source takes, by the name that a list gives it.
+    pub fn size(&self, name: &str) -> Result<u64, KernelError> {
+        let files = walkdir::WalkDir::new(self.folder_of(name)?).into_iter().flatten();
+        let sizes = files.filter_map(|file| file.metadata().ok()).filter(fs::Metadata::is_file);
+        Ok(sizes.map(|file| std::os::unix::fs::MetadataExt::blocks(&file) * 512).sum())
+    }
+
+    /// The folder of what a list gives this name. It is there.
+    fn folder_of(&self, name: &str) -> Result<PathBuf, KernelError> {
+        if name.starts_with(PACKAGE_PREFIX) {
+            let source: SourceName = name.parse()?;
+            let folder = self.source_folder().join(source.to_string());
+            let unknown = || KernelError::Unavailable(format!("the source {source} has not been fetched"));
+            return folder.is_dir().then_some(folder).ok_or_else(unknown);
+        }
+        if name.starts_with(BUILT_PREFIX) {
+            let name: BuiltName = name.parse()?;
+            let folder = self.built_folder().join(name.to_string());
+            let unknown = || KernelError::NotBuilt { name: name.to_string(), half: false };
+            return folder.is_dir().then_some(folder).ok_or_else(unknown);
+        }
+        Ok(self.kernel(name)?.folder)
+    }
+
+    fn built_folder(&self) -> PathBuf {
+        self.folder.join("built")
+    }
+
+    fn source_folder(&self) -> PathBuf {
+        self.folder.join("sources")
     }
 
     fn place_of(&self, name: &StockName) -> Kernel {

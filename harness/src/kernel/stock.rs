@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::KernelError;
-use super::apt::Apt;
+use super::apt::{Apt, NEWER_SUITES, numbers};
 use crate::target::guest::{GUEST_MODULES, with_needs};
 
 /// The kernel's image, in its folder.
@@ -15,9 +15,6 @@ pub const IMAGE: &str = "vmlinuz";
 pub const MODULES: &str = "modules";
 /// The file that names its release.
 pub const RELEASE: &str = "release";
-
-/// Suites that are newer than any release: a kernel that the installed one does not have is looked for there.
-const NEWER_SUITES: &[&str] = &["testing", "unstable"];
 
 /// The name of a stock kernel: `debian-` and the beginning of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,12 +112,6 @@ fn candidates(packages: &[String]) -> Vec<Candidate> {
             .then(|| Candidate { release: release.to_owned(), packages: vec![package.clone(), modules] })
     });
     whole.chain(split).collect()
-}
-
-/// The numbers in a release, in order: how releases compare.
-fn numbers(release: &str) -> Vec<u32> {
-    let parts = release.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
-    parts.map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 
 fn keep_image(unpacked: &Path, release: &str, folder: &Path) -> Result<(), KernelError> {

@@ -9,7 +9,7 @@ use super::qemu::{Accelerator, Qemu};
 use super::uml::Uml;
 use super::{ReferenceTarget, Target};
 use crate::engine::SetUpError;
-use crate::kernel::Store;
+use crate::kernel::{BuiltFor, Store};
 
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
@@ -18,6 +18,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
     ("uml:PATH", "a kernel of your own for User-mode Linux"),
+    ("built:NAME", "a kernel of `binderdrill kernel build`"),
 ];
 
 /// What a target is given besides its name.
@@ -73,13 +74,23 @@ pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoT
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
         None if name == "reference" => Ok(Box::new(ReferenceTarget::default())),
-        Some(("device" | "vm" | "uml", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
+        Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);
             Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
         }
         Some(("vm", kernel)) => {
             let target = vm(name, kernel, options);
+            Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
+        }
+        Some(("built", built)) => {
+            let store = Store::of_user().map_err(|error| unusable(error.to_string()))?;
+            let built = store.built(built).map_err(|error| unusable(error.to_string()))?;
+            let image = built.image().display().to_string();
+            let target = match built.kind {
+                BuiltFor::Uml => uml(name, &image, options),
+                BuiltFor::Qemu => vm(name, &image, options),
+            };
             Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
         }
         Some(("uml", kernel)) => {

@@ -1,8 +1,10 @@
 //! The harness on kernels that misbehave, and on files that are no kernels.
 //!
 //! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
-//! they are not, those tests are ignored and counted so, not passed.
+//! they are not, those tests are ignored and counted so, not passed. The same goes for what builds, which takes make
+//! and gcc.
 
+mod builds;
 mod guests;
 mod refusals;
 
@@ -18,8 +20,12 @@ fn main() -> ExitCode {
     let guests = guests::TESTS
         .iter()
         .map(|(name, test)| Trial::test(*name, *test).with_kind("guest").with_ignored_flag(!can_boot));
+    let can_build = builds::can_build();
+    let builds = builds::TESTS
+        .iter()
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("build").with_ignored_flag(!can_build));
     let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, *test));
-    libtest_mimic::run(&arguments, guests.chain(refusals).collect()).exit_code()
+    libtest_mimic::run(&arguments, guests.chain(builds).chain(refusals).collect()).exit_code()
 }
 
 /// A test and its name.

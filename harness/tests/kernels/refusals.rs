@@ -17,6 +17,8 @@ pub(super) const TESTS: &[Test] = &[
     ("a_device_that_may_not_be_opened_is_refused", no_permission),
     ("results_that_cannot_be_written_are_told", full_disk),
     ("a_kernel_name_that_is_none_is_refused", no_name),
+    ("missing_tools_are_told_at_once", no_tools),
+    ("what_cannot_be_built_is_refused", not_to_be_built),
 ];
 
 /// Runs a script on a target that cannot be used.
@@ -98,4 +100,27 @@ fn no_name() -> Result<(), Failed> {
     let (status, _, error) = output(&mut binderdrill(&["kernel", "path", "fedora-6"]))?;
     is(status, 2, &error)?;
     holds(&error, &["\"fedora-6\" is no name of a stock kernel", "debian-6.12"])
+}
+
+fn no_tools() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut command = binderdrill(&["kernel", "build", "--driver", "rust", "--source", "."]);
+    command.env("PATH", folder.path()).env("XDG_CACHE_HOME", folder.path()).env("BINDGEN", "/bin/true");
+    let (status, _, error) = output(&mut command)?;
+    is(status, 2, &error)?;
+    holds(&error, &["\n  gcc\n", "\n  flex\n", "rustc, 1.85 or newer", "apt-get install", " flex bison "])?;
+    holds(&error, &["bindgen 0.71.1; /bin/true is no", "cargo install bindgen-cli --version 0.71.1"])
+}
+
+fn not_to_be_built() -> Result<(), Failed> {
+    let together = |arguments: &[&str], part: &str| {
+        let (status, _, error) = output(&mut binderdrill(&[&["kernel", "build"], arguments].concat()))?;
+        is(status, 2, &error)?;
+        holds(&error, &[part])
+    };
+    together(&["--driver", "rust", "--with", "kasan"], "KASAN and the Rust driver")?;
+    together(&["--with", "gcov,lockdep"], "build one of each")?;
+    together(&["--with", "ubsan"], "kasan, lockdep, kcov, gcov")?;
+    together(&["--source", "linux-source-new"], "no name of a source")?;
+    together(&["--name", "a/b"], "no name of a built kernel")
 }

@@ -1,0 +1,346 @@
+//! How a kernel is built: configured, checked, made, and kept.
+//!
+//! Each built kernel has a folder of its own, which also keeps the objects, so that a change of one source file takes
+//! seconds. The objects are kept as long as all but the contents of the source is as it was; else all is made anew.
+//! What is kept is a kernel only while its record is there: it is taken away before make starts, and written last.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::KernelError;
+use super::built::{Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument, Record, kept};
+use super::configuration::Options;
+use super::failure::{first_error, step};
+use super::source::{Source, SourceChoice, SourceFiles};
+use super::stale;
+use super::toolchain::Toolchain;
+
+/// What to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// From which source.
+    pub source: SourceChoice,
+    /// With what.
+    pub choices: Choices,
+    /// What to call it; without a name, it is called by what was chosen.
+    pub name: Option<BuiltName>,
+}
+
+/// What is being done while a kernel is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// Something that takes a while has begun.
+    Begun(&'a str),
+    /// make has done so many steps, of which this is the last.
+    Step(usize, &'a str),
+}
+
+/// A kernel that was asked for, and what it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The kernel.
+    pub kernel: Built,
+    /// Whether all was as it is, so that nothing had to be made.
+    pub was_there: bool,
+}
+
+impl Order {
+    /// The name of the kernel.
+    pub fn name(&self) -> Result<BuiltName, KernelError> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let choices = self.choices.name();
+        self.source.name_part().map_or(choices.clone(), |source| format!("{source}-{choices}")).parse()
+    }
+}
+
+/// Builds a kernel, unless it is there. Sources are kept in one folder, kernels in the other.
+pub fn build(
+    order: &Order,
+    sources: &Path,
+    kernels: &Path,
+    tell: &mut dyn FnMut(Told<'_>),
+) -> Result<Outcome, KernelError> {
+    order.choices.check()?;
+    let name = order.name()?;
+    let tools = Toolchain::find(&order.choices, !order.source.is_at_hand(sources))?;
+    let source = order.source.source(sources, &mut |what| tell(Told::Begun(what)))?;
+    source.check(order.choices.driver)?;
+
+    let folder = kernels.join(name.to_string());
+    fs::create_dir_all(&folder).map_err(|error| file_error(&folder, error))?;
+    let _lock = lock(&folder, tell)?;
+    let files = source.files()?;
+    let work = Work {
+        options: Options::asked_for(&order.choices),
+        choices: &order.choices,
+        source: &source,
+        tools: &tools,
+        folder: &folder,
+    };
+    let setting = work.setting();
+    let key = digest(&(&setting, files.digest()));
+    if let Ok(record) = Record::read(&name, &folder)
+        && record.key == key
+        && folder.join(order.choices.kind.image()).exists()
+    {
+        return Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: true });
+    }
+
+    remove_if_there(&folder.join(kept::RECORD))?;
+    work.keep_or_forget_objects(&setting, &files)?;
+    let started = Instant::now();
+    work.configure(tell)?;
+    work.make(tell)?;
+    let release = work.keep()?;
+    let mut record = Record::new(key, release, source.name.clone(), order.choices.clone());
+    record.seconds = started.elapsed().as_secs();
+    record.tools.clone_from(&tools.versions);
+    record.write(&folder)?;
+    Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: false })
+}
+
+/// Waits until nobody else builds in this folder. Nobody does until the value is gone.
+fn lock(folder: &Path, tell: &mut dyn FnMut(Told<'_>)) -> Result<Flock<fs::File>, KernelError> {
+    let path = folder.join(kept::LOCK);
+    let file = fs::File::create(&path).map_err(|error| file_error(&path, error))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, _)) => file,
+    };
+    tell(Told::Begun("waiting for another binderdrill that builds it"));
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| file_error(&path, error.into()))
+}
+
+/// All that a build needs to know.
+struct Work<'a> {
+    options: Options,
+    choices: &'a Choices,
+    source: &'a Source,
+    tools: &'a Toolchain,
+    folder: &'a Path,
+}
+
+impl Work<'_> {
+    fn objects(&self) -> PathBuf {
+        self.folder.join(kept::OBJECTS)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join(kept::LOG)
+    }
+
+    /// What the objects depend on, but for the contents of the source.
+    fn setting(&self) -> String {
+        let Toolchain { arguments, environment, versions } = self.tools;
+        let tools = format!("{arguments:?}\n{environment:?}\n{versions:?}");
+        let source = self.source.folder.display();
+        format!("{source}\n{tools}\n{:?}\n{}", self.instrumented(), self.options)
+    }
+
+    /// Keeps of the objects that are there all that make can be trusted with.
+    fn keep_or_forget_objects(&self, setting: &str, files: &SourceFiles) -> Result<(), KernelError> {
+        let (setting_path, files_path) =
+            (self.folder.join(kept::SETTING), self.folder.join(kept::SOURCE_FILES));
+        let objects = self.objects();
+        let same = fs::read_to_string(&setting_path).is_ok_and(|before| before == setting);
+        match SourceFiles::read(&files_path).filter(|_| same) {
+            Some(before) => {
+                stale::forget(&objects, &self.source.folder, &before.changed_in(files))?;
+            }
+            None => {
+                remove_if_there(&setting_path)?;
+                if objects.exists() {
+                    fs::remove_dir_all(&objects).map_err(|error| file_error(&objects, error))?;
+                }
+            }
+        }
+        fs::create_dir_all(&objects).map_err(|error| file_error(&objects, error))?;
+        files.write(&files_path)?;
+        fs::write(&setting_path, setting).map_err(|error| file_error(&setting_path, error))
+    }
+
+    /// Makes the configuration from nothing but the options asked for, and checks that they are all in it.
+    fn configure(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
+        tell(Told::Begun("configuring"));
+        let asked = self.objects().join("asked.config");
+        fs::write(&asked, self.options.to_string()).map_err(|error| file_error(&asked, error))?;
+        let mut make = self.command();
+        make.env("KCONFIG_ALLCONFIG", &asked).arg("allnoconfig");
+        let log = fs::File::create(self.log()).map_err(|error| file_error(&self.log(), error))?;
+        self.run(make, log, &mut |_, _| {})?;
+        let path = self.objects().join(".config");
+        let text = fs::read_to_string(&path).map_err(|error| file_error(&path, error))?;
+        let lost = self.options.lost_in(&Options::read(&text));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let lost = lost.iter().map(|lost| format!("\n  {lost}")).collect::<String>();
+        let why = if self.choices.driver == DriverKind::Rust { self.why_no_rust() } else { String::new() };
+        Err(KernelError::Unavailable(format!(
+            "{} cannot be configured as asked for, since it does not have these options or something that they \
+             depend on:{lost}{why}",
+            self.source.name
+        )))
+    }
+
+    /// What Linux itself says is wrong with the Rust toolchain.
+    fn why_no_rust(&self) -> String {
+        match self.command().arg("rustavailable").output() {
+            Ok(output) if !output.status.success() => {
+                format!("\nof Rust, Linux says:\n{}", String::from_utf8_lossy(&output.stderr).trim())
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn make(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
+        tell(Told::Begun("compiling"));
+        let mut make = self.command();
+        let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // What a step says stays in one piece, however many run at a time.
+        make.arg(format!("-j{jobs}")).arg("--output-sync=target").args(self.instrumented()).arg(self.goal());
+        let log = fs::File::options().append(true).open(self.log());
+        let log = log.map_err(|error| file_error(&self.log(), error))?;
+        self.run(make, log, &mut |steps, step| tell(Told::Step(steps, step)))
+    }
+
+    /// make, with all that does not depend on what is to be made.
+    fn command(&self) -> Command {
+        let mut make = Command::new("make");
+        // What a user's environment says to make or the compiler would be in the kernel, and in no key.
+        for variable in
+            ["MAKEFLAGS", "KCFLAGS", "KCPPFLAGS", "KRUSTFLAGS", "KAFLAGS", "CROSS_COMPILE", "LLVM", "W"]
+        {
+            make.env_remove(variable);
+        }
+        make.env("LC_ALL", "C.UTF-8")
+            // Scripts of the source would write beside themselves.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(self.tools.environment.iter().map(|(variable, value)| (variable, value)))
+            .arg("-C")
+            .arg(&self.source.folder)
+            .arg(format!("O={}", self.objects().display()))
+            .arg(match self.choices.kind {
+                BuiltFor::Uml => "ARCH=um",
+                BuiltFor::Qemu => "ARCH=x86_64",
+            })
+            .args(&self.tools.arguments)
+            // The same source gives the same image, wherever and whenever it is built.
+            .args([
+                "KBUILD_BUILD_USER=binderdrill",
+                "KBUILD_BUILD_HOST=binderdrill",
+                "KBUILD_BUILD_VERSION=1",
+            ])
+            .arg("KBUILD_BUILD_TIMESTAMP=1970-01-01 00:00:00 UTC")
+            .arg("LOCALVERSION=");
+        make
+    }
+
+    fn goal(&self) -> &'static str {
+        match self.choices.kind {
+            BuiltFor::Uml => "linux",
+            BuiltFor::Qemu => "bzImage",
+        }
+    }
+
+    /// What says to make which files are instrumented: those of the driver.
+    fn instrumented(&self) -> Vec<String> {
+        let files: &[&str] = match self.choices.driver {
+            DriverKind::C => &["binder", "binder_alloc", "binderfs"],
+            DriverKind::Rust => &["rust_binder_main", "rust_binderfs"],
+        };
+        let mut arguments = Vec::new();
+        for instrument in &self.choices.with {
+            let variable = match instrument {
+                Instrument::Kcov => "KCOV_INSTRUMENT",
+                Instrument::Gcov => "GCOV_PROFILE",
+                // These see all of the kernel.
+                Instrument::Kasan | Instrument::Lockdep => continue,
+            };
+            arguments.extend(files.iter().map(|file| format!("{variable}_{file}.o=y")));
+        }
+        if !arguments.is_empty() {
+            // Addresses and blocks become lines again.
+            arguments.extend(files.iter().map(|file| format!("CFLAGS_{file}.o=-g")));
+        }
+        arguments
+    }
+
+    /// Runs make. All that it says is logged; its steps are told with their number.
+    fn run(
+        &self,
+        mut make: Command,
+        mut log: fs::File,
+        told: &mut dyn FnMut(usize, &str),
+    ) -> Result<(), KernelError> {
+        let failed =
+            |error: io::Error| KernelError::Command { command: "make".to_owned(), reason: error.to_string() };
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        make.stdin(std::process::Stdio::null());
+        make.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+        let mut child = make.spawn().map_err(failed)?;
+        // It holds the pipe's other end: with that open, the end of what make says would never come.
+        drop(make);
+        let mut steps = 0;
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = line.map_err(failed)?;
+            let line = String::from_utf8_lossy(&line);
+            writeln!(log, "{line}").map_err(|error| file_error(&self.log(), error))?;
+            if let Some(step) = step(&line) {
+                steps += 1;
+                told(steps, step);
+            }
+        }
+        if child.wait().map_err(failed)?.success() {
+            return Ok(());
+        }
+        let path = self.log();
+        let log = fs::read(&path).map_err(|error| file_error(&path, error))?;
+        Err(KernelError::Build { error: first_error(&String::from_utf8_lossy(&log)), log: path })
+    }
+
+    /// Takes the image and the configuration out of the objects. Gives the kernel's release.
+    fn keep(&self) -> Result<String, KernelError> {
+        let objects = self.objects();
+        let image = match self.choices.kind {
+            BuiltFor::Uml => objects.join("linux"),
+            BuiltFor::Qemu => objects.join("arch/x86/boot/bzImage"),
+        };
+        let kept_image = self.folder.join(self.choices.kind.image());
+        // One that runs is not written over.
+        remove_if_there(&kept_image)?;
+        for (made, kept) in
+            [(image, kept_image), (objects.join(".config"), self.folder.join(kept::CONFIGURATION))]
+        {
+            fs::copy(&made, &kept).map_err(|error| file_error(&made, error))?;
+        }
+        let release = objects.join("include/config/kernel.release");
+        let text = fs::read_to_string(&release).map_err(|error| file_error(&release, error))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+fn digest(value: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn file_error(path: &Path, error: io::Error) -> KernelError {
+    KernelError::File { path: path.to_owned(), error }
+}

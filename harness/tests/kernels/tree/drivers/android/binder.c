@@ -1,0 +1,1 @@
+const char driver[] = "the first driver";
