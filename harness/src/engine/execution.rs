@@ -15,7 +15,7 @@ use super::wording;
 use super::write_read::{Finished, finish};
 use crate::program::*;
 use crate::script::fragment;
-use crate::target::{Answer, Area, Outcome, SystemCall, TargetError, ThreadIndex, World};
+use crate::target::{Answer, Area, Closing, Outcome, SystemCall, TargetError, ThreadIndex, World};
 
 /// A program that is being run.
 pub(super) struct Execution<'a> {
@@ -97,8 +97,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Ends the world, and gives what was done and what the target complains of.
-    pub(super) fn close(self) -> (Transcript, Result<Vec<String>, TargetError>) {
+    /// Ends the world, and gives what was done and what is wrong after that.
+    pub(super) fn close(self) -> (Transcript, Result<Closing, TargetError>) {
         (self.transcript, self.world.close())
     }
 

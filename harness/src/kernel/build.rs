@@ -6,20 +6,17 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use nix::fcntl::{Flock, FlockArg};
-
-use super::KernelError;
 use super::built::{Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument, Record, kept};
 use super::configuration::Options;
-use super::failure::{first_error, step};
+use super::lock::{Hold, Lock};
 use super::source::{Source, SourceChoice, SourceFiles};
-use super::stale;
 use super::toolchain::Toolchain;
+use super::{KernelError, file_error, make, stale};
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +73,9 @@ pub fn build(
 
     let folder = kernels.join(name.to_string());
     fs::create_dir_all(&folder).map_err(|error| file_error(&folder, error))?;
-    let _lock = lock(&folder, tell)?;
+    let lock = Lock::take(&folder.join(kept::LOCK), Hold::Alone, &mut || {
+        tell(Told::Begun("waiting for another binderdrill that builds it"));
+    })?;
     let files = source.files()?;
     let work = Work {
         options: Options::asked_for(&order.choices),
@@ -84,6 +83,7 @@ pub fn build(
         source: &source,
         tools: &tools,
         folder: &folder,
+        lock: &lock,
     };
     let setting = work.setting();
     let key = digest(&(&setting, files.digest()));
@@ -107,18 +107,6 @@ pub fn build(
     Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: false })
 }
 
-/// Waits until nobody else builds in this folder. Nobody does until the value is gone.
-fn lock(folder: &Path, tell: &mut dyn FnMut(Told<'_>)) -> Result<Flock<fs::File>, KernelError> {
-    let path = folder.join(kept::LOCK);
-    let file = fs::File::create(&path).map_err(|error| file_error(&path, error))?;
-    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => return Ok(lock),
-        Err((file, _)) => file,
-    };
-    tell(Told::Begun("waiting for another binderdrill that builds it"));
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| file_error(&path, error.into()))
-}
-
 /// All that a build needs to know.
 struct Work<'a> {
     options: Options,
@@ -126,6 +114,7 @@ struct Work<'a> {
     source: &'a Source,
     tools: &'a Toolchain,
     folder: &'a Path,
+    lock: &'a Lock,
 }
 
 impl Work<'_> {
@@ -174,8 +163,8 @@ impl Work<'_> {
         fs::write(&asked, self.options.to_string()).map_err(|error| file_error(&asked, error))?;
         let mut make = self.command();
         make.env("KCONFIG_ALLCONFIG", &asked).arg("allnoconfig");
-        let log = fs::File::create(self.log()).map_err(|error| file_error(&self.log(), error))?;
-        self.run(make, log, &mut |_, _| {})?;
+        remove_if_there(&self.log())?;
+        make::run(make, &self.log(), self.lock, &mut |_, _| {})?;
         let path = self.objects().join(".config");
         let text = fs::read_to_string(&path).map_err(|error| file_error(&path, error))?;
         let lost = self.options.lost_in(&Options::read(&text));
@@ -207,9 +196,7 @@ impl Work<'_> {
         let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // What a step says stays in one piece, however many run at a time.
         make.arg(format!("-j{jobs}")).arg("--output-sync=target").args(self.instrumented()).arg(self.goal());
-        let log = fs::File::options().append(true).open(self.log());
-        let log = log.map_err(|error| file_error(&self.log(), error))?;
-        self.run(make, log, &mut |steps, step| tell(Told::Step(steps, step)))
+        make::run(make, &self.log(), self.lock, &mut |steps, step| tell(Told::Step(steps, step)))
     }
 
     /// make, with all that does not depend on what is to be made.
@@ -274,39 +261,6 @@ impl Work<'_> {
         arguments
     }
 
-    /// Runs make. All that it says is logged; its steps are told with their number.
-    fn run(
-        &self,
-        mut make: Command,
-        mut log: fs::File,
-        told: &mut dyn FnMut(usize, &str),
-    ) -> Result<(), KernelError> {
-        let failed =
-            |error: io::Error| KernelError::Command { command: "make".to_owned(), reason: error.to_string() };
-        let (reader, writer) = io::pipe().map_err(failed)?;
-        make.stdin(std::process::Stdio::null());
-        make.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
-        let mut child = make.spawn().map_err(failed)?;
-        // It holds the pipe's other end: with that open, the end of what make says would never come.
-        drop(make);
-        let mut steps = 0;
-        for line in BufReader::new(reader).split(b'\n') {
-            let line = line.map_err(failed)?;
-            let line = String::from_utf8_lossy(&line);
-            writeln!(log, "{line}").map_err(|error| file_error(&self.log(), error))?;
-            if let Some(step) = step(&line) {
-                steps += 1;
-                told(steps, step);
-            }
-        }
-        if child.wait().map_err(failed)?.success() {
-            return Ok(());
-        }
-        let path = self.log();
-        let log = fs::read(&path).map_err(|error| file_error(&path, error))?;
-        Err(KernelError::Build { error: first_error(&String::from_utf8_lossy(&log)), log: path })
-    }
-
     /// Takes the image and the configuration out of the objects. Gives the kernel's release.
     fn keep(&self) -> Result<String, KernelError> {
         let objects = self.objects();
@@ -339,8 +293,4 @@ fn remove_if_there(path: &Path) -> Result<(), KernelError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(path, error)),
         _ => Ok(()),
     }
-}
-
-fn file_error(path: &Path, error: io::Error) -> KernelError {
-    KernelError::File { path: path.to_owned(), error }
 }

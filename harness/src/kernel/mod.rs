@@ -10,6 +10,8 @@ mod build;
 mod built;
 mod configuration;
 mod failure;
+mod lock;
+mod make;
 mod source;
 mod stale;
 mod stock;
@@ -261,4 +263,8 @@ impl Kernel {
     pub fn fetched(&self) -> Option<SystemTime> {
         fs::metadata(self.image()).and_then(|image| image.modified()).ok()
     }
+}
+
+fn file_error(path: &Path, error: io::Error) -> KernelError {
+    KernelError::File { path: path.to_owned(), error }
 }

@@ -10,9 +10,9 @@ use std::time::UNIX_EPOCH;
 
 use walkdir::WalkDir;
 
-use super::KernelError;
 use super::apt::{Apt, NEWER_SUITES, numbers, run};
 use super::built::DriverKind;
+use super::{KernelError, file_error};
 
 /// How the packages are called, but for the version.
 pub const PACKAGE_PREFIX: &str = "linux-source-";
@@ -282,10 +282,6 @@ impl SourceFiles {
         // A path may hold spaces, the two numbers after it do not.
         changed.filter_map(|line| line.rsplitn(3, ' ').last()).map(str::to_owned).collect()
     }
-}
-
-fn file_error(path: &Path, error: std::io::Error) -> KernelError {
-    KernelError::File { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

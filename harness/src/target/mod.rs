@@ -14,15 +14,15 @@ mod reference;
 pub mod uml;
 
 pub use layout::*;
-pub use named::{NoTarget, TargetOptions, named};
+pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};
 use crate::program::{Counter, Feature, PollEvents, Program};
 use reference_driver::uapi::Errno;
 
-/// A driver that programs can be run on.
-pub trait Target {
+/// A driver that programs can be run on. It may be used by another thread than the one that prepared it.
+pub trait Target: Send {
     /// What the user calls it, such as `reference` or `vm:debian-6.12`.
     fn name(&self) -> String;
 
@@ -50,7 +50,7 @@ pub trait Worlds {
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError>;
 }
 
-impl<W: Worlds> Target for W {
+impl<W: Worlds + Send> Target for W {
     fn name(&self) -> String {
         Worlds::name(self)
     }
@@ -161,9 +161,17 @@ pub trait World {
     /// A counter of the driver, as the process sees it; an error if this target does not keep it.
     fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError>;
 
-    /// Ends every process, waits until the driver has forgotten them, and says what is wrong after that
-    /// (nothing leaked, nothing logged), a line each.
-    fn close(self: Box<Self>) -> Result<Vec<String>, TargetError>;
+    /// Ends every process, waits until the driver has forgotten them, and says what is wrong after that.
+    fn close(self: Box<Self>) -> Result<Closing, TargetError>;
+}
+
+/// What is wrong with a driver once every process of a world is gone, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closing {
+    /// What is left of them.
+    pub left: Vec<String>,
+    /// What the kernel complained of since the last world was closed.
+    pub complaints: Vec<String>,
 }
 
 /// That a target could not do what it was asked to: never the fault of the driver under test.

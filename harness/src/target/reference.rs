@@ -11,7 +11,9 @@ use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserM
 
 use memory::Memory;
 
-use super::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds};
+use super::{
+    Answer, Closing, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
+};
 use crate::program::{Counter, Feature, PollEvents};
 
 /// The reference driver.
@@ -373,7 +375,7 @@ impl World for ReferenceWorld {
         })
     }
 
-    fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
+    fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
         for process in 0..self.processes.len() {
             self.exit(ThreadIndex { process, thread: 0 });
             self.settle()?;
@@ -389,8 +391,8 @@ impl World for ReferenceWorld {
             ("completions", statistics.completions),
         ];
         let left = left.into_iter().filter(|(_, census)| census.alive() > 0);
-        Ok(left
-            .map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()))
-            .collect())
+        let left =
+            left.map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()));
+        Ok(Closing { left: left.collect(), complaints: Vec::new() })
     }
 }

@@ -118,7 +118,7 @@ fn not_to_be_built() -> Result<(), Failed> {
         is(status, 2, &error)?;
         holds(&error, &[part])
     };
-    together(&["--driver", "rust", "--with", "kasan"], "KASAN and the Rust driver")?;
+    together(&["--driver", "rust", "--with", "gcov"], "gcov and the Rust driver")?;
     together(&["--with", "gcov,lockdep"], "build one of each")?;
     together(&["--with", "ubsan"], "kasan, lockdep, kcov, gcov")?;
     together(&["--source", "linux-source-new"], "no name of a source")?;

@@ -20,7 +20,7 @@ use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PRO
 use super::{ProcessSpecification, TargetError, World, Worlds};
 use crate::program::{Counter, Feature};
 use counters::Counters;
-use kernel_log::KernelLog;
+pub use kernel_log::KernelLog;
 use nursery::Nursery;
 use world::DeviceWorld;
 
@@ -54,6 +54,14 @@ impl DeviceTarget {
             kernel: KernelVersion::running(),
             patience,
         })
+    }
+}
+
+impl DeviceTarget {
+    /// Whether the kernel has complained of anything since the target was made. From then on it may not say all: some
+    /// reports are given only once, and some checks end with the first.
+    pub fn has_complained(&self) -> bool {
+        self.log.as_ref().is_some_and(KernelLog::has_complained)
     }
 }
 

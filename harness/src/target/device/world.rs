@@ -6,13 +6,15 @@ use reference_driver::uapi::Errno;
 
 use super::counted;
 use super::counters::{Alive, Counters};
-use super::kernel_log::{KernelLog, is_complaint};
+use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
 use crate::program::{Counter, PollEvents};
-use crate::target::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World};
+use crate::target::{
+    Answer, Closing, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World,
+};
 
 /// How long the end of deferred work is awaited where nothing tells of it.
 const UNSEEN_WORK: Duration = Duration::from_millis(20);
@@ -22,6 +24,8 @@ pub struct DeviceWorld<'a> {
     processes: Vec<Process>,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
+    /// What the kernel has complained of since the world before was closed.
+    complaints: Vec<String>,
     /// What was alive in the driver before this world.
     before: Alive,
     /// Of a process whose descriptor has been closed: its threads that must still be told to return.
@@ -45,11 +49,11 @@ impl<'a> DeviceWorld<'a> {
         patience: Duration,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
-        if let Some(log) = &mut log {
-            log.new_lines();
-        }
         let before = counters.and_then(Counters::read).unwrap_or_default();
-        let mut world = DeviceWorld { processes: Vec::new(), counters, log, before, flushed: None, patience };
+        let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
+        let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
+        let mut world =
+            DeviceWorld { processes: Vec::new(), counters, log, complaints, before, flushed: None, patience };
         for specification in specifications {
             world.processes.push(Process::start(nursery, specification, patience)?);
         }
@@ -313,7 +317,7 @@ impl World for DeviceWorld<'_> {
         count.ok_or_else(|| TargetError::Unsupported(format!("this device does not count {counter}")))
     }
 
-    fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
+    fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
         self.processes.iter_mut().for_each(Process::kill);
         self.flushed = None;
         let start = Instant::now();
@@ -324,12 +328,9 @@ impl World for DeviceWorld<'_> {
             std::thread::sleep(Duration::from_micros(200));
         }
         let now = self.counters.and_then(Counters::read).unwrap_or_default();
-        let mut complaints = now.leaked_since(&self.before);
-        if let Some(log) = &mut self.log {
-            let lines = log.new_lines().into_iter().filter(|line| is_complaint(line));
-            complaints.extend(lines.map(|line| format!("the kernel complains: {line}")));
-        }
-        Ok(complaints)
+        let mut complaints = std::mem::take(&mut self.complaints);
+        complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
+        Ok(Closing { left: now.leaked_since(&self.before), complaints })
     }
 }
 

@@ -17,7 +17,7 @@ use super::message::{Reply, Request, receive, send};
 use crate::engine::{Run, Verdict};
 use crate::script;
 use crate::target::Target;
-use crate::target::device::DeviceTarget;
+use crate::target::device::{DeviceTarget, KernelLog};
 
 /// What the channel is called on both sides.
 pub const CHANNEL: &str = "binderdrill";
@@ -49,7 +49,8 @@ fn serve() -> Result<(), String> {
     let patience = patience();
     let prepared = modules
         .and_then(|()| find_device())
-        .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()));
+        .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()))
+        .and_then(|target| nothing_to_complain_of().map(|()| target));
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     let mut fault = Fault::asked_for();
     loop {
@@ -59,7 +60,7 @@ fn serve() -> Result<(), String> {
             (Request::Hello, Ok(_)) => Reply::Ready { kernel: kernel.clone() },
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
-                Reply::Ran(run(&script, target))
+                Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
             }
         };
         send(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
@@ -152,6 +153,20 @@ fn find_device() -> Result<PathBuf, String> {
     fs::set_permissions(&device, Permissions::from_mode(0o666))
         .map_err(|error| format!("{}: {error}", device.display()))?;
     Ok(device)
+}
+
+/// That the kernel has booted without a complaint. After one, some of its checks may be off.
+fn nothing_to_complain_of() -> Result<(), String> {
+    let mut complaints = KernelLog::complaints_since_boot();
+    let locking = fs::read_to_string("/proc/lockdep_stats").unwrap_or_default();
+    let is_off = |line: &str| line.trim().strip_prefix("debug_locks:").is_some_and(|on| on.trim() == "0");
+    if locking.lines().any(is_off) {
+        complaints.push("lockdep has switched itself off".to_owned());
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    Err(format!("the kernel complains while it boots:\n  {}", complaints.join("\n  ")))
 }
 
 /// What the harness gives on the kernel's command line, or what a device has by itself.

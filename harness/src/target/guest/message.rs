@@ -38,7 +38,12 @@ pub enum Reply {
         reason: String,
     },
     /// What came of a script.
-    Ran(Run),
+    Ran {
+        /// What did.
+        run: Run,
+        /// Whether the kernel has complained: then it is of no more use.
+        spoilt: bool,
+    },
 }
 
 /// Sends a message.

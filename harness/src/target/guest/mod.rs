@@ -24,6 +24,9 @@ pub use module::{Module, ModuleError, with_needs};
 /// How long a guest may take, in each step, to see to it that one thread is at rest.
 const TIME_TO_LOOK: Duration = Duration::from_millis(20);
 
+/// How much a kernel says on its console: warnings and what is worse. The rest is in its log only.
+pub const CONSOLE: &str = "loglevel=5";
+
 /// The modules that a guest needs, where they are not built into its kernel.
 pub const GUEST_MODULES: &[&str] = &["virtio_pci", "virtio_console", "binder_linux"];
 
@@ -46,12 +49,14 @@ pub struct GuestOptions {
     pub modules: Vec<Module>,
     /// More words for its command line.
     pub append: Vec<String>,
+    /// How many processors it has.
+    pub cpus: u32,
     /// How long nothing may happen in the guest before something is said to hang.
     pub patience: Duration,
 }
 
 /// Starts guests.
-pub trait Launcher {
+pub trait Launcher: Send {
     /// A guest that waits for a script.
     fn launch(&mut self) -> Result<Launched, SetUpError>;
 }
@@ -111,12 +116,17 @@ impl GuestTarget {
         Ok(self.machine.as_mut().expect("it has been started above"))
     }
 
-    /// Asks the guest to run a script. If it dies over it, the next one gets a fresh guest.
+    /// Asks the guest to run a script. If it dies or its kernel complains over it, the next one gets a fresh guest.
     fn ask(&mut self, request: &Request, patience: Duration) -> Result<Run, SetUpError> {
         let machine = self.machine()?;
         let answer = machine.send(request).and_then(|()| machine.receive(patience));
         let silence = match answer {
-            Ok(Reply::Ran(run)) => return Ok(run),
+            Ok(Reply::Ran { run, spoilt }) => {
+                if spoilt {
+                    self.machine = None;
+                }
+                return Ok(run);
+            }
             Ok(other) => Silence::Garbled(std::io::Error::other(format!("{other:?}"))),
             Err(silence) => silence,
         };
@@ -159,7 +169,7 @@ pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGre
     match answer {
         Ok(Reply::Ready { kernel }) => Ok(Launched { machine, kernel }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
-        Ok(Reply::Ran(_) | Reply::Listening) => {
+        Ok(Reply::Ran { .. } | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
         }
         Err(silence) => Err(silent(machine, &silence)),
