@@ -57,6 +57,10 @@ struct RunArguments {
     /// are compared
     #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
     targets: Vec<String>,
+    /// Run on the reference driver, the stock kernels, and the C and the Rust driver, each built for User-mode Linux
+    /// and QEMU, without and with sanitizers. What is missing is named with the command that makes it
+    #[arg(long, conflicts_with = "targets")]
+    matrix: bool,
     #[command(flatten)]
     options: TargetArguments,
     /// How many guests run cases at a time, where a target is one [default: as many as there are processors]

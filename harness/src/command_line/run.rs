@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{CommandError, Format, RunArguments, Status, complain};
 use crate::engine::SetUpError;
+use crate::kernel::{Store, Usual, usual};
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
 use crate::target::{Target, is_guest};
@@ -23,14 +24,20 @@ const STACK: usize = 8 << 20;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let cases = suite::select(&arguments.filter)?;
-    arguments.options.check(&arguments.targets)?;
+    let (names, missing) = if arguments.matrix { matrix()? } else { (arguments.targets.clone(), Vec::new()) };
+    arguments.options.check(&names)?;
     let targets: Vec<_> =
-        arguments.targets.iter().map(|name| arguments.options.target(name)).collect::<Result<_, _>>()?;
+        names.iter().map(|name| arguments.options.target(name)).collect::<Result<_, _>>()?;
     let mut runs = Vec::new();
-    let mut unusable = 0;
-    for (target, name) in targets.into_iter().zip(&arguments.targets) {
+    let mut unusable = missing.len();
+    for (target, name) in targets.into_iter().zip(&names) {
         match run_on(target, name, arguments, &cases, out) {
-            Ok(run) => runs.push(run),
+            Ok(run) => {
+                if arguments.format == Format::Human {
+                    write_summary(out, &run, names.len() == 1)?;
+                }
+                runs.push(run);
+            }
             // What the other targets show is not lost over it.
             Err(error @ (CommandError::SetUp(_) | CommandError::Target(_))) => {
                 complain(&format!("{name}: {error}"));
@@ -38,6 +45,9 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
             }
             Err(error) => return Err(error),
         }
+    }
+    for missing in missing {
+        complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
     let results = Results::of(runs);
     match arguments.format {
@@ -56,6 +66,14 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
         (0, _) => Status::CouldNotRun,
         _ => Status::Deviation,
     })
+}
+
+/// All targets of the matrix that are there, and those that are not.
+fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
+    let store = Store::of_user()?;
+    let (there, missing): (Vec<Usual>, _) = usual().into_iter().partition(|usual| usual.is_in(&store));
+    let targets = there.into_iter().map(|usual| usual.target);
+    Ok((["reference".to_owned()].into_iter().chain(targets).collect(), missing))
 }
 
 fn run_on(
@@ -96,17 +114,13 @@ fn run_on(
         Ok::<(), CommandError>(())
     })?;
     progress.finish_and_clear();
-    let run = TargetResults {
+    Ok(TargetResults {
         target: name.to_owned(),
         seconds: started.elapsed().as_secs_f64(),
         seconds_to_first_case,
         counts: Counts::of(&results),
         cases: results,
-    };
-    if arguments.format == Format::Human {
-        write_summary(out, &run, arguments.targets.len() == 1)?;
-    }
-    Ok(run)
+    })
 }
 
 /// The index of a case and what became of it.

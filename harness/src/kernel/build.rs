@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -16,7 +15,11 @@ use super::configuration::Options;
 use super::lock::{Hold, Lock};
 use super::source::{Source, SourceChoice, SourceFiles};
 use super::toolchain::Toolchain;
-use super::{KernelError, file_error, make, stale};
+use super::{KernelError, file_error, make, remove_all, remove_file, space, stale};
+
+/// What a kernel and its objects take of the disk at most, in bytes, without and with what it watches itself with.
+const BUILDING_TAKES: u64 = 600_000_000;
+const WATCHING_TAKES: u64 = 1_500_000_000;
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +97,11 @@ pub fn build(
         return Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: true });
     }
 
-    remove_if_there(&folder.join(kept::RECORD))?;
+    remove_file(&folder.join(kept::RECORD))?;
     work.keep_or_forget_objects(&setting, &files)?;
+    let takes = if order.choices.with.is_empty() { BUILDING_TAKES } else { WATCHING_TAKES };
+    let missing = takes.saturating_sub(space::taken(&work.objects()));
+    space::check(&folder, missing, &format!("building {name}"))?;
     let started = Instant::now();
     work.configure(tell)?;
     work.make(tell)?;
@@ -145,10 +151,8 @@ impl Work<'_> {
                 stale::forget(&objects, &self.source.folder, &before.changed_in(files))?;
             }
             None => {
-                remove_if_there(&setting_path)?;
-                if objects.exists() {
-                    fs::remove_dir_all(&objects).map_err(|error| file_error(&objects, error))?;
-                }
+                remove_file(&setting_path)?;
+                remove_all(&objects)?;
             }
         }
         fs::create_dir_all(&objects).map_err(|error| file_error(&objects, error))?;
@@ -163,7 +167,7 @@ impl Work<'_> {
         fs::write(&asked, self.options.to_string()).map_err(|error| file_error(&asked, error))?;
         let mut make = self.command();
         make.env("KCONFIG_ALLCONFIG", &asked).arg("allnoconfig");
-        remove_if_there(&self.log())?;
+        remove_file(&self.log())?;
         make::run(make, &self.log(), self.lock, &mut |_, _| {})?;
         let path = self.objects().join(".config");
         let text = fs::read_to_string(&path).map_err(|error| file_error(&path, error))?;
@@ -270,7 +274,7 @@ impl Work<'_> {
         };
         let kept_image = self.folder.join(self.choices.kind.image());
         // One that runs is not written over.
-        remove_if_there(&kept_image)?;
+        remove_file(&kept_image)?;
         for (made, kept) in
             [(image, kept_image), (objects.join(".config"), self.folder.join(kept::CONFIGURATION))]
         {
@@ -286,11 +290,4 @@ fn digest(value: &impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
-}
-
-fn remove_if_there(path: &Path) -> Result<(), KernelError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(path, error)),
-        _ => Ok(()),
-    }
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr};
+use strum::{Display, EnumIter, IntoStaticStr};
 
 use super::KernelError;
 
@@ -38,7 +38,7 @@ pub mod kept {
 const RECORD_FORMAT: u32 = 1;
 
 /// What a kernel runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum BuiltFor {
@@ -49,7 +49,7 @@ pub enum BuiltFor {
 }
 
 /// Which of the two drivers a kernel has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum DriverKind {
