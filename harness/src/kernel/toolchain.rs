@@ -74,7 +74,9 @@ impl Toolchain {
         };
         let cache = if which::which("ccache").is_ok() { "ccache " } else { "" };
         // What compiles host programs is given to rustc as its linker, which takes one word.
-        tools.arguments.extend([format!("CC={cache}{}", compiler.display()), "HOSTCC=gcc".to_owned()]);
+        tools
+            .arguments
+            .extend([format!("CC={cache}{}", compiler.display()), format!("HOSTCC={}", compiler.display())]);
         if choices.driver == DriverKind::Rust {
             tools.find_for_rust(&mut missing);
         }

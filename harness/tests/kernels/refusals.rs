@@ -18,6 +18,7 @@ pub(super) const TESTS: &[Test] = &[
     ("results_that_cannot_be_written_are_told", full_disk),
     ("a_kernel_name_that_is_none_is_refused", no_name),
     ("missing_tools_are_told_at_once", no_tools),
+    ("a_bindgen_that_is_known_not_to_work_is_refused", wrong_bindgen),
     ("what_cannot_be_built_is_refused", not_to_be_built),
 ];
 
@@ -110,6 +111,20 @@ fn no_tools() -> Result<(), Failed> {
     is(status, 2, &error)?;
     holds(&error, &["\n  gcc\n", "\n  flex\n", "rustc, 1.85 or newer", "apt-get install", " flex bison "])?;
     holds(&error, &["bindgen 0.71.1; /bin/true is no", "cargo install bindgen-cli --version 0.71.1"])
+}
+
+fn wrong_bindgen() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let bindgen = folder.path().join("bindgen");
+    fs::write(&bindgen, "#!/bin/sh\necho bindgen 0.73.2\n")?;
+    fs::set_permissions(&bindgen, fs::Permissions::from_mode(0o755))?;
+    let mut command = binderdrill(&["kernel", "build", "--driver", "rust", "--source", "."]);
+    let (status, _, error) = output(command.env("BINDGEN", &bindgen))?;
+    is(status, 2, &error)?;
+    holds(
+        &error,
+        &["bindgen 0.71.1; ", "0.73.2, too new", "cargo install bindgen-cli --version 0.71.1 --locked"],
+    )
 }
 
 fn not_to_be_built() -> Result<(), Failed> {
