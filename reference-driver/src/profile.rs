@@ -11,6 +11,9 @@ pub struct Profile {
 impl Profile {
     /// The C driver of Linux 6.1 to 7.3: in all that is modelled so far, these do the same.
     pub const C: Profile = Profile { name: "c" };
+
+    /// The driver in Rust, as it is in Linux 7.3.
+    pub const RUST: Profile = Profile { name: "rust" };
 }
 
 impl Default for Profile {
