@@ -37,6 +37,10 @@ impl Driver {
         object: &FlatObject,
     ) -> Result<(), Errno> {
         let index = self.processes[process].context;
+        let known = self.node_at(process, object.binder);
+        if self.counts_as_rust_does() && known.is_some_and(|node| self.nodes[node].cookie != object.cookie) {
+            return Err(Errno::EINVAL);
+        }
         let context = &mut self.contexts[index];
         if context.manager.is_some() {
             return Err(Errno::EBUSY);
@@ -44,9 +48,10 @@ impl Driver {
         if *context.manager_euid.get_or_insert(caller.euid) != caller.euid {
             return Err(Errno::EPERM);
         }
+        let by_rust = self.counts_as_rust_does();
         let node = self.node_for(process, object);
         let state = &mut self.nodes[node];
-        state.local_weak += 1;
+        state.local_weak += u32::from(!by_rust);
         state.local_strong += 1;
         state.has_strong = true;
         state.has_weak = true;
