@@ -203,6 +203,7 @@ impl ReferenceWorld {
     fn exit(&mut self, at: ThreadIndex) {
         let process = &mut self.processes[at.process];
         process.alive = false;
+        self.driver.process_ended(process.pid);
         for (index, thread) in process.threads.iter_mut().enumerate() {
             if let Thread::Parked(device) = *thread {
                 // A thread that is killed returns to nobody.

@@ -202,7 +202,7 @@ mod tests {
         let (_folder, counters) = counters(&[("stats", "binder stats:\nBC_REPLY: 1\n"), ("state", STATE)]);
         assert_eq!(counters.kind(), DriverKind::Rust);
         let expected =
-            Alive { processes: 2, threads: 2, nodes: 1, references: 2, transactions: 1, ..Alive::default() };
+            Alive { processes: 2, threads: 2, nodes: 2, references: 2, transactions: 1, ..Alive::default() };
         assert_eq!(counters.read(), Some(expected));
         assert_eq!(counters.buffers_of(77), Some(1));
         assert_eq!(counters.buffers_of(78), Some(0));
