@@ -2,10 +2,11 @@
 
 use crate::caller::Caller;
 use crate::driver::Driver;
-use crate::node::Node;
+use crate::node::{Node, Strength};
 use crate::process::Process;
 use crate::table::Key;
 use crate::uapi::{Errno, FlatObject};
+use crate::work::WorkQueue;
 
 /// Which context: 0 is that of `/dev/binder`.
 pub type ContextIndex = usize;
@@ -50,9 +51,15 @@ impl Driver {
         }
         let by_rust = self.counts_as_rust_does();
         let node = self.node_for(process, object);
+        let thread = self.calling_thread(process, caller.tid);
         let state = &mut self.nodes[node];
         state.local_weak += u32::from(!by_rust);
         state.local_strong += 1;
+        if by_rust {
+            // It is work like that of any object, which will find that there is nothing to tell.
+            self.announce_more(node, Strength::Strong, Some(WorkQueue::Thread(thread)));
+        }
+        let state = &mut self.nodes[node];
         state.has_strong = true;
         state.has_weak = true;
         self.contexts[index].manager = Some(node);

@@ -43,7 +43,8 @@ impl Worlds for ReferenceTarget {
     }
 
     fn driver(&self) -> Option<String> {
-        None
+        // As a model of the driver in Rust it does what is known to be wrong with that one, too.
+        (self.kind == DriverKind::Rust).then(|| "linux-rust".to_owned())
     }
 
     fn kind(&self) -> DriverKind {
