@@ -44,8 +44,6 @@ pub struct Profile {
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
     pub(crate) manager_is_known_by_pid: bool,
-    /// A thread that has a call to read cannot call.
-    pub(crate) unread_calls_forbid_calls: bool,
     /// Whether a call may be made at all is looked at before whether its callee is alive.
     pub(crate) stack_is_looked_at_first: bool,
     /// Any reply that fails is BR_FAILED_REPLY for the caller, who is told before the one that replied.
@@ -84,7 +82,6 @@ impl Profile {
         unmapping_ends_transactions: true,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
-        unread_calls_forbid_calls: true,
         stack_is_looked_at_first: false,
         replies_fail_alike: false,
         callers_outlive_threads: false,
@@ -110,7 +107,6 @@ impl Profile {
         unmapping_ends_transactions: false,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
-        unread_calls_forbid_calls: false,
         stack_is_looked_at_first: true,
         replies_fail_alike: true,
         callers_outlive_threads: true,

@@ -208,7 +208,7 @@ impl Driver {
         }
         let state = &self.threads[thread];
         let has_call = matches!(state.todo.first(), Some(Work::Transaction(_)));
-        if has_call && self.profile.unread_calls_forbid_calls || self.waits_for_answer(thread) {
+        if has_call || self.waits_for_answer(thread) {
             return Err(BR_FAILED_REPLY);
         }
         let stack =
