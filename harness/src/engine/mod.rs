@@ -57,6 +57,9 @@ pub struct SetUpError(pub String);
 
 /// Runs a program on a fresh world.
 pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError> {
+    if let Some(driver) = program.driver.filter(|driver| *driver != worlds.kind()) {
+        return Ok(Run::without_steps(Verdict::OtherDriver { driver }));
+    }
     if let Some(reason) = program.requires.iter().find_map(|feature| worlds.lacks(*feature)) {
         return Ok(Run::without_steps(Verdict::Skip { reason }));
     }
@@ -104,9 +107,10 @@ fn judge_complaints(judged: Verdict, complaints: Vec<String>) -> Verdict {
             (step, expected, Some(came), difference)
         }
         Verdict::Broken { reason } | Verdict::Skip { reason } => (None, String::new(), Some(reason), first),
-        Verdict::Pass | Verdict::KnownDeviation { .. } | Verdict::UnexpectedPass { .. } => {
-            (None, String::new(), None, first)
-        }
+        Verdict::Pass
+        | Verdict::KnownDeviation { .. }
+        | Verdict::UnexpectedPass { .. }
+        | Verdict::OtherDriver { .. } => (None, String::new(), None, first),
     };
     let expected =
         if expected.is_empty() { "a kernel with nothing to complain of".to_owned() } else { expected };

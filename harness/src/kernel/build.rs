@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::built::{Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument, Record, kept};
+use super::built::{Built, BuiltFor, BuiltName, Choices, Instrument, Record, kept};
 use super::configuration::Options;
 use super::lock::{Hold, Lock};
 use super::source::{Source, SourceChoice, SourceFiles};
 use super::toolchain::Toolchain;
 use super::{KernelError, file_error, make, remove_all, remove_file, space, stale};
+use crate::program::DriverKind;
 
 /// What a kernel and its objects take of the disk at most, in bytes, without and with what it watches itself with.
 const BUILDING_TAKES: u64 = 600_000_000;

@@ -26,8 +26,9 @@ use std::time::SystemTime;
 
 use lock::Lock;
 
+pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
-pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument};
+pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
 pub use source::{Fetched, PACKAGE_PREFIX, SourceChoice, SourceName, Unpacked};
 pub use space::NoSpace;
 pub use stock::StockName;

@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use walkdir::WalkDir;
 
 use super::apt::{Apt, NEWER_SUITES, numbers, run};
-use super::built::DriverKind;
 use super::lock::{Hold, Lock};
 use super::{KernelError, file_error, remove_all, remove_file, space};
+use crate::program::DriverKind;
 
 /// How the packages are called, but for the version.
 pub const PACKAGE_PREFIX: &str = "linux-source-";

@@ -3,7 +3,8 @@
 use strum::IntoEnumIterator;
 
 use super::Store;
-use super::built::{BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument};
+use super::built::{BUILT_PREFIX, BuiltFor, Choices, Instrument};
+use crate::program::DriverKind;
 
 /// The stock kernels among them.
 pub const STOCK: &[&str] = &["debian-6.1", "debian-6.12", "debian-7"];
