@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, Format, RunArguments, Status, complain};
 use crate::engine::SetUpError;
 use crate::kernel::{Store, Usual, usual};
+use crate::program::DriverKind;
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
 use crate::target::{Target, is_guest};
@@ -73,7 +74,8 @@ fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
     let store = Store::of_user()?;
     let (there, missing): (Vec<Usual>, _) = usual().into_iter().partition(|usual| usual.is_in(&store));
     let targets = there.into_iter().map(|usual| usual.target);
-    Ok((["reference".to_owned()].into_iter().chain(targets).collect(), missing))
+    let models = ["reference", "reference:rust"].map(str::to_owned);
+    Ok((models.into_iter().chain(targets).collect(), missing))
 }
 
 fn run_on(
@@ -87,6 +89,7 @@ fn run_on(
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());
     let mut seconds_to_first_case = 0.0;
+    let mut driver = None;
     let work = Work { arguments, name, cases, next: AtomicUsize::new(0) };
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -97,7 +100,8 @@ fn run_on(
         // Results come in any order, and are told in the order of the cases.
         let mut early = BTreeMap::new();
         while let Ok(ran) = receiver.recv() {
-            let (index, result) = ran.inspect_err(|_| work.stop())?;
+            let Ran { index, result, kind } = ran.inspect_err(|_| work.stop())?;
+            driver = driver.or(kind);
             if seconds_to_first_case == 0.0 {
                 seconds_to_first_case = started.elapsed().as_secs_f64();
             }
@@ -116,6 +120,7 @@ fn run_on(
     progress.finish_and_clear();
     Ok(TargetResults {
         target: name.to_owned(),
+        driver,
         seconds: started.elapsed().as_secs_f64(),
         seconds_to_first_case,
         counts: Counts::of(&results),
@@ -123,8 +128,15 @@ fn run_on(
     })
 }
 
-/// The index of a case and what became of it.
-type Ran = Result<(usize, CaseResult), CommandError>;
+/// A case that has been run.
+struct Ran {
+    /// Its index.
+    index: usize,
+    /// What became of it.
+    result: CaseResult,
+    /// The implementation that the target has of the driver, or models.
+    kind: Option<DriverKind>,
+}
 
 /// Cases that are run by several threads, each on a target of its own.
 struct Work<'a> {
@@ -141,7 +153,7 @@ impl Work<'_> {
         &'scope self,
         mut target: Box<dyn Target>,
         scope: &'scope Scope<'scope, '_>,
-        sender: Sender<Ran>,
+        sender: Sender<Result<Ran, CommandError>>,
     ) {
         if !self.run_one(target.as_mut(), &sender) {
             return;
@@ -159,10 +171,12 @@ impl Work<'_> {
     }
 
     /// Runs the next case, and tells what became of it. Says whether to go on.
-    fn run_one(&self, target: &mut dyn Target, sender: &Sender<Ran>) -> bool {
+    fn run_one(&self, target: &mut dyn Target, sender: &Sender<Result<Ran, CommandError>>) -> bool {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(case) = self.cases.get(index) else { return false };
-        let ran = CaseResult::of(case, target).map(|result| (index, result)).map_err(CommandError::from);
+        let ran = CaseResult::of(case, target)
+            .map(|result| Ran { index, result, kind: target.kind() })
+            .map_err(CommandError::from);
         let goes_on = ran.is_ok();
         sender.send(ran).is_ok() && goes_on
     }

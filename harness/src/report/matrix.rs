@@ -28,7 +28,14 @@ pub fn write_matrix(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         1 => (BAD, "1 case was not done alike by all targets".to_owned()),
         several => (BAD, format!("{several} cases were not done alike by all targets")),
     };
-    writeln!(out, "{}", Styled(style, count))
+    writeln!(out, "{}", Styled(style, count))?;
+    if !results.choices.is_empty() {
+        let choices: Vec<&str> = results.choices.iter().map(|choice| choice.id.as_str()).collect();
+        let line =
+            format!("C and Rust chose otherwise where a script leaves the choice: {}", choices.join(", "));
+        writeln!(out, "{}", Styled(FAINT, line))?;
+    }
+    Ok(())
 }
 
 /// A line a target.

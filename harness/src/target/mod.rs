@@ -31,9 +31,12 @@ pub trait Target: Send {
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
 
     /// Which driver this is, such as `linux-6.12.117+deb12-amd64`, or `linux-rust-7.3.0` if it is the one in Rust, as
-    /// far as it is known yet: a kernel that has not
-    /// booted may be any. The reference driver is none, as nothing that it does wrong is to be expected.
+    /// far as it is known yet: a kernel that has not booted may be any. The reference driver is none, as nothing that
+    /// it does wrong is to be expected.
     fn driver(&self) -> Option<String>;
+
+    /// Which implementation of the driver it has, or models, as far as it is known yet.
+    fn kind(&self) -> Option<DriverKind>;
 }
 
 /// A driver that can be reached from this very process.
@@ -65,6 +68,10 @@ impl<W: Worlds + Send> Target for W {
 
     fn driver(&self) -> Option<String> {
         Worlds::driver(self)
+    }
+
+    fn kind(&self) -> Option<DriverKind> {
+        Some(Worlds::kind(self))
     }
 }
 

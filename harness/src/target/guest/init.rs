@@ -57,9 +57,10 @@ fn serve() -> Result<(), String> {
         let request = receive(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
-            (Request::Hello, Ok(target)) => {
-                Reply::Ready { driver: Worlds::driver(target).unwrap_or_default() }
-            }
+            (Request::Hello, Ok(target)) => Reply::Ready {
+                driver: Worlds::driver(target).unwrap_or_default(),
+                kind: Worlds::kind(target),
+            },
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
                 Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }

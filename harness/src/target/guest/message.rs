@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Run;
+use crate::program::DriverKind;
 
 /// Longer messages than this are not believed, in bytes.
 const LONGEST: u32 = 256 << 20;
@@ -31,6 +32,8 @@ pub enum Reply {
     Ready {
         /// Its driver, as [`crate::target::Target::driver`] calls it.
         driver: String,
+        /// Which implementation that is.
+        kind: DriverKind,
     },
     /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {

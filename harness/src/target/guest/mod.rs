@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Target;
 use crate::engine::{Run, SetUpError, Verdict};
-use crate::program::Program;
+use crate::program::{DriverKind, Program};
 use crate::script;
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
@@ -38,6 +38,8 @@ pub struct GuestTarget {
     machine: Option<Machine>,
     /// What the driver is called, once the kernel has booted.
     driver: Option<String>,
+    /// Which implementation that is.
+    kind: Option<DriverKind>,
 }
 
 /// What a guest is made of.
@@ -65,6 +67,7 @@ pub trait Launcher: Send {
 pub struct Launched {
     machine: Machine,
     driver: String,
+    kind: DriverKind,
 }
 
 /// Why a guest that has been started does not say that it is ready.
@@ -103,14 +106,16 @@ impl GuestTarget {
             patience: options.patience,
             machine: None,
             driver: None,
+            kind: None,
         }
     }
 
     /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let Launched { machine, driver } = self.launcher.launch()?;
+            let Launched { machine, driver, kind } = self.launcher.launch()?;
             self.driver = Some(driver);
+            self.kind = Some(kind);
             self.machine = Some(machine);
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
@@ -151,6 +156,10 @@ impl Target for GuestTarget {
     fn driver(&self) -> Option<String> {
         self.driver.clone()
     }
+
+    fn kind(&self) -> Option<DriverKind> {
+        self.kind
+    }
 }
 
 /// Waits until a guest is there that has been started, and whose channel is a terminal. What a terminal is given
@@ -167,7 +176,7 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
     let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
     match answer {
-        Ok(Reply::Ready { driver }) => Ok(Launched { machine, driver }),
+        Ok(Reply::Ready { driver, kind }) => Ok(Launched { machine, driver, kind }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
         Ok(Reply::Ran { .. } | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
