@@ -1,10 +1,11 @@
 //! Transactions: calls, oneway messages and replies, on their way from one thread to another.
 
 use crate::buffer::{Buffer, Request};
+use crate::descriptor::FileOnItsWay;
 use crate::driver::{Driver, Interruption};
 use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
-use crate::object::Fill;
+use crate::object::{NotFilled, Passage};
 use crate::process::Process;
 use crate::table::Key;
 use crate::thread::Thread;
@@ -30,6 +31,8 @@ pub(crate) struct Transaction {
     pub(crate) code: u32,
     pub(crate) flags: u32,
     pub(crate) sender_euid: u32,
+    /// The files that it brings, until it is delivered.
+    pub(crate) files: Vec<FileOnItsWay>,
 }
 
 /// Whether a command asks for something or answers.
@@ -55,15 +58,17 @@ struct Destination {
     thread: Option<Key<Thread>>,
     /// The node that is called; `None` for a reply.
     node: Option<Key<Node>>,
+    /// Whether the node, or the call that is answered, takes descriptors.
+    takes_descriptors: bool,
 }
 
 impl Driver {
-    /// BC_TRANSACTION and BC_REPLY. That a transaction fails is told by the next read, and is no error here.
+    /// BC_TRANSACTION, BC_REPLY and what is like them with scatter-gather buffers. That a transaction fails is told by the next read, and is no error here.
     pub(crate) fn transact(
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         direction: Direction,
         memory: &dyn UserMemory,
     ) -> Result<(), Interruption> {
@@ -92,13 +97,17 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
-        let is_oneway = data.flags & TF_ONE_WAY != 0;
-        let (node, process) = self.callee(thread, data.target as u32).map_err(Failure::ToSender)?;
+        let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
+        let (node, process) =
+            self.callee(thread, data.transaction.target as u32).map_err(Failure::ToSender)?;
         let destination = match self.may_call(thread, process, is_oneway) {
-            Ok(thread) => Destination { process, thread, node: Some(node) },
+            Ok(thread) => {
+                let takes_descriptors = self.nodes[node].takes_descriptors;
+                Destination { process, thread, node: Some(node), takes_descriptors }
+            }
             Err(error) => {
                 self.abandon_callee(node);
                 return Err(Failure::ToSender(error));
@@ -182,7 +191,7 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
         let call = self.threads[thread].transaction_stack;
@@ -195,7 +204,8 @@ impl Driver {
             return Err(Failure::ToSender(BR_FAILED_REPLY));
         }
         let process = self.threads[caller].process;
-        let destination = Destination { process, thread: Some(caller), node: None };
+        let takes_descriptors = self.transactions[call].flags & TF_ACCEPT_FDS != 0;
+        let destination = Destination { process, thread: Some(caller), node: None, takes_descriptors };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
             Err(Failure::ToSender(error)) => return Err(Failure::ToCaller(call, error)),
@@ -221,7 +231,7 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         direction: Direction,
         destination: &Destination,
         memory: &dyn UserMemory,
@@ -229,9 +239,11 @@ impl Driver {
         if destination.node.is_some_and(|node| self.nodes[node].wants_security_context) {
             return Err(Failure::Interrupted(Interruption::NotModelled("security contexts")));
         }
+        let TransactionDataSg { transaction: header, buffers_size } = *data;
         let is_call = direction == Direction::Call;
-        let is_async = is_call && data.flags & TF_ONE_WAY != 0;
-        let request = Request { data_size: data.data_size, offsets_size: data.offsets_size, is_async };
+        let is_async = is_call && header.flags & TF_ONE_WAY != 0;
+        let TransactionData { data_size, offsets_size, .. } = header;
+        let request = Request { data_size, offsets_size, buffers_size, is_async };
         let buffer = match self.processes[destination.process].allocator.allocate(request) {
             Ok(buffer) => buffer,
             Err(errno) => {
@@ -247,21 +259,32 @@ impl Driver {
             to_thread: destination.thread,
             to_parent: None,
             buffer: Some(buffer),
-            code: data.code,
-            flags: data.flags,
+            code: header.code,
+            flags: header.flags,
             sender_euid: euid,
+            files: Vec::new(),
         });
         self.statistics.transactions.create();
         let allocator = &mut self.processes[destination.process].allocator;
         if let Some(content) = &mut allocator.buffers[buffer].content {
             content.target = destination.node;
             content.transaction = Some(transaction);
-            content.clear_on_free = data.flags & TF_CLEAR_BUF != 0;
+            content.clear_on_free = header.flags & TF_CLEAR_BUF != 0;
         }
-        match self.fill(thread, destination.process, buffer, data, memory) {
-            Ok(()) => Ok(transaction),
-            Err(Fill::NotModelled(what)) => Err(Failure::Interrupted(Interruption::NotModelled(what))),
-            Err(Fill::Refused { translated }) => {
+        let passage = Passage {
+            sender: thread,
+            receiver: destination.process,
+            buffer,
+            data,
+            memory,
+            takes_descriptors: destination.takes_descriptors,
+        };
+        match self.fill(&passage) {
+            Ok(files) => {
+                self.transactions[transaction].files = files;
+                Ok(transaction)
+            }
+            Err(NotFilled { translated }) => {
                 self.release_buffer(destination.process, buffer, translated);
                 self.transactions.remove(transaction);
                 self.statistics.transactions.delete();

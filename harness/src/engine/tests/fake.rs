@@ -9,7 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::program::{Counter, Feature};
 use crate::target::{
-    Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
+    Answer, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World,
+    Worlds,
 };
 
 /// Where the fake driver puts what a process receives.
@@ -233,6 +234,10 @@ impl World for FakeWorld {
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
         Ok(self.read(process, address, length))
+    }
+
+    fn descriptor(&mut self, _: usize, _: u32) -> Result<Option<DescriptorState>, TargetError> {
+        Ok(None)
     }
 
     fn pid(&self, process: usize) -> i32 {
