@@ -149,6 +149,8 @@ impl Driver {
                 self.copy_piece(passage, from.wrapping_add(done), to + done..*place)?;
                 let end = match change {
                     Change::Descriptors(length) => place + length,
+                    // The kernel copies nothing to a place that is no multiple of 4.
+                    Change::Pointer(_) if !place.is_multiple_of(4) => return Err(Fault),
                     Change::Pointer(address) => {
                         let bytes = self.processes[passage.receiver].allocator.bytes_mut(passage.buffer);
                         let place = *place as usize;
@@ -215,6 +217,10 @@ impl Driver {
         let mut numbers = Vec::new();
         for index in 0..content.offsets_size / 8 {
             let Some(Found::FdArray(array)) = self.object_in_buffer(process, buffer, index) else { continue };
+            // The place of an empty array may be any.
+            if array.num_fds == 0 {
+                continue;
+            }
             let parent = self.object_in_buffer(process, buffer, array.parent);
             let Some(Found::Buffer(parent)) = parent else { continue };
             let place = (parent.buffer - start + array.parent_offset) as usize;
