@@ -1,5 +1,7 @@
 //! The driver: its state as a whole, and the system calls that change it.
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::buffer::PAGE;
 use crate::caller::Caller;
 use crate::context::{Context, ContextIndex};
@@ -35,6 +37,12 @@ pub struct Driver {
     /// Processes with work deferred.
     pub(crate) deferred: Vec<Key<Process>>,
     pub(crate) statistics: Statistics,
+    /// The processes that there are, by their serial numbers.
+    pub(crate) processes_by_serial: FxHashMap<u64, Key<Process>>,
+    /// How many processes there have been.
+    serials: u64,
+    /// The processes that have ended.
+    pub(crate) ended_pids: FxHashSet<i32>,
 }
 
 /// An open device: what a file descriptor of it stands for.
@@ -88,6 +96,9 @@ impl Driver {
             woken: Vec::new(),
             deferred: Vec::new(),
             statistics: Statistics::default(),
+            processes_by_serial: FxHashMap::default(),
+            serials: 0,
+            ended_pids: FxHashSet::default(),
         }
     }
 
@@ -97,7 +108,12 @@ impl Driver {
             return Err(Errno::ENXIO);
         }
         self.statistics.processes.create();
-        Ok(self.processes.insert(Process { context, pid: caller.pid, nonblock, ..Process::default() }))
+        self.serials += 1;
+        let serial = self.serials;
+        let process = Process { context, pid: caller.pid, nonblock, serial, ..Process::default() };
+        let device = self.processes.insert(process);
+        self.processes_by_serial.insert(serial, device);
+        Ok(device)
     }
 
     /// Maps so many bytes of a device at an address that the kernel has chosen.
@@ -125,7 +141,8 @@ impl Driver {
 
     /// The process has unmapped the device.
     pub fn munmap(&mut self, device: Device) {
-        self.processes[device].allocator.unmap();
+        let takes_transactions = !self.profile.unmapping_ends_transactions;
+        self.processes[device].allocator.unmap(takes_transactions);
     }
 
     /// Whether the calling thread would find something to read.
@@ -184,6 +201,11 @@ impl Driver {
     /// and the device must not be used again.
     pub fn release(&mut self, device: Device) {
         self.defer(device, Deferred { flush: false, release: true });
+    }
+
+    /// A process has ended: what it has sent no longer says from whom it comes.
+    pub fn process_ended(&mut self, pid: i32) {
+        self.ended_pids.insert(pid);
     }
 
     /// The threads that have been woken since this was last asked, in that order. Each must be resumed.
@@ -273,9 +295,10 @@ impl Driver {
         memory: &mut dyn UserMemory,
     ) -> Result<(), Interruption> {
         const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+        let unusable = if self.profile.bad_arguments_fault { Fault.into() } else { INVALID };
         match request {
             BINDER_SET_MAX_THREADS => {
-                let threads: u32 = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
+                let threads: u32 = self.argument(device, memory, argument).map_err(|Fault| unusable)?;
                 self.processes[device].max_threads = threads;
             }
             BINDER_SET_CONTEXT_MGR => {
@@ -283,11 +306,11 @@ impl Driver {
                     .map_err(Interruption::Failed)?;
             }
             BINDER_SET_CONTEXT_MGR_EXT => {
-                let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
+                let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| unusable)?;
                 self.set_context_manager(device, caller, &object).map_err(Interruption::Failed)?;
             }
             BINDER_VERSION => {
-                memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| INVALID)?;
+                memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| unusable)?;
             }
             BINDER_GET_NODE_DEBUG_INFO | BINDER_GET_NODE_INFO_FOR_REF => {
                 return Err(Interruption::NotModelled("information about nodes"));

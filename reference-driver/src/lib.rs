@@ -23,6 +23,7 @@ mod queue;
 mod read;
 mod reference;
 mod release;
+mod rust_counting;
 mod scatter;
 mod statistics;
 mod table;

@@ -15,6 +15,8 @@ use crate::work::Work;
 /// An open device (`struct binder_proc`). A process that opens the device twice is two of these.
 #[derive(Debug, Default)]
 pub struct Process {
+    /// No other has had this number before, nor will have.
+    pub(crate) serial: u64,
     /// The context of the device that was opened.
     pub(crate) context: ContextIndex,
     /// The process id of whoever opened it.

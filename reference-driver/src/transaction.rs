@@ -33,6 +33,27 @@ pub(crate) struct Transaction {
     pub(crate) sender_euid: u32,
     /// The files that it brings, until it is delivered.
     pub(crate) files: Vec<FileOnItsWay>,
+    /// Who sent it, be it gone or not.
+    pub(crate) sender: Sender,
+}
+
+/// A process that has sent something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sender {
+    /// Its serial number.
+    pub(crate) serial: u64,
+    pub(crate) pid: i32,
+}
+
+/// Which thread of the callee's process a call goes to.
+#[derive(Clone, Copy)]
+enum Callee {
+    /// Any that is free.
+    Any,
+    /// The one that waits, further down the stack, for the calling thread.
+    Waiting(Key<Thread>),
+    /// That one, but it has ended.
+    Ended,
 }
 
 /// Whether a command asks for something or answers.
@@ -80,8 +101,13 @@ impl Driver {
             Ok(()) => {}
             Err(Failure::ToSender(error)) => self.set_return_error(thread, error),
             Err(Failure::ToCaller(call, error)) => {
-                self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
-                self.send_failed_reply(call, error);
+                if self.profile.replies_fail_alike {
+                    self.send_failed_reply(call, error);
+                    self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
+                } else {
+                    self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
+                    self.send_failed_reply(call, error);
+                }
             }
             Err(Failure::Interrupted(interruption)) => return Err(interruption),
         }
@@ -103,17 +129,24 @@ impl Driver {
         let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
         let (node, process) =
             self.callee(thread, data.transaction.target as u32).map_err(Failure::ToSender)?;
-        let destination = match self.may_call(thread, process, is_oneway) {
-            Ok(thread) => {
-                let takes_descriptors = self.nodes[node].takes_descriptors;
-                Destination { process, thread, node: Some(node), takes_descriptors }
-            }
+        let callee = match self.may_call(thread, process, is_oneway) {
+            Ok(callee) => callee,
             Err(error) => {
                 self.abandon_callee(node);
                 return Err(Failure::ToSender(error));
             }
         };
+        let waiting = match callee {
+            Callee::Waiting(thread) => Some(thread),
+            Callee::Any | Callee::Ended => None,
+        };
+        let takes_descriptors = self.nodes[node].takes_descriptors;
+        let destination = Destination { process, thread: waiting, node: Some(node), takes_descriptors };
         let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
+        if let Callee::Ended = callee {
+            self.retract(transaction, node, process);
+            return Err(Failure::ToSender(BR_DEAD_REPLY));
+        }
         if is_oneway {
             let delivered = self.send(transaction, node, process, None);
             if delivered {
@@ -149,8 +182,14 @@ impl Driver {
             let reference = self.reference_at(caller, handle, true).ok_or(BR_FAILED_REPLY)?;
             self.references[reference].node
         };
-        let owner = self.nodes[node].process.ok_or(BR_DEAD_REPLY)?;
-        if owner == caller || handle == 0 && self.processes[owner].pid == self.processes[caller].pid {
+        let owner = self.nodes[node].process.ok_or_else(|| {
+            let is_refused = self.profile.stack_is_looked_at_first && self.waits_for_answer(thread);
+            if is_refused { BR_FAILED_REPLY } else { BR_DEAD_REPLY }
+        })?;
+        let is_own_manager = handle == 0
+            && self.profile.manager_is_known_by_pid
+            && self.processes[owner].pid == self.processes[caller].pid;
+        if owner == caller || is_own_manager {
             return Err(BR_FAILED_REPLY);
         }
         self.take_local(node, Strength::Strong);
@@ -163,28 +202,32 @@ impl Driver {
         self.let_go_of_node(node);
     }
 
-    /// Whether a thread may call now, and which thread of the callee's process the call must go to: the one
-    /// that waits, further down the stack, for this very thread. Oneway messages may always go, to any thread.
-    fn may_call(
-        &self,
-        thread: Key<Thread>,
-        callee: Key<Process>,
-        is_oneway: bool,
-    ) -> Result<Option<Key<Thread>>, u32> {
+    /// Whether the last thing that a thread has done was to call.
+    fn waits_for_answer(&self, thread: Key<Thread>) -> bool {
+        let top = self.threads[thread].transaction_stack;
+        top.is_some_and(|top| self.transactions[top].to_thread != Some(thread))
+    }
+
+    /// Whether a thread may call now, and whom the call must go to. Oneway messages may always go, to any thread.
+    fn may_call(&self, thread: Key<Thread>, callee: Key<Process>, is_oneway: bool) -> Result<Callee, u32> {
         if is_oneway {
-            return Ok(None);
+            return Ok(Callee::Any);
         }
         let state = &self.threads[thread];
-        if let Some(Work::Transaction(_)) = state.todo.first() {
+        let has_call = matches!(state.todo.first(), Some(Work::Transaction(_)));
+        if has_call || self.waits_for_answer(thread) {
             return Err(BR_FAILED_REPLY);
         }
-        let Some(top) = state.transaction_stack else { return Ok(None) };
-        if self.transactions[top].to_thread != Some(thread) {
-            return Err(BR_FAILED_REPLY);
+        let stack =
+            std::iter::successors(state.transaction_stack, |call| self.transactions[*call].from_parent);
+        if self.profile.callers_outlive_threads {
+            let serial = self.processes[callee].serial;
+            let call = stack.map(|call| &self.transactions[call]).find(|call| call.sender.serial == serial);
+            return Ok(call.map_or(Callee::Any, |call| call.from.map_or(Callee::Ended, Callee::Waiting)));
         }
-        let stack = std::iter::successors(Some(top), |call| self.transactions[*call].from_parent);
         let mut callers = stack.filter_map(|call| self.transactions[call].from);
-        Ok(callers.find(|from| self.threads[*from].process == callee))
+        let waiting = callers.find(|from| self.threads[*from].process == callee);
+        Ok(waiting.map_or(Callee::Any, Callee::Waiting))
     }
 
     fn reply(
@@ -199,7 +242,9 @@ impl Driver {
         let call = served.ok_or(Failure::ToSender(BR_FAILED_REPLY))?;
         self.threads[thread].transaction_stack = self.transactions[call].to_parent;
 
-        let caller = self.transactions[call].from.ok_or(Failure::ToCaller(call, BR_DEAD_REPLY))?;
+        let Some(caller) = self.transactions[call].from else {
+            return self.reply_to_nobody(thread, euid, data, call, memory);
+        };
         if self.threads[caller].transaction_stack != Some(call) {
             return Err(Failure::ToSender(BR_FAILED_REPLY));
         }
@@ -208,6 +253,9 @@ impl Driver {
         let destination = Destination { process, thread: Some(caller), node: None, takes_descriptors };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
+            Err(Failure::ToSender(_)) if self.profile.replies_fail_alike => {
+                return Err(Failure::ToCaller(call, BR_FAILED_REPLY));
+            }
             Err(Failure::ToSender(error)) => return Err(Failure::ToCaller(call, error)),
             Err(other) => return Err(other),
         };
@@ -218,6 +266,40 @@ impl Driver {
         self.wake(caller);
         self.forget_transaction(call);
         Ok(())
+    }
+
+    /// The reply to a call whose caller has ended. Whoever waits for *that* thread learns that there will be no answer.
+    fn reply_to_nobody(
+        &mut self,
+        thread: Key<Thread>,
+        euid: u32,
+        data: &TransactionDataSg,
+        call: Key<Transaction>,
+        memory: &dyn UserMemory,
+    ) -> Result<(), Failure> {
+        let undeliverable = Failure::ToCaller(call, BR_DEAD_REPLY);
+        if !self.profile.callers_outlive_threads {
+            return Err(undeliverable);
+        }
+        let process = self.processes_by_serial.get(&self.transactions[call].sender.serial);
+        let process = process.copied().filter(|process| !self.processes[*process].is_dead);
+        let Some(process) = process else { return Err(undeliverable) };
+        let takes_descriptors = self.transactions[call].flags & TF_ACCEPT_FDS != 0;
+        let destination = Destination { process, thread: None, node: None, takes_descriptors };
+        match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
+            Ok(reply) => {
+                self.complete(thread);
+                if let Some(buffer) = self.transactions[reply].buffer {
+                    self.release_buffer(process, buffer, u64::MAX);
+                }
+                self.transactions.remove(reply);
+                self.statistics.transactions.delete();
+                self.send_failed_reply(call, BR_DEAD_REPLY);
+                Ok(())
+            }
+            Err(Failure::ToSender(_)) => Err(undeliverable),
+            Err(other) => Err(other),
+        }
     }
 
     /// Tells a thread that its message or reply is on its way.
@@ -252,6 +334,8 @@ impl Driver {
                 return Err(Failure::ToSender(error));
             }
         };
+        let sender = &self.processes[self.threads[thread].process];
+        let sender = Sender { serial: sender.serial, pid: sender.pid };
         let transaction = self.transactions.insert(Transaction {
             from: (is_call && !is_async).then_some(thread),
             from_parent: None,
@@ -263,6 +347,7 @@ impl Driver {
             flags: header.flags,
             sender_euid: euid,
             files: Vec::new(),
+            sender,
         });
         self.statistics.transactions.create();
         let allocator = &mut self.processes[destination.process].allocator;
@@ -364,6 +449,20 @@ impl Driver {
     /// Gives up a transaction that was queued and will not be delivered.
     pub(crate) fn cancel_transaction(&mut self, transaction: Key<Transaction>, error: u32) {
         if self.expects_reply(transaction) {
+            self.send_failed_reply(transaction, error);
+        } else {
+            self.forget_transaction(transaction);
+        }
+    }
+
+    /// As [`Driver::cancel_transaction`], and what it carries is given back.
+    pub(crate) fn give_back(&mut self, transaction: Key<Transaction>, error: u32) {
+        let expects_reply = self.expects_reply(transaction);
+        let state = &self.transactions[transaction];
+        if let Some((process, buffer)) = state.to_process.zip(state.buffer) {
+            self.free_buffer(process, buffer);
+        }
+        if expects_reply {
             self.send_failed_reply(transaction, error);
         } else {
             self.forget_transaction(transaction);

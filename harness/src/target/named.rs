@@ -10,10 +10,12 @@ use super::uml::Uml;
 use super::{ReferenceTarget, Target};
 use crate::engine::SetUpError;
 use crate::kernel::{BuiltFor, Store};
+use crate::program::DriverKind;
 
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
     ("reference", "the reference driver, in this process"),
+    ("reference:rust", "the reference driver as a model of the driver in Rust"),
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
@@ -73,7 +75,8 @@ fn known() -> String {
 pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoTarget> {
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
-        None if name == "reference" => Ok(Box::new(ReferenceTarget::default())),
+        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(DriverKind::C))),
+        Some(("reference", "rust")) => Ok(Box::new(ReferenceTarget::new(DriverKind::Rust))),
         Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);

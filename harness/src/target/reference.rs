@@ -17,21 +17,43 @@ use super::{
     Answer, DescriptorState, FileId, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex,
     World, Worlds,
 };
-use crate::program::{Counter, Feature, PollEvents};
+use crate::program::{Counter, DriverKind, Feature, PollEvents};
 
 /// The reference driver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReferenceTarget {
-    profile: Profile,
+    kind: DriverKind,
+}
+
+impl ReferenceTarget {
+    /// The reference driver as a model of this implementation.
+    pub fn new(kind: DriverKind) -> ReferenceTarget {
+        ReferenceTarget { kind }
+    }
+
+    fn profile(&self) -> Profile {
+        match self.kind {
+            DriverKind::C => Profile::C,
+            DriverKind::Rust => Profile::RUST,
+        }
+    }
 }
 
 impl Worlds for ReferenceTarget {
     fn name(&self) -> String {
-        "reference".to_owned()
+        match self.kind {
+            DriverKind::C => "reference".to_owned(),
+            DriverKind::Rust => format!("reference:{}", self.kind),
+        }
     }
 
     fn driver(&self) -> Option<String> {
-        None
+        // As a model of the driver in Rust it does what is known to be wrong with that one, too.
+        (self.kind == DriverKind::Rust).then(|| "linux-rust".to_owned())
+    }
+
+    fn kind(&self) -> DriverKind {
+        self.kind
     }
 
     fn lacks(&self, feature: Feature) -> Option<String> {
@@ -44,7 +66,7 @@ impl Worlds for ReferenceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile.clone(), 1);
+        let mut driver = Driver::new(self.profile(), 1);
         become_first_context_manager(&mut driver)?;
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
@@ -248,6 +270,7 @@ impl ReferenceWorld {
         let process = &mut self.processes[at.process];
         process.alive = false;
         process.memory.descriptors = Default::default();
+        self.driver.process_ended(process.pid);
         for (index, thread) in process.threads.iter_mut().enumerate() {
             if let Thread::Parked(device) = *thread {
                 // A thread that is killed returns to nobody.

@@ -107,9 +107,9 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(parties: usize, threads: usize) -> World {
+    pub fn new(profile: Profile, parties: usize, threads: usize) -> World {
         let mut world =
-            World { driver: Driver::new(Profile::default(), 1), parties: Vec::new(), threads, next_pid: 100 };
+            World { driver: Driver::new(profile, 1), parties: Vec::new(), threads, next_pid: 100 };
         for _ in 0..parties {
             let party = Party::new(&mut world.driver, world.next_pid, threads);
             world.parties.push(party);

@@ -12,7 +12,8 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
-use crate::program::{Counter, PollEvents};
+use super::workers;
+use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{
     Answer, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World,
 };
@@ -23,6 +24,7 @@ const UNSEEN_WORK: Duration = Duration::from_millis(20);
 /// Agents in front of a device.
 pub struct DeviceWorld<'a> {
     processes: Vec<Process>,
+    kind: DriverKind,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
     files: Files,
@@ -30,6 +32,8 @@ pub struct DeviceWorld<'a> {
     before: Alive,
     /// Of a process whose descriptor has been closed: its threads that must still be told to return.
     flushed: Option<Flushed>,
+    /// Something has been closed that the driver in Rust may still have work with.
+    work_put_off: bool,
     patience: Duration,
 }
 
@@ -44,6 +48,7 @@ struct Flushed {
 impl<'a> DeviceWorld<'a> {
     pub(super) fn new(
         nursery: &Nursery,
+        kind: DriverKind,
         counters: Option<&'a Counters>,
         mut log: Option<&'a mut KernelLog>,
         patience: Duration,
@@ -55,11 +60,13 @@ impl<'a> DeviceWorld<'a> {
         let before = counters.and_then(Counters::read).unwrap_or_default();
         let mut world = DeviceWorld {
             processes: Vec::new(),
+            kind,
             counters,
             log,
             files: Files::default(),
             before,
             flushed: None,
+            work_put_off: false,
             patience,
         };
         for specification in specifications {
@@ -160,20 +167,28 @@ impl<'a> DeviceWorld<'a> {
         if known != self.before.processes + in_use {
             return false;
         }
-        let done = self.flushed.as_ref().is_none_or(|flushed| {
-            let process = &self.processes[flushed.process];
-            let returned = |thread: &usize| !matches!(process.threads[*thread].state, State::Calling { .. });
-            let told = counters.threads_of(process.pid);
-            flushed.asleep.iter().all(returned)
-                && told.iter().all(|(tid, need_return)| {
-                    let slept = flushed.asleep.iter().any(|thread| process.threads[*thread].tid == *tid);
-                    *need_return || slept
-                })
-        });
+        let done = match self.kind {
+            DriverKind::C => self.flushed.as_ref().is_none_or(|flushed| self.has_flushed(flushed, counters)),
+            // It does not tell when it is done with what it closes, so the workers are asked who do that.
+            DriverKind::Rust => !self.work_put_off || workers::are_idle(),
+        };
         if done {
             self.flushed = None;
+            self.work_put_off = false;
         }
         done
+    }
+
+    /// Whether every thread of a flushed process has returned, or will.
+    fn has_flushed(&self, flushed: &Flushed, counters: &Counters) -> bool {
+        let process = &self.processes[flushed.process];
+        let returned = |thread: &usize| !matches!(process.threads[*thread].state, State::Calling { .. });
+        let told = counters.threads_of(process.pid);
+        flushed.asleep.iter().all(returned)
+            && told.iter().all(|(tid, need_return)| {
+                let slept = flushed.asleep.iter().any(|thread| process.threads[*thread].tid == *tid);
+                *need_return || slept
+            })
     }
 
     /// Names what has not come to rest.
@@ -211,6 +226,7 @@ impl<'a> DeviceWorld<'a> {
                 process.devices.last_mut().into_iter().for_each(|device| device.is_mapped = true);
             }
             SystemCall::Munmap if succeeded => {
+                self.work_put_off = true;
                 let mapped = process.devices.iter_mut().rev().find(|device| device.is_mapped);
                 mapped.into_iter().for_each(|device| device.is_mapped = false);
             }
@@ -220,6 +236,7 @@ impl<'a> DeviceWorld<'a> {
                 let threads = process.threads.iter().enumerate();
                 let asleep = threads.filter(|(_, thread)| thread.state == in_call).map(|(index, _)| index);
                 let asleep = asleep.filter(|index| *index != at.thread).collect();
+                self.work_put_off = true;
                 self.flushed = Some(Flushed { process: at.process, asleep, since: Instant::now() });
                 if *call == SystemCall::Close {
                     process.devices[device].has_descriptor = false;
@@ -249,6 +266,7 @@ impl<'a> DeviceWorld<'a> {
 
     fn end(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
         self.processes[at.process].forget();
+        self.work_put_off = true;
         self.settle(at)?;
         Ok(Outcome::Done(Ok(Answer::Success)))
     }
@@ -367,6 +385,7 @@ impl World for DeviceWorld<'_> {
     fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
         self.processes.iter_mut().for_each(Process::kill);
         self.flushed = None;
+        self.work_put_off = true;
         let start = Instant::now();
         while !self.is_deferred_work_done() {
             if start.elapsed() > self.patience {
