@@ -61,6 +61,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// Whether a transaction can have such sizes.
+    pub(crate) fn is_possible(self) -> bool {
+        self.offsets_size.is_multiple_of(8) && self.buffers_size.is_multiple_of(8) && self.size().is_some()
+    }
+
     /// The size of the buffer: each part rounded up to 8, and never 0, so that each has an address of its own.
     fn size(self) -> Option<u64> {
         let data = self.data_size.checked_next_multiple_of(8)?;

@@ -63,15 +63,15 @@ impl Driver {
         Some(FileOnItsWay { file: passage.memory.file(number)?, place })
     }
 
-    /// Gives the process that reads a transaction its descriptors; all of them or none.
+    /// Gives the process that reads a transaction its descriptors; all of them or none. Returns their numbers.
     pub(crate) fn install_descriptors(
         &mut self,
         transaction: Key<Transaction>,
         process: &mut dyn UserMemory,
-    ) -> Result<(), Errno> {
+    ) -> Result<Vec<u32>, Errno> {
         let state = &mut self.transactions[transaction];
         let files = std::mem::take(&mut state.files);
-        let Some((receiver, buffer)) = state.to_process.zip(state.buffer) else { return Ok(()) };
+        let Some((receiver, buffer)) = state.to_process.zip(state.buffer) else { return Ok(Vec::new()) };
         let mut installed = Vec::new();
         for FileOnItsWay { file, place } in files {
             match process.install(file) {
@@ -83,9 +83,9 @@ impl Driver {
             }
         }
         let bytes = self.processes[receiver].allocator.bytes_mut(buffer);
-        for (number, place) in installed {
-            bytes[place..place + size_of::<u32>()].copy_from_slice(&number.to_ne_bytes());
+        for (number, place) in &installed {
+            bytes[*place..place + size_of::<u32>()].copy_from_slice(&number.to_ne_bytes());
         }
-        Ok(())
+        Ok(installed.into_iter().map(|(number, _)| number).collect())
     }
 }

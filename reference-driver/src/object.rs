@@ -107,7 +107,8 @@ impl Driver {
             Found::Fd(object) => {
                 let place = offset + std::mem::offset_of!(FdObject, fd) as u64;
                 files.push(self.take_file(passage, object.fd, place).ok_or(Refused)?);
-                Found::Fd(FdObject { fd: 0, padding: 0, ..object })
+                let flags = if self.profile.flags_of_descriptors_arrive { object.flags } else { 0 };
+                Found::Fd(FdObject { flags, fd: 0, padding: 0, ..object })
             }
             Found::FdArray(array) => {
                 self.take_files(passage, scatter, index, &array, files)?;

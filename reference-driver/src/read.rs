@@ -287,12 +287,13 @@ impl Driver {
         returns: &mut ReturnStream<'_>,
     ) -> Result<Next, Fault> {
         let receiver = self.threads[thread].process;
-        if self.install_descriptors(transaction, returns.memory).is_err() {
+        let Ok(descriptors) = self.install_descriptors(transaction, returns.memory) else {
             return self.fail_to_deliver(receiver, transaction, returns);
-        }
+        };
         let (code, data) = self.describe(receiver, transaction);
         if returns.put(&code).and_then(|()| returns.put(&data)).is_err() {
             if self.profile.lost_transactions_are_given_back {
+                descriptors.into_iter().for_each(|number| returns.memory.close(number));
                 self.give_back(transaction, BR_FAILED_REPLY);
             } else {
                 // Its buffer stays in use for good: the process was never told of it.
@@ -317,7 +318,7 @@ impl Driver {
     }
 
     /// Gives up a transaction whose descriptors its receiver cannot have. Who waits for an answer is told; the thread
-    /// that reads only learns of it if it was an answer itself.
+    /// that reads only learns of it if it was an answer itself, and not from every driver.
     fn fail_to_deliver(
         &mut self,
         receiver: Key<Process>,
@@ -329,7 +330,7 @@ impl Driver {
         let is_reply = content.is_none_or(|content| content.target.is_none());
         self.cancel_transaction(transaction, BR_FAILED_REPLY);
         buffer.into_iter().for_each(|buffer| self.free_buffer(receiver, buffer));
-        if !is_reply {
+        if !is_reply || self.profile.replies_without_descriptors_vanish {
             return Ok(Next::More);
         }
         returns.put(&BR_FAILED_REPLY)?;

@@ -44,8 +44,8 @@ enum Change {
 /// How far the changes in buffers have come. They must be made in order, so that none is made twice.
 #[derive(Clone, Copy)]
 struct Last {
-    /// The offset of the object in whose buffer the next change can be made; 0 if there is none.
-    object: u64,
+    /// The offset of the object in whose buffer the next change can be made, if there is one.
+    object: Option<u64>,
     /// Where in that buffer it can be made at the earliest.
     minimum: u64,
 }
@@ -67,7 +67,7 @@ impl Scatter {
             end: start + size,
             copies: Vec::new(),
             changes: BTreeMap::new(),
-            last: Last { object: 0, minimum: 0 },
+            last: Last { object: None, minimum: 0 },
         }
     }
 }
@@ -98,7 +98,9 @@ impl Driver {
             let place = self.place_in(passage, &parent, object.parent_offset);
             scatter.changes.insert(place, Change::Pointer(object.buffer));
         }
-        scatter.last = Last { object: offset, minimum: 0 };
+        // An object at the very start of a payload may not be told from none.
+        let can_be_parent = offset != 0 || self.profile.first_object_can_be_parent;
+        scatter.last = Last { object: can_be_parent.then_some(offset), minimum: 0 };
         Ok(object)
     }
 
@@ -116,7 +118,11 @@ impl Driver {
         if !self.comes_in_order(passage, scatter.last, parent_at, array.parent_offset) {
             return Err(Refused);
         }
-        if array.num_fds > 0 {
+        let is_empty = array.num_fds == 0;
+        if is_empty && self.profile.empty_arrays_are_no_exception && !passage.takes_descriptors {
+            return Err(Refused);
+        }
+        if !is_empty || self.profile.empty_arrays_are_no_exception {
             let length = array.num_fds.checked_mul(EACH).ok_or(Refused)?;
             let room = parent.length.checked_sub(length).ok_or(Refused)?;
             // Where the sender has them stands only in its own copy of the parent.
@@ -126,7 +132,9 @@ impl Driver {
             if array.parent_offset > room || !place.is_multiple_of(EACH) || !numbers.is_multiple_of(EACH) {
                 return Err(Refused);
             }
-            scatter.changes.insert(place, Change::Descriptors(length));
+            if !is_empty {
+                scatter.changes.insert(place, Change::Descriptors(length));
+            }
             let sender = self.threads[passage.sender].process;
             for each in (0..length).step_by(EACH as usize) {
                 let mut number = [0; EACH as usize];
@@ -136,7 +144,7 @@ impl Driver {
             }
         }
         let minimum = array.parent_offset.wrapping_add(array.num_fds.wrapping_mul(EACH));
-        scatter.last = Last { object: parent_at, minimum };
+        scatter.last = Last { object: Some(parent_at), minimum };
         Ok(())
     }
 
@@ -149,8 +157,9 @@ impl Driver {
                 self.copy_piece(passage, from.wrapping_add(done), to + done..*place)?;
                 let end = match change {
                     Change::Descriptors(length) => place + length,
-                    // The kernel copies nothing to a place that is no multiple of 4.
-                    Change::Pointer(_) if !place.is_multiple_of(4) => return Err(Fault),
+                    Change::Pointer(_) if self.profile.pointers_are_aligned && !place.is_multiple_of(4) => {
+                        return Err(Fault);
+                    }
                     Change::Pointer(address) => {
                         let bytes = self.processes[passage.receiver].allocator.bytes_mut(passage.buffer);
                         let place = *place as usize;
@@ -180,24 +189,18 @@ impl Driver {
 
     /// Whether a change can be made at this place in the buffer of an object, after the last one: it must lie behind
     /// that one, and its object must be the last one's or an ancestor of it.
-    ///
-    /// An object at the very start of a payload is not told from none.
-    fn comes_in_order(&self, passage: &Passage<'_>, mut last: Last, object: u64, place: u64) -> bool {
-        if last.object == 0 {
-            return false;
-        }
-        while last.object != object {
-            let child = self.object_at(passage.receiver, passage.buffer, last.object);
+    fn comes_in_order(&self, passage: &Passage<'_>, last: Last, object: u64, place: u64) -> bool {
+        let Last { object: Some(mut last), mut minimum } = last else { return false };
+        while last != object {
+            let child = self.object_at(passage.receiver, passage.buffer, last);
             let Some(Found::Buffer(child)) = child else { return false };
             if child.flags & BINDER_BUFFER_FLAG_HAS_PARENT == 0 {
                 return false;
             }
-            last = Last {
-                object: self.offset_in_table(passage.receiver, passage.buffer, child.parent),
-                minimum: child.parent_offset + size_of::<u64>() as u64,
-            };
+            last = self.offset_in_table(passage.receiver, passage.buffer, child.parent);
+            minimum = child.parent_offset + size_of::<u64>() as u64;
         }
-        place >= last.minimum
+        place >= minimum
     }
 
     fn address_of(&self, passage: &Passage<'_>) -> u64 {

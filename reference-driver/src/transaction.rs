@@ -84,7 +84,8 @@ struct Destination {
 }
 
 impl Driver {
-    /// BC_TRANSACTION, BC_REPLY and what is like them with scatter-gather buffers. That a transaction fails is told by the next read, and is no error here.
+    /// BC_TRANSACTION, BC_REPLY and what is like them with scatter-gather buffers. That a transaction fails is told by
+    /// the next read, and is no error here.
     pub(crate) fn transact(
         &mut self,
         thread: Key<Thread>,
@@ -326,7 +327,12 @@ impl Driver {
         let is_async = is_call && header.flags & TF_ONE_WAY != 0;
         let TransactionData { data_size, offsets_size, .. } = header;
         let request = Request { data_size, offsets_size, buffers_size, is_async };
-        let buffer = match self.processes[destination.process].allocator.allocate(request) {
+        let room = if self.profile.sizes_are_looked_at_first && !request.is_possible() {
+            Err(Errno::EINVAL)
+        } else {
+            self.processes[destination.process].allocator.allocate(request)
+        };
+        let buffer = match room {
             Ok(buffer) => buffer,
             Err(errno) => {
                 destination.node.into_iter().for_each(|node| self.abandon_callee(node));

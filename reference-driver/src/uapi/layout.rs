@@ -135,7 +135,7 @@ layout! {
     FdObject {
         /// BINDER_TYPE_FD.
         object_type: u32,
-        /// Not looked at by the driver.
+        /// Not looked at by the driver, which may or may not pass them on.
         flags: u32,
         /// The descriptor.
         fd: u32,
