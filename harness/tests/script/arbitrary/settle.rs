@@ -107,15 +107,16 @@ impl States {
         if self.threads.is_empty() {
             return false;
         }
-        let chosen = |asked: &Name| {
-            let index: usize = asked.as_str()[1..].parse().expect("the name was made with a number");
-            self.threads[index % self.threads.len()].clone()
-        };
+        let chosen = |asked: &Name| self.threads[index(asked) % self.threads.len()].clone();
         if let Actor::AnyOf { candidates, .. } = &step.actor {
-            let mut several: Vec<Name> = candidates.iter().map(|asked| chosen(asked).0).collect();
+            // One that is not parked cannot be among them: so only those are asked for that are.
+            let names = self.threads.iter().map(|(name, _)| name);
+            let parked: Vec<&Name> = names.filter(|name| self.parked.get(*name) == Some(&true)).collect();
+            let asked = candidates.iter().filter(|_| !parked.is_empty());
+            let mut several: Vec<Name> =
+                asked.map(|asked| parked[index(asked) % parked.len()].clone()).collect();
             several.sort();
             several.dedup();
-            several.retain(|name| self.parked.get(name) == Some(&true));
             if several.len() >= 2
                 && let Action::Read { options, expected } = &mut step.action
             {
@@ -157,6 +158,11 @@ impl States {
         step.actor = Actor::Thread(name);
         true
     }
+}
+
+/// The number of a thread that a step asks for.
+fn index(asked: &Name) -> usize {
+    asked.as_str()[1..].parse().expect("the name was made with a number")
 }
 
 fn may_park(expected: &ReadExpectation) -> bool {
