@@ -13,6 +13,7 @@ mod execution;
 mod fault;
 mod judge;
 mod matching;
+mod objects;
 mod payload;
 mod set_up;
 mod symbols;

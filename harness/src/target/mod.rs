@@ -118,6 +118,24 @@ pub enum SystemCall {
     Munmap,
     /// Polls for POLLIN without waiting.
     Poll,
+    /// Makes a file in memory, and a descriptor for it that is not close-on-exec.
+    Memfd {
+        /// What it is known by from here on.
+        file: FileId,
+    },
+    /// Makes a pipe, and a descriptor for each end that is not close-on-exec.
+    Pipe {
+        /// What the end to read from is known by.
+        reading: FileId,
+        /// What the end to write to is known by.
+        writing: FileId,
+    },
+    /// Closes a descriptor.
+    CloseDescriptor(u32),
+    /// Polls a descriptor for POLLIN without waiting.
+    PollDescriptor(u32),
+    /// Lets the process have so many descriptors more than it has now.
+    LimitDescriptors(u32),
     /// Writes to the process' memory (see [`Area`]), then does an ioctl.
     Ioctl {
         /// The request.
@@ -147,6 +165,28 @@ pub enum Answer {
     Success,
     /// What a poll found.
     Events(PollEvents),
+    /// The number of a new descriptor.
+    Descriptor(u32),
+    /// The numbers of those for the ends of a new pipe.
+    Pipe {
+        /// To read from.
+        reading: u32,
+        /// To write to.
+        writing: u32,
+    },
+}
+
+/// What a world knows a file by that a script has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// What a descriptor of a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorState {
+    /// The open file that it is for; `None` for one that no script has made.
+    pub file: Option<FileId>,
+    /// Whether it is closed when the process executes another program.
+    pub close_on_exec: bool,
 }
 
 /// Processes and threads in front of a binder device, for the time of one case.
@@ -165,6 +205,9 @@ pub trait World {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError>;
+
+    /// What a descriptor of a process is; `None` if the process has no such one.
+    fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError>;
 
     /// The process id by which the driver calls a process.
     fn pid(&self, process: usize) -> i32;

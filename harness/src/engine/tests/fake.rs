@@ -9,7 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::program::{Counter, DriverKind, Feature};
 use crate::target::{
-    Answer, Closing, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
+    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex,
+    World, Worlds,
 };
 
 /// Where the fake driver puts what a process receives.
@@ -237,6 +238,10 @@ impl World for FakeWorld {
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
         Ok(self.read(process, address, length))
+    }
+
+    fn descriptor(&mut self, _: usize, _: u32) -> Result<Option<DescriptorState>, TargetError> {
+        Ok(None)
     }
 
     fn pid(&self, process: usize) -> i32 {

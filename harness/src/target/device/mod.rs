@@ -2,6 +2,7 @@
 
 mod agent;
 mod counters;
+mod files;
 mod kernel_log;
 mod message;
 pub mod nursery;
@@ -211,7 +212,9 @@ fn counted(counter: Counter, now: &counters::Alive, before: &counters::Alive) ->
         Counter::Transactions => (now.transactions, before.transactions),
         Counter::Threads => (now.threads, before.threads),
         Counter::Deaths => (now.deaths?, before.deaths?),
-        Counter::PayloadCopies | Counter::PayloadBytes | Counter::Buffers => return None,
+        Counter::PayloadCopies | Counter::PayloadBytes | Counter::Buffers | Counter::Descriptors => {
+            return None;
+        }
     };
     Some(now.saturating_sub(before))
 }
