@@ -1,9 +1,10 @@
 //! The driver: its state as a whole, and the system calls that change it.
 
-use crate::buffer::PAGE;
+use crate::buffer::{Allocator, PAGE};
 use crate::caller::Caller;
 use crate::context::{Context, ContextIndex};
 use crate::death::Death;
+use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
 use crate::process::Process;
@@ -11,7 +12,7 @@ use crate::profile::Profile;
 use crate::reference::Reference;
 use crate::statistics::Statistics;
 use crate::table::{Key, Table};
-use crate::thread::Thread;
+use crate::thread::{Parked, Thread};
 use crate::transaction::Transaction;
 use crate::uapi::*;
 
@@ -34,6 +35,11 @@ pub struct Driver {
     pub(crate) woken: Vec<(Key<Process>, i32)>,
     /// Processes with work deferred.
     pub(crate) deferred: Vec<Key<Process>>,
+    /// Threads that wait to freeze a device which has been released.
+    pub(crate) overdue: Vec<(Key<Process>, i32)>,
+    pub(crate) freezes: Table<FreezeListener>,
+    /// How many numbers have been given to transactions and open devices.
+    numbers: u64,
     pub(crate) statistics: Statistics,
 }
 
@@ -87,6 +93,9 @@ impl Driver {
             transactions: Table::default(),
             woken: Vec::new(),
             deferred: Vec::new(),
+            overdue: Vec::new(),
+            freezes: Table::default(),
+            numbers: 0,
             statistics: Statistics::default(),
         }
     }
@@ -97,7 +106,16 @@ impl Driver {
             return Err(Errno::ENXIO);
         }
         self.statistics.processes.create();
-        Ok(self.processes.insert(Process { context, pid: caller.pid, nonblock, ..Process::default() }))
+        let number = self.next_number();
+        let allocator = Allocator::new(self.profile.counts_message_as_spam);
+        Ok(self.processes.insert(Process {
+            number,
+            context,
+            pid: caller.pid,
+            nonblock,
+            allocator,
+            ..Process::default()
+        }))
     }
 
     /// Maps so many bytes of a device at an address that the kernel has chosen.
@@ -148,11 +166,14 @@ impl Driver {
         if request == BINDER_WRITE_READ {
             return self.write_read(thread, caller, argument, memory);
         }
+        if request == BINDER_FREEZE {
+            return self.freeze(thread, argument, memory);
+        }
         if request == BINDER_THREAD_EXIT {
             self.release_thread(thread);
             return Completion::Done(Ok(()));
         }
-        let result = self.simple_ioctl(device, caller, request, argument, memory);
+        let result = self.simple_ioctl(thread, caller, request, argument, memory);
         self.finish(thread, result)
     }
 
@@ -160,7 +181,8 @@ impl Driver {
     /// is the adapter's mistake, and answered with EINVAL.
     pub fn resume(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
         match self.parked_thread(device, tid) {
-            Some((thread, read)) => self.go_on_reading(thread, read, memory),
+            Some((thread, Parked::Read(read))) => self.go_on_reading(thread, read, memory),
+            Some((thread, Parked::Freeze(freeze))) => self.go_on_freezing(thread, freeze, false),
             None => Completion::Done(Err(Errno::EINVAL)),
         }
     }
@@ -168,10 +190,25 @@ impl Driver {
     /// A signal reaches a thread in its parked call, which ends with EINTR.
     pub fn interrupt(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
         match self.parked_thread(device, tid) {
-            Some((thread, read)) => {
+            Some((thread, Parked::Read(read))) => {
                 self.finish_read(thread, read.argument, read.request, Err(Errno::EINTR), memory)
             }
+            Some((thread, Parked::Freeze(freeze))) => self.interrupt_freeze(thread, &freeze),
             None => Completion::Done(Err(Errno::EINVAL)),
+        }
+    }
+
+    /// The time is up for which a thread was ready to sleep in its call. `None` if it sleeps for as long as it takes,
+    /// or not at all.
+    pub fn time_out(&mut self, device: Device, tid: i32) -> Option<Completion> {
+        let thread = *self.processes[device].threads.get(&tid)?;
+        match self.threads[thread].parked {
+            Some(Parked::Freeze(_)) => {}
+            Some(Parked::Read(_)) | None => return None,
+        }
+        match self.unpark(thread)? {
+            Parked::Freeze(freeze) => Some(self.go_on_freezing(thread, freeze, true)),
+            Parked::Read(_) => None,
         }
     }
 
@@ -189,6 +226,12 @@ impl Driver {
     /// The threads that have been woken since this was last asked, in that order. Each must be resumed.
     pub fn take_woken(&mut self) -> Vec<(Device, i32)> {
         std::mem::take(&mut self.woken)
+    }
+
+    /// The threads whose BINDER_FREEZE, since this was last asked, has come to wait for a device that has been
+    /// released. A real driver forgets that device only when their time is up: see [`Driver::time_out`].
+    pub fn take_overdue(&mut self) -> Vec<(Device, i32)> {
+        std::mem::take(&mut self.overdue)
     }
 
     /// Which driver is being modelled.
@@ -254,7 +297,7 @@ impl Driver {
     }
 
     /// Ends an ioctl of a thread that lives on.
-    fn finish(&mut self, thread: Key<Thread>, result: Result<(), Interruption>) -> Completion {
+    pub(crate) fn finish(&mut self, thread: Key<Thread>, result: Result<(), Interruption>) -> Completion {
         self.threads[thread].need_return = false;
         match result {
             Ok(()) => Completion::Done(Ok(())),
@@ -266,13 +309,14 @@ impl Driver {
     /// The ioctls that neither sleep nor end the thread.
     fn simple_ioctl(
         &mut self,
-        device: Device,
+        thread: Key<Thread>,
         caller: Caller,
         request: u32,
         argument: u64,
         memory: &mut dyn UserMemory,
     ) -> Result<(), Interruption> {
         const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+        let device = self.threads[thread].process;
         match request {
             BINDER_SET_MAX_THREADS => {
                 let threads: u32 = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
@@ -289,20 +333,20 @@ impl Driver {
             BINDER_VERSION => {
                 memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| INVALID)?;
             }
-            BINDER_GET_NODE_DEBUG_INFO | BINDER_GET_NODE_INFO_FOR_REF => {
-                return Err(Interruption::NotModelled("information about nodes"));
-            }
-            BINDER_FREEZE | BINDER_GET_FROZEN_INFO => return Err(Interruption::NotModelled("freezing")),
+            BINDER_GET_NODE_DEBUG_INFO => self.node_debug_info(device, argument, memory)?,
+            BINDER_GET_NODE_INFO_FOR_REF => self.node_info_for_ref(device, argument, memory)?,
+            BINDER_GET_FROZEN_INFO => self.frozen_info(device, argument, memory)?,
             BINDER_ENABLE_ONEWAY_SPAM_DETECTION => {
-                return Err(Interruption::NotModelled("the detection of oneway spam"));
+                let enable: u32 = self.argument(device, memory, argument)?;
+                self.processes[device].detects_oneway_spam = enable != 0;
             }
-            BINDER_GET_EXTENDED_ERROR => return Err(Interruption::NotModelled("extended errors")),
+            BINDER_GET_EXTENDED_ERROR => self.tell_extended_error(thread, argument, memory)?,
             _ => return Err(INVALID),
         }
         Ok(())
     }
 
-    fn argument<T: zerocopy::FromBytes + zerocopy::IntoBytes>(
+    pub(crate) fn argument<T: zerocopy::FromBytes + zerocopy::IntoBytes>(
         &self,
         device: Device,
         memory: &dyn UserMemory,
@@ -313,9 +357,15 @@ impl Driver {
         Ok(value)
     }
 
-    fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, crate::read::ParkedRead)> {
+    fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, Parked)> {
         let thread = *self.processes[device].threads.get(&tid)?;
         Some((thread, self.unpark(thread)?))
+    }
+
+    /// A number that nothing has had before. None is 0.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 
     fn defer(&mut self, device: Device, more: Deferred) {

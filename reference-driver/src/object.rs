@@ -17,8 +17,8 @@ const LARGEST_OBJECT: u64 = 40;
 
 /// Why a payload could not be put into its buffer.
 pub(crate) enum Fill {
-    /// It is malformed. So many of its objects have been translated before.
-    Refused { translated: u64 },
+    /// It is malformed, and why. So many of its objects have been translated before.
+    Refused { translated: u64, reason: Errno },
     /// It holds something that the reference driver does not model.
     NotModelled(&'static str),
 }
@@ -49,33 +49,33 @@ impl Driver {
         data: &TransactionData,
         memory: &dyn UserMemory,
     ) -> Result<(), Fill> {
-        const REFUSED: Fill = Fill::Refused { translated: 0 };
         let process = self.threads[sender].process;
         let table = data.data_size.next_multiple_of(8);
         self.copy_to_buffer(process, memory, data.offsets, (receiver, buffer), table, data.offsets_size)
-            .map_err(|Fault| REFUSED)?;
+            .map_err(|Fault| Fill::Refused { translated: 0, reason: Errno::EFAULT })?;
         if !data.offsets_size.is_multiple_of(8) {
-            return Err(REFUSED);
+            return Err(Fill::Refused { translated: 0, reason: Errno::EINVAL });
         }
         let mut copied = 0;
         for translated in 0..data.offsets_size / 8 {
-            let refused = || Fill::Refused { translated };
+            let refused = |reason| Fill::Refused { translated, reason };
+            let unreadable = |Fault| refused(Errno::EFAULT);
             let offset = self.offset_in_table(receiver, buffer, translated);
             if offset != copied {
                 if offset < copied || offset > data.data_size {
-                    return Err(refused());
+                    return Err(refused(Errno::EFAULT));
                 }
                 self.copy_payload(process, memory, data, (receiver, buffer), copied..offset)
-                    .ok()
-                    .ok_or_else(refused)?;
+                    .map_err(unreadable)?;
             }
-            let object = self.object_in_memory(process, memory, data, offset).ok().ok_or_else(refused)?;
+            let object = self.object_in_memory(process, memory, data, offset);
+            let object = object.map_err(|Fault| refused(Errno::EINVAL))?;
             let translation = match object {
                 Found::Flat(object, Kind::Local, strength) => {
-                    self.local_to_remote(sender, receiver, object, strength).ok().ok_or_else(refused)?
+                    self.local_to_remote(sender, receiver, object, strength).map_err(refused)?
                 }
                 Found::Flat(object, Kind::Remote, strength) => {
-                    self.translate_remote(process, receiver, object, strength).ok().ok_or_else(refused)?
+                    self.translate_remote(process, receiver, object, strength).map_err(refused)?
                 }
                 Found::Other(what) => return Err(Fill::NotModelled(what)),
             };
@@ -86,7 +86,7 @@ impl Driver {
         }
         let all = data.offsets_size / 8;
         self.copy_payload(process, memory, data, (receiver, buffer), copied..data.data_size)
-            .map_err(|Fault| Fill::Refused { translated: all })
+            .map_err(|Fault| Fill::Refused { translated: all, reason: Errno::EFAULT })
     }
 
     fn copy_payload(

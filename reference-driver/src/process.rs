@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use crate::buffer::Allocator;
 use crate::context::ContextIndex;
 use crate::driver::Deferred;
+use crate::freeze::Freezer;
 use crate::node::Node;
 use crate::queue::Queue;
 use crate::reference::{Handles, Reference};
@@ -15,6 +16,8 @@ use crate::work::Work;
 /// An open device (`struct binder_proc`). A process that opens the device twice is two of these.
 #[derive(Debug, Default)]
 pub struct Process {
+    /// Which of all devices ever opened this is.
+    pub(crate) number: u64,
     /// The context of the device that was opened.
     pub(crate) context: ContextIndex,
     /// The process id of whoever opened it.
@@ -38,6 +41,8 @@ pub struct Process {
     pub(crate) todo: Queue<Work>,
     /// Deaths that BC_DEAD_BINDER_DONE has not answered yet.
     pub(crate) delivered_deaths: Queue<Work>,
+    /// What it was told of freezing that BC_FREEZE_NOTIFICATION_DONE has not answered yet.
+    pub(crate) delivered_freezes: Queue<Work>,
 
     /// Its local objects, by their pointers.
     pub(crate) nodes: FxHashMap<u64, Key<Node>>,
@@ -46,6 +51,9 @@ pub struct Process {
     pub(crate) allocator: Allocator,
     /// Transactions and replies that were sent here and are not done with.
     pub(crate) outstanding_transactions: u32,
+    pub(crate) freezer: Freezer,
+    /// It wants to be told when it is suspected of oneway spam.
+    pub(crate) detects_oneway_spam: bool,
     /// What closed descriptors have left to be done.
     pub(crate) deferred: Deferred,
 }

@@ -2,6 +2,7 @@
 
 use crate::death::Stage;
 use crate::driver::{Completion, Driver};
+use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
 use crate::process::Process;
@@ -9,7 +10,7 @@ use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
 use crate::uapi::*;
-use crate::work::{Work, WorkQueue};
+use crate::work::{Acceptance, Work, WorkQueue};
 use zerocopy::{Immutable, IntoBytes};
 
 /// No work is taken up for which a read buffer has no more than this left: room for the longest return there is.
@@ -165,9 +166,14 @@ impl Driver {
                 self.deliver_transaction(thread, transaction, returns)?;
                 return Ok(Next::Stop);
             }
-            Work::TransactionComplete => {
+            Work::TransactionComplete(acceptance) => {
                 self.statistics.completions.delete();
-                returns.put(&BR_TRANSACTION_COMPLETE)?;
+                let detects_spam = self.processes[self.threads[thread].process].detects_oneway_spam;
+                returns.put(&match acceptance {
+                    Acceptance::PendingFrozen => BR_TRANSACTION_PENDING_FROZEN,
+                    Acceptance::SpamSuspect if detects_spam => BR_ONEWAY_SPAM_SUSPECT,
+                    Acceptance::Plain | Acceptance::SpamSuspect => BR_TRANSACTION_COMPLETE,
+                })?;
             }
             // The error is taken back only once it has been told.
             Work::ReturnError => {
@@ -193,6 +199,19 @@ impl Driver {
                     self.await_answer(self.threads[thread].process, death);
                     returns.put(&BR_DEAD_BINDER)?;
                     returns.put(&cookie)?;
+                    return Ok(Next::Stop);
+                }
+            }
+            Work::Freeze(listener) => {
+                let FreezeListener { cookie, is_frozen, is_cleared, .. } = self.freezes[listener];
+                if is_cleared {
+                    self.forget_freeze_listener(listener);
+                    returns.put(&BR_CLEAR_FREEZE_NOTIFICATION_DONE)?;
+                    returns.put(&cookie)?;
+                } else {
+                    self.await_freeze_answer(thread, listener);
+                    returns.put(&BR_FROZEN_BINDER)?;
+                    returns.put(&FrozenStateInfo { cookie, is_frozen: is_frozen.into(), reserved: 0 })?;
                     return Ok(Next::Stop);
                 }
             }

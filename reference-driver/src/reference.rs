@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::death::Death;
 use crate::driver::Driver;
+use crate::freeze_notification::FreezeListener;
 use crate::node::{Node, Strength};
 use crate::process::Process;
 use crate::queue::Position;
@@ -22,6 +23,8 @@ pub(crate) struct Reference {
     pub(crate) weak: u32,
     /// The death notification asked for.
     pub(crate) death: Option<Key<Death>>,
+    /// The freeze notification asked for.
+    pub(crate) freeze: Option<Key<FreezeListener>>,
     /// Where the node lists this reference.
     pub(crate) listed: Position,
 }
@@ -109,8 +112,16 @@ impl Driver {
         let handle = self.processes[process].handles.choose(for_context_manager);
         // The node lists the reference, and the reference knows where: insert first, then fill the place in.
         let placeholder = Position::default();
-        let reference =
-            Reference { process, node, handle, strong: 0, weak: 0, death: None, listed: placeholder };
+        let reference = Reference {
+            process,
+            node,
+            handle,
+            strong: 0,
+            weak: 0,
+            death: None,
+            freeze: None,
+            listed: placeholder,
+        };
         let key = self.references.insert(reference);
         self.references[key].listed = self.nodes[node].references.push_first(key);
         let process = &mut self.processes[process];
@@ -198,6 +209,9 @@ impl Driver {
         if let Some(death) = gone.death {
             self.forget_death(death);
         }
+        if let Some(listener) = gone.freeze {
+            self.forget_freeze_listener(listener);
+        }
         self.statistics.references.delete();
     }
 }
@@ -218,6 +232,7 @@ mod tests {
             strong: 0,
             weak: 0,
             death: None,
+            freeze: None,
             listed: Position::default(),
         })
     }

@@ -47,6 +47,7 @@ impl Driver {
             self.contexts[context].manager = None;
         }
         self.processes[process].is_dead = true;
+        self.abandon_freezing(process);
         for thread in self.threads_of(process) {
             self.release_thread(thread);
         }
@@ -61,6 +62,7 @@ impl Driver {
         }
         self.release_work(WorkQueue::Process(process));
         self.release_work(WorkQueue::DeliveredDeaths(process));
+        self.release_work(WorkQueue::DeliveredFreezes(process));
         self.processes.remove(process);
         self.statistics.processes.delete();
     }
@@ -121,9 +123,10 @@ impl Driver {
         while let Some(work) = self.dequeue_first(queue) {
             match work {
                 Work::Transaction(transaction) => self.cancel_transaction(transaction, BR_DEAD_REPLY),
-                Work::TransactionComplete => self.statistics.completions.delete(),
+                Work::TransactionComplete(_) => self.statistics.completions.delete(),
                 // Its reference has been forgotten before, and has left it only if it was cleared.
                 Work::Death(death) => self.forget_death(death),
+                Work::Freeze(listener) => self.forget_freeze_listener(listener),
                 Work::ReturnError | Work::ReplyError | Work::Node(_) => {}
             }
         }

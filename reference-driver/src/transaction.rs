@@ -2,6 +2,7 @@
 
 use crate::buffer::{Buffer, Request};
 use crate::driver::{Driver, Interruption};
+use crate::extended_error::Rejection;
 use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
 use crate::object::Fill;
@@ -9,7 +10,7 @@ use crate::process::Process;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::uapi::*;
-use crate::work::{Work, WorkQueue};
+use crate::work::{Acceptance, Work, WorkQueue};
 
 /// A call, message or reply (`struct binder_transaction`).
 ///
@@ -41,10 +42,10 @@ pub(crate) enum Direction {
 
 /// Why a transaction does not go out.
 enum Failure {
-    /// The sender is told this BR_ code.
-    ToSender(u32),
-    /// A reply fails: who waits for it is told this BR_ code, and the sender that all is well.
-    ToCaller(Key<Transaction>, u32),
+    /// The sender is told.
+    ToSender(Rejection),
+    /// A reply fails: who waits for it is told, and the sender that all is well.
+    ToCaller(Key<Transaction>, Rejection),
     /// Something else ends the whole system call.
     Interrupted(Interruption),
 }
@@ -67,16 +68,23 @@ impl Driver {
         direction: Direction,
         memory: &dyn UserMemory,
     ) -> Result<(), Interruption> {
+        let id = self.begin_transaction(thread);
         let sent = match direction {
             Direction::Call => self.call(thread, euid, data, memory),
             Direction::Reply => self.reply(thread, euid, data, memory),
         };
         match sent {
             Ok(()) => {}
-            Err(Failure::ToSender(error)) => self.set_return_error(thread, error),
-            Err(Failure::ToCaller(call, error)) => {
+            Err(Failure::ToSender(rejection)) => {
+                self.note_error(thread, id, rejection);
+                self.set_return_error(thread, rejection.command);
+            }
+            Err(Failure::ToCaller(call, rejection)) => {
+                if let Some(caller) = self.transactions[call].from {
+                    self.note_error_of_reply(caller, id, rejection);
+                }
                 self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
-                self.send_failed_reply(call, error);
+                self.send_failed_reply(call, rejection.command);
             }
             Err(Failure::Interrupted(interruption)) => return Err(interruption),
         }
@@ -99,50 +107,53 @@ impl Driver {
         let (node, process) = self.callee(thread, data.target as u32).map_err(Failure::ToSender)?;
         let destination = match self.may_call(thread, process, is_oneway) {
             Ok(thread) => Destination { process, thread, node: Some(node) },
-            Err(error) => {
+            Err(rejection) => {
                 self.abandon_callee(node);
-                return Err(Failure::ToSender(error));
+                return Err(Failure::ToSender(rejection));
             }
         };
         let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
         if is_oneway {
-            let delivered = self.send(transaction, node, process, None);
-            if delivered {
-                self.complete(thread);
-            } else {
-                self.retract(transaction, node, process);
-                return Err(Failure::ToSender(BR_DEAD_REPLY));
+            match self.send(transaction, node, process, None) {
+                Ok(acceptance) => self.complete(thread, acceptance),
+                Err(rejection) => {
+                    self.retract(transaction, node, process);
+                    return Err(Failure::ToSender(rejection));
+                }
             }
         } else {
-            let completion = self.enqueue(WorkQueue::Thread(thread), Work::TransactionComplete);
+            let completion =
+                self.enqueue(WorkQueue::Thread(thread), Work::TransactionComplete(Acceptance::Plain));
             self.statistics.completions.create();
             self.transactions[transaction].from_parent = self.threads[thread].transaction_stack;
             self.threads[thread].transaction_stack = Some(transaction);
-            if !self.send(transaction, node, process, destination.thread) {
+            if let Err(rejection) = self.send(transaction, node, process, destination.thread) {
                 self.pop_transaction(thread, transaction);
                 self.dequeue(completion);
                 self.statistics.completions.delete();
                 self.retract(transaction, node, process);
-                return Err(Failure::ToSender(BR_DEAD_REPLY));
+                return Err(Failure::ToSender(rejection));
             }
         }
         self.let_go_of_node(node);
         Ok(())
     }
 
-    /// The node that a handle calls and its owner; or the BR_ code that says why there is none. The node comes
-    /// with a strong and a temporary reference.
-    fn callee(&mut self, thread: Key<Thread>, handle: u32) -> Result<(Key<Node>, Key<Process>), u32> {
+    /// The node that a handle calls and its owner; or why there is none. The node comes with a strong and a
+    /// temporary reference.
+    fn callee(&mut self, thread: Key<Thread>, handle: u32) -> Result<(Key<Node>, Key<Process>), Rejection> {
+        const DEAD: Rejection = Rejection::dead(Errno::EINVAL);
+        const FAILED: Rejection = Rejection::failed(Errno::EINVAL);
         let caller = self.threads[thread].process;
         let node = if handle == 0 {
-            self.context_manager(caller).ok_or(BR_DEAD_REPLY)?
+            self.context_manager(caller).ok_or(DEAD)?
         } else {
-            let reference = self.reference_at(caller, handle, true).ok_or(BR_FAILED_REPLY)?;
+            let reference = self.reference_at(caller, handle, true).ok_or(FAILED)?;
             self.references[reference].node
         };
-        let owner = self.nodes[node].process.ok_or(BR_DEAD_REPLY)?;
+        let owner = self.nodes[node].process.ok_or(DEAD)?;
         if owner == caller || handle == 0 && self.processes[owner].pid == self.processes[caller].pid {
-            return Err(BR_FAILED_REPLY);
+            return Err(FAILED);
         }
         self.take_local(node, Strength::Strong);
         self.hold_node(node);
@@ -161,17 +172,18 @@ impl Driver {
         thread: Key<Thread>,
         callee: Key<Process>,
         is_oneway: bool,
-    ) -> Result<Option<Key<Thread>>, u32> {
+    ) -> Result<Option<Key<Thread>>, Rejection> {
+        const REFUSED: Rejection = Rejection::failed(Errno::EPROTO);
         if is_oneway {
             return Ok(None);
         }
         let state = &self.threads[thread];
         if let Some(Work::Transaction(_)) = state.todo.first() {
-            return Err(BR_FAILED_REPLY);
+            return Err(REFUSED);
         }
         let Some(top) = state.transaction_stack else { return Ok(None) };
         if self.transactions[top].to_thread != Some(thread) {
-            return Err(BR_FAILED_REPLY);
+            return Err(REFUSED);
         }
         let stack = std::iter::successors(Some(top), |call| self.transactions[*call].from_parent);
         let mut callers = stack.filter_map(|call| self.transactions[call].from);
@@ -185,23 +197,25 @@ impl Driver {
         data: &TransactionData,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
+        const REFUSED: Rejection = Rejection::failed(Errno::EPROTO);
         let call = self.threads[thread].transaction_stack;
         let served = call.filter(|call| self.transactions[*call].to_thread == Some(thread));
-        let call = served.ok_or(Failure::ToSender(BR_FAILED_REPLY))?;
+        let call = served.ok_or(Failure::ToSender(REFUSED))?;
         self.threads[thread].transaction_stack = self.transactions[call].to_parent;
 
-        let caller = self.transactions[call].from.ok_or(Failure::ToCaller(call, BR_DEAD_REPLY))?;
+        let nobody = Failure::ToCaller(call, Rejection::plain(BR_DEAD_REPLY));
+        let caller = self.transactions[call].from.ok_or(nobody)?;
         if self.threads[caller].transaction_stack != Some(call) {
-            return Err(Failure::ToSender(BR_FAILED_REPLY));
+            return Err(Failure::ToSender(REFUSED));
         }
         let process = self.threads[caller].process;
         let destination = Destination { process, thread: Some(caller), node: None };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
-            Err(Failure::ToSender(error)) => return Err(Failure::ToCaller(call, error)),
+            Err(Failure::ToSender(rejection)) => return Err(Failure::ToCaller(call, rejection)),
             Err(other) => return Err(other),
         };
-        self.complete(thread);
+        self.complete(thread, Acceptance::Plain);
         self.pop_transaction(caller, call);
         self.enqueue_thread_work(caller, Work::Transaction(transaction));
         self.processes[process].outstanding_transactions += 1;
@@ -211,9 +225,9 @@ impl Driver {
     }
 
     /// Tells a thread that its message or reply is on its way.
-    fn complete(&mut self, thread: Key<Thread>) {
+    fn complete(&mut self, thread: Key<Thread>, acceptance: Acceptance) {
         self.statistics.completions.create();
-        self.enqueue_thread_work(thread, Work::TransactionComplete);
+        self.enqueue_thread_work(thread, Work::TransactionComplete(acceptance));
     }
 
     /// Makes a transaction, with its payload in the receiver's mapping. If that fails, nothing of it is left.
@@ -231,13 +245,17 @@ impl Driver {
         }
         let is_call = direction == Direction::Call;
         let is_async = is_call && data.flags & TF_ONE_WAY != 0;
-        let request = Request { data_size: data.data_size, offsets_size: data.offsets_size, is_async };
+        let sender_pid = self.processes[self.threads[thread].process].pid;
+        let request =
+            Request { data_size: data.data_size, offsets_size: data.offsets_size, is_async, sender_pid };
         let buffer = match self.processes[destination.process].allocator.allocate(request) {
             Ok(buffer) => buffer,
             Err(errno) => {
                 destination.node.into_iter().for_each(|node| self.abandon_callee(node));
-                let error = if errno == Errno::ESRCH { BR_DEAD_REPLY } else { BR_FAILED_REPLY };
-                return Err(Failure::ToSender(error));
+                return Err(Failure::ToSender(match errno {
+                    Errno::ESRCH => Rejection::dead(errno),
+                    _ => Rejection::failed(errno),
+                }));
             }
         };
         let transaction = self.transactions.insert(Transaction {
@@ -261,30 +279,33 @@ impl Driver {
         match self.fill(thread, destination.process, buffer, data, memory) {
             Ok(()) => Ok(transaction),
             Err(Fill::NotModelled(what)) => Err(Failure::Interrupted(Interruption::NotModelled(what))),
-            Err(Fill::Refused { translated }) => {
+            Err(Fill::Refused { translated, reason }) => {
                 self.release_buffer(destination.process, buffer, translated);
                 self.transactions.remove(transaction);
                 self.statistics.transactions.delete();
                 destination.node.into_iter().for_each(|node| self.let_go_of_node(node));
-                Err(Failure::ToSender(BR_FAILED_REPLY))
+                Err(Failure::ToSender(Rejection::failed(reason)))
             }
         }
     }
 
-    /// Queues a call or message. False if its process is dead, which a node's owner can be only while it is
-    /// being released.
+    /// Queues a call or message. It is rejected if its process is frozen and it is a call, or if the process is dead,
+    /// which a node's owner can be only while it is being released.
     fn send(
         &mut self,
         transaction: Key<Transaction>,
         node: Key<Node>,
         process: Key<Process>,
         thread: Option<Key<Thread>>,
-    ) -> bool {
+    ) -> Result<Acceptance, Rejection> {
         let is_oneway = self.transactions[transaction].flags & TF_ONE_WAY != 0;
         let waits_for_earlier =
             is_oneway && std::mem::replace(&mut self.nodes[node].has_async_transaction, true);
+        if self.refuses_as_frozen(process, is_oneway) {
+            return Err(Rejection::plain(BR_FROZEN_REPLY));
+        }
         if self.processes[process].is_dead {
-            return false;
+            return Err(Rejection::plain(BR_DEAD_REPLY));
         }
         let thread = match thread {
             None if !waits_for_earlier => self.select_thread(process),
@@ -295,12 +316,31 @@ impl Driver {
             self.enqueue_thread_work(thread, work);
             self.wake(thread);
         } else if waits_for_earlier {
+            self.supersede(transaction, node, process);
             self.enqueue(WorkQueue::Asynchronous(node), work);
         } else {
             self.enqueue(WorkQueue::Process(process), work);
         }
         self.processes[process].outstanding_transactions += 1;
-        true
+        Ok(self.acceptance_of(transaction, process, is_oneway))
+    }
+
+    fn acceptance_of(
+        &self,
+        transaction: Key<Transaction>,
+        process: Key<Process>,
+        is_oneway: bool,
+    ) -> Acceptance {
+        let state = &self.processes[process];
+        if is_oneway && state.freezer.is_frozen && self.profile.has_pending_frozen {
+            return Acceptance::PendingFrozen;
+        }
+        let content =
+            self.transactions[transaction].buffer.and_then(|buffer| state.allocator.buffers[buffer].content);
+        match content {
+            Some(content) if content.oneway_spam_suspect => Acceptance::SpamSuspect,
+            _ => Acceptance::Plain,
+        }
     }
 
     /// Undoes what [`Driver::prepare`] did for a call or message that could not be queued.
@@ -360,7 +400,7 @@ impl Driver {
     pub(crate) fn forget_transaction(&mut self, transaction: Key<Transaction>) {
         let gone = self.transactions.remove(transaction);
         if let Some(process) = gone.to_process {
-            self.processes[process].outstanding_transactions -= 1;
+            self.end_outstanding(process);
             self.detach_buffer(process, gone.buffer);
         }
         self.statistics.transactions.delete();
@@ -391,7 +431,7 @@ impl Driver {
     }
 
     /// Gives up the references that a buffer holds, those of its first `objects` objects, and frees it.
-    fn release_buffer(&mut self, process: Key<Process>, buffer: Key<Buffer>, objects: u64) {
+    pub(crate) fn release_buffer(&mut self, process: Key<Process>, buffer: Key<Buffer>, objects: u64) {
         let content = self.processes[process].allocator.buffers[buffer].content;
         if let Some(node) = content.and_then(|content| content.target) {
             self.drop_local(node, Strength::Strong);

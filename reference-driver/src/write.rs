@@ -116,8 +116,17 @@ impl Driver {
                 stream.next::<TransactionDataSg>(self)?;
                 return Err(Interruption::NotModelled("scatter-gather"));
             }
-            BC_REQUEST_FREEZE_NOTIFICATION | BC_CLEAR_FREEZE_NOTIFICATION | BC_FREEZE_NOTIFICATION_DONE => {
-                return Err(Interruption::NotModelled("freeze notifications"));
+            BC_REQUEST_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                self.request_freeze_notification(process, handle, cookie)?;
+            }
+            BC_CLEAR_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                self.clear_freeze_notification(process, handle, cookie)?;
+            }
+            BC_FREEZE_NOTIFICATION_DONE if self.profile.has_freeze_notifications => {
+                let cookie = stream.next(self)?;
+                self.freeze_notification_done(process, cookie)?;
             }
             // BC_ATTEMPT_ACQUIRE and BC_ACQUIRE_RESULT have numbers, and no driver has ever carried them out.
             _ => return Err(Interruption::Failed(Errno::EINVAL)),

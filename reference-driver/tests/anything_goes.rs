@@ -22,6 +22,16 @@ enum Deed {
     MaxThreads(u32),
     /// The process ends, and another one takes its place.
     Replace,
+    /// The process of that thread is frozen or thawed.
+    Freeze {
+        target: usize,
+        enable: u32,
+        timeout_ms: u32,
+    },
+    TimeOut,
+    DetectSpam(bool),
+    /// A request that tells something.
+    Ask(u32),
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +56,7 @@ enum Command {
         pointer: u64,
     },
     Looper(u32),
+    FreezeDone(u64),
     Death {
         code: u32,
         handle: u32,
@@ -79,7 +90,14 @@ fn payload() -> impl Strategy<Value = Payload> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let flags = prop::sample::select(vec![0, 0, TF_ONE_WAY, TF_ONE_WAY | TF_CLEAR_BUF, TF_STATUS_CODE]);
+    let flags = prop::sample::select(vec![
+        0,
+        0,
+        TF_ONE_WAY,
+        TF_ONE_WAY | TF_CLEAR_BUF,
+        TF_ONE_WAY | TF_UPDATE_TXN,
+        TF_STATUS_CODE,
+    ]);
     prop_oneof![
         8 => (prop::sample::select(vec![0u32, 0, 0, 1, 1, 2, 3]), flags.clone(), payload())
             .prop_map(|(target, flags, payload)| Command::Transaction { target, flags, payload }),
@@ -93,6 +111,9 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(Command::Looper),
         2 => (prop::sample::select(vec![BC_REQUEST_DEATH_NOTIFICATION, BC_CLEAR_DEATH_NOTIFICATION]), 0u32..4, 0u64..3)
             .prop_map(|(code, handle, cookie)| Command::Death { code, handle, cookie }),
+        3 => (prop::sample::select(vec![BC_REQUEST_FREEZE_NOTIFICATION, BC_CLEAR_FREEZE_NOTIFICATION]), 0u32..4, 0u64..3)
+            .prop_map(|(code, handle, cookie)| Command::Death { code, handle, cookie }),
+        2 => (0u64..3).prop_map(Command::FreezeDone),
         1 => (0u64..3).prop_map(Command::DeadBinderDone),
         1 => any::<u32>().prop_map(Command::Garbage),
     ]
@@ -110,6 +131,12 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::ThreadExit),
         1 => (0u32..3).prop_map(Deed::MaxThreads),
         1 => Just(Deed::Replace),
+        3 => (0usize..6, 0u32..2, 0u32..2)
+            .prop_map(|(target, enable, timeout_ms)| Deed::Freeze { target, enable, timeout_ms }),
+        2 => Just(Deed::TimeOut),
+        1 => any::<bool>().prop_map(Deed::DetectSpam),
+        1 => prop::sample::select(vec![BINDER_GET_EXTENDED_ERROR, BINDER_GET_NODE_DEBUG_INFO,
+            BINDER_GET_NODE_INFO_FOR_REF, BINDER_GET_FROZEN_INFO]).prop_map(Deed::Ask),
     ]
 }
 
@@ -140,6 +167,7 @@ fn encode(party: &mut Party, commands: &[Command]) -> Vec<u8> {
             Command::Death { code, handle, cookie } => {
                 put(*code, &[&handle.to_ne_bytes(), &cookie.to_ne_bytes()]);
             }
+            Command::FreezeDone(cookie) => put(BC_FREEZE_NOTIFICATION_DONE, &[&cookie.to_ne_bytes()]),
             Command::DeadBinderDone(cookie) => put(BC_DEAD_BINDER_DONE, &[&cookie.to_ne_bytes()]),
             Command::Garbage(code) => put(*code, &[]),
         }
@@ -188,6 +216,18 @@ fn perform(world: &mut World, thread: usize, deed: &Deed) {
         Deed::ThreadExit => world.ioctl(thread, BINDER_THREAD_EXIT, &[]),
         Deed::MaxThreads(most) => world.ioctl(thread, BINDER_SET_MAX_THREADS, &most.to_ne_bytes()),
         Deed::Replace => world.replace(thread),
+        Deed::Freeze { target, enable, timeout_ms } => {
+            world.interrupt(thread);
+            let pid = world.pid(*target) as u32;
+            let info = FreezeInfo { pid, enable: *enable, timeout_ms: *timeout_ms };
+            world.ioctl(thread, BINDER_FREEZE, zerocopy::IntoBytes::as_bytes(&info));
+        }
+        Deed::TimeOut => world.time_out(thread),
+        Deed::DetectSpam(enable) => {
+            let enable = u32::from(*enable);
+            world.ioctl(thread, BINDER_ENABLE_ONEWAY_SPAM_DETECTION, &enable.to_ne_bytes());
+        }
+        Deed::Ask(request) => world.ioctl(thread, *request, &[0; 32]),
     }
     // Without a context manager nobody could reach anybody. A second one is refused.
     world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
@@ -210,7 +250,7 @@ proptest! {
         prop_assert_eq!(world.driver.audit(), Vec::<String>::new(), "after closing");
         let statistics = world.driver.statistics();
         let left = [statistics.processes, statistics.threads, statistics.nodes, statistics.references,
-            statistics.deaths, statistics.transactions, statistics.completions];
+            statistics.deaths, statistics.freezes, statistics.transactions, statistics.completions];
         prop_assert!(left.iter().all(|census| census.alive() == 0), "left: {:?}", statistics);
     }
 }

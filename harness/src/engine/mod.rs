@@ -18,6 +18,7 @@ mod set_up;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transcript;
 mod verdict;
 mod wording;

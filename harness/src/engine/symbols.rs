@@ -228,7 +228,12 @@ impl Appearance {
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
                 self.object(&object.object);
             }
-            Action::Call { .. } => {}
+            Action::Call { call, expected } => {
+                if let Call::Ioctl(Ioctl::GetNodeDebugInfo(Argument::Value(Token::Symbol(object)))) = call {
+                    self.object(object);
+                }
+                self.told(expected);
+            }
         }
     }
 
@@ -305,6 +310,14 @@ impl Appearance {
             | ReturnPattern::FrozenReply
             | ReturnPattern::OnewaySpamSuspect
             | ReturnPattern::TransactionPendingFrozen => {}
+        }
+    }
+
+    fn told(&mut self, expected: &CallExpectation) {
+        match expected {
+            CallExpectation::Tells(Told::NodeDebugInfo { node, .. }) => self.node(node),
+            CallExpectation::AnyOf(choices) => choices.iter().for_each(|choice| self.told(choice)),
+            _ => {}
         }
     }
 

@@ -11,6 +11,7 @@ mod feature;
 mod operand;
 mod payload;
 mod returns;
+mod told;
 
 pub use call::*;
 pub use command::*;
@@ -18,6 +19,7 @@ pub use feature::*;
 pub use operand::*;
 pub use payload::*;
 pub use returns::*;
+pub use told::*;
 
 use std::fmt;
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reference_driver::Profile;
+
 use super::device::DeviceTarget;
 use super::guest::{GUEST_MODULES, GuestOptions, GuestTarget, Module, with_needs};
 use super::qemu::{Accelerator, Qemu};
@@ -14,6 +16,7 @@ use crate::kernel::{BuiltFor, Store};
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
     ("reference", "the reference driver, in this process"),
+    ("reference:c-6.1", "the same as a model of an older driver: c-6.1, c-6.12"),
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
@@ -73,7 +76,9 @@ fn known() -> String {
 pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoTarget> {
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
-        None if name == "reference" => Ok(Box::new(ReferenceTarget::default())),
+        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(Profile::default()))),
+        Some(("reference", "c-6.1")) => Ok(Box::new(ReferenceTarget::new(Profile::C_6_1))),
+        Some(("reference", "c-6.12")) => Ok(Box::new(ReferenceTarget::new(Profile::C_6_12))),
         Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);

@@ -1,6 +1,7 @@
 //! Printing: the one canonical script of a program.
 
 pub(crate) mod fragment;
+mod ioctl;
 mod layout;
 mod operand;
 mod payload;

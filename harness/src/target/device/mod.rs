@@ -6,6 +6,7 @@ mod kernel_log;
 mod message;
 pub mod nursery;
 mod observation;
+mod probe;
 mod process;
 mod world;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
+use strum::IntoEnumIterator;
 
 use super::{ProcessSpecification, TargetError, World, Worlds};
 use crate::program::{Counter, Feature};
@@ -33,6 +35,8 @@ pub struct DeviceTarget {
     nursery: Nursery,
     counters: Option<Counters>,
     log: Option<KernelLog>,
+    /// What the driver is known not to have, of the features that can be probed for.
+    missing: Vec<Feature>,
     kernel: KernelVersion,
     patience: Duration,
 }
@@ -41,7 +45,7 @@ impl DeviceTarget {
     /// Makes sure that a device is a binder device which a suite can be run on, and prepares to do so.
     pub fn new(path: &Path, patience: Duration) -> Result<DeviceTarget, TargetError> {
         let counters = Counters::of(path);
-        check(path)?;
+        let missing = missing_features(&check(path)?);
         let nursery = Nursery::start(path).map_err(|error| {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
@@ -51,6 +55,7 @@ impl DeviceTarget {
             nursery,
             counters,
             log,
+            missing,
             kernel: KernelVersion::running(),
             patience,
         })
@@ -71,6 +76,9 @@ impl Worlds for DeviceTarget {
             (self.kernel < KernelVersion { major, minor })
                 .then(|| format!("{feature} came with Linux {major}.{minor}; this is {}", self.kernel))
         };
+        if self.missing.contains(&feature) {
+            return Some(format!("the driver of Linux {} does not know {feature}", self.kernel));
+        }
         match feature {
             Feature::CopyCounter => Some("only the reference driver counts copies".to_owned()),
             Feature::ObjectCounter => self.counters.is_none().then(|| {
@@ -78,12 +86,15 @@ impl Worlds for DeviceTarget {
                     .to_owned()
             }),
             Feature::ScatterGather => since(4, 11),
-            Feature::NodeInfo => since(4, 20),
             Feature::Lsm => since(5, 1),
-            Feature::Freeze | Feature::OnewaySpamDetection => since(5, 13),
-            Feature::ExtendedError => since(5, 19),
-            Feature::FreezeNotification => since(6, 12),
-            Feature::FdPassing => None,
+            Feature::PendingFrozen => since(6, 2),
+            // Whether the driver knows these has been probed.
+            Feature::NodeInfo
+            | Feature::Freeze
+            | Feature::OnewaySpamDetection
+            | Feature::ExtendedError
+            | Feature::FreezeNotification
+            | Feature::FdPassing => None,
         }
     }
 
@@ -97,6 +108,11 @@ impl Worlds for DeviceTarget {
         )?;
         Ok(Box::new(world))
     }
+}
+
+/// Those features that the driver behind an open device does not know, of those that can be probed for.
+fn missing_features(device: &File) -> Vec<Feature> {
+    Feature::iter().filter(|feature| probe::knows(device, *feature) == Some(false)).collect()
 }
 
 /// The release of the running kernel.
@@ -134,7 +150,7 @@ impl std::fmt::Display for KernelVersion {
 ///
 /// A device lets no other user become context manager than the first who did. This makes that user known, and
 /// shows whether somebody else manages the device: then nothing that a suite does there would mean anything.
-fn check(path: &Path) -> Result<(), TargetError> {
+fn check(path: &Path) -> Result<File, TargetError> {
     let shown = path.display();
     let file = File::options().read(true).write(true).open(path).map_err(|error| {
         TargetError::SetUp(match error.raw_os_error() {
@@ -162,7 +178,7 @@ fn check(path: &Path) -> Result<(), TargetError> {
     let managed =
         unsafe { nix::libc::ioctl(file.as_raw_fd(), BINDER_SET_CONTEXT_MGR as nix::libc::Ioctl, 0) };
     match Errno::result(managed) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(file),
         Err(Errno::EBUSY) => Err(TargetError::SetUp(format!(
             "{shown} has a context manager already (on Android, the service manager): give binderdrill a device of \
              its own, in a binderfs"

@@ -94,12 +94,14 @@ struct States {
     /// Every thread with its process, aliases not among them.
     threads: Vec<(Name, Name)>,
     parked: HashMap<Name, bool>,
+    /// Those that are parked in a call.
+    in_call: HashMap<Name, bool>,
     aliases: usize,
 }
 
 impl States {
     fn new(threads: Vec<(Name, Name)>) -> States {
-        States { threads, parked: HashMap::new(), aliases: 0 }
+        States { threads, parked: HashMap::new(), in_call: HashMap::new(), aliases: 0 }
     }
 
     /// Gives the step to threads that can do it. `false` if there is none left.
@@ -144,6 +146,9 @@ impl States {
             };
             step.action = Action::Read { options: WriteReadOptions::default(), expected };
         }
+        if let Some(true) = self.in_call.get(&name) {
+            step.action = Action::Call { call: Call::Await, expected: CallExpectation::Succeeds };
+        }
         let expected = match &step.action {
             Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. } => {
                 Some(expected)
@@ -151,6 +156,8 @@ impl States {
             _ => None,
         };
         self.parked.insert(name.clone(), expected == Some(&ReadExpectation::Parked));
+        let in_call = matches!(&step.action, Action::Call { expected: CallExpectation::Parked, .. });
+        self.in_call.insert(name.clone(), in_call);
         if matches!(step.action, Action::Call { call: Call::Exit, .. }) {
             self.threads.retain(|(_, of)| *of != process);
         }
@@ -180,11 +187,28 @@ impl Names {
             Action::Write { commands, .. } => (Some(commands), None),
             Action::Read { expected, .. } => (None, Some(expected)),
             Action::WriteRead { commands, expected, .. } => (Some(commands), expected.as_mut()),
-            Action::Call { .. } => return,
+            Action::Call { call, .. } => return self.call(call),
         };
         commands.into_iter().flatten().for_each(|command| self.command(command));
         if let Some(expected) = expected {
             self.read(expected);
+        }
+    }
+
+    fn call(&mut self, call: &mut Call) {
+        match call {
+            Call::Ioctl(Ioctl::Freeze(Argument::Value(FreezeRequest { pid, .. })))
+            | Call::Ioctl(Ioctl::GetFrozenInfo(Argument::Value(pid))) => self.pid(pid),
+            Call::Ioctl(Ioctl::GetNodeInfoForRef(Argument::Value(request))) => {
+                self.handle(&mut request.handle);
+            }
+            _ => {}
+        }
+    }
+
+    fn pid(&self, pid: &mut PidPattern) {
+        if matches!(pid, PidPattern::Process(name) if !self.processes.contains(name)) {
+            *pid = PidPattern::Number(0);
         }
     }
 
@@ -250,10 +274,8 @@ impl Names {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. }
             | ReturnPattern::Reply(transaction) => {
-                if let Some(PidPattern::Process(name)) = &transaction.pid
-                    && !self.processes.contains(name)
-                {
-                    transaction.pid = Some(PidPattern::Number(0));
+                if let Some(pid) = &mut transaction.pid {
+                    self.pid(pid);
                 }
                 payload(&mut transaction.data, |handle| match handle {
                     HandlePattern::Is(handle) => self.handle(handle),
