@@ -17,6 +17,7 @@ use crate::work::{Work, WorkQueue};
 #[derive(Default, Clone, Copy)]
 struct Holders {
     strong_references: u32,
+    weak_references: u32,
     local_strong: u32,
     local_weak: u32,
 }
@@ -113,6 +114,7 @@ impl Driver {
                 }
             };
             compare("strong references of processes", node.internal_strong, expected.strong_references);
+            compare("weak references of processes", node.internal_weak, expected.weak_references);
             compare("temporary references", node.temporary, 0);
             if node.process.is_some() {
                 compare("local strong references", node.local_strong, expected.local_strong);
@@ -122,7 +124,7 @@ impl Driver {
                 complain(format!("node {key:?} awaits an answer for a reference that its owner has let go"));
             }
             match node.process {
-                Some(process) if self.node_at(process, node.pointer) != Some(key) => {
+                Some(process) if !node.is_forgotten && self.node_at(process, node.pointer) != Some(key) => {
                     complain(format!("node {key:?} cannot be found by its pointer"));
                 }
                 None if node.references.is_empty() => {
@@ -140,13 +142,16 @@ impl Driver {
     fn holders(&self) -> FxHashMap<Key<Node>, Holders> {
         let mut holders: FxHashMap<Key<Node>, Holders> = FxHashMap::default();
         for (_, reference) in self.references.iter() {
-            holders.entry(reference.node).or_default().strong_references += u32::from(reference.strong > 0);
+            let entry = holders.entry(reference.node).or_default();
+            entry.strong_references += u32::from(reference.strong > 0);
+            entry.weak_references += u32::from(reference.weak > 0);
         }
         for (key, node) in self.nodes.iter() {
             let entry = holders.entry(key).or_default();
             let manages = u32::from(self.is_context_manager_node(key));
             entry.local_strong += manages + u32::from(node.pending_strong);
-            entry.local_weak += manages + u32::from(node.pending_weak);
+            entry.local_weak += u32::from(node.pending_weak);
+            entry.local_weak += if self.counts_as_rust_does() { 0 } else { manages };
         }
         for (process, buffer) in self.buffers_in_use_everywhere() {
             let content = self.processes[process].allocator.buffers[buffer].content;

@@ -78,6 +78,8 @@ impl Request {
 pub(crate) struct Allocator {
     /// The address at which the process maps the device; `None` before and after.
     address: Option<u64>,
+    /// New buffers can be had.
+    takes_transactions: bool,
     /// The address of the first mapping. There is no second one.
     base: u64,
     /// What the process sees there.
@@ -113,6 +115,7 @@ impl Allocator {
         }
         let size = size.min(MAPPING_LIMIT);
         self.address = Some(address);
+        self.takes_transactions = true;
         self.base = address;
         self.memory = vec![0; size as usize];
         self.present = vec![false; (size / PAGE) as usize];
@@ -125,9 +128,10 @@ impl Allocator {
         Ok(())
     }
 
-    /// The process has unmapped the device. Its buffers stay, and no new one can be had.
-    pub(crate) fn unmap(&mut self) {
+    /// The process has unmapped the device. Its buffers stay; whether new ones can be had is up to the driver.
+    pub(crate) fn unmap(&mut self, takes_transactions: bool) {
         self.address = None;
+        self.takes_transactions &= takes_transactions;
     }
 
     /// The address of a buffer in the process.
@@ -142,7 +146,7 @@ impl Allocator {
 
     /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full.
     pub(crate) fn allocate(&mut self, request: Request) -> Result<Key<Buffer>, Errno> {
-        if self.address.is_none() {
+        if !self.takes_transactions {
             return Err(Errno::ESRCH);
         }
         let size = request.size().ok_or(Errno::EINVAL)?;
@@ -368,7 +372,7 @@ mod tests {
     fn a_second_mapping_is_refused_for_ever() {
         let mut allocator = mapped(PAGE);
         assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
-        allocator.unmap();
+        allocator.unmap(false);
         assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
         assert_eq!(allocator.allocate(request(8)), Err(Errno::ESRCH));
     }

@@ -2,10 +2,11 @@
 
 use crate::caller::Caller;
 use crate::driver::Driver;
-use crate::node::Node;
+use crate::node::{Node, Strength};
 use crate::process::Process;
 use crate::table::Key;
 use crate::uapi::{Errno, FlatObject};
+use crate::work::WorkQueue;
 
 /// Which context: 0 is that of `/dev/binder`.
 pub type ContextIndex = usize;
@@ -37,6 +38,10 @@ impl Driver {
         object: &FlatObject,
     ) -> Result<(), Errno> {
         let index = self.processes[process].context;
+        let known = self.node_at(process, object.binder);
+        if self.counts_as_rust_does() && known.is_some_and(|node| self.nodes[node].cookie != object.cookie) {
+            return Err(Errno::EINVAL);
+        }
         let context = &mut self.contexts[index];
         if context.manager.is_some() {
             return Err(Errno::EBUSY);
@@ -44,10 +49,17 @@ impl Driver {
         if *context.manager_euid.get_or_insert(caller.euid) != caller.euid {
             return Err(Errno::EPERM);
         }
+        let by_rust = self.counts_as_rust_does();
         let node = self.node_for(process, object);
+        let thread = self.calling_thread(process, caller.tid);
         let state = &mut self.nodes[node];
-        state.local_weak += 1;
+        state.local_weak += u32::from(!by_rust);
         state.local_strong += 1;
+        if by_rust {
+            // It is work like that of any object, which will find that there is nothing to tell.
+            self.announce_more(node, Strength::Strong, Some(WorkQueue::Thread(thread)));
+        }
+        let state = &mut self.nodes[node];
         state.has_strong = true;
         state.has_weak = true;
         self.contexts[index].manager = Some(node);

@@ -24,6 +24,8 @@ pub(crate) enum Stage {
     DeadAndCleared,
     /// BR_CLEAR_DEATH_NOTIFICATION_DONE.
     Cleared,
+    /// Nothing: it waits to be told of, but its handle is gone.
+    Abandoned,
 }
 
 impl Driver {
@@ -102,6 +104,17 @@ impl Driver {
     /// Moves a death that is being told of to those that wait for an answer.
     pub(crate) fn await_answer(&mut self, process: Key<Process>, death: Key<Death>) {
         self.enqueue(WorkQueue::DeliveredDeaths(process), Work::Death(death));
+    }
+
+    /// The handle with a request is gone.
+    pub(crate) fn abandon_death(&mut self, process: Key<Process>, death: Key<Death>) {
+        let waits_to_be_told =
+            self.deaths[death].work.is_some_and(|place| place.queue != WorkQueue::DeliveredDeaths(process));
+        if waits_to_be_told && self.profile.deaths_outlive_handles && !self.processes[process].is_dead {
+            self.deaths[death].stage = Stage::Abandoned;
+        } else {
+            self.forget_death(death);
+        }
     }
 
     /// Removes a request, wherever it waits.

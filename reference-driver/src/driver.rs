@@ -1,5 +1,7 @@
 //! The driver: its state as a whole, and the system calls that change it.
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::buffer::{Allocator, PAGE};
 use crate::caller::Caller;
 use crate::context::{Context, ContextIndex};
@@ -38,9 +40,15 @@ pub struct Driver {
     /// Threads that wait to freeze a device which has been released.
     pub(crate) overdue: Vec<(Key<Process>, i32)>,
     pub(crate) freezes: Table<FreezeListener>,
-    /// How many numbers have been given to transactions and open devices.
-    numbers: u64,
+    /// How many transactions have been begun.
+    pub(crate) begun_transactions: u32,
     pub(crate) statistics: Statistics,
+    /// The processes that there are, by their serial numbers.
+    pub(crate) processes_by_serial: FxHashMap<u64, Key<Process>>,
+    /// How many processes there have been.
+    serials: u64,
+    /// The processes that have ended.
+    pub(crate) ended_pids: FxHashSet<i32>,
 }
 
 /// An open device: what a file descriptor of it stands for.
@@ -95,8 +103,11 @@ impl Driver {
             deferred: Vec::new(),
             overdue: Vec::new(),
             freezes: Table::default(),
-            numbers: 0,
+            begun_transactions: 0,
             statistics: Statistics::default(),
+            processes_by_serial: FxHashMap::default(),
+            serials: 0,
+            ended_pids: FxHashSet::default(),
         }
     }
 
@@ -106,16 +117,14 @@ impl Driver {
             return Err(Errno::ENXIO);
         }
         self.statistics.processes.create();
-        let number = self.next_number();
+        self.serials += 1;
+        let serial = self.serials;
         let allocator = Allocator::new(self.profile.counts_message_as_spam);
-        Ok(self.processes.insert(Process {
-            number,
-            context,
-            pid: caller.pid,
-            nonblock,
-            allocator,
-            ..Process::default()
-        }))
+        let process =
+            Process { context, pid: caller.pid, nonblock, serial, allocator, ..Process::default() };
+        let device = self.processes.insert(process);
+        self.processes_by_serial.insert(serial, device);
+        Ok(device)
     }
 
     /// Maps so many bytes of a device at an address that the kernel has chosen.
@@ -143,7 +152,8 @@ impl Driver {
 
     /// The process has unmapped the device.
     pub fn munmap(&mut self, device: Device) {
-        self.processes[device].allocator.unmap();
+        let takes_transactions = !self.profile.unmapping_ends_transactions;
+        self.processes[device].allocator.unmap(takes_transactions);
     }
 
     /// Whether the calling thread would find something to read.
@@ -221,6 +231,11 @@ impl Driver {
     /// and the device must not be used again.
     pub fn release(&mut self, device: Device) {
         self.defer(device, Deferred { flush: false, release: true });
+    }
+
+    /// A process has ended: what it has sent no longer says from whom it comes.
+    pub fn process_ended(&mut self, pid: i32) {
+        self.ended_pids.insert(pid);
     }
 
     /// The threads that have been woken since this was last asked, in that order. Each must be resumed.
@@ -317,9 +332,10 @@ impl Driver {
     ) -> Result<(), Interruption> {
         const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
         let device = self.threads[thread].process;
+        let unusable = if self.profile.bad_arguments_fault { Fault.into() } else { INVALID };
         match request {
             BINDER_SET_MAX_THREADS => {
-                let threads: u32 = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
+                let threads: u32 = self.argument(device, memory, argument).map_err(|Fault| unusable)?;
                 self.processes[device].max_threads = threads;
             }
             BINDER_SET_CONTEXT_MGR => {
@@ -327,11 +343,11 @@ impl Driver {
                     .map_err(Interruption::Failed)?;
             }
             BINDER_SET_CONTEXT_MGR_EXT => {
-                let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| INVALID)?;
+                let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| unusable)?;
                 self.set_context_manager(device, caller, &object).map_err(Interruption::Failed)?;
             }
             BINDER_VERSION => {
-                memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| INVALID)?;
+                memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| unusable)?;
             }
             BINDER_GET_NODE_DEBUG_INFO => self.node_debug_info(device, argument, memory)?,
             BINDER_GET_NODE_INFO_FOR_REF => self.node_info_for_ref(device, argument, memory)?,
@@ -360,12 +376,6 @@ impl Driver {
     fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, Parked)> {
         let thread = *self.processes[device].threads.get(&tid)?;
         Some((thread, self.unpark(thread)?))
-    }
-
-    /// A number that nothing has had before. None is 0.
-    pub(crate) fn next_number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
     }
 
     fn defer(&mut self, device: Device, more: Deferred) {

@@ -41,7 +41,8 @@ pub(crate) const NO_ERROR: ExtendedError = ExtendedError { id: 0, command: BR_OK
 impl Driver {
     /// Notes that a thread begins a transaction; gives its number.
     pub(crate) fn begin_transaction(&mut self, thread: Key<Thread>) -> u32 {
-        let id = self.next_number() as u32;
+        self.begun_transactions = self.begun_transactions.wrapping_add(1);
+        let id = self.begun_transactions;
         self.threads[thread].extended_error = ExtendedError { id, ..NO_ERROR };
         id
     }

@@ -46,7 +46,7 @@ pub(crate) struct ParkedFreeze {
 struct Target {
     device: Key<Process>,
     /// Which device that was: its key may come to stand for another.
-    number: u64,
+    serial: u64,
 }
 
 /// How long a BINDER_FREEZE waits.
@@ -129,15 +129,15 @@ impl Driver {
     fn devices_of(&self, pid: u32) -> Vec<Target> {
         let same = self.processes.iter().filter(|(_, process)| process.pid as u32 == pid);
         let mut devices: Vec<_> =
-            same.map(|(device, process)| Target { device, number: process.number }).collect();
-        devices.sort_unstable_by_key(|target| target.number);
+            same.map(|(device, process)| Target { device, serial: process.serial }).collect();
+        devices.sort_unstable_by_key(|target| target.serial);
         devices
     }
 
     /// A device that was to be frozen, unless it has been released.
     fn living(&self, target: Target) -> Option<Key<Process>> {
         let process = self.processes.get(target.device)?;
-        (process.number == target.number).then_some(target.device)
+        (process.serial == target.serial).then_some(target.device)
     }
 
     /// Freezes or thaws a device. What it received is forgotten.

@@ -27,6 +27,7 @@ mod queue;
 mod read;
 mod reference;
 mod release;
+mod rust_counting;
 mod statistics;
 mod table;
 mod thread;

@@ -4,6 +4,7 @@ use crate::driver::Driver;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::reference::Reference;
+use crate::rust_counting::Notices;
 use crate::table::Key;
 use crate::uapi::{FLAT_BINDER_FLAG_TXN_SECURITY_CTX, FlatObject};
 use crate::work::{Place, Work, WorkQueue};
@@ -23,6 +24,8 @@ pub(crate) struct Node {
 
     /// References of other processes that are strong.
     pub(crate) internal_strong: u32,
+    /// References of other processes that are weak, be they strong besides or not.
+    pub(crate) internal_weak: u32,
     pub(crate) local_strong: u32,
     pub(crate) local_weak: u32,
     /// Held while the driver works on the node.
@@ -44,6 +47,10 @@ pub(crate) struct Node {
     pub(crate) async_todo: Queue<Work>,
     /// Where [`Work::Node`] of this node waits.
     pub(crate) work: Option<Place>,
+    /// What is under way to the owner, where that is counted as the driver in Rust does.
+    pub(crate) notices: Notices,
+    /// The owner has been told to let go of it, and knows it no longer.
+    pub(crate) is_forgotten: bool,
 }
 
 /// Whether a count is of strong or of weak references.
@@ -100,6 +107,14 @@ impl Driver {
         strength: Strength,
         queue: Option<WorkQueue>,
     ) -> Result<(), NodeRefused> {
+        if self.counts_as_rust_does() {
+            match strength {
+                Strength::Strong => self.nodes[node].internal_strong += 1,
+                Strength::Weak => self.nodes[node].internal_weak += 1,
+            }
+            self.announce_more(node, strength, queue);
+            return Ok(());
+        }
         match strength {
             Strength::Strong => {
                 let is_managers = self.is_context_manager_node(node);
@@ -116,7 +131,8 @@ impl Driver {
                 }
             }
             Strength::Weak => {
-                let state = &self.nodes[node];
+                let state = &mut self.nodes[node];
+                state.internal_weak += 1;
                 if let Some(queue) = queue.filter(|_| !state.has_weak && state.work.is_none()) {
                     self.enqueue(queue, Work::Node(node));
                 }
@@ -127,30 +143,41 @@ impl Driver {
 
     /// One more reference of the driver's own.
     pub(crate) fn take_local(&mut self, node: Key<Node>, strength: Strength) {
-        let node = &mut self.nodes[node];
+        let state = &mut self.nodes[node];
         match strength {
-            Strength::Strong => node.local_strong += 1,
-            Strength::Weak => node.local_weak += 1,
+            Strength::Strong => state.local_strong += 1,
+            Strength::Weak => state.local_weak += 1,
+        }
+        if self.counts_as_rust_does() {
+            self.announce_more(node, strength, None);
         }
     }
 
-    /// One strong reference of a process less.
-    pub(crate) fn drop_internal_strong(&mut self, node: Key<Node>) {
-        self.nodes[node].internal_strong -= 1;
-        self.settle_strong(node);
+    /// One strong, or weak, reference of a process less.
+    pub(crate) fn drop_internal(&mut self, node: Key<Node>, strength: Strength) {
+        let state = &mut self.nodes[node];
+        match strength {
+            Strength::Strong => state.internal_strong -= 1,
+            Strength::Weak => state.internal_weak -= 1,
+        }
+        if self.counts_as_rust_does() {
+            self.announce_less(node, strength);
+        } else if strength == Strength::Strong {
+            self.settle_strong(node);
+        }
     }
 
     /// One reference of the driver's own less.
     pub(crate) fn drop_local(&mut self, node: Key<Node>, strength: Strength) {
+        let state = &mut self.nodes[node];
         match strength {
-            Strength::Strong => {
-                self.nodes[node].local_strong -= 1;
-                self.settle_strong(node);
-            }
-            Strength::Weak => {
-                self.nodes[node].local_weak -= 1;
-                self.settle_weak(node);
-            }
+            Strength::Strong => state.local_strong -= 1,
+            Strength::Weak => state.local_weak -= 1,
+        }
+        match strength {
+            _ if self.counts_as_rust_does() => self.announce_less(node, strength),
+            Strength::Strong => self.settle_strong(node),
+            Strength::Weak => self.settle_weak(node),
         }
     }
 
@@ -163,6 +190,10 @@ impl Driver {
 
     /// What follows when a weak reference has gone: one of the driver's own, a temporary one, or a process'.
     pub(crate) fn settle_weak(&mut self, node: Key<Node>) {
+        if self.counts_as_rust_does() {
+            self.forget_unused(node);
+            return;
+        }
         let state = &self.nodes[node];
         if state.local_weak == 0 && state.temporary == 0 && state.references.is_empty() {
             self.tell_owner_or_forget(node);

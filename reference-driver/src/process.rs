@@ -16,8 +16,8 @@ use crate::work::Work;
 /// An open device (`struct binder_proc`). A process that opens the device twice is two of these.
 #[derive(Debug, Default)]
 pub struct Process {
-    /// Which of all devices ever opened this is.
-    pub(crate) number: u64,
+    /// No other has had this number before, nor will have.
+    pub(crate) serial: u64,
     /// The context of the device that was opened.
     pub(crate) context: ContextIndex,
     /// The process id of whoever opened it.

@@ -1,39 +1,141 @@
 //! Profiles: which driver is being modelled, where drivers differ.
 
 /// The driver that the model behaves as. Each difference between drivers is a field here, so that the rest of
-/// the model asks for the difference and never for a version.
+/// the model asks for the difference and never for a driver or a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// What people call it.
     pub name: &'static str,
+    /// How references to a node are counted, and its owner told of them.
+    pub(crate) counting: Counting,
+
+    /// Work of a process is only for threads that are of its pool, not for any thread that reads.
+    pub(crate) process_work_is_for_loopers: bool,
+    /// Work of a process goes into the queue of a thread that waits for some, if one does.
+    pub(crate) process_work_is_handed_over: bool,
+    /// The first read of a thread returns at once, with or without work.
+    pub(crate) first_read_returns: bool,
+    /// A flush makes only those threads return that sleep at that time, and not the next read of the others.
+    pub(crate) flush_is_for_sleepers: bool,
+    /// Work that can wait for the next occasion keeps a thread from work of its process.
+    pub(crate) deferred_work_comes_first: bool,
+
+    /// Nothing is read or written beyond the sizes in `struct binder_write_read`. A read buffer that is too short for
+    /// any return is not waited with.
+    pub(crate) keeps_to_sizes: bool,
+    /// A read that goes on in a buffer with something in it may ask for a looper too.
+    pub(crate) continued_reads_ask_for_loopers: bool,
+    /// BC_REGISTER_LOOPER answers BR_SPAWN_LOOPER even if the thread was of the pool before.
+    pub(crate) any_registration_is_an_answer: bool,
+    /// An error is taken back before it is told, and so is lost if it cannot be written.
+    pub(crate) untold_errors_are_lost: bool,
+    /// A transaction that cannot be written to its reader, or whose reader exits, gives its buffer back.
+    pub(crate) lost_transactions_are_given_back: bool,
+    /// Node work for a thread that exits goes to its process.
+    pub(crate) node_work_outlives_threads: bool,
+    /// A death that waits for a thread that exits is kept.
+    pub(crate) deaths_outlive_handles: bool,
+
+    /// An argument that cannot be read or written is EFAULT, not EINVAL.
+    pub(crate) bad_arguments_fault: bool,
+    /// A process without a mapping gets no transactions, even if it had one.
+    pub(crate) unmapping_ends_transactions: bool,
+    /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
+    pub(crate) manager_is_always_zero: bool,
+    /// Handle 0 cannot be called by any device of the context manager's process.
+    pub(crate) manager_is_known_by_pid: bool,
+    /// Whether a call may be made at all is looked at before whether its callee is alive.
+    pub(crate) stack_is_looked_at_first: bool,
+    /// Any reply that fails is BR_FAILED_REPLY for the caller, who is told before the one that replied.
+    pub(crate) replies_fail_alike: bool,
+    /// A caller is known by its pid even if its thread has ended, and a thread that has ended is still called back.
+    pub(crate) callers_outlive_threads: bool,
+
     /// A oneway message to a frozen process is answered with BR_TRANSACTION_PENDING_FROZEN.
     pub has_pending_frozen: bool,
     /// BC_REQUEST_FREEZE_NOTIFICATION and what goes with it.
     pub has_freeze_notifications: bool,
     /// The sender of a oneway message is judged as a spammer with that very message counted.
-    pub counts_message_as_spam: bool,
+    pub(crate) counts_message_as_spam: bool,
+}
+
+/// Two ways to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counting {
+    /// See [`crate::node`].
+    OfC,
+    /// See [`crate::rust_counting`].
+    OfRust,
 }
 
 impl Profile {
+    /// All there are.
+    pub const ALL: [Profile; 3] = [Profile::C, Profile::C_6_1, Profile::RUST];
+
+    /// The C driver of Linux 6.12 to 7.3: in all that is modelled so far, these do the same.
+    pub const C: Profile = Profile {
+        name: "c",
+        counting: Counting::OfC,
+        process_work_is_for_loopers: false,
+        process_work_is_handed_over: false,
+        first_read_returns: true,
+        flush_is_for_sleepers: false,
+        deferred_work_comes_first: true,
+        keeps_to_sizes: false,
+        continued_reads_ask_for_loopers: true,
+        any_registration_is_an_answer: false,
+        untold_errors_are_lost: false,
+        lost_transactions_are_given_back: false,
+        node_work_outlives_threads: false,
+        deaths_outlive_handles: false,
+        bad_arguments_fault: false,
+        unmapping_ends_transactions: true,
+        manager_is_always_zero: true,
+        manager_is_known_by_pid: true,
+        stack_is_looked_at_first: false,
+        replies_fail_alike: false,
+        callers_outlive_threads: false,
+        has_pending_frozen: true,
+        has_freeze_notifications: true,
+        counts_message_as_spam: false,
+    };
+
     /// The C driver of Linux 6.1.
     pub const C_6_1: Profile = Profile {
         name: "c-6.1",
         has_pending_frozen: false,
         has_freeze_notifications: false,
         counts_message_as_spam: true,
+        ..Profile::C
     };
 
-    /// The C driver of Linux 6.12.
-    pub const C_6_12: Profile = Profile {
-        name: "c-6.12",
+    /// The driver in Rust, as it is in Linux 7.3.
+    pub const RUST: Profile = Profile {
+        name: "rust",
+        counting: Counting::OfRust,
+        process_work_is_for_loopers: true,
+        process_work_is_handed_over: true,
+        first_read_returns: false,
+        flush_is_for_sleepers: true,
+        deferred_work_comes_first: false,
+        keeps_to_sizes: true,
+        continued_reads_ask_for_loopers: false,
+        any_registration_is_an_answer: true,
+        untold_errors_are_lost: true,
+        lost_transactions_are_given_back: true,
+        node_work_outlives_threads: true,
+        deaths_outlive_handles: true,
+        bad_arguments_fault: true,
+        unmapping_ends_transactions: false,
+        manager_is_always_zero: false,
+        manager_is_known_by_pid: false,
+        stack_is_looked_at_first: true,
+        replies_fail_alike: true,
+        callers_outlive_threads: true,
         has_pending_frozen: true,
         has_freeze_notifications: true,
-        counts_message_as_spam: false,
-        ..Profile::C_6_1
+        counts_message_as_spam: true,
     };
-
-    /// The C driver of Linux 7, the newest. In all that is modelled, it does the same as that of 6.12.
-    pub const C: Profile = Profile { name: "c", ..Profile::C_6_12 };
 }
 
 impl Default for Profile {

@@ -6,6 +6,7 @@ use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
 use crate::process::Process;
+use crate::profile::Profile;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
@@ -23,8 +24,10 @@ pub(crate) struct ParkedRead {
     pub(crate) argument: u64,
     /// That structure, as far as it has come.
     pub(crate) request: WriteRead,
-    /// Bytes of returns written so far.
+    /// Bytes of returns written so far, be it by an earlier read.
     pub(crate) written: u64,
+    /// As many as there were when nothing but the BR_NOOP had been written by this read.
+    pub(crate) written_at_first: u64,
     /// The thread was free for work of its process when it began to wait.
     pub(crate) takes_process_work: bool,
 }
@@ -34,6 +37,18 @@ pub(crate) struct ParkedRead {
 enum Next {
     More,
     Stop,
+}
+
+impl ParkedRead {
+    /// The room left in the read buffer, in bytes. For a driver that does not keep to sizes there is room without end
+    /// where more is written than fits.
+    fn room(&self, profile: &Profile) -> u64 {
+        if profile.keeps_to_sizes {
+            self.request.read_size.saturating_sub(self.written)
+        } else {
+            self.request.read_size.wrapping_sub(self.written)
+        }
+    }
 }
 
 impl Driver {
@@ -47,17 +62,29 @@ impl Driver {
     ) -> Completion {
         let mut written = request.read_consumed;
         if written == 0 {
-            if memory.put(request.read_buffer, &BR_NOOP).is_err() {
+            let is_too_short =
+                self.profile.keeps_to_sizes && request.read_size < size_of_val(&BR_NOOP) as u64;
+            if is_too_short || memory.put(request.read_buffer, &BR_NOOP).is_err() {
                 return self.finish_read(thread, argument, request, Err(Errno::EFAULT), memory);
             }
             written = size_of::<u32>() as u64;
         }
-        self.wait(thread, ParkedRead { argument, request, written, takes_process_work: false }, memory)
+        let takes_process_work = self.is_free_for_process_work(thread);
+        // Elsewhere what an earlier read has left does not count as written.
+        let written_at_first =
+            if self.profile.keeps_to_sizes { written } else { size_of_val(&BR_NOOP) as u64 };
+        let read = ParkedRead { argument, request, written, written_at_first, takes_process_work };
+        if self.profile.keeps_to_sizes && read.room(&self.profile) < LARGEST_RETURN {
+            return self.end_reading(thread, read, Ok(()), memory);
+        }
+        self.wait(thread, read, memory)
     }
 
     /// Waits for work. What there is for its process concerns a thread only if it has nothing of its own.
     fn wait(&mut self, thread: Key<Thread>, mut read: ParkedRead, memory: &mut dyn UserMemory) -> Completion {
-        read.takes_process_work = self.is_free_for_process_work(thread);
+        if !self.profile.process_work_is_handed_over {
+            read.takes_process_work = self.is_free_for_process_work(thread);
+        }
         if self.has_work(thread, read.takes_process_work) {
             self.go_on_reading(thread, read, memory)
         } else if self.processes[self.threads[thread].process].nonblock {
@@ -81,17 +108,16 @@ impl Driver {
         }
         let read_result = loop {
             let process = self.threads[thread].process;
-            let queue = if !self.threads[thread].todo.is_empty() {
+            let queue = if self.first_work(thread).is_some() {
                 WorkQueue::Thread(thread)
             } else if read.takes_process_work && !self.processes[process].todo.is_empty() {
                 WorkQueue::Process(process)
-            } else if read.written == 4 && !self.threads[thread].need_return {
+            } else if read.written == read.written_at_first && !self.threads[thread].need_return {
                 return self.wait(thread, read, memory);
             } else {
                 break Ok(());
             };
-            // A read buffer shorter than the BR_NOOP that opens it makes this wrap, and so pass.
-            if read.request.read_size.wrapping_sub(read.written) < LARGEST_RETURN {
+            if read.room(&self.profile) < LARGEST_RETURN {
                 break Ok(());
             }
             let Some(work) = self.dequeue_first(queue) else { break Ok(()) };
@@ -109,11 +135,26 @@ impl Driver {
                 Err(Fault) => break Err(Errno::EFAULT),
             }
         };
-        let read_result = read_result.and_then(|()| {
+        self.end_reading(thread, read, read_result, memory)
+    }
+
+    /// Ends a read that has found nothing more, or could not write what it found.
+    fn end_reading(
+        &mut self,
+        thread: Key<Thread>,
+        mut read: ParkedRead,
+        result: Result<(), Errno>,
+        memory: &mut dyn UserMemory,
+    ) -> Completion {
+        let may_ask = read.request.read_consumed == 0 || self.profile.continued_reads_ask_for_loopers;
+        let result = result.and_then(|()| {
             read.request.read_consumed = read.written;
+            if !may_ask {
+                return Ok(());
+            }
             self.ask_for_looper(thread, read.request.read_buffer, memory).map_err(|Fault| Errno::EFAULT)
         });
-        self.finish_read(thread, read.argument, read.request, read_result, memory)
+        self.finish_read(thread, read.argument, read.request, result, memory)
     }
 
     /// Writes BR_SPAWN_LOOPER where the BR_NOOP is, if the pool has run out of idle threads and may grow.
@@ -175,23 +216,30 @@ impl Driver {
                     Acceptance::Plain | Acceptance::SpamSuspect => BR_TRANSACTION_COMPLETE,
                 })?;
             }
-            // The error is taken back only once it has been told.
             Work::ReturnError => {
-                if let Some(error) = self.threads[thread].return_error {
-                    returns.put(&error)?;
+                let error = self.threads[thread].return_error;
+                if self.profile.untold_errors_are_lost {
                     self.threads[thread].return_error = None;
                 }
+                error.map_or(Ok(()), |error| returns.put(&error))?;
+                self.threads[thread].return_error = None;
             }
             Work::ReplyError => {
-                if let Some(error) = self.threads[thread].reply_error {
-                    returns.put(&error)?;
+                let error = self.threads[thread].reply_error;
+                if self.profile.untold_errors_are_lost {
                     self.threads[thread].reply_error = None;
                 }
+                error.map_or(Ok(()), |error| returns.put(&error))?;
+                self.threads[thread].reply_error = None;
             }
+            Work::Node(node) if self.counts_as_rust_does() => self.deliver_notice(node, returns)?,
+            Work::FirstStrong(node) => self.deliver_first_strong(node, returns)?,
             Work::Node(node) => self.deliver_node(node, returns)?,
             Work::Death(death) => {
                 let cookie = self.deaths[death].cookie;
-                if self.deaths[death].stage == Stage::Cleared {
+                if self.deaths[death].stage == Stage::Abandoned {
+                    self.forget_death(death);
+                } else if self.deaths[death].stage == Stage::Cleared {
                     self.forget_death(death);
                     returns.put(&BR_CLEAR_DEATH_NOTIFICATION_DONE)?;
                     returns.put(&cookie)?;
@@ -261,8 +309,12 @@ impl Driver {
         let receiver = self.threads[thread].process;
         let (code, data) = self.describe(receiver, transaction);
         if returns.put(&code).and_then(|()| returns.put(&data)).is_err() {
-            // Its buffer stays in use for good: the process was never told of it.
-            self.cancel_transaction(transaction, BR_FAILED_REPLY);
+            if self.profile.lost_transactions_are_given_back {
+                self.give_back(transaction, BR_FAILED_REPLY);
+            } else {
+                // Its buffer stays in use for good: the process was never told of it.
+                self.cancel_transaction(transaction, BR_FAILED_REPLY);
+            }
             return Err(Fault);
         }
         let expects_reply = self.expects_reply(transaction);
@@ -279,6 +331,17 @@ impl Driver {
             content.allow_user_free = true;
         }
         Ok(())
+    }
+
+    /// Which process makes a call that waits for an answer; 0 if there is none.
+    fn sender_pid(&self, transaction: Key<Transaction>) -> i32 {
+        let state = &self.transactions[transaction];
+        let is_told = if self.profile.callers_outlive_threads {
+            self.expects_reply(transaction) && !self.ended_pids.contains(&state.sender.pid)
+        } else {
+            state.from.is_some()
+        };
+        if is_told { state.sender.pid } else { 0 }
     }
 
     /// A transaction as its receiver is told of it. Who sent it is the driver's word.
@@ -299,7 +362,7 @@ impl Driver {
             cookie: target.map_or(0, |node| node.cookie),
             code: state.code,
             flags: state.flags,
-            sender_pid: state.from.map_or(0, |from| self.processes[self.threads[from].process].pid),
+            sender_pid: self.sender_pid(transaction),
             sender_euid: state.sender_euid,
             data_size: content.data_size,
             offsets_size: content.offsets_size,
@@ -311,14 +374,14 @@ impl Driver {
 }
 
 /// A read buffer that is being filled. Its end is not looked at here: see [`LARGEST_RETURN`].
-struct ReturnStream<'a> {
+pub(crate) struct ReturnStream<'a> {
     memory: &'a mut dyn UserMemory,
     base: u64,
     written: &'a mut u64,
 }
 
 impl ReturnStream<'_> {
-    fn put<T: IntoBytes + Immutable>(&mut self, value: &T) -> Result<(), Fault> {
+    pub(crate) fn put<T: IntoBytes + Immutable>(&mut self, value: &T) -> Result<(), Fault> {
         self.memory.put(self.base.wrapping_add(*self.written), value)?;
         *self.written += size_of::<T>() as u64;
         Ok(())

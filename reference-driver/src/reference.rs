@@ -77,6 +77,15 @@ impl Handles {
     }
 }
 
+impl Reference {
+    fn count(&self, strength: Strength) -> u32 {
+        match strength {
+            Strength::Strong => self.strong,
+            Strength::Weak => self.weak,
+        }
+    }
+}
+
 impl Driver {
     /// The reference under a handle; `None` too if it must be strong and has no strong count.
     pub(crate) fn reference_at(
@@ -97,8 +106,35 @@ impl Driver {
         strength: Strength,
         queue: Option<WorkQueue>,
     ) -> Result<u32, Errno> {
+        let for_context_manager = self.is_context_manager_node(node) && self.profile.manager_is_always_zero;
+        self.refer(process, node, strength, queue, for_context_manager)
+    }
+
+    /// Counts one more reference of a process to the context manager's node, which it asked for as handle 0.
+    pub(crate) fn refer_to_context_manager(
+        &mut self,
+        process: Key<Process>,
+        node: Key<Node>,
+        strength: Strength,
+    ) -> Result<u32, Errno> {
+        self.refer(process, node, strength, None, true)
+    }
+
+    fn refer(
+        &mut self,
+        process: Key<Process>,
+        node: Key<Node>,
+        strength: Strength,
+        queue: Option<WorkQueue>,
+        for_context_manager: bool,
+    ) -> Result<u32, Errno> {
         let known = self.processes[process].references_by_node.get(&node).copied();
-        let reference = known.unwrap_or_else(|| self.new_reference(process, node));
+        let is_counted = known.is_some_and(|known| self.references[known].count(strength) > 0);
+        if is_counted && self.counts_as_rust_does() {
+            // It makes a reference of its own before it finds that there is one.
+            self.announce_more(node, strength, queue);
+        }
+        let reference = known.unwrap_or_else(|| self.new_reference(process, node, for_context_manager));
         let counted = self.count_reference(reference, strength, queue);
         let handle = self.references[reference].handle;
         if counted.is_err() && known.is_none() {
@@ -107,8 +143,12 @@ impl Driver {
         counted.map(|()| handle)
     }
 
-    fn new_reference(&mut self, process: Key<Process>, node: Key<Node>) -> Key<Reference> {
-        let for_context_manager = self.is_context_manager_node(node);
+    fn new_reference(
+        &mut self,
+        process: Key<Process>,
+        node: Key<Node>,
+        for_context_manager: bool,
+    ) -> Key<Reference> {
         let handle = self.processes[process].handles.choose(for_context_manager);
         // The node lists the reference, and the reference knows where: insert first, then fill the place in.
         let placeholder = Position::default();
@@ -139,12 +179,8 @@ impl Driver {
         queue: Option<WorkQueue>,
     ) -> Result<(), Errno> {
         let state = &self.references[reference];
-        let (node, count) = match strength {
-            Strength::Strong => (state.node, state.strong),
-            Strength::Weak => (state.node, state.weak),
-        };
-        if count == 0 {
-            self.take_internal(node, strength, queue).map_err(|_| Errno::EINVAL)?;
+        if state.count(strength) == 0 {
+            self.take_internal(state.node, strength, queue).map_err(|_| Errno::EINVAL)?;
         }
         let state = &mut self.references[reference];
         match strength {
@@ -182,11 +218,17 @@ impl Driver {
                 state.strong -= 1;
                 if state.strong == 0 {
                     let node = state.node;
-                    self.drop_internal_strong(node);
+                    self.drop_internal(node, strength);
                 }
             }
             Strength::Weak if state.weak == 0 => return Ok(()),
-            Strength::Weak => state.weak -= 1,
+            Strength::Weak => {
+                state.weak -= 1;
+                if state.weak == 0 {
+                    let node = state.node;
+                    self.drop_internal(node, strength);
+                }
+            }
         }
         let state = &self.references[reference];
         if state.strong == 0 && state.weak == 0 {
@@ -201,13 +243,15 @@ impl Driver {
         let process = &mut self.processes[gone.process];
         process.handles.release(gone.handle);
         process.references_by_node.remove(&gone.node);
-        if gone.strong > 0 {
-            self.drop_internal_strong(gone.node);
+        for strength in [Strength::Strong, Strength::Weak] {
+            if gone.count(strength) > 0 {
+                self.drop_internal(gone.node, strength);
+            }
         }
         self.nodes[gone.node].references.remove(gone.listed);
         self.settle_weak(gone.node);
         if let Some(death) = gone.death {
-            self.forget_death(death);
+            self.abandon_death(gone.process, death);
         }
         if let Some(listener) = gone.freeze {
             self.forget_freeze_listener(listener);

@@ -1,8 +1,10 @@
 //! Closing and dying: what the driver does when a thread, or a process with all it has, goes away.
 
+use crate::death::Stage;
 use crate::driver::{Deferred, Driver};
 use crate::node::Node;
 use crate::process::Process;
+use crate::rust_counting::Notices;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
@@ -26,6 +28,9 @@ impl Driver {
     /// Makes every thread of a process return from its read, now or the next time.
     fn flush_threads(&mut self, process: Key<Process>) {
         for thread in self.threads_of(process) {
+            if self.profile.flush_is_for_sleepers && self.threads[thread].parked.is_none() {
+                continue;
+            }
             self.threads[thread].need_return = true;
             self.wake(thread);
         }
@@ -60,10 +65,11 @@ impl Driver {
         for (_, reference) in references {
             self.forget_reference(reference);
         }
-        self.release_work(WorkQueue::Process(process));
-        self.release_work(WorkQueue::DeliveredDeaths(process));
-        self.release_work(WorkQueue::DeliveredFreezes(process));
-        self.processes.remove(process);
+        self.release_work(WorkQueue::Process(process), true);
+        self.release_work(WorkQueue::DeliveredDeaths(process), true);
+        self.release_work(WorkQueue::DeliveredFreezes(process), true);
+        let gone = self.processes.remove(process);
+        self.processes_by_serial.remove(&gone.serial);
         self.statistics.processes.delete();
     }
 
@@ -82,7 +88,7 @@ impl Driver {
         if let Some(call) = served {
             self.send_failed_reply(call, BR_DEAD_REPLY);
         }
-        self.release_work(WorkQueue::Thread(thread));
+        self.release_work(WorkQueue::Thread(thread), self.processes[process].is_dead);
         self.threads.remove(thread);
         self.statistics.threads.delete();
     }
@@ -106,7 +112,7 @@ impl Driver {
     /// The owner of a node dies: whoever asked is told. The node stays for as long as it is referred to.
     fn release_node(&mut self, node: Key<Node>) {
         self.hold_node(node);
-        self.release_work(WorkQueue::Asynchronous(node));
+        self.release_work(WorkQueue::Asynchronous(node), true);
         if let Some(place) = self.nodes[node].work {
             self.dequeue(place);
         }
@@ -114,20 +120,33 @@ impl Driver {
         state.process = None;
         state.local_strong = 0;
         state.local_weak = 0;
+        state.notices = Notices::default();
         self.announce_death(node);
         self.let_go_of_node(node);
     }
 
-    /// Gives up all work of a queue.
-    fn release_work(&mut self, queue: WorkQueue) {
+    /// Gives up all work of a queue. A process that dies gives up more than one of whose threads only one exits.
+    fn release_work(&mut self, queue: WorkQueue, process_dies: bool) {
         while let Some(work) = self.dequeue_first(queue) {
             match work {
+                Work::Transaction(transaction)
+                    if self.profile.lost_transactions_are_given_back && !process_dies =>
+                {
+                    self.give_back(transaction, BR_DEAD_REPLY);
+                }
                 Work::Transaction(transaction) => self.cancel_transaction(transaction, BR_DEAD_REPLY),
                 Work::TransactionComplete(_) => self.statistics.completions.delete(),
+                // Its handle is still there, and knows it.
+                Work::Death(death) if self.deaths[death].stage == Stage::Dead => {}
                 // Its reference has been forgotten before, and has left it only if it was cleared.
                 Work::Death(death) => self.forget_death(death),
                 Work::Freeze(listener) => self.forget_freeze_listener(listener),
-                Work::ReturnError | Work::ReplyError | Work::Node(_) => {}
+                Work::Node(_) | Work::FirstStrong(_)
+                    if self.profile.node_work_outlives_threads && !process_dies =>
+                {
+                    self.requeue_notice(work);
+                }
+                Work::ReturnError | Work::ReplyError | Work::Node(_) | Work::FirstStrong(_) => {}
             }
         }
     }

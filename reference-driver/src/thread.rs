@@ -74,7 +74,7 @@ impl Driver {
             process,
             tid,
             looper: Looper::default(),
-            need_return: true,
+            need_return: self.profile.first_read_returns,
             transaction_stack: None,
             todo: Queue::default(),
             process_todo: false,
@@ -92,8 +92,17 @@ impl Driver {
 
     /// Whether the thread could take work of its process: it is in no call and has nothing of its own to do.
     pub(crate) fn is_free_for_process_work(&self, thread: Key<Thread>) -> bool {
-        let thread = &self.threads[thread];
-        thread.transaction_stack.is_none() && thread.todo.is_empty()
+        let state = &self.threads[thread];
+        state.transaction_stack.is_none()
+            && self.first_work(thread).is_none()
+            && (state.looper.is_member() || !self.profile.process_work_is_for_loopers)
+    }
+
+    /// The first work of the thread's own, if it may be taken up now.
+    pub(crate) fn first_work(&self, thread: Key<Thread>) -> Option<Work> {
+        let state = &self.threads[thread];
+        let may_be_taken_up = state.process_todo || self.profile.deferred_work_comes_first;
+        state.todo.first().filter(|_| may_be_taken_up).copied()
     }
 
     /// Whether a read by the thread has reason to return.

@@ -31,6 +31,27 @@ pub(crate) struct Transaction {
     pub(crate) code: u32,
     pub(crate) flags: u32,
     pub(crate) sender_euid: u32,
+    /// Who sent it, be it gone or not.
+    pub(crate) sender: Sender,
+}
+
+/// A process that has sent something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sender {
+    /// Its serial number.
+    pub(crate) serial: u64,
+    pub(crate) pid: i32,
+}
+
+/// Which thread of the callee's process a call goes to.
+#[derive(Clone, Copy)]
+enum Callee {
+    /// Any that is free.
+    Any,
+    /// The one that waits, further down the stack, for the calling thread.
+    Waiting(Key<Thread>),
+    /// That one, but it has ended.
+    Ended,
 }
 
 /// Whether a command asks for something or answers.
@@ -49,6 +70,9 @@ enum Failure {
     /// Something else ends the whole system call.
     Interrupted(Interruption),
 }
+
+/// What the transaction stack of the sender forbids.
+const STACK_FORBIDS: Rejection = Rejection::failed(Errno::EPROTO);
 
 /// Where a transaction goes.
 struct Destination {
@@ -83,8 +107,13 @@ impl Driver {
                 if let Some(caller) = self.transactions[call].from {
                     self.note_error_of_reply(caller, id, rejection);
                 }
-                self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
-                self.send_failed_reply(call, rejection.command);
+                if self.profile.replies_fail_alike {
+                    self.send_failed_reply(call, rejection.command);
+                    self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
+                } else {
+                    self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
+                    self.send_failed_reply(call, rejection.command);
+                }
             }
             Err(Failure::Interrupted(interruption)) => return Err(interruption),
         }
@@ -105,14 +134,23 @@ impl Driver {
     ) -> Result<(), Failure> {
         let is_oneway = data.flags & TF_ONE_WAY != 0;
         let (node, process) = self.callee(thread, data.target as u32).map_err(Failure::ToSender)?;
-        let destination = match self.may_call(thread, process, is_oneway) {
-            Ok(thread) => Destination { process, thread, node: Some(node) },
+        let callee = match self.may_call(thread, process, is_oneway) {
+            Ok(callee) => callee,
             Err(rejection) => {
                 self.abandon_callee(node);
                 return Err(Failure::ToSender(rejection));
             }
         };
+        let waiting = match callee {
+            Callee::Waiting(thread) => Some(thread),
+            Callee::Any | Callee::Ended => None,
+        };
+        let destination = Destination { process, thread: waiting, node: Some(node) };
         let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
+        if let Callee::Ended = callee {
+            self.retract(transaction, node, process);
+            return Err(Failure::ToSender(Rejection::plain(BR_DEAD_REPLY)));
+        }
         if is_oneway {
             match self.send(transaction, node, process, None) {
                 Ok(acceptance) => self.complete(thread, acceptance),
@@ -151,8 +189,14 @@ impl Driver {
             let reference = self.reference_at(caller, handle, true).ok_or(FAILED)?;
             self.references[reference].node
         };
-        let owner = self.nodes[node].process.ok_or(DEAD)?;
-        if owner == caller || handle == 0 && self.processes[owner].pid == self.processes[caller].pid {
+        let owner = self.nodes[node].process.ok_or_else(|| {
+            let is_refused = self.profile.stack_is_looked_at_first && self.waits_for_answer(thread);
+            if is_refused { STACK_FORBIDS } else { DEAD }
+        })?;
+        let is_own_manager = handle == 0
+            && self.profile.manager_is_known_by_pid
+            && self.processes[owner].pid == self.processes[caller].pid;
+        if owner == caller || is_own_manager {
             return Err(FAILED);
         }
         self.take_local(node, Strength::Strong);
@@ -165,29 +209,37 @@ impl Driver {
         self.let_go_of_node(node);
     }
 
-    /// Whether a thread may call now, and which thread of the callee's process the call must go to: the one
-    /// that waits, further down the stack, for this very thread. Oneway messages may always go, to any thread.
+    /// Whether the last thing that a thread has done was to call.
+    fn waits_for_answer(&self, thread: Key<Thread>) -> bool {
+        let top = self.threads[thread].transaction_stack;
+        top.is_some_and(|top| self.transactions[top].to_thread != Some(thread))
+    }
+
+    /// Whether a thread may call now, and whom the call must go to. Oneway messages may always go, to any thread.
     fn may_call(
         &self,
         thread: Key<Thread>,
         callee: Key<Process>,
         is_oneway: bool,
-    ) -> Result<Option<Key<Thread>>, Rejection> {
-        const REFUSED: Rejection = Rejection::failed(Errno::EPROTO);
+    ) -> Result<Callee, Rejection> {
         if is_oneway {
-            return Ok(None);
+            return Ok(Callee::Any);
         }
         let state = &self.threads[thread];
-        if let Some(Work::Transaction(_)) = state.todo.first() {
-            return Err(REFUSED);
+        let has_call = matches!(state.todo.first(), Some(Work::Transaction(_)));
+        if has_call || self.waits_for_answer(thread) {
+            return Err(STACK_FORBIDS);
         }
-        let Some(top) = state.transaction_stack else { return Ok(None) };
-        if self.transactions[top].to_thread != Some(thread) {
-            return Err(REFUSED);
+        let stack =
+            std::iter::successors(state.transaction_stack, |call| self.transactions[*call].from_parent);
+        if self.profile.callers_outlive_threads {
+            let serial = self.processes[callee].serial;
+            let call = stack.map(|call| &self.transactions[call]).find(|call| call.sender.serial == serial);
+            return Ok(call.map_or(Callee::Any, |call| call.from.map_or(Callee::Ended, Callee::Waiting)));
         }
-        let stack = std::iter::successors(Some(top), |call| self.transactions[*call].from_parent);
         let mut callers = stack.filter_map(|call| self.transactions[call].from);
-        Ok(callers.find(|from| self.threads[*from].process == callee))
+        let waiting = callers.find(|from| self.threads[*from].process == callee);
+        Ok(waiting.map_or(Callee::Any, Callee::Waiting))
     }
 
     fn reply(
@@ -197,21 +249,24 @@ impl Driver {
         data: &TransactionData,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
-        const REFUSED: Rejection = Rejection::failed(Errno::EPROTO);
         let call = self.threads[thread].transaction_stack;
         let served = call.filter(|call| self.transactions[*call].to_thread == Some(thread));
-        let call = served.ok_or(Failure::ToSender(REFUSED))?;
+        let call = served.ok_or(Failure::ToSender(STACK_FORBIDS))?;
         self.threads[thread].transaction_stack = self.transactions[call].to_parent;
 
-        let nobody = Failure::ToCaller(call, Rejection::plain(BR_DEAD_REPLY));
-        let caller = self.transactions[call].from.ok_or(nobody)?;
+        let Some(caller) = self.transactions[call].from else {
+            return self.reply_to_nobody(thread, euid, data, call, memory);
+        };
         if self.threads[caller].transaction_stack != Some(call) {
-            return Err(Failure::ToSender(REFUSED));
+            return Err(Failure::ToSender(STACK_FORBIDS));
         }
         let process = self.threads[caller].process;
         let destination = Destination { process, thread: Some(caller), node: None };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
+            Err(Failure::ToSender(rejection)) if self.profile.replies_fail_alike => {
+                return Err(Failure::ToCaller(call, Rejection { command: BR_FAILED_REPLY, ..rejection }));
+            }
             Err(Failure::ToSender(rejection)) => return Err(Failure::ToCaller(call, rejection)),
             Err(other) => return Err(other),
         };
@@ -222,6 +277,39 @@ impl Driver {
         self.wake(caller);
         self.forget_transaction(call);
         Ok(())
+    }
+
+    /// The reply to a call whose caller has ended. Whoever waits for *that* thread learns that there will be no answer.
+    fn reply_to_nobody(
+        &mut self,
+        thread: Key<Thread>,
+        euid: u32,
+        data: &TransactionData,
+        call: Key<Transaction>,
+        memory: &dyn UserMemory,
+    ) -> Result<(), Failure> {
+        let undeliverable = Failure::ToCaller(call, Rejection::plain(BR_DEAD_REPLY));
+        if !self.profile.callers_outlive_threads {
+            return Err(undeliverable);
+        }
+        let process = self.processes_by_serial.get(&self.transactions[call].sender.serial);
+        let process = process.copied().filter(|process| !self.processes[*process].is_dead);
+        let Some(process) = process else { return Err(undeliverable) };
+        let destination = Destination { process, thread: None, node: None };
+        match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
+            Ok(reply) => {
+                self.complete(thread, Acceptance::Plain);
+                if let Some(buffer) = self.transactions[reply].buffer {
+                    self.release_buffer(process, buffer, u64::MAX);
+                }
+                self.transactions.remove(reply);
+                self.statistics.transactions.delete();
+                self.send_failed_reply(call, BR_DEAD_REPLY);
+                Ok(())
+            }
+            Err(Failure::ToSender(_)) => Err(undeliverable),
+            Err(other) => Err(other),
+        }
     }
 
     /// Tells a thread that its message or reply is on its way.
@@ -258,6 +346,8 @@ impl Driver {
                 }));
             }
         };
+        let sender = &self.processes[self.threads[thread].process];
+        let sender = Sender { serial: sender.serial, pid: sender.pid };
         let transaction = self.transactions.insert(Transaction {
             from: (is_call && !is_async).then_some(thread),
             from_parent: None,
@@ -268,6 +358,7 @@ impl Driver {
             code: data.code,
             flags: data.flags,
             sender_euid: euid,
+            sender,
         });
         self.statistics.transactions.create();
         let allocator = &mut self.processes[destination.process].allocator;
@@ -381,6 +472,20 @@ impl Driver {
     /// Gives up a transaction that was queued and will not be delivered.
     pub(crate) fn cancel_transaction(&mut self, transaction: Key<Transaction>, error: u32) {
         if self.expects_reply(transaction) {
+            self.send_failed_reply(transaction, error);
+        } else {
+            self.forget_transaction(transaction);
+        }
+    }
+
+    /// As [`Driver::cancel_transaction`], and what it carries is given back.
+    pub(crate) fn give_back(&mut self, transaction: Key<Transaction>, error: u32) {
+        let expects_reply = self.expects_reply(transaction);
+        let state = &self.transactions[transaction];
+        if let Some((process, buffer)) = state.to_process.zip(state.buffer) {
+            self.free_buffer(process, buffer);
+        }
+        if expects_reply {
             self.send_failed_reply(transaction, error);
         } else {
             self.forget_transaction(transaction);

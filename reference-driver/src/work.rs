@@ -23,6 +23,8 @@ pub(crate) enum Work {
     ReplyError,
     /// A node whose references from outside have changed.
     Node(Key<Node>),
+    /// A node that has got its first strong reference while [`Work::Node`] of it waits in another queue.
+    FirstStrong(Key<Node>),
     /// A death to tell of, or the answer to a request not to be told.
     Death(Key<Death>),
     /// A process frozen or thawed to tell of, or the answer to a request not to be told.
@@ -97,8 +99,15 @@ impl Driver {
         self.threads[thread].process_todo = true;
     }
 
-    /// Puts work at the end of a process' queue and wakes a thread for it.
+    /// Puts work at the end of a process' queue and wakes a thread for it; or gives it straight to that thread.
     pub(crate) fn enqueue_process_work(&mut self, process: Key<Process>, work: Work) {
+        if self.profile.process_work_is_handed_over
+            && let Some(thread) = self.select_thread(process)
+        {
+            self.enqueue_thread_work(thread, work);
+            self.wake(thread);
+            return;
+        }
         self.enqueue(WorkQueue::Process(process), work);
         self.wake_process(process);
     }

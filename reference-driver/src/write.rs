@@ -16,11 +16,16 @@ struct CommandStream<'a> {
     process: Key<Process>,
     memory: &'a dyn UserMemory,
     position: u64,
+    /// How many bytes there are from here on, for a driver that keeps to what the process said.
+    left: Option<u64>,
 }
 
 impl CommandStream<'_> {
-    /// The next thing in the stream. How much the process said that it wrote is not looked at.
+    /// The next thing in the stream.
     fn next<T: FromBytes + IntoBytes>(&mut self, driver: &Driver) -> Result<T, Fault> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(size_of::<T>() as u64).ok_or(Fault)?;
+        }
         let mut value = T::new_zeroed();
         driver.read_memory(self.process, self.memory, self.position, value.as_mut_bytes())?;
         self.position = self.position.wrapping_add(size_of::<T>() as u64);
@@ -41,8 +46,12 @@ impl Driver {
         let process = self.threads[thread].process;
         let end = request.write_buffer.wrapping_add(request.write_size);
         let position = request.write_buffer.wrapping_add(request.write_consumed);
-        let mut stream = CommandStream { process, memory, position };
-        while stream.position < end && self.threads[thread].return_error.is_none() {
+        let left =
+            self.profile.keeps_to_sizes.then(|| request.write_size.saturating_sub(request.write_consumed));
+        let mut stream = CommandStream { process, memory, position, left };
+        while stream.left.map_or(stream.position < end, |left| left >= size_of::<u32>() as u64)
+            && self.threads[thread].return_error.is_none()
+        {
             self.carry_out(thread, caller, &mut stream)?;
             request.write_consumed = stream.position.wrapping_sub(request.write_buffer);
         }
@@ -148,7 +157,7 @@ impl Driver {
             if self.nodes[node].process == Some(process) {
                 return Err(Interruption::Failed(Errno::EINVAL));
             }
-            if self.refer_to_node(process, node, strength, None).is_ok() {
+            if self.refer_to_context_manager(process, node, strength).is_ok() {
                 return Ok(());
             }
         }
@@ -160,6 +169,10 @@ impl Driver {
     /// But the node has been held meanwhile, and letting it go again has its owner told of it once more, if nobody
     /// refers to it any longer.
     fn acknowledge(&mut self, process: Key<Process>, object: PointerCookie, strength: Strength) {
+        if self.counts_as_rust_does() {
+            self.answer_notice(process, object);
+            return;
+        }
         let Some(node) = self.node_at(process, object.pointer) else { return };
         self.hold_node(node);
         let state = &mut self.nodes[node];
@@ -177,7 +190,8 @@ impl Driver {
     fn register_looper(&mut self, thread: Key<Thread>) {
         let state = &mut self.threads[thread];
         let process = &mut self.processes[state.process];
-        if !state.looper.entered && process.requested_threads > 0 {
+        let may_answer = self.profile.any_registration_is_an_answer || !state.looper.entered;
+        if may_answer && process.requested_threads > 0 {
             process.requested_threads -= 1;
             process.requested_threads_started += 1;
         }

@@ -4,6 +4,7 @@ mod party;
 
 use party::{Party, World};
 use proptest::prelude::*;
+use reference_driver::Profile;
 use reference_driver::uapi::*;
 
 /// One thing that one thread does. Numbers are small, so that they often name something that is there.
@@ -238,8 +239,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_state_always_makes_sense(deeds in prop::collection::vec((0usize..6, deed()), 1..120)) {
-        let mut world = World::new(3, 2);
+    fn the_state_always_makes_sense(
+        in_rust in any::<bool>(),
+        deeds in prop::collection::vec((0usize..6, deed()), 1..120),
+    ) {
+        let profile = if in_rust { Profile::RUST } else { Profile::C };
+        let mut world = World::new(profile, 3, 2);
         world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
         for (thread, deed) in &deeds {
             perform(&mut world, *thread, deed);

@@ -96,7 +96,7 @@ fn build(store: &Store, arguments: &BuildArguments, out: &mut dyn Write) -> Resu
         "{BUILT_PREFIX}{} is Linux {} with the {} driver, for {} ({how}, {seconds:.1} s)\n{}",
         kernel.name,
         kernel.release,
-        driver(kernel.driver),
+        kernel.driver.title(),
         kernel.kind,
         kernel.image().display(),
     )?;
@@ -133,13 +133,6 @@ impl Progress {
             Told::Begun(what) => self.bar.set_message(what.to_owned()),
             Told::Step(number, step) => self.bar.set_message(format!("step {number}: {step}")),
         }
-    }
-}
-
-fn driver(driver: DriverKind) -> &'static str {
-    match driver {
-        DriverKind::C => "C",
-        DriverKind::Rust => "Rust",
     }
 }
 

@@ -37,6 +37,7 @@ fn remarks(case: &Case) -> Vec<String> {
     if !clauses.is_empty() {
         remarks.push(format!("clause: {}", clauses.join(", ")));
     }
+    remarks.extend(script.program.driver.map(|driver| format!("driver: {driver}")));
     let requires: Vec<String> = script.program.requires.iter().map(ToString::to_string).collect();
     if !requires.is_empty() {
         remarks.push(format!("requires {}", requires.join(", ")));

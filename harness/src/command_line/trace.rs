@@ -14,7 +14,10 @@ pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<S
     let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
     let result = CaseResult::of(&case, target.as_mut())?;
     let status = match result.verdict {
-        Verdict::Pass | Verdict::Skip { .. } | Verdict::KnownDeviation { .. } => Status::AsExpected,
+        Verdict::Pass
+        | Verdict::Skip { .. }
+        | Verdict::OtherDriver { .. }
+        | Verdict::KnownDeviation { .. } => Status::AsExpected,
         Verdict::Fail(_) | Verdict::UnexpectedPass { .. } => Status::Deviation,
         Verdict::Broken { .. } => Status::CouldNotRun,
     };

@@ -58,6 +58,9 @@ pub struct SetUpError(pub String);
 
 /// Runs a program on a fresh world.
 pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError> {
+    if let Some(driver) = program.driver.filter(|driver| *driver != worlds.kind()) {
+        return Ok(Run::without_steps(Verdict::OtherDriver { driver }));
+    }
     if let Some(reason) = program.requires.iter().find_map(|feature| worlds.lacks(*feature)) {
         return Ok(Run::without_steps(Verdict::Skip { reason }));
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::program::DriverKind;
+
 /// What became of a case on a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -28,6 +30,11 @@ pub enum Verdict {
     Skip {
         /// What it lacks.
         reason: String,
+    },
+    /// The program is about the other implementation of the driver.
+    OtherDriver {
+        /// That one.
+        driver: DriverKind,
     },
     /// The program could not be run to a verdict: it is wrong, or the target died. Never counted as a pass.
     Broken {

@@ -14,12 +14,13 @@ use std::time::Instant;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::KernelError;
-use super::built::{Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument, Record, kept};
+use super::built::{Built, BuiltFor, BuiltName, Choices, Instrument, Record, kept};
 use super::configuration::Options;
 use super::failure::{first_error, step};
 use super::source::{Source, SourceChoice, SourceFiles};
 use super::stale;
 use super::toolchain::Toolchain;
+use crate::program::DriverKind;
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]

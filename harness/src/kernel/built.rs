@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 
 use super::KernelError;
+use crate::program::DriverKind;
 
 /// What stands before the name of a built kernel.
 pub const BUILT_PREFIX: &str = "built:";
@@ -46,17 +47,6 @@ pub enum BuiltFor {
     Uml,
     /// On a PC that QEMU emulates.
     Qemu,
-}
-
-/// Which of the two drivers a kernel has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum DriverKind {
-    /// `drivers/android/binder.c`.
-    C,
-    /// `drivers/android/binder/`, since Linux 6.18.
-    Rust,
 }
 
 /// What a kernel watches itself with.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::built::{BuiltFor, Choices, DriverKind, Instrument};
+use super::built::{BuiltFor, Choices, Instrument};
+use crate::program::DriverKind;
 
 const BASE: &str = include_str!("configuration/base.config");
 const UML: &str = include_str!("configuration/uml.config");

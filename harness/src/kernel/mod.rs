@@ -20,8 +20,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
-pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, DriverKind, Instrument};
+pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
 pub use source::{PACKAGE_PREFIX, SourceChoice, SourceName};
 pub use stock::StockName;
 

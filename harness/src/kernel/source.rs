@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 
 use super::KernelError;
 use super::apt::{Apt, NEWER_SUITES, numbers, run};
-use super::built::DriverKind;
+use crate::program::DriverKind;
 
 /// How the packages are called, but for the version.
 pub const PACKAGE_PREFIX: &str = "linux-source-";

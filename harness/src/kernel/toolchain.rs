@@ -6,7 +6,8 @@ use std::process::Command;
 
 use super::KernelError;
 use super::apt::{Apt, numbers};
-use super::built::{BuiltFor, Choices, DriverKind};
+use super::built::{BuiltFor, Choices};
+use crate::program::DriverKind;
 
 /// The only bindgen that is known to make bindings of which the Rust driver works.
 pub const BINDGEN: &str = "0.71.1";

@@ -7,6 +7,7 @@
 
 mod call;
 mod command;
+mod driver_kind;
 mod feature;
 mod operand;
 mod payload;
@@ -15,6 +16,7 @@ mod told;
 
 pub use call::*;
 pub use command::*;
+pub use driver_kind::*;
 pub use feature::*;
 pub use operand::*;
 pub use payload::*;
@@ -30,6 +32,8 @@ pub struct Program {
     pub opening: Vec<String>,
     /// `clause:`, the clauses of the specification that the program shows.
     pub clauses: Vec<Clause>,
+    /// `driver:`, the implementation that the program is about, where the two do different things.
+    pub driver: Option<DriverKind>,
     /// `requires`, what a target must have for the program to make sense.
     pub requires: Vec<Feature>,
     /// `unconfirmed:`, why no real kernel has confirmed yet what is expected here.

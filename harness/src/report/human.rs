@@ -10,11 +10,11 @@ use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, write_transcript};
 use crate::engine::{Deviation, Verdict};
 
-/// Writes what there is to say of a case: nothing if it passed, one line if it was skipped, and of a deviation
+/// Writes what there is to say of a case: nothing if it passed or is about another driver, one line if it was skipped, and of a deviation
 /// everything that is known.
 pub fn write_case(out: &mut dyn Write, case: &CaseResult) -> io::Result<()> {
     match &case.verdict {
-        Verdict::Pass => Ok(()),
+        Verdict::Pass | Verdict::OtherDriver { .. } => Ok(()),
         Verdict::Skip { reason } => {
             writeln!(out, "{} {}: {reason}", Styled(ASIDE, "SKIP"), Styled(NAME, &case.id))
         }
@@ -125,6 +125,7 @@ fn write_counts(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> 
         known_deviations,
         unexpected_passes,
         skipped,
+        of_other_driver,
         broken,
         unconfirmed_passed,
         unconfirmed_failed,
@@ -148,6 +149,7 @@ fn write_counts(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> 
     part(BAD, unexpected_passes, "unexpectedly passed", 0);
     part(ASIDE, known_deviations, "deviated as known", 0);
     part(ASIDE, skipped, "skipped", 0);
+    part(ASIDE, of_other_driver, "about the other driver", 0);
     part(BAD, broken, "broken", 0);
     let time = match results.target.as_str() {
         "reference" => format!("in {:.2} s", results.seconds),

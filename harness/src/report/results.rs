@@ -89,6 +89,8 @@ pub struct Counts {
     pub unexpected_passes: usize,
     /// The target lacks something.
     pub skipped: usize,
+    /// The case is about the other implementation of the driver.
+    pub of_other_driver: usize,
     /// No verdict could be had.
     pub broken: usize,
     /// Of those that passed, the ones that no real kernel has confirmed.
@@ -194,6 +196,7 @@ impl Counts {
                 Verdict::KnownDeviation { .. } => counts.known_deviations += 1,
                 Verdict::UnexpectedPass { .. } => counts.unexpected_passes += 1,
                 Verdict::Skip { .. } => counts.skipped += 1,
+                Verdict::OtherDriver { .. } => counts.of_other_driver += 1,
                 Verdict::Broken { .. } => counts.broken += 1,
             }
         }

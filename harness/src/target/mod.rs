@@ -18,7 +18,7 @@ pub use named::{NoTarget, TargetOptions, named};
 pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};
-use crate::program::{Counter, Feature, PollEvents, Program};
+use crate::program::{Counter, DriverKind, Feature, PollEvents, Program};
 use reference_driver::uapi::Errno;
 
 /// A driver that programs can be run on.
@@ -30,7 +30,8 @@ pub trait Target {
     /// run on this target.
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
 
-    /// Which driver this is, such as `linux-6.12.117+deb12-amd64`, as far as it is known yet: a kernel that has not
+    /// Which driver this is, such as `linux-6.12.117+deb12-amd64`, or `linux-rust-7.3.0` if it is the one in Rust, as
+    /// far as it is known yet: a kernel that has not
     /// booted may be any. The reference driver is none, as nothing that it does wrong is to be expected.
     fn driver(&self) -> Option<String>;
 }
@@ -42,6 +43,9 @@ pub trait Worlds {
 
     /// As [`Target::driver`].
     fn driver(&self) -> Option<String>;
+
+    /// Which implementation of the driver it has, or models.
+    fn kind(&self) -> DriverKind;
 
     /// Whether it has what a program may require; if not, why not, in words that follow "skipped: ".
     fn lacks(&self, feature: Feature) -> Option<String>;

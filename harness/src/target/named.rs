@@ -16,7 +16,8 @@ use crate::kernel::{BuiltFor, Store};
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
     ("reference", "the reference driver, in this process"),
-    ("reference:c-6.1", "the same as a model of an older driver: c-6.1, c-6.12"),
+    ("reference:c-6.1", "the same as a model of the driver of Linux 6.1"),
+    ("reference:rust", "the same as a model of the driver in Rust"),
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
@@ -76,9 +77,12 @@ fn known() -> String {
 pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoTarget> {
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
-        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(Profile::default()))),
-        Some(("reference", "c-6.1")) => Ok(Box::new(ReferenceTarget::new(Profile::C_6_1))),
-        Some(("reference", "c-6.12")) => Ok(Box::new(ReferenceTarget::new(Profile::C_6_12))),
+        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(Profile::C))),
+        Some(("reference", model)) => {
+            let profile = Profile::ALL.into_iter().find(|profile| profile.name == model);
+            let profile = profile.ok_or_else(|| NoTarget::Unknown { name: name.to_owned() })?;
+            Ok(Box::new(ReferenceTarget::new(profile)))
+        }
         Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);

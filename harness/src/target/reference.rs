@@ -12,10 +12,10 @@ use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserM
 use memory::Memory;
 
 use super::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds};
-use crate::program::{Counter, Feature, PollEvents};
+use crate::program::{Counter, DriverKind, Feature, PollEvents};
 
 /// The reference driver.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReferenceTarget {
     profile: Profile,
 }
@@ -36,7 +36,12 @@ impl Worlds for ReferenceTarget {
     }
 
     fn driver(&self) -> Option<String> {
-        None
+        // As a model of the driver in Rust it does what is known to be wrong with that one, too.
+        (self.kind() == DriverKind::Rust).then(|| "linux-rust".to_owned())
+    }
+
+    fn kind(&self) -> DriverKind {
+        if self.profile == Profile::RUST { DriverKind::Rust } else { DriverKind::C }
     }
 
     fn lacks(&self, feature: Feature) -> Option<String> {
@@ -202,6 +207,7 @@ impl ReferenceWorld {
     fn exit(&mut self, at: ThreadIndex) {
         let process = &mut self.processes[at.process];
         process.alive = false;
+        self.driver.process_ended(process.pid);
         for (index, thread) in process.threads.iter_mut().enumerate() {
             if let Thread::Parked(device) = *thread {
                 // A thread that is killed returns to nobody.

@@ -83,9 +83,9 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(parties: usize, threads: usize) -> World {
+    pub fn new(profile: Profile, parties: usize, threads: usize) -> World {
         let mut world =
-            World { driver: Driver::new(Profile::default(), 1), parties: Vec::new(), threads, next_pid: 100 };
+            World { driver: Driver::new(profile, 1), parties: Vec::new(), threads, next_pid: 100 };
         for _ in 0..parties {
             let party = Party::new(&mut world.driver, world.next_pid, threads);
             world.parties.push(party);
@@ -225,11 +225,11 @@ impl World {
             }
             for (device, tid) in woken {
                 if let Some((party, own)) = self.parked_thread(device, tid) {
-                    let memory = &mut self.parties[party].memory;
                     // Of a freeze there is nothing to be taken note of in what the thread read last.
-                    let was_freezing = self.parties[party].freezing[own];
+                    let reads = !self.parties[party].freezing[own];
+                    let memory = &mut self.parties[party].memory;
                     let completion = self.driver.resume(device, tid, memory);
-                    self.note(party * self.threads + own, completion, !was_freezing);
+                    self.note(party * self.threads + own, completion, reads);
                 }
             }
             for (device, tid) in overdue {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use reference_driver::uapi::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::program::{Counter, Feature};
+use crate::program::{Counter, DriverKind, Feature};
 use crate::target::{
     Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
 };
@@ -117,6 +117,10 @@ impl Worlds for FakeWorlds {
 
     fn driver(&self) -> Option<String> {
         None
+    }
+
+    fn kind(&self) -> DriverKind {
+        DriverKind::C
     }
 
     fn lacks(&self, feature: Feature) -> Option<String> {

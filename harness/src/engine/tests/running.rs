@@ -145,6 +145,9 @@ fn what_a_target_lacks_is_skipped() {
     assert_eq!(run.verdict, Verdict::Skip { reason: "the fake does not count deaths".to_owned() });
     assert_eq!(run.transcript.steps.len(), 1);
 
+    let other = Program { driver: Some(crate::program::DriverKind::Rust), ..Program::default() };
+    let run = crate::engine::run(&other, &mut FakeWorlds::new(Vec::new())).unwrap();
+    assert_eq!(run.verdict, Verdict::OtherDriver { driver: crate::program::DriverKind::Rust });
     let requires = Program { requires: vec![crate::program::Feature::Lsm], ..Program::default() };
     let run = crate::engine::run(&requires, &mut FakeWorlds::new(Vec::new())).unwrap();
     assert_eq!(run.verdict, Verdict::Skip { reason: "the fake has no security module".to_owned() });

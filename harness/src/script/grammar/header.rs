@@ -9,26 +9,28 @@ use super::super::diagnostics::Diagnostic;
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
 use super::operand::{integer, mentioned, number, size};
-use crate::program::{Clause, Declaration, DeviceSetUp, Feature, Process, Program};
+use crate::program::{Clause, Declaration, DeviceSetUp, DriverKind, Feature, Process, Program};
 
 /// Which header lines there have been, and where.
 #[derive(Default)]
 pub(super) struct HeaderLines {
     clause: Option<Range<usize>>,
+    driver: Option<Range<usize>>,
     requires: Option<Range<usize>>,
     unconfirmed: Option<Range<usize>>,
 }
 
 /// Whether a header line comes next.
 pub(super) fn is_header(cursor: &mut Cursor<'_>) -> bool {
-    ["clause", "requires", "unconfirmed"].iter().any(|keyword| cursor.is_line_of(keyword))
+    ["clause", "driver", "requires", "unconfirmed"].iter().any(|keyword| cursor.is_line_of(keyword))
 }
 
-/// `clause: txn.3, txn.7`, `requires freeze, lsm`, `unconfirmed: reason`
+/// `clause: txn.3, txn.7`, `driver: rust`, `requires freeze, lsm`, `unconfirmed: reason`
 pub(super) fn header(cursor: &mut Cursor<'_>, lines: &mut HeaderLines, program: &mut Program) -> Parsed<()> {
     let keyword = cursor.word("a header line")?;
     let line = match keyword.value {
         "clause" => &mut lines.clause,
+        "driver" => &mut lines.driver,
         "requires" => &mut lines.requires,
         _ => &mut lines.unconfirmed,
     };
@@ -43,6 +45,13 @@ pub(super) fn header(cursor: &mut Cursor<'_>, lines: &mut HeaderLines, program: 
         "clause" => {
             cursor.expect(":")?;
             separated(cursor, |cursor| clause(cursor, &mut program.clauses))
+        }
+        "driver" => {
+            cursor.expect(":")?;
+            let known: Vec<(&'static str, DriverKind)> =
+                DriverKind::iter().map(|driver| (driver.into(), driver)).collect();
+            program.driver = Some(cursor.known_word("driver", &known)?.value);
+            Ok(())
         }
         "requires" => separated(cursor, |cursor| feature(cursor, &mut program.requires)),
         _ => {

@@ -65,6 +65,7 @@ fn header(text: &mut String, program: &Program) {
     };
     let clauses = program.clauses.iter().map(|clause| format!("{}.{}", clause.topic, clause.number));
     put("clause:", clauses.collect());
+    put("driver:", program.driver.iter().map(ToString::to_string).collect());
     put("requires", program.requires.iter().map(ToString::to_string).collect());
     // A reason is a line of its own, whatever its length.
     if let Some(reason) = &program.unconfirmed {

@@ -1,12 +1,18 @@
-//! The driver's own counters, as debugfs or a binderfs tells them.
+//! What a driver tells of itself: how many objects it has, in debugfs or in a binderfs.
+//!
+//! The driver in C counts them. The one in Rust does not, but describes all that it has, which is counted here.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a driver tells what it counts, if it does.
+use crate::program::DriverKind;
+
+/// Where a driver tells of itself, if it does.
 #[derive(Debug, Clone)]
 pub struct Counters {
     folder: PathBuf,
+    kind: DriverKind,
 }
 
 /// How many objects of each kind are alive, over the whole driver.
@@ -20,45 +26,63 @@ pub struct Alive {
     pub nodes: u64,
     /// References.
     pub references: u64,
-    /// Death notifications.
-    pub deaths: u64,
+    /// Death notifications; `None` where the driver does not tell.
+    pub deaths: Option<u64>,
     /// Transactions.
     pub transactions: u64,
-    /// BR_TRANSACTION_COMPLETE to be delivered.
+    /// BR_TRANSACTION_COMPLETE to be delivered; 0 where the driver does not tell.
     pub completions: u64,
 }
 
 impl Counters {
-    /// The counters of the driver behind a device, if they can be read.
+    /// The counters of the driver behind a device that has been open before, if they can be read.
     pub fn of(device: &Path) -> Option<Counters> {
         let beside = device.parent().map(|folder| folder.join("binder_logs"));
-        let candidates = beside.into_iter().chain([PathBuf::from("/sys/kernel/debug/binder")]);
-        candidates.map(|folder| Counters { folder }).find(|counters| counters.read().is_some())
+        let mut candidates = beside.into_iter().chain([PathBuf::from("/sys/kernel/debug/binder")]);
+        candidates.find_map(|folder| {
+            let statistics = fs::read_to_string(folder.join("stats")).ok()?;
+            let statistics = statistics.strip_prefix("binder stats:\n")?;
+            // Only the one in C says how many devices there have been.
+            let counts = statistics.lines().any(|line| line.starts_with("proc: active "));
+            Some(Counters { folder, kind: if counts { DriverKind::C } else { DriverKind::Rust } })
+        })
+    }
+
+    /// Which driver tells.
+    pub fn kind(&self) -> DriverKind {
+        self.kind
     }
 
     /// What is alive now; `None` if it cannot be told.
     pub fn read(&self) -> Option<Alive> {
-        let text = fs::read_to_string(self.folder.join("stats")).ok()?;
-        text.starts_with("binder stats").then(|| Alive::parse(&text))
+        match self.kind {
+            DriverKind::C => Some(Alive::counted(&self.file("stats")?)),
+            DriverKind::Rust => Some(Alive::described(&self.file("state")?)),
+        }
     }
 
     /// How many buffers of a process are in use.
     pub fn buffers_of(&self, pid: i32) -> Option<u64> {
-        let text = fs::read_to_string(self.folder.join("stats")).ok()?;
+        let (file, in_section): (_, fn(&str) -> Option<u64>) = match self.kind {
+            DriverKind::C => ("stats", |section| {
+                let line = section.lines().find_map(|line| line.trim().strip_prefix("buffers: "))?;
+                line.trim().parse().ok()
+            }),
+            DriverKind::Rust => ("state", |section| {
+                Some(section.lines().filter(|line| line.starts_with("  buffer")).count() as u64)
+            }),
+        };
+        let text = self.file(file)?;
         let sections = text
             .split("\nproc ")
             .skip(1)
             .filter(|section| section.lines().next().and_then(|line| line.trim().parse().ok()) == Some(pid));
-        let mut buffers = sections.map(|section| {
-            let line = section.lines().find_map(|line| line.trim().strip_prefix("buffers: "))?;
-            line.trim().parse::<u64>().ok()
-        });
-        buffers.try_fold(0, |sum, buffers| Some(sum + buffers?))
+        sections.map(in_section).try_fold(0, |sum, buffers| Some(sum + buffers?))
     }
 
-    /// The threads that the driver knows of a process, and whether each will return from its next read at once.
+    /// The threads that the driver in C knows of a process, and whether each will return from its next read at once.
     pub fn threads_of(&self, pid: i32) -> Vec<(i32, bool)> {
-        let text = fs::read_to_string(self.folder.join(format!("proc/{pid}"))).unwrap_or_default();
+        let text = self.file(&format!("proc/{pid}")).unwrap_or_default();
         let threads = text.lines().filter_map(|line| line.trim().strip_prefix("thread "));
         threads
             .filter_map(|line| {
@@ -68,12 +92,16 @@ impl Counters {
             })
             .collect()
     }
+
+    fn file(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join(name)).ok()
+    }
 }
 
 impl Alive {
     /// Reads the lines `node: active 3 total 17` that come before the first process. A kind of object that has
     /// never been made has no line.
-    fn parse(text: &str) -> Alive {
+    fn counted(text: &str) -> Alive {
         let whole_driver = text.split("\nproc ").next().unwrap_or(text);
         let active = |kind: &str| {
             let line =
@@ -85,9 +113,35 @@ impl Alive {
             threads: active("thread"),
             nodes: active("node"),
             references: active("ref"),
-            deaths: active("death"),
+            deaths: Some(active("death")),
             transactions: active("transaction"),
             completions: active("transaction_complete"),
+        }
+    }
+
+    /// Counts the lines that describe processes, threads, nodes and so on.
+    fn described(text: &str) -> Alive {
+        let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).count() as u64;
+        // One that has been sent and not yet delivered is described on both ends.
+        let transactions: HashSet<&str> = text
+            .lines()
+            .filter_map(|line| line.split_once("transaction ")?.1.split_once(": from "))
+            .map(|(number, _)| number)
+            .collect();
+        // One whose owner is dead is only found in what refers to it. Linux 7.3 ends no line behind a reference.
+        let number = |rest: &str| rest.split([' ', ':']).next().and_then(|word| word.parse().ok());
+        let owned = text.lines().filter_map(|line| number(line.strip_prefix("  node ")?));
+        let references = text.split("  ref ").skip(1);
+        let referred_to = references.clone().filter_map(|rest| number(rest.split_once("node ")?.1));
+        let nodes: HashSet<u64> = owned.chain(referred_to).collect();
+        Alive {
+            processes: lines("proc "),
+            threads: lines("  thread "),
+            nodes: nodes.len() as u64,
+            references: references.count() as u64,
+            deaths: None,
+            transactions: transactions.len() as u64,
+            completions: 0,
         }
     }
 
@@ -98,7 +152,7 @@ impl Alive {
             ("threads", self.threads, before.threads),
             ("nodes", self.nodes, before.nodes),
             ("references", self.references, before.references),
-            ("deaths", self.deaths, before.deaths),
+            ("deaths", self.deaths.unwrap_or(0), before.deaths.unwrap_or(0)),
             ("transactions", self.transactions, before.transactions),
             ("completions", self.completions, before.completions),
         ];
@@ -116,10 +170,26 @@ mod tests {
         node: active 1 total 1\ntransaction_complete: active 0 total 5\nproc 77\ncontext binder\n  threads: 1\n\
         \x20 buffers: 4\nproc 78\n  buffers: 0\n";
 
+    const STATE: &str = "binder state:\nproc 77\ncontext binder\n  thread 77: l 02 need_return false\n    \
+        incoming transaction 9: from 78:78 to 77 code 1 flags 0 elapsed 0ms node 3 size 8:0\n  node 3: u0 c0 hs true hw \
+        true cs 2 cw 0 proc 78\n  buffer 0: 0 size 8 pid 78 oneway false allocated\n\nproc 78\ncontext binder\n  \
+        thread 78: l 02 need_return true\n    outgoing transaction 9: from 78:78 to 77 code 1 flags 0 elapsed 0ms node 3 \
+        size 8:0\n  ref 5: desc 0 node 3 s 1 w 0  ref 6: desc 1 dead node 4 s 1 w 0  node work 7: u0 c0\n";
+
+    fn counters(files: &[(&str, &str)]) -> (tempfile::TempDir, Counters) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("binder_logs/proc")).unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join("binder_logs").join(name), text).unwrap();
+        }
+        let counters = Counters::of(&folder.path().join("binder")).unwrap();
+        (folder, counters)
+    }
+
     #[test]
-    fn the_kernels_table_is_read() {
-        let alive = Alive::parse(STATISTICS);
-        assert_eq!(alive, Alive { processes: 2, threads: 3, nodes: 1, ..Alive::default() });
+    fn the_table_of_the_driver_in_c_is_read() {
+        let alive = Alive::counted(STATISTICS);
+        assert_eq!(alive, Alive { processes: 2, threads: 3, nodes: 1, deaths: Some(0), ..Alive::default() });
         let before = Alive { processes: 2, threads: 1, ..Alive::default() };
         assert_eq!(
             alive.leaked_since(&before),
@@ -128,18 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_driver_in_rust_describes_is_counted() {
+        let (_folder, counters) = counters(&[("stats", "binder stats:\nBC_REPLY: 1\n"), ("state", STATE)]);
+        assert_eq!(counters.kind(), DriverKind::Rust);
+        let expected =
+            Alive { processes: 2, threads: 2, nodes: 2, references: 2, transactions: 1, ..Alive::default() };
+        assert_eq!(counters.read(), Some(expected));
+        assert_eq!(counters.buffers_of(77), Some(1));
+        assert_eq!(counters.buffers_of(78), Some(0));
+    }
+
+    #[test]
     fn processes_are_told_apart() {
-        let folder = std::env::temp_dir().join(format!("binderdrill-counters-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("stats"), STATISTICS).unwrap();
-        fs::create_dir_all(folder.join("proc")).unwrap();
         let threads = "proc 77\n  thread 77: l 02 need_return 1 tr 0\n  thread 78: l 11 need_return 0 tr 0\n";
-        fs::write(folder.join("proc/77"), threads).unwrap();
-        let counters = Counters { folder: folder.clone() };
+        let (_folder, counters) = counters(&[("stats", STATISTICS), ("proc/77", threads)]);
+        assert_eq!(counters.kind(), DriverKind::C);
         assert_eq!(counters.threads_of(77), [(77, true), (78, false)]);
         assert_eq!(counters.threads_of(79), []);
         assert_eq!(counters.buffers_of(77), Some(4));
         assert_eq!(counters.buffers_of(78), Some(0));
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -8,6 +8,7 @@ pub mod nursery;
 mod observation;
 mod probe;
 mod process;
+mod workers;
 mod world;
 
 use std::fs::File;
@@ -20,7 +21,7 @@ use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PRO
 use strum::IntoEnumIterator;
 
 use super::{ProcessSpecification, TargetError, World, Worlds};
-use crate::program::{Counter, Feature};
+use crate::program::{Counter, DriverKind, Feature};
 use counters::Counters;
 use kernel_log::KernelLog;
 use nursery::Nursery;
@@ -33,6 +34,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct DeviceTarget {
     path: PathBuf,
     nursery: Nursery,
+    kind: DriverKind,
     counters: Option<Counters>,
     log: Option<KernelLog>,
     /// What the driver is known not to have, of the features that can be probed for.
@@ -44,8 +46,8 @@ pub struct DeviceTarget {
 impl DeviceTarget {
     /// Makes sure that a device is a binder device which a suite can be run on, and prepares to do so.
     pub fn new(path: &Path, patience: Duration) -> Result<DeviceTarget, TargetError> {
-        let counters = Counters::of(path);
         let missing = missing_features(&check(path)?);
+        let counters = Counters::of(path);
         let nursery = Nursery::start(path).map_err(|error| {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
@@ -53,6 +55,7 @@ impl DeviceTarget {
         Ok(DeviceTarget {
             path: path.to_owned(),
             nursery,
+            kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
             counters,
             log,
             missing,
@@ -68,7 +71,14 @@ impl Worlds for DeviceTarget {
     }
 
     fn driver(&self) -> Option<String> {
-        Some(format!("linux-{}", release()))
+        Some(match self.kind {
+            DriverKind::C => format!("linux-{}", release()),
+            DriverKind::Rust => format!("linux-rust-{}", release()),
+        })
+    }
+
+    fn kind(&self) -> DriverKind {
+        self.kind
     }
 
     fn lacks(&self, feature: Feature) -> Option<String> {
@@ -101,6 +111,7 @@ impl Worlds for DeviceTarget {
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
         let world = DeviceWorld::new(
             &self.nursery,
+            self.kind,
             self.counters.as_ref(),
             self.log.as_mut(),
             self.patience,
@@ -113,6 +124,16 @@ impl Worlds for DeviceTarget {
 /// Those features that the driver behind an open device does not know, of those that can be probed for.
 fn missing_features(device: &File) -> Vec<Feature> {
     Feature::iter().filter(|feature| probe::knows(device, *feature) == Some(false)).collect()
+}
+
+/// Which driver it is, where it does not tell of itself: the one that the kernel has functions of. A kernel with both
+/// is taken to use the one in C.
+fn kind_by_symbols() -> DriverKind {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let has = |function: &str| {
+        symbols.lines().any(|line| line.split_ascii_whitespace().nth(2).is_some_and(|name| name == function))
+    };
+    if has("rust_binder_ioctl") && !has("binder_ioctl") { DriverKind::Rust } else { DriverKind::C }
 }
 
 /// The release of the running kernel.
@@ -197,7 +218,7 @@ fn counted(counter: Counter, now: &counters::Alive, before: &counters::Alive) ->
         Counter::References => (now.references, before.references),
         Counter::Transactions => (now.transactions, before.transactions),
         Counter::Threads => (now.threads, before.threads),
-        Counter::Deaths => (now.deaths, before.deaths),
+        Counter::Deaths => (now.deaths?, before.deaths?),
         Counter::PayloadCopies | Counter::PayloadBytes | Counter::Buffers => return None,
     };
     Some(now.saturating_sub(before))

@@ -11,7 +11,8 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
-use crate::program::{Counter, PollEvents};
+use super::workers;
+use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World};
 
 /// How long the end of deferred work is awaited where nothing tells of it.
@@ -20,12 +21,15 @@ const UNSEEN_WORK: Duration = Duration::from_millis(20);
 /// Agents in front of a device.
 pub struct DeviceWorld<'a> {
     processes: Vec<Process>,
+    kind: DriverKind,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
     /// What was alive in the driver before this world.
     before: Alive,
     /// Of a process whose descriptor has been closed: its threads that must still be told to return.
     flushed: Option<Flushed>,
+    /// Something has been closed that the driver in Rust may still have work with.
+    work_put_off: bool,
     patience: Duration,
 }
 
@@ -40,6 +44,7 @@ struct Flushed {
 impl<'a> DeviceWorld<'a> {
     pub(super) fn new(
         nursery: &Nursery,
+        kind: DriverKind,
         counters: Option<&'a Counters>,
         mut log: Option<&'a mut KernelLog>,
         patience: Duration,
@@ -49,7 +54,16 @@ impl<'a> DeviceWorld<'a> {
             log.new_lines();
         }
         let before = counters.and_then(Counters::read).unwrap_or_default();
-        let mut world = DeviceWorld { processes: Vec::new(), counters, log, before, flushed: None, patience };
+        let mut world = DeviceWorld {
+            processes: Vec::new(),
+            kind,
+            counters,
+            log,
+            before,
+            flushed: None,
+            work_put_off: false,
+            patience,
+        };
         for specification in specifications {
             world.processes.push(Process::start(nursery, specification, patience)?);
         }
@@ -143,20 +157,28 @@ impl<'a> DeviceWorld<'a> {
         if known != self.before.processes + in_use {
             return false;
         }
-        let done = self.flushed.as_ref().is_none_or(|flushed| {
-            let process = &self.processes[flushed.process];
-            let returned = |thread: &usize| !matches!(process.threads[*thread].state, State::Calling { .. });
-            let told = counters.threads_of(process.pid);
-            flushed.asleep.iter().all(returned)
-                && told.iter().all(|(tid, need_return)| {
-                    let slept = flushed.asleep.iter().any(|thread| process.threads[*thread].tid == *tid);
-                    *need_return || slept
-                })
-        });
+        let done = match self.kind {
+            DriverKind::C => self.flushed.as_ref().is_none_or(|flushed| self.has_flushed(flushed, counters)),
+            // It does not tell when it is done with what it closes, so the workers are asked who do that.
+            DriverKind::Rust => !self.work_put_off || workers::are_idle(),
+        };
         if done {
             self.flushed = None;
+            self.work_put_off = false;
         }
         done
+    }
+
+    /// Whether every thread of a flushed process has returned, or will.
+    fn has_flushed(&self, flushed: &Flushed, counters: &Counters) -> bool {
+        let process = &self.processes[flushed.process];
+        let returned = |thread: &usize| !matches!(process.threads[*thread].state, State::Calling { .. });
+        let told = counters.threads_of(process.pid);
+        flushed.asleep.iter().all(returned)
+            && told.iter().all(|(tid, need_return)| {
+                let slept = flushed.asleep.iter().any(|thread| process.threads[*thread].tid == *tid);
+                *need_return || slept
+            })
     }
 
     /// Names what has not come to rest.
@@ -194,6 +216,7 @@ impl<'a> DeviceWorld<'a> {
                 process.devices.last_mut().into_iter().for_each(|device| device.is_mapped = true);
             }
             SystemCall::Munmap if succeeded => {
+                self.work_put_off = true;
                 let mapped = process.devices.iter_mut().rev().find(|device| device.is_mapped);
                 mapped.into_iter().for_each(|device| device.is_mapped = false);
             }
@@ -203,6 +226,7 @@ impl<'a> DeviceWorld<'a> {
                 let threads = process.threads.iter().enumerate();
                 let asleep = threads.filter(|(_, thread)| thread.state == in_call).map(|(index, _)| index);
                 let asleep = asleep.filter(|index| *index != at.thread).collect();
+                self.work_put_off = true;
                 self.flushed = Some(Flushed { process: at.process, asleep, since: Instant::now() });
                 if *call == SystemCall::Close {
                     process.devices[device].has_descriptor = false;
@@ -214,6 +238,7 @@ impl<'a> DeviceWorld<'a> {
 
     fn end(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
         self.processes[at.process].forget();
+        self.work_put_off = true;
         self.settle(at)?;
         Ok(Outcome::Done(Ok(Answer::Success)))
     }
@@ -330,6 +355,7 @@ impl World for DeviceWorld<'_> {
     fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
         self.processes.iter_mut().for_each(Process::kill);
         self.flushed = None;
+        self.work_put_off = true;
         let start = Instant::now();
         while !self.is_deferred_work_done() {
             if start.elapsed() > self.patience {

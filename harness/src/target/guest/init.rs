@@ -16,8 +16,8 @@ use super::initramfs::MODULES;
 use super::message::{Reply, Request, receive, send};
 use crate::engine::{Run, Verdict};
 use crate::script;
-use crate::target::Target;
 use crate::target::device::DeviceTarget;
+use crate::target::{Target, Worlds};
 
 /// What the channel is called on both sides.
 pub const CHANNEL: &str = "binderdrill";
@@ -56,7 +56,9 @@ fn serve() -> Result<(), String> {
         let request = receive(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
-            (Request::Hello, Ok(_)) => Reply::Ready { kernel: kernel.clone() },
+            (Request::Hello, Ok(target)) => {
+                Reply::Ready { driver: Worlds::driver(target).unwrap_or_default() }
+            }
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
                 Reply::Ran(run(&script, target))
@@ -144,7 +146,9 @@ fn find_device() -> Result<PathBuf, String> {
     } else {
         let place = "/dev/binderfs";
         fs::create_dir_all(place).map_err(|error| format!("{place}: {error}"))?;
-        mount(Some("binder"), place, Some("binder"), MsFlags::empty(), None::<&str>).map_err(|errno| {
+        // Without that option the driver in Rust tells nothing of itself.
+        let options = Some("stats=global");
+        mount(Some("binder"), place, Some("binder"), MsFlags::empty(), options).map_err(|errno| {
             format!("this kernel has neither /dev/binder nor a binderfs ({errno}): is the driver in it, or given with --module?")
         })?;
         Path::new(place).join("binder")

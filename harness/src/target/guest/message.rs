@@ -29,8 +29,8 @@ pub enum Reply {
     Listening,
     /// It has booted, and the device is there. Answers [`Request::Hello`].
     Ready {
-        /// The release of its kernel.
-        kernel: String,
+        /// Its driver, as [`crate::target::Target::driver`] calls it.
+        driver: String,
     },
     /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {

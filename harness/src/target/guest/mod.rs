@@ -33,8 +33,8 @@ pub struct GuestTarget {
     launcher: Box<dyn Launcher>,
     patience: Duration,
     machine: Option<Machine>,
-    /// The release of the kernel, once it has booted.
-    kernel: Option<String>,
+    /// What the driver is called, once the kernel has booted.
+    driver: Option<String>,
 }
 
 /// What a guest is made of.
@@ -56,10 +56,10 @@ pub trait Launcher {
     fn launch(&mut self) -> Result<Launched, SetUpError>;
 }
 
-/// A guest that waits for a script, and the release of its kernel.
+/// A guest that waits for a script, and what its driver is called.
 pub struct Launched {
     machine: Machine,
-    kernel: String,
+    driver: String,
 }
 
 /// Why a guest that has been started does not say that it is ready.
@@ -97,15 +97,15 @@ impl GuestTarget {
             launcher: Box::new(launcher),
             patience: options.patience,
             machine: None,
-            kernel: None,
+            driver: None,
         }
     }
 
     /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let Launched { machine, kernel } = self.launcher.launch()?;
-            self.kernel = Some(kernel);
+            let Launched { machine, driver } = self.launcher.launch()?;
+            self.driver = Some(driver);
             self.machine = Some(machine);
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
@@ -139,7 +139,7 @@ impl Target for GuestTarget {
     }
 
     fn driver(&self) -> Option<String> {
-        self.kernel.as_ref().map(|release| format!("linux-{release}"))
+        self.driver.clone()
     }
 }
 
@@ -157,7 +157,7 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
     let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
     match answer {
-        Ok(Reply::Ready { kernel }) => Ok(Launched { machine, kernel }),
+        Ok(Reply::Ready { driver }) => Ok(Launched { machine, driver }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
         Ok(Reply::Ran(_) | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))

@@ -22,16 +22,28 @@ pub fn program() -> BoxedStrategy<Program> {
     let head = (
         (title(), vec(comment_text(), 0..3)),
         vec((operand::name(), 1..100_u32), 0..12),
+        option::weighted(0.2, proptest::sample::select(DriverKind::iter().collect::<Vec<_>>())),
         subsequence(Feature::iter().collect::<Vec<_>>(), 0..Feature::iter().count()),
         option::weighted(0.3, title()),
     );
     let body = (vec(declaration(), 1..6), vec(noted(step()), 1..12), vec(comment_line(), 0..3));
     (head, body)
-        .prop_map(|(((title, opening), clauses, requires, unconfirmed), (declarations, steps, closing))| {
-            let clauses = clauses.into_iter().map(|(topic, number)| Clause { topic, number }).collect();
-            let opening = std::iter::once(title).chain(opening).collect();
-            settle::settle(Program { opening, clauses, requires, unconfirmed, declarations, steps, closing })
-        })
+        .prop_map(
+            |(((title, opening), clauses, driver, requires, unconfirmed), (declarations, steps, closing))| {
+                let clauses = clauses.into_iter().map(|(topic, number)| Clause { topic, number }).collect();
+                let opening = std::iter::once(title).chain(opening).collect();
+                settle::settle(Program {
+                    opening,
+                    clauses,
+                    driver,
+                    requires,
+                    unconfirmed,
+                    declarations,
+                    steps,
+                    closing,
+                })
+            },
+        )
         .boxed()
 }
 
