@@ -270,8 +270,11 @@ impl Driver {
             }
         }
         for (key, process) in self.processes.iter() {
-            let outstanding =
-                self.transactions.iter().filter(|(_, call)| call.to_process == Some(key)).count();
+            let outstanding = self
+                .transactions
+                .iter()
+                .filter(|(_, call)| call.is_outstanding && call.to_process == Some(key))
+                .count();
             if process.outstanding_transactions as usize != outstanding {
                 let counted = process.outstanding_transactions;
                 complain(format!(
@@ -324,7 +327,21 @@ impl Driver {
         if let Some(gone) = asked.iter().find(|asked| self.freezes.get(**asked).is_none()) {
             complain(format!("a reference asks for freeze notification {gone:?}, which is gone"));
         }
+        for (key, reference) in self.references.iter() {
+            let Some(cookie) = reference.freeze_cookie else { continue };
+            let requests = self.processes[reference.process].requests_by_cookie.get(&cookie);
+            if requests.is_none_or(|requests| requests.is_cleared || requests.reference != key) {
+                complain(format!("reference {key:?} is not known to ask for freeze notifications"));
+            }
+        }
         for (key, process) in self.processes.iter() {
+            for requests in process.requests_by_cookie.values().filter(|requests| !requests.is_cleared) {
+                if self.references.get(requests.reference).is_none_or(|reference| reference.process != key) {
+                    complain(format!(
+                        "process {key:?} asks for freeze notifications of what it does not have"
+                    ));
+                }
+            }
             let sleeps = |thread: &Key<Thread>| {
                 let thread = self.threads.get(*thread);
                 thread.is_some_and(|thread| matches!(thread.parked, Some(Parked::Freeze(_))))

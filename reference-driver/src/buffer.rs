@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use crate::node::Node;
+use crate::oneway_spam::SpamDetection;
 use crate::table::{Key, Table};
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -97,15 +98,14 @@ pub(crate) struct Allocator {
     free_async_space: u64,
     /// Since there was last enough room for oneway messages, somebody has been told that it spams.
     pub(crate) spam_detected: bool,
-    /// A new oneway message is among those by which its sender is judged.
-    pub(crate) counts_new_message: bool,
+    pub(crate) spam_detection: SpamDetection,
     in_use: usize,
 }
 
 impl Allocator {
     /// One without a mapping.
-    pub(crate) fn new(counts_new_message: bool) -> Allocator {
-        Allocator { counts_new_message, ..Allocator::default() }
+    pub(crate) fn new(spam_detection: SpamDetection) -> Allocator {
+        Allocator { spam_detection, ..Allocator::default() }
     }
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
@@ -181,7 +181,7 @@ impl Allocator {
 
     /// Notes the sender of a new message, and whether it is suspected of oneway spam.
     fn judge_sender(&mut self, key: Key<Buffer>, request: Request) {
-        if self.counts_new_message {
+        if self.spam_detection.counts_message {
             self.note_sender(key, request.sender_pid);
         }
         let suspect = request.is_async && self.suspects_spam(request.sender_pid);

@@ -35,10 +35,19 @@ impl Rejection {
     }
 }
 
-/// What BINDER_GET_EXTENDED_ERROR tells while nothing has failed.
+/// What BINDER_GET_EXTENDED_ERROR tells when all has been told.
 pub(crate) const NO_ERROR: ExtendedError = ExtendedError { id: 0, command: BR_OK, param: 0 };
 
 impl Driver {
+    /// What a thread has to tell before it has sent anything.
+    pub(crate) fn first_error(&self) -> ExtendedError {
+        let threads_before = self.statistics.threads.created as u32;
+        ExtendedError {
+            id: if self.profile.new_threads_have_errors { threads_before } else { 0 },
+            ..NO_ERROR
+        }
+    }
+
     /// Notes that a thread begins a transaction; gives its number.
     pub(crate) fn begin_transaction(&mut self, thread: Key<Thread>) -> u32 {
         self.begun_transactions = self.begun_transactions.wrapping_add(1);
@@ -49,13 +58,17 @@ impl Driver {
 
     /// Notes why a thread's own transaction failed.
     pub(crate) fn note_error(&mut self, thread: Key<Thread>, id: u32, rejection: Rejection) {
-        self.threads[thread].extended_error = rejection.told(id);
+        if !self.profile.only_failures_are_explained || rejection.command == BR_FAILED_REPLY {
+            self.threads[thread].extended_error = rejection.told(id);
+        }
     }
 
     /// Notes why the call of a thread is not answered, unless it has an error already.
     pub(crate) fn note_error_of_reply(&mut self, caller: Key<Thread>, id: u32, rejection: Rejection) {
+        let is_explained = !self.profile.only_failures_are_explained || rejection.command == BR_FAILED_REPLY;
+        let rejection = if is_explained { rejection } else { Rejection::plain(rejection.command) };
         if self.threads[caller].extended_error.command == BR_OK {
-            self.note_error(caller, id, rejection);
+            self.threads[caller].extended_error = rejection.told(id);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::driver::{Completion, Driver, Interruption};
 use crate::memory::UserMemory;
 use crate::node::Node;
 use crate::process::Process;
+use crate::profile::Profile;
 use crate::table::Key;
 use crate::thread::{Parked, Thread};
 use crate::transaction::Transaction;
@@ -18,6 +19,8 @@ use crate::work::{Place, Work, WorkQueue};
 #[derive(Debug, Default)]
 pub(crate) struct Freezer {
     pub(crate) is_frozen: bool,
+    /// Nobody waits any more for it to be frozen: BINDER_FREEZE has succeeded.
+    pub(crate) has_settled: bool,
     /// It has been called while frozen.
     pub(crate) sync_received: bool,
     /// It has been sent oneway messages while frozen.
@@ -55,16 +58,16 @@ enum Patience {
     /// Not at all.
     None,
     Some,
-    /// So long that the time which is left looks like an error.
+    /// So long that the driver in C takes the time that is left for an error.
     TooMuch,
 }
 
 impl Patience {
-    fn of(timeout_ms: u32) -> Patience {
+    fn of(timeout_ms: u32, profile: &Profile) -> Patience {
         match timeout_ms {
             0 => Patience::None,
-            1..0x8000_0000 => Patience::Some,
-            0x8000_0000.. => Patience::TooMuch,
+            0x8000_0000.. if profile.long_timeouts_fail => Patience::TooMuch,
+            _ => Patience::Some,
         }
     }
 }
@@ -88,7 +91,7 @@ impl Driver {
             return self.finish(thread, Err(Interruption::Failed(Errno::EFAULT)));
         };
         let devices = self.devices_of(info.pid);
-        if devices.is_empty() {
+        if devices.is_empty() && !self.profile.nobody_can_be_frozen {
             return self.finish(thread, Err(Interruption::Failed(Errno::EINVAL)));
         }
         if info.enable == 0 {
@@ -98,7 +101,11 @@ impl Driver {
             }
             return self.finish(thread, Ok(()));
         }
-        let progress = self.freeze_each(devices, Patience::of(info.timeout_ms));
+        let mut rest = devices;
+        if self.profile.freezes_oldest_first {
+            rest.reverse();
+        }
+        let progress = self.freeze_each(rest, Patience::of(info.timeout_ms, &self.profile));
         self.conclude(thread, progress)
     }
 
@@ -146,7 +153,7 @@ impl Driver {
         *freezer = Freezer { is_frozen, waiting: std::mem::take(&mut freezer.waiting), ..Freezer::default() };
     }
 
-    /// Freezes these devices, the last first, until one fails or has to be waited for.
+    /// Freezes these devices, from the end, until one fails or has to be waited for.
     fn freeze_each(&mut self, mut rest: Vec<Target>, patience: Patience) -> Progress {
         while let Some(target) = rest.pop() {
             let Some(device) = self.living(target) else { continue };
@@ -169,6 +176,10 @@ impl Driver {
             Patience::TooMuch => Errno::ENOENT,
             _ if self.has_pending_transactions(target) => Errno::EAGAIN,
             _ => {
+                let freezer = &mut self.processes[target].freezer;
+                // The driver in Rust freezes whatever has become of the process meanwhile.
+                freezer.is_frozen |= self.profile.freezing_settles_anew;
+                freezer.has_settled = true;
                 self.announce_freeze(target, true);
                 return Ok(());
             }
@@ -234,8 +245,19 @@ impl Driver {
         self.finish(thread, Err(Interruption::Failed(Errno::EINTR)))
     }
 
+    /// A transaction is on its way to a process.
+    pub(crate) fn begin_outstanding(&mut self, transaction: Key<Transaction>, process: Key<Process>) {
+        self.transactions[transaction].is_outstanding = true;
+        self.processes[process].outstanding_transactions += 1;
+    }
+
     /// A transaction to a process is done with. The last one wakes who waits to freeze it.
-    pub(crate) fn end_outstanding(&mut self, process: Key<Process>) {
+    pub(crate) fn end_outstanding(&mut self, transaction: Key<Transaction>) {
+        let state = &mut self.transactions[transaction];
+        if !std::mem::take(&mut state.is_outstanding) {
+            return;
+        }
+        let Some(process) = state.to_process else { return };
         let state = &mut self.processes[process];
         state.outstanding_transactions -= 1;
         if state.outstanding_transactions == 0 && state.freezer.is_frozen {

@@ -3,6 +3,7 @@
 use crate::driver::{Driver, Interruption};
 use crate::node::Node;
 use crate::process::Process;
+use crate::profile::FreezeNotifications;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::uapi::Errno;
@@ -90,6 +91,10 @@ impl Driver {
 
     /// Tells all who asked, of any node of a process, that the process is frozen or thawed.
     pub(crate) fn announce_freeze(&mut self, process: Key<Process>, is_frozen: bool) {
+        if self.profile.freeze_notifications == FreezeNotifications::OfRust {
+            self.announce_to_cookies(process);
+            return;
+        }
         let mut nodes: Vec<_> =
             self.processes[process].nodes.iter().map(|(pointer, node)| (*pointer, *node)).collect();
         nodes.sort_unstable_by_key(|(pointer, _)| *pointer);

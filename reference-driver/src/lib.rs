@@ -28,6 +28,7 @@ mod read;
 mod reference;
 mod release;
 mod rust_counting;
+mod rust_freeze_notification;
 mod statistics;
 mod table;
 mod thread;

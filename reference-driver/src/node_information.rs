@@ -43,11 +43,14 @@ impl Driver {
         if self.context_manager(process).is_none_or(|node| self.nodes[node].process != Some(process)) {
             return Err(Interruption::Failed(Errno::EPERM));
         }
-        let reference =
-            self.reference_at(process, info.handle, true).ok_or(Interruption::Failed(Errno::EINVAL))?;
-        let node = &self.nodes[self.references[reference].node];
+        let by_rust = self.counts_as_rust_does();
+        let reference = match by_rust {
+            true => self.reference_at(process, info.handle, false).ok_or(self.profile.handle_error),
+            false => self.strong_reference(process, info.handle),
+        };
+        let node = &self.nodes[self.references[reference.map_err(Interruption::Failed)?].node];
         info.strong_count = node.local_strong + node.internal_strong;
-        info.weak_count = node.local_weak;
+        info.weak_count = node.local_weak + if by_rust { node.internal_weak } else { 0 };
         memory.put(argument, &info)?;
         Ok(())
     }

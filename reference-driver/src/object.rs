@@ -63,7 +63,7 @@ impl Driver {
             let offset = self.offset_in_table(receiver, buffer, translated);
             if offset != copied {
                 if offset < copied || offset > data.data_size {
-                    return Err(refused(Errno::EFAULT));
+                    return Err(refused(self.profile.offset_error));
                 }
                 self.copy_payload(process, memory, data, (receiver, buffer), copied..offset)
                     .map_err(unreadable)?;
@@ -186,9 +186,11 @@ impl Driver {
         object: FlatObject,
         strength: Strength,
     ) -> Result<FlatObject, Errno> {
-        let must_be_strong = strength == Strength::Strong;
-        let reference =
-            self.reference_at(sender, object.binder as u32, must_be_strong).ok_or(Errno::EINVAL)?;
+        let handle = object.binder as u32;
+        let reference = match strength {
+            Strength::Strong => self.strong_reference(sender, handle)?,
+            Strength::Weak => self.reference_at(sender, handle, false).ok_or(self.profile.handle_error)?,
+        };
         let node = self.references[reference].node;
         let state = &self.nodes[node];
         if state.process == Some(receiver) {

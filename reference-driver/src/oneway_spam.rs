@@ -1,7 +1,27 @@
 //! Oneway spam: who floods a process with oneway messages is told so, once, when room for them runs out.
 
 use crate::buffer::{Allocator, Buffer};
+use crate::driver::Driver;
 use crate::table::Key;
+use crate::thread::Thread;
+
+/// How spam is detected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SpamDetection {
+    /// A new message is among those by which its sender is judged.
+    pub(crate) counts_message: bool,
+    /// A suspicion is told once, until there has been room again.
+    pub(crate) tells_once: bool,
+    /// What counts is whether detection was switched on when the message was sent, not when the suspicion is read.
+    pub(crate) heeds_switch_when_sent: bool,
+}
+
+impl Driver {
+    /// Whether the process of a thread has switched detection on.
+    pub(crate) fn detects_oneway_spam(&self, thread: Key<Thread>) -> bool {
+        self.processes[self.threads[thread].process].detects_oneway_spam
+    }
+}
 
 /// A sender of more oneway messages than this is a suspect, whatever their size.
 const MOST_BUFFERS: usize = 50;
@@ -22,7 +42,7 @@ impl Allocator {
             self.buffers.iter().filter(|(_, buffer)| is_senders(buffer)).map(|(_, buffer)| buffer.size);
         let (count, total) = sizes.fold((0, 0), |(count, total), size| (count + 1, total + size));
         let suspect = count > MOST_BUFFERS || total > self.size() / 4;
-        suspect && !std::mem::replace(&mut self.spam_detected, true)
+        suspect && !(std::mem::replace(&mut self.spam_detected, true) && self.spam_detection.tells_once)
     }
 
     /// Notes who sent the message in a buffer. Free buffers keep that of the message that they held last.

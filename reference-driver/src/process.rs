@@ -9,6 +9,7 @@ use crate::freeze::Freezer;
 use crate::node::Node;
 use crate::queue::Queue;
 use crate::reference::{Handles, Reference};
+use crate::rust_freeze_notification::CookieRequests;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::work::Work;
@@ -43,6 +44,8 @@ pub struct Process {
     pub(crate) delivered_deaths: Queue<Work>,
     /// What it was told of freezing that BC_FREEZE_NOTIFICATION_DONE has not answered yet.
     pub(crate) delivered_freezes: Queue<Work>,
+    /// Its requests for freeze notifications in the driver in Rust.
+    pub(crate) requests_by_cookie: FxHashMap<u64, CookieRequests>,
 
     /// Its local objects, by their pointers.
     pub(crate) nodes: FxHashMap<u64, Key<Node>>,

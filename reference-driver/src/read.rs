@@ -209,10 +209,11 @@ impl Driver {
             }
             Work::TransactionComplete(acceptance) => {
                 self.statistics.completions.delete();
-                let detects_spam = self.processes[self.threads[thread].process].detects_oneway_spam;
+                let is_told =
+                    self.profile.spam_detection.heeds_switch_when_sent || self.detects_oneway_spam(thread);
                 returns.put(&match acceptance {
                     Acceptance::PendingFrozen => BR_TRANSACTION_PENDING_FROZEN,
-                    Acceptance::SpamSuspect if detects_spam => BR_ONEWAY_SPAM_SUSPECT,
+                    Acceptance::SpamSuspect if is_told => BR_ONEWAY_SPAM_SUSPECT,
                     Acceptance::Plain | Acceptance::SpamSuspect => BR_TRANSACTION_COMPLETE,
                 })?;
             }
@@ -247,6 +248,12 @@ impl Driver {
                     self.await_answer(self.threads[thread].process, death);
                     returns.put(&BR_DEAD_BINDER)?;
                     returns.put(&cookie)?;
+                    return Ok(Next::Stop);
+                }
+            }
+            Work::FreezeMessage(cookie) => {
+                let process = self.threads[thread].process;
+                if self.deliver_freeze_message(process, cookie, returns)? {
                     return Ok(Next::Stop);
                 }
             }
@@ -323,6 +330,9 @@ impl Driver {
         if expects_reply {
             state.to_parent = self.threads[thread].transaction_stack.replace(transaction);
             state.to_thread = Some(thread);
+            if self.profile.freezing_waits_for_readers_only {
+                self.end_outstanding(transaction);
+            }
         } else {
             self.forget_transaction(transaction);
         }

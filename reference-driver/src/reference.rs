@@ -25,6 +25,8 @@ pub(crate) struct Reference {
     pub(crate) death: Option<Key<Death>>,
     /// The freeze notification asked for.
     pub(crate) freeze: Option<Key<FreezeListener>>,
+    /// The same in the driver in Rust: with which cookie.
+    pub(crate) freeze_cookie: Option<u64>,
     /// Where the node lists this reference.
     pub(crate) listed: Position,
 }
@@ -98,6 +100,16 @@ impl Driver {
         (!must_be_strong || self.references[reference].strong > 0).then_some(reference)
     }
 
+    /// The reference under a handle that must have a strong count; or the error of one that has none, or is unknown.
+    pub(crate) fn strong_reference(
+        &self,
+        process: Key<Process>,
+        handle: u32,
+    ) -> Result<Key<Reference>, Errno> {
+        self.reference_at(process, handle, false).ok_or(self.profile.handle_error)?;
+        self.reference_at(process, handle, true).ok_or(Errno::EINVAL)
+    }
+
     /// Counts one more reference of a process to a node, making the first. Gives the handle.
     pub(crate) fn refer_to_node(
         &mut self,
@@ -160,6 +172,7 @@ impl Driver {
             weak: 0,
             death: None,
             freeze: None,
+            freeze_cookie: None,
             listed: placeholder,
         };
         let key = self.references.insert(reference);
@@ -256,6 +269,9 @@ impl Driver {
         if let Some(listener) = gone.freeze {
             self.forget_freeze_listener(listener);
         }
+        if let Some(cookie) = gone.freeze_cookie {
+            self.processes[gone.process].requests_by_cookie.remove(&cookie);
+        }
         self.statistics.references.delete();
     }
 }
@@ -277,6 +293,7 @@ mod tests {
             weak: 0,
             death: None,
             freeze: None,
+            freeze_cookie: None,
             listed: Position::default(),
         })
     }

@@ -102,8 +102,9 @@ impl Driver {
         }
         state.to_thread = None;
         let (process, buffer, below) = (state.to_process.take(), state.buffer.take(), state.to_parent);
+        let was_outstanding = std::mem::take(&mut state.is_outstanding);
         if let Some(process) = process {
-            self.processes[process].outstanding_transactions -= 1;
+            self.processes[process].outstanding_transactions -= u32::from(was_outstanding);
             self.detach_buffer(process, buffer);
         }
         below
@@ -146,7 +147,11 @@ impl Driver {
                 {
                     self.requeue_notice(work);
                 }
-                Work::ReturnError | Work::ReplyError | Work::Node(_) | Work::FirstStrong(_) => {}
+                Work::ReturnError
+                | Work::ReplyError
+                | Work::Node(_)
+                | Work::FirstStrong(_)
+                | Work::FreezeMessage(_) => {}
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Threads: what the driver keeps for each thread that calls it, and how they fall asleep and are woken.
 
 use crate::driver::Driver;
-use crate::extended_error::NO_ERROR;
 use crate::freeze::ParkedFreeze;
 use crate::process::Process;
 use crate::queue::{Position, Queue};
@@ -80,7 +79,7 @@ impl Driver {
             process_todo: false,
             return_error: None,
             reply_error: None,
-            extended_error: NO_ERROR,
+            extended_error: self.first_error(),
             parked: None,
             waiting: None,
             woken: false,

@@ -33,6 +33,8 @@ pub(crate) struct Transaction {
     pub(crate) sender_euid: u32,
     /// Who sent it, be it gone or not.
     pub(crate) sender: Sender,
+    /// Whoever freezes its receiver waits for it.
+    pub(crate) is_outstanding: bool,
 }
 
 /// A process that has sent something.
@@ -65,14 +67,11 @@ pub(crate) enum Direction {
 enum Failure {
     /// The sender is told.
     ToSender(Rejection),
-    /// A reply fails: who waits for it is told, and the sender that all is well.
-    ToCaller(Key<Transaction>, Rejection),
+    /// A reply fails: who waits for it is told this BR_ code, and the sender that all is well.
+    ToCaller(Key<Transaction>, u32, Rejection),
     /// Something else ends the whole system call.
     Interrupted(Interruption),
 }
-
-/// What the transaction stack of the sender forbids.
-const STACK_FORBIDS: Rejection = Rejection::failed(Errno::EPROTO);
 
 /// Where a transaction goes.
 struct Destination {
@@ -103,16 +102,16 @@ impl Driver {
                 self.note_error(thread, id, rejection);
                 self.set_return_error(thread, rejection.command);
             }
-            Err(Failure::ToCaller(call, rejection)) => {
+            Err(Failure::ToCaller(call, answer, rejection)) => {
                 if let Some(caller) = self.transactions[call].from {
                     self.note_error_of_reply(caller, id, rejection);
                 }
                 if self.profile.replies_fail_alike {
-                    self.send_failed_reply(call, rejection.command);
+                    self.send_failed_reply(call, answer);
                     self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
                 } else {
                     self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
-                    self.send_failed_reply(call, rejection.command);
+                    self.send_failed_reply(call, answer);
                 }
             }
             Err(Failure::Interrupted(interruption)) => return Err(interruption),
@@ -153,6 +152,9 @@ impl Driver {
         }
         if is_oneway {
             match self.send(transaction, node, process, None) {
+                Ok(Acceptance::PendingFrozen) if self.profile.pending_is_an_error => {
+                    self.set_return_error(thread, BR_TRANSACTION_PENDING_FROZEN);
+                }
                 Ok(acceptance) => self.complete(thread, acceptance),
                 Err(rejection) => {
                     self.retract(transaction, node, process);
@@ -186,12 +188,12 @@ impl Driver {
         let node = if handle == 0 {
             self.context_manager(caller).ok_or(DEAD)?
         } else {
-            let reference = self.reference_at(caller, handle, true).ok_or(FAILED)?;
+            let reference = self.strong_reference(caller, handle).map_err(Rejection::failed)?;
             self.references[reference].node
         };
         let owner = self.nodes[node].process.ok_or_else(|| {
             let is_refused = self.profile.stack_is_looked_at_first && self.waits_for_answer(thread);
-            if is_refused { STACK_FORBIDS } else { DEAD }
+            if is_refused { self.stack_forbids() } else { DEAD }
         })?;
         let is_own_manager = handle == 0
             && self.profile.manager_is_known_by_pid
@@ -207,6 +209,10 @@ impl Driver {
     fn abandon_callee(&mut self, node: Key<Node>) {
         self.drop_local(node, Strength::Strong);
         self.let_go_of_node(node);
+    }
+
+    fn stack_forbids(&self) -> Rejection {
+        Rejection::failed(self.profile.stack_error)
     }
 
     /// Whether the last thing that a thread has done was to call.
@@ -228,7 +234,7 @@ impl Driver {
         let state = &self.threads[thread];
         let has_call = matches!(state.todo.first(), Some(Work::Transaction(_)));
         if has_call || self.waits_for_answer(thread) {
-            return Err(STACK_FORBIDS);
+            return Err(self.stack_forbids());
         }
         let stack =
             std::iter::successors(state.transaction_stack, |call| self.transactions[*call].from_parent);
@@ -251,29 +257,31 @@ impl Driver {
     ) -> Result<(), Failure> {
         let call = self.threads[thread].transaction_stack;
         let served = call.filter(|call| self.transactions[*call].to_thread == Some(thread));
-        let call = served.ok_or(Failure::ToSender(STACK_FORBIDS))?;
+        let call = served.ok_or(Failure::ToSender(self.stack_forbids()))?;
         self.threads[thread].transaction_stack = self.transactions[call].to_parent;
 
         let Some(caller) = self.transactions[call].from else {
             return self.reply_to_nobody(thread, euid, data, call, memory);
         };
         if self.threads[caller].transaction_stack != Some(call) {
-            return Err(Failure::ToSender(STACK_FORBIDS));
+            return Err(Failure::ToSender(self.stack_forbids()));
         }
         let process = self.threads[caller].process;
         let destination = Destination { process, thread: Some(caller), node: None };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
             Err(Failure::ToSender(rejection)) if self.profile.replies_fail_alike => {
-                return Err(Failure::ToCaller(call, Rejection { command: BR_FAILED_REPLY, ..rejection }));
+                return Err(Failure::ToCaller(call, BR_FAILED_REPLY, rejection));
             }
-            Err(Failure::ToSender(rejection)) => return Err(Failure::ToCaller(call, rejection)),
+            Err(Failure::ToSender(rejection)) => {
+                return Err(Failure::ToCaller(call, rejection.command, rejection));
+            }
             Err(other) => return Err(other),
         };
         self.complete(thread, Acceptance::Plain);
         self.pop_transaction(caller, call);
         self.enqueue_thread_work(caller, Work::Transaction(transaction));
-        self.processes[process].outstanding_transactions += 1;
+        self.begin_outstanding(transaction, process);
         self.wake(caller);
         self.forget_transaction(call);
         Ok(())
@@ -288,7 +296,7 @@ impl Driver {
         call: Key<Transaction>,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
-        let undeliverable = Failure::ToCaller(call, Rejection::plain(BR_DEAD_REPLY));
+        let undeliverable = Failure::ToCaller(call, BR_DEAD_REPLY, Rejection::plain(BR_DEAD_REPLY));
         if !self.profile.callers_outlive_threads {
             return Err(undeliverable);
         }
@@ -315,6 +323,10 @@ impl Driver {
     /// Tells a thread that its message or reply is on its way.
     fn complete(&mut self, thread: Key<Thread>, acceptance: Acceptance) {
         self.statistics.completions.create();
+        let is_untold = acceptance == Acceptance::SpamSuspect
+            && self.profile.spam_detection.heeds_switch_when_sent
+            && !self.detects_oneway_spam(thread);
+        let acceptance = if is_untold { Acceptance::Plain } else { acceptance };
         self.enqueue_thread_work(thread, Work::TransactionComplete(acceptance));
     }
 
@@ -359,6 +371,7 @@ impl Driver {
             flags: data.flags,
             sender_euid: euid,
             sender,
+            is_outstanding: false,
         });
         self.statistics.transactions.create();
         let allocator = &mut self.processes[destination.process].allocator;
@@ -412,7 +425,7 @@ impl Driver {
         } else {
             self.enqueue(WorkQueue::Process(process), work);
         }
-        self.processes[process].outstanding_transactions += 1;
+        self.begin_outstanding(transaction, process);
         Ok(self.acceptance_of(transaction, process, is_oneway))
     }
 
@@ -503,9 +516,9 @@ impl Driver {
 
     /// Removes a transaction that is on no stack and in no queue. Its buffer stays.
     pub(crate) fn forget_transaction(&mut self, transaction: Key<Transaction>) {
+        self.end_outstanding(transaction);
         let gone = self.transactions.remove(transaction);
         if let Some(process) = gone.to_process {
-            self.end_outstanding(process);
             self.detach_buffer(process, gone.buffer);
         }
         self.statistics.transactions.delete();

@@ -29,6 +29,8 @@ pub(crate) enum Work {
     Death(Key<Death>),
     /// A process frozen or thawed to tell of, or the answer to a request not to be told.
     Freeze(Key<FreezeListener>),
+    /// There may be something to tell of the freeze notifications with this cookie.
+    FreezeMessage(u64),
 }
 
 /// How a transaction has been accepted.

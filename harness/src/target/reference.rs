@@ -53,7 +53,7 @@ impl Worlds for ReferenceTarget {
             | Feature::ExtendedError
             | Feature::NodeInfo => None,
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
-            Feature::FreezeNotification if self.profile.has_freeze_notifications => None,
+            Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
