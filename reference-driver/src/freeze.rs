@@ -267,12 +267,14 @@ impl Driver {
         }
     }
 
-    /// A device is being released, and is not frozen any more. Whoever waits to freeze it is not woken, and keeps the
+    /// A device is being released, and is not frozen any more. Whoever waits to freeze it is not woken, and may keep the
     /// driver from forgetting the device until the time is up.
     pub(crate) fn abandon_freezing(&mut self, device: Key<Process>) {
         for thread in std::mem::take(&mut self.processes[device].freezer).waiting {
-            let Thread { process, tid, .. } = self.threads[thread];
-            self.overdue.push((process, tid));
+            if self.profile.freezing_keeps_devices {
+                let Thread { process, tid, .. } = self.threads[thread];
+                self.overdue.push((process, tid));
+            }
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Profile {
     pub(crate) freezing_waits_for_readers_only: bool,
     /// Whoever waits freezes the process in the end even if it has been thawed meanwhile.
     pub(crate) freezing_settles_anew: bool,
+    /// Whoever waits to freeze a device keeps it from being forgotten when it is closed.
+    pub(crate) freezing_keeps_devices: bool,
     pub(crate) freeze_notifications: FreezeNotifications,
     pub(crate) spam_detection: SpamDetection,
 
@@ -137,6 +139,7 @@ impl Profile {
         long_timeouts_fail: true,
         freezing_waits_for_readers_only: false,
         freezing_settles_anew: false,
+        freezing_keeps_devices: true,
         freeze_notifications: FreezeNotifications::OfC,
         spam_detection: SpamDetection {
             counts_message: false,
@@ -189,6 +192,7 @@ impl Profile {
         long_timeouts_fail: false,
         freezing_waits_for_readers_only: true,
         freezing_settles_anew: true,
+        freezing_keeps_devices: false,
         freeze_notifications: FreezeNotifications::OfRust,
         spam_detection: SpamDetection {
             counts_message: true,
