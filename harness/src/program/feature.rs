@@ -1,6 +1,6 @@
 //! Features: what a program may require of a target.
 
-/// Something that not every target has. The words are those of the `requires` line.
+/// Something that not every target has. The words are those of the `requires` and the `without` line.
 #[derive(
     Debug,
     Clone,

@@ -36,6 +36,8 @@ pub struct Program {
     pub driver: Option<DriverKind>,
     /// `requires`, what a target must have for the program to make sense.
     pub requires: Vec<Feature>,
+    /// `without`, what a target must not have: the program is about drivers before that came.
+    pub without: Vec<Feature>,
     /// `unconfirmed:`, why no real kernel has confirmed yet what is expected here.
     pub unconfirmed: Option<String>,
     /// The processes, and their threads, in the order of their declaration.

@@ -89,7 +89,8 @@ fn equal_alternatives(script: &Script, warnings: &mut Vec<Diagnostic>) {
 
 /// Features that a script uses without requiring them, so that it fails where it ought to be skipped.
 fn missing_features(script: &Script, warnings: &mut Vec<Diagnostic>) {
-    let mut told: HashSet<Feature> = script.program.requires.iter().copied().collect();
+    let Program { requires, without, .. } = &script.program;
+    let mut told: HashSet<Feature> = requires.iter().chain(without).copied().collect();
     for (step, span) in steps(script) {
         for (feature, what) in features_of(step) {
             if told.insert(feature) {

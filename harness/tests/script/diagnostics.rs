@@ -150,6 +150,7 @@ fn header_lines_and_declarations() {
         ("two lines of clauses", "# Title\nclause: txn.1\nclause: txn.2\nprocess a\na > nothing\n"),
         ("clause 0", "# Title\nclause: txn.0\nprocess a\na > nothing\n"),
         ("an unknown feature", "# Title\nrequires freze\nprocess a\na > nothing\n"),
+        ("a feature required and not wanted", "# Title\nrequires lsm\nwithout lsm\nprocess a\na > nothing\n"),
         ("no reason", "# Title\nunconfirmed:\nprocess a\na > nothing\n"),
         ("a header line too late", "# Title\nprocess a\nclause: txn.1\na > nothing\n"),
         (

@@ -151,6 +151,12 @@ fn what_a_target_lacks_is_skipped() {
     let requires = Program { requires: vec![crate::program::Feature::Lsm], ..Program::default() };
     let run = crate::engine::run(&requires, &mut FakeWorlds::new(Vec::new())).unwrap();
     assert_eq!(run.verdict, Verdict::Skip { reason: "the fake has no security module".to_owned() });
+    let without = Program { without: vec![crate::program::Feature::Freeze], ..Program::default() };
+    let run = crate::engine::run(&without, &mut FakeWorlds::new(Vec::new())).unwrap();
+    assert_eq!(
+        run.verdict,
+        Verdict::Skip { reason: "the script is about drivers without freeze".to_owned() }
+    );
 }
 
 #[test]
