@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use binderdrill::engine::Verdict;
+use binderdrill::engine::{self, Verdict};
 use binderdrill::report::{CaseResult, write_case};
 use binderdrill::suite::{self, Case};
 use binderdrill::target::{ReferenceTarget, Worlds};
@@ -23,21 +23,16 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
-/// A case that requires what the reference driver lacks counts as ignored, never as passed.
+/// A case that is not about what the reference driver models counts as ignored, never as passed.
 fn trial(case: Case, profile: Profile) -> Trial {
     let name = match profile == Profile::default() {
         true => case.id.clone(),
         false => format!("{}/{}", profile.name, case.id),
     };
     let mut target = ReferenceTarget::new(profile);
-    let ignored = lacked(&case, &target).is_some();
+    let ignored =
+        case.script.as_ref().is_ok_and(|script| engine::inapplicable(&script.program, &target).is_some());
     Trial::test(name, move || run(&case, &mut target)).with_ignored_flag(ignored)
-}
-
-/// What the case requires, and the reference driver lacks.
-fn lacked(case: &Case, target: &ReferenceTarget) -> Option<String> {
-    let script = case.script.as_ref().ok()?;
-    script.program.requires.iter().find_map(|feature| target.lacks(*feature))
 }
 
 fn run(case: &Case, target: &mut ReferenceTarget) -> Result<(), Failed> {
@@ -45,7 +40,7 @@ fn run(case: &Case, target: &mut ReferenceTarget) -> Result<(), Failed> {
     match &result.verdict {
         Verdict::Pass | Verdict::KnownDeviation { .. } => Ok(()),
         Verdict::Skip { reason } => {
-            Err(format!("skipped, which a `requires` line must say: {reason}").into())
+            Err(format!("skipped, which a `requires` or `without` line must say: {reason}").into())
         }
         _ => {
             let mut report = anstream::StripStream::new(Vec::new());

@@ -57,7 +57,7 @@ impl Run {
 pub struct SetUpError(pub String);
 
 /// Why a program is not about a target, if it is not: that lacks something, or has too much.
-fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {
+pub fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {
     let lacking = program.requires.iter().find_map(|feature| worlds.lacks(*feature));
     let had = || program.without.iter().find(|feature| worlds.lacks(**feature).is_none());
     lacking.or_else(|| had().map(|feature| format!("the script is about drivers without {feature}")))
