@@ -240,10 +240,9 @@ proptest! {
 
     #[test]
     fn the_state_always_makes_sense(
-        in_rust in any::<bool>(),
+        profile in prop::sample::select(Profile::ALL.to_vec()),
         deeds in prop::collection::vec((0usize..6, deed()), 1..120),
     ) {
-        let profile = if in_rust { Profile::RUST } else { Profile::C };
         let mut world = World::new(profile, 3, 2);
         world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
         for (thread, deed) in &deeds {
