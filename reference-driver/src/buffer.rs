@@ -55,15 +55,23 @@ impl Content {
 pub(crate) struct Request {
     pub(crate) data_size: u64,
     pub(crate) offsets_size: u64,
+    /// Scatter-gather buffers, all together.
+    pub(crate) buffers_size: u64,
     pub(crate) is_async: bool,
 }
 
 impl Request {
+    /// Whether a transaction can have such sizes.
+    pub(crate) fn is_possible(self) -> bool {
+        self.offsets_size.is_multiple_of(8) && self.buffers_size.is_multiple_of(8) && self.size().is_some()
+    }
+
     /// The size of the buffer: each part rounded up to 8, and never 0, so that each has an address of its own.
     fn size(self) -> Option<u64> {
         let data = self.data_size.checked_next_multiple_of(8)?;
         let offsets = self.offsets_size.checked_next_multiple_of(8)?;
-        Some(data.checked_add(offsets)?.max(8))
+        let buffers = self.buffers_size.checked_next_multiple_of(8)?;
+        Some(data.checked_add(offsets)?.checked_add(buffers)?.max(8))
     }
 }
 
@@ -325,7 +333,7 @@ mod tests {
     }
 
     fn request(data_size: u64) -> Request {
-        Request { data_size, offsets_size: 0, is_async: false }
+        Request { data_size, offsets_size: 0, buffers_size: 0, is_async: false }
     }
 
     #[test]
@@ -341,7 +349,7 @@ mod tests {
     fn sizes_that_overflow_are_refused() {
         let mut allocator = mapped(PAGE);
         assert_eq!(allocator.allocate(request(u64::MAX)), Err(Errno::EINVAL));
-        let both = Request { data_size: u64::MAX - 7, offsets_size: 16, is_async: false };
+        let both = Request { data_size: u64::MAX - 7, offsets_size: 16, buffers_size: 0, is_async: false };
         assert_eq!(allocator.allocate(both), Err(Errno::EINVAL));
         assert_eq!(allocator.allocate(request(PAGE + 1)), Err(Errno::ENOSPC));
     }
@@ -349,9 +357,9 @@ mod tests {
     #[test]
     fn oneway_messages_get_half_of_the_mapping() {
         let mut allocator = mapped(PAGE);
-        let half = Request { data_size: PAGE / 2, offsets_size: 0, is_async: true };
+        let half = Request { data_size: PAGE / 2, offsets_size: 0, buffers_size: 0, is_async: true };
         let buffer = allocator.allocate(half).unwrap();
-        let more = Request { data_size: 0, offsets_size: 0, is_async: true };
+        let more = Request { data_size: 0, offsets_size: 0, buffers_size: 0, is_async: true };
         assert_eq!(allocator.allocate(more), Err(Errno::ENOSPC));
         allocator.allocate(request(PAGE / 2)).unwrap();
         allocator.release(buffer);
@@ -365,7 +373,7 @@ mod tests {
             let mut held: Vec<Key<Buffer>> = Vec::new();
             for (allocate, size, pick) in operations {
                 if allocate {
-                    let request = Request { data_size: size, offsets_size: size % 5 * 8, is_async: size % 3 == 0 };
+                    let request = Request { data_size: size, offsets_size: size % 5 * 8, buffers_size: 0, is_async: size % 3 == 0 };
                     held.extend(allocator.allocate(request));
                 } else if !held.is_empty() {
                     allocator.release(held.swap_remove(pick % held.len()));

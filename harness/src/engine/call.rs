@@ -3,9 +3,10 @@
 use reference_driver::uapi::*;
 use zerocopy::{Immutable, IntoBytes};
 
-use super::symbols::Symbols;
-use crate::program::{Argument, Call, CallExpectation, Ioctl, PollEvents};
-use crate::target::{Area, SystemCall, UNMAPPED};
+use super::fault::ScriptFault;
+use super::symbols::{Bindings, Symbols};
+use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents};
+use crate::target::{Area, SystemCall, ThreadIndex, UNMAPPED};
 
 /// What came of a call that returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +45,15 @@ fn with_argument<T: IntoBytes + Immutable + Copy>(
     }
 }
 
-/// How the thread with this index in its process does a call.
-pub(super) fn means(call: &Call, thread: usize, symbols: &Symbols) -> Means {
-    Means::System(match call {
+/// How a thread does a call.
+pub(super) fn means(
+    call: &Call,
+    thread: ThreadIndex,
+    symbols: &Symbols,
+    bindings: &Bindings,
+) -> Result<Means, ScriptFault> {
+    let descriptor = |name: &Name| bindings.descriptor(thread.process, &Descriptor::File(name.clone()));
+    Ok(Means::System(match call {
         Call::Open { nonblock } => SystemCall::Open { nonblock: *nonblock },
         Call::Close => SystemCall::Close,
         Call::Flush => SystemCall::Flush,
@@ -54,9 +61,16 @@ pub(super) fn means(call: &Call, thread: usize, symbols: &Symbols) -> Means {
         Call::Munmap => SystemCall::Munmap,
         Call::Poll => SystemCall::Poll,
         Call::Exit => SystemCall::Exit,
-        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread, symbols),
-        Call::Count(counter) => return Means::Count(*counter),
-    })
+        Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
+        Call::Pipe { reading, writing } => {
+            SystemCall::Pipe { reading: symbols.file(reading), writing: symbols.file(writing) }
+        }
+        Call::CloseDescriptor(file) => SystemCall::CloseDescriptor(descriptor(file)?),
+        Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
+        Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
+        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols),
+        Call::Count(counter) => return Ok(Means::Count(*counter)),
+    }))
 }
 
 fn means_of_ioctl(ioctl: &Ioctl, thread: usize, symbols: &Symbols) -> SystemCall {

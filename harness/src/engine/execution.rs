@@ -15,7 +15,7 @@ use super::wording;
 use super::write_read::{Finished, finish};
 use crate::program::*;
 use crate::script::fragment;
-use crate::target::{Answer, Area, Outcome, SystemCall, TargetError, ThreadIndex, World};
+use crate::target::{Answer, Area, Closing, Outcome, SystemCall, TargetError, ThreadIndex, World};
 
 /// A program that is being run.
 pub(super) struct Execution<'a> {
@@ -97,8 +97,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Ends the world, and gives what was done and what the target complains of.
-    pub(super) fn close(self) -> (Transcript, Result<Vec<String>, TargetError>) {
+    /// Ends the world, and gives what was done and what is wrong after that.
+    pub(super) fn close(self) -> (Transcript, Result<Closing, TargetError>) {
         (self.transcript, self.world.close())
     }
 
@@ -255,7 +255,7 @@ impl<'a> Execution<'a> {
         written: &WriteExpectation,
     ) -> Result<(SystemCall, Pending), Stop> {
         let encoded =
-            encode::write_read(commands, options, read_size, thread.thread, &self.symbols, &self.bindings)?;
+            encode::write_read(commands, options, read_size, thread, &self.symbols, &self.bindings)?;
         let call = SystemCall::Ioctl {
             request: reference_driver::uapi::BINDER_WRITE_READ,
             argument: encoded.address,
@@ -341,7 +341,7 @@ impl<'a> Execution<'a> {
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
         self.idle(index, thread)?;
-        let result = match call::means(call, thread.thread, &self.symbols) {
+        let result = match call::means(call, thread, &self.symbols, &self.bindings)? {
             Means::Count(counter) => CallResult::Succeeded(Some(self.world.count(thread.process, counter)?)),
             Means::System(system_call) => match self.world.call(thread, system_call)? {
                 Outcome::Parked => {
@@ -358,7 +358,10 @@ impl<'a> Execution<'a> {
                     let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
                     CallResult::Succeeded(number.map(u64::from))
                 }
-                Outcome::Done(Ok(Answer::Success)) => CallResult::Succeeded(None),
+                Outcome::Done(Ok(answer)) => {
+                    self.bind_descriptors(thread.process, call, answer);
+                    CallResult::Succeeded(None)
+                }
             },
         };
         if *call == Call::Exit {
@@ -367,6 +370,20 @@ impl<'a> Execution<'a> {
         self.note(index, step, wording::call_outcome(result));
         self.wake(index, thread)?;
         Ok(judge_call(expected, result))
+    }
+
+    /// Keeps the numbers of descriptors that a call has made.
+    fn bind_descriptors(&mut self, process: usize, call: &Call, answer: Answer) {
+        match (call, answer) {
+            (Call::Memfd(file), Answer::Descriptor(number)) => {
+                self.bindings.bind_descriptor(process, file.clone(), number);
+            }
+            (Call::Pipe { reading, writing }, Answer::Pipe { reading: to_read, writing: to_write }) => {
+                self.bindings.bind_descriptor(process, reading.clone(), to_read);
+                self.bindings.bind_descriptor(process, writing.clone(), to_write);
+            }
+            _ => {}
+        }
     }
 
     /// All threads of a process are gone. What they had read, they had.

@@ -7,10 +7,13 @@ use strum::IntoEnumIterator;
 
 use super::super::cursor::{Cursor, Parsed, shortened};
 use super::super::diagnostics::{Diagnostic, near_miss};
+use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
-use super::operand::{Number, errno, flags, number, object, size};
+use super::operand::{Number, errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
-use crate::program::{Argument, Call, CallExpectation, ContextManagerObject, Counter, Ioctl, PollEvents};
+use crate::program::{
+    Argument, Call, CallExpectation, ContextManagerObject, Counter, Ioctl, Name, PollEvents,
+};
 
 /// The first words of calls.
 const CALLS: &[&str] = &[
@@ -20,6 +23,9 @@ const CALLS: &[&str] = &[
     "mmap",
     "munmap",
     "poll",
+    "memfd",
+    "pipe",
+    "limit_descriptors",
     "exit",
     "count",
     "ioctl",
@@ -45,11 +51,20 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
     Ok(match word.value {
         "open" => Call::Open { nonblock: cursor.accept_word("nonblock") },
-        "close" => Call::Close,
+        "close" => match file_if_any(cursor)? {
+            Some(file) => Call::CloseDescriptor(file),
+            None => Call::Close,
+        },
         "flush" => Call::Flush,
         "mmap" => Call::Mmap { size: size(cursor, "a number of bytes")?, write: cursor.accept_word("write") },
         "munmap" => Call::Munmap,
-        "poll" => Call::Poll,
+        "poll" => match file_if_any(cursor)? {
+            Some(file) => Call::PollDescriptor(file),
+            None => Call::Poll,
+        },
+        "memfd" => Call::Memfd(new_file(cursor)?),
+        "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
+        "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
         "count" => {
             let counters: Vec<(&'static str, Counter)> =
@@ -76,6 +91,19 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         })),
         other => return Err(unknown(other, at.span.clone()).into()),
     })
+}
+
+/// A new name for a file.
+fn new_file(cursor: &mut Cursor<'_>) -> Parsed<Name> {
+    mentioned(cursor, "a new name for the file", MentionKind::Binds(Meaning::File))
+}
+
+/// The name of a file, if one comes next.
+fn file_if_any(cursor: &mut Cursor<'_>) -> Parsed<Option<Name>> {
+    if cursor.peek().kind != Kind::Word {
+        return Ok(None);
+    }
+    Ok(Some(mentioned(cursor, "the name of a file", MentionKind::Uses(Meaning::File))?))
 }
 
 fn unknown(word: &str, span: Range<usize>) -> Diagnostic {
@@ -124,7 +152,7 @@ fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> 
             if cursor.accept_word("success") {
                 return Ok(CallExpectation::Succeeds);
             }
-            if *call == Call::Poll && cursor.is_sign("(") {
+            if is_poll(call) && cursor.is_sign("(") {
                 cursor.open("(")?;
                 let events = poll_events(cursor)?;
                 return match cursor.close(")") {
@@ -143,7 +171,7 @@ fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> 
 fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExpectation> {
     let token = cursor.peek();
     let is_event = token.kind == Kind::Word && cursor.text(token).starts_with("POLL");
-    if *call == Call::Poll && (is_event || token.kind == Kind::Number) {
+    if is_poll(call) && (is_event || token.kind == Kind::Number) {
         if joined && is_event {
             return poll_events(cursor);
         }
@@ -168,9 +196,13 @@ fn gives_value(call: &Call) -> bool {
     matches!(call, Call::Count(_) | Call::Ioctl(Ioctl::Version(_)))
 }
 
+fn is_poll(call: &Call) -> bool {
+    matches!(call, Call::Poll | Call::PollDescriptor(_))
+}
+
 fn outcomes(call: &Call) -> &'static str {
     match call {
-        Call::Poll => "POLLIN, POLLERR, POLLNVAL, 0 or an error",
+        Call::Poll | Call::PollDescriptor(_) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
         call if gives_value(call) => "a number, or an error such as EINVAL",
         _ => "an error such as EINVAL",
     }
@@ -180,9 +212,10 @@ fn outcomes(call: &Call) -> &'static str {
 fn poll_events(cursor: &mut Cursor<'_>) -> Parsed<CallExpectation> {
     let mut events = PollEvents::default();
     loop {
-        let PollEvents { readable, error, invalid } = poll_event(cursor)?;
+        let PollEvents { readable, error, hangup, invalid } = poll_event(cursor)?;
         events.readable |= readable;
         events.error |= error;
+        events.hangup |= hangup;
         events.invalid |= invalid;
         if !cursor.accept("|") {
             return Ok(CallExpectation::Events(events));
@@ -200,7 +233,7 @@ fn poll_event(cursor: &mut Cursor<'_>) -> Parsed<PollEvents> {
             _ => Err(Diagnostic::error(
                 "events are named",
                 token.span.clone(),
-                "expected POLLIN, POLLERR, POLLNVAL or 0",
+                "expected POLLIN, POLLERR, POLLHUP, POLLNVAL or 0",
             )
             .into()),
         };
@@ -208,6 +241,7 @@ fn poll_event(cursor: &mut Cursor<'_>) -> Parsed<PollEvents> {
     let known = [
         ("POLLIN", PollEvents { readable: true, ..none }),
         ("POLLERR", PollEvents { error: true, ..none }),
+        ("POLLHUP", PollEvents { hangup: true, ..none }),
         ("POLLNVAL", PollEvents { invalid: true, ..none }),
     ];
     Ok(cursor.known_word("event", &known)?.value)
