@@ -6,7 +6,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use reference_driver::uapi::*;
-use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
+use reference_driver::{
+    Caller, Completion, DescriptorTable, Device, Driver, Fault, OpenFile, Profile, UserMemory,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 const ROUNDS: usize = 15;
@@ -74,6 +76,19 @@ impl UserMemory for Memory {
         self.0[range].copy_from_slice(bytes);
         Ok(())
     }
+}
+
+/// Nobody sends descriptors here.
+impl DescriptorTable for Memory {
+    fn file(&self, _: u32) -> Option<OpenFile> {
+        None
+    }
+
+    fn install(&mut self, _: OpenFile) -> Result<u32, Errno> {
+        Err(Errno::EMFILE)
+    }
+
+    fn close(&mut self, _: u32) {}
 }
 
 const ARGUMENT: u64 = 0x1000;

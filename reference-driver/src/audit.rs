@@ -261,8 +261,15 @@ impl Driver {
             if is_served && transaction.to_thread.is_some_and(|to| !threads.contains(&to)) {
                 complain(format!("call {key:?} is not on the stack of the thread that serves it"));
             }
+            if !transaction.files.is_empty() && queues == 0 {
+                complain(format!("transaction {key:?} has been delivered, and still holds files"));
+            }
             if let Some((process, buffer)) = transaction.to_process.zip(transaction.buffer) {
                 let allocator = self.processes.get(process).map(|process| &process.allocator);
+                let size = allocator.and_then(|allocator| Some(allocator.buffers.get(buffer)?.size));
+                if transaction.files.iter().any(|file| Some(file.place + 4) > size) {
+                    complain(format!("transaction {key:?} has a descriptor that lies outside of its buffer"));
+                }
                 let buffer = allocator.and_then(|allocator| allocator.buffers.get(buffer)?.content);
                 if buffer.and_then(|content| content.transaction) != Some(key) {
                     complain(format!("transaction {key:?} and its buffer do not know each other"));

@@ -60,17 +60,25 @@ impl Content {
 pub(crate) struct Request {
     pub(crate) data_size: u64,
     pub(crate) offsets_size: u64,
+    /// Scatter-gather buffers, all together.
+    pub(crate) buffers_size: u64,
     pub(crate) is_async: bool,
     /// The process of whoever sends it.
     pub(crate) sender_pid: i32,
 }
 
 impl Request {
+    /// Whether a transaction can have such sizes.
+    pub(crate) fn is_possible(self) -> bool {
+        self.offsets_size.is_multiple_of(8) && self.buffers_size.is_multiple_of(8) && self.size().is_some()
+    }
+
     /// The size of the buffer: each part rounded up to 8, and never 0, so that each has an address of its own.
     fn size(self) -> Option<u64> {
         let data = self.data_size.checked_next_multiple_of(8)?;
         let offsets = self.offsets_size.checked_next_multiple_of(8)?;
-        Some(data.checked_add(offsets)?.max(8))
+        let buffers = self.buffers_size.checked_next_multiple_of(8)?;
+        Some(data.checked_add(offsets)?.checked_add(buffers)?.max(8))
     }
 }
 
@@ -365,7 +373,7 @@ mod tests {
     }
 
     fn request(data_size: u64) -> Request {
-        Request { data_size, offsets_size: 0, is_async: false, sender_pid: 1 }
+        Request { data_size, offsets_size: 0, buffers_size: 0, is_async: false, sender_pid: 1 }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! are the system calls on a binder device; what sleeps and what is woken is told to whoever calls them.
 //!
 //! Each concept of the driver has a module of its own, under the name that the field knows it by. A call goes
-//! through `write` (the commands), `transaction` and `object` (where it goes and what it carries), `buffer` and
+//! through `write` (the commands), `transaction`, `object`, `scatter` and `descriptor` (where it goes and what it carries), `buffer` and
 //! `node` and `reference` (what keeps it alive), `work` (the queues), and comes out of `read` (the returns).
 
 mod audit;
@@ -12,6 +12,7 @@ mod buffer;
 mod caller;
 mod context;
 mod death;
+mod descriptor;
 mod driver;
 mod extended_error;
 mod freeze;
@@ -29,6 +30,7 @@ mod reference;
 mod release;
 mod rust_counting;
 mod rust_freeze_notification;
+mod scatter;
 mod statistics;
 mod table;
 mod thread;
@@ -39,6 +41,7 @@ mod write;
 
 pub use caller::Caller;
 pub use context::ContextIndex;
+pub use descriptor::{DescriptorTable, OpenFile};
 pub use driver::{Completion, Device, Driver};
 pub use memory::{Fault, UserMemory};
 pub use profile::Profile;

@@ -1,5 +1,6 @@
-//! The memory of a calling process, as the driver reaches into it.
+//! The memory of a calling process, and its descriptors, as the driver reaches into it.
 
+use crate::descriptor::DescriptorTable;
 use zerocopy::{Immutable, IntoBytes};
 
 /// That an address is not mapped, or not in that way. What was copied before it stays copied.
@@ -7,7 +8,7 @@ use zerocopy::{Immutable, IntoBytes};
 pub struct Fault;
 
 /// The memory of a process but for its mapping of the device, which the driver keeps itself.
-pub trait UserMemory {
+pub trait UserMemory: DescriptorTable {
     /// Copies from the process, all or nothing.
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault>;
 

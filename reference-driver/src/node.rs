@@ -6,7 +6,7 @@ use crate::queue::Queue;
 use crate::reference::Reference;
 use crate::rust_counting::Notices;
 use crate::table::Key;
-use crate::uapi::{FLAT_BINDER_FLAG_TXN_SECURITY_CTX, FlatObject};
+use crate::uapi::{FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_TXN_SECURITY_CTX, FlatObject};
 use crate::work::{Place, Work, WorkQueue};
 
 /// A local object of a process, as the driver knows it (`struct binder_node`).
@@ -21,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) process: Option<Key<Process>>,
     pub(crate) pointer: u64,
     pub(crate) cookie: u64,
+    /// Whether calls and messages to it can bring descriptors.
+    pub(crate) takes_descriptors: bool,
     /// Whether its owner wants to be told the security context of callers.
     pub(crate) wants_security_context: bool,
 
@@ -82,6 +84,7 @@ impl Driver {
                 process: Some(process),
                 pointer: object.binder,
                 cookie: object.cookie,
+                takes_descriptors: object.flags & FLAT_BINDER_FLAG_ACCEPTS_FDS != 0,
                 wants_security_context: object.flags & FLAT_BINDER_FLAG_TXN_SECURITY_CTX != 0,
                 ..Node::default()
             });

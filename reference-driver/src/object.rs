@@ -1,10 +1,15 @@
-//! Objects: the places of a payload where local objects turn into handles and handles into local objects.
+//! Objects: the places of a payload where local objects turn into handles and handles into local objects, and where
+//! descriptors and buffers are passed on.
+
+use std::ops::Range;
 
 use crate::buffer::Buffer;
+use crate::descriptor::FileOnItsWay;
 use crate::driver::Driver;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Strength;
 use crate::process::Process;
+use crate::scatter::{INVALID, Refused, Scatter};
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::uapi::*;
@@ -15,93 +20,131 @@ use zerocopy::{FromBytes, IntoBytes};
 /// any object in it, if so much is left.
 const LARGEST_OBJECT: u64 = 40;
 
-/// Why a payload could not be put into its buffer.
-pub(crate) enum Fill {
-    /// It is malformed, and why. So many of its objects have been translated before.
-    Refused { translated: u64, reason: Errno },
-    /// It holds something that the reference driver does not model.
-    NotModelled(&'static str),
+/// A payload on its way from its sender into a buffer.
+pub(crate) struct Passage<'a> {
+    pub(crate) sender: Key<Thread>,
+    pub(crate) receiver: Key<Process>,
+    pub(crate) buffer: Key<Buffer>,
+    pub(crate) data: &'a TransactionDataSg,
+    pub(crate) memory: &'a dyn UserMemory,
+    /// Whether it can bring descriptors.
+    pub(crate) takes_descriptors: bool,
+}
+
+/// That a payload could not be put into its buffer, and why. So many of its objects have been translated before.
+pub(crate) struct NotFilled {
+    pub(crate) translated: u64,
+    pub(crate) reason: Errno,
 }
 
 /// An object in a payload.
-enum Found {
+pub(crate) enum Found {
     Flat(FlatObject, Kind, Strength),
-    /// One of a kind that the reference driver does not model, by name.
-    Other(&'static str),
+    Fd(FdObject),
+    FdArray(FdArrayObject),
+    Buffer(BufferObject),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Local,
     Remote,
 }
 
 impl Driver {
-    /// Copies a payload and its table of offsets into a buffer, and translates the objects in it.
+    /// Copies a payload, its table of offsets and its scatter-gather buffers into a buffer, and translates the
+    /// objects in it. Gives the files that it brings.
     ///
     /// What lies between two objects is copied straight from the sender's memory to where the receiver will
     /// read it, and so exactly once.
-    pub(crate) fn fill(
-        &mut self,
-        sender: Key<Thread>,
-        receiver: Key<Process>,
-        buffer: Key<Buffer>,
-        data: &TransactionData,
-        memory: &dyn UserMemory,
-    ) -> Result<(), Fill> {
-        let process = self.threads[sender].process;
+    pub(crate) fn fill(&mut self, passage: &Passage<'_>) -> Result<Vec<FileOnItsWay>, NotFilled> {
+        let TransactionDataSg { transaction: data, buffers_size } = passage.data;
+        let (process, to) = (self.threads[passage.sender].process, (passage.receiver, passage.buffer));
         let table = data.data_size.next_multiple_of(8);
-        self.copy_to_buffer(process, memory, data.offsets, (receiver, buffer), table, data.offsets_size)
-            .map_err(|Fault| Fill::Refused { translated: 0, reason: Errno::EFAULT })?;
-        if !data.offsets_size.is_multiple_of(8) {
-            return Err(Fill::Refused { translated: 0, reason: Errno::EINVAL });
+        self.copy_to_buffer(process, passage.memory, data.offsets, to, table, data.offsets_size)
+            .map_err(|Fault| NotFilled { translated: 0, reason: Errno::EFAULT })?;
+        if !data.offsets_size.is_multiple_of(8) || !buffers_size.is_multiple_of(8) {
+            return Err(NotFilled { translated: 0, reason: Errno::EINVAL });
         }
+        let mut scatter = Scatter::new(table + data.offsets_size, *buffers_size);
+        let mut files = Vec::new();
         let mut copied = 0;
-        for translated in 0..data.offsets_size / 8 {
-            let refused = |reason| Fill::Refused { translated, reason };
-            let unreadable = |Fault| refused(Errno::EFAULT);
-            let offset = self.offset_in_table(receiver, buffer, translated);
-            if offset != copied {
-                if offset < copied || offset > data.data_size {
-                    return Err(refused(self.profile.offset_error));
-                }
-                self.copy_payload(process, memory, data, (receiver, buffer), copied..offset)
-                    .map_err(unreadable)?;
-            }
-            let object = self.object_in_memory(process, memory, data, offset);
-            let object = object.map_err(|Fault| refused(Errno::EINVAL))?;
-            let translation = match object {
-                Found::Flat(object, Kind::Local, strength) => {
-                    self.local_to_remote(sender, receiver, object, strength).map_err(refused)?
-                }
-                Found::Flat(object, Kind::Remote, strength) => {
-                    self.translate_remote(process, receiver, object, strength).map_err(refused)?
-                }
-                Found::Other(what) => return Err(Fill::NotModelled(what)),
-            };
-            let end = offset + size_of::<FlatObject>() as u64;
-            let bytes = self.processes[receiver].allocator.bytes_mut(buffer);
-            bytes[offset as usize..end as usize].copy_from_slice(translation.as_bytes());
-            copied = end;
-        }
         let all = data.offsets_size / 8;
-        self.copy_payload(process, memory, data, (receiver, buffer), copied..data.data_size)
-            .map_err(|Fault| Fill::Refused { translated: all, reason: Errno::EFAULT })
+        for index in 0..all {
+            let offset = self.offset_in_table(passage.receiver, passage.buffer, index);
+            copied = self
+                .pass_object(passage, (index, offset), copied, &mut scatter, &mut files)
+                .map_err(|Refused(reason)| NotFilled { translated: index, reason })?;
+        }
+        self.copy_payload(passage, copied..data.data_size)
+            .map_err(Refused::from)
+            .and_then(|()| self.copy_scattered(passage, scatter))
+            .map_err(|Refused(reason)| NotFilled { translated: all, reason })?;
+        Ok(files)
     }
 
-    fn copy_payload(
+    /// Copies a payload up to an object, and passes that on. Gives where it ends.
+    fn pass_object(
         &mut self,
-        sender: Key<Process>,
-        memory: &dyn UserMemory,
-        data: &TransactionData,
-        to: (Key<Process>, Key<Buffer>),
-        range: std::ops::Range<u64>,
+        passage: &Passage<'_>,
+        (index, offset): (u64, u64),
+        copied: u64,
+        scatter: &mut Scatter,
+        files: &mut Vec<FileOnItsWay>,
+    ) -> Result<u64, Refused> {
+        let data = &passage.data.transaction;
+        if offset != copied {
+            if offset < copied || offset > data.data_size {
+                return Err(Refused(self.profile.offset_error));
+            }
+            self.copy_payload(passage, copied..offset)?;
+        }
+        let object = match self.object_in_memory(passage, offset).map_err(|Fault| INVALID)? {
+            Found::Flat(object, Kind::Local, strength) => {
+                Found::Flat(self.local_to_remote(passage, object, strength)?, Kind::Remote, strength)
+            }
+            Found::Flat(object, Kind::Remote, strength) => {
+                Found::Flat(self.translate_remote(passage, object, strength)?, Kind::Remote, strength)
+            }
+            Found::Fd(object) => {
+                let place = offset + std::mem::offset_of!(FdObject, fd) as u64;
+                files.push(self.take_file(passage, object.fd, place)?);
+                let flags = if self.profile.flags_of_descriptors_arrive { object.flags } else { 0 };
+                Found::Fd(FdObject { flags, fd: 0, padding: 0, ..object })
+            }
+            Found::FdArray(array) => {
+                self.take_files(passage, scatter, index, &array, files)?;
+                Found::FdArray(array)
+            }
+            Found::Buffer(object) => {
+                Found::Buffer(self.scatter(passage, scatter, (index, offset), object)?)
+            }
+        };
+        let bytes = object.as_bytes();
+        let end = offset + bytes.len() as u64;
+        let buffer = self.processes[passage.receiver].allocator.bytes_mut(passage.buffer);
+        buffer[offset as usize..end as usize].copy_from_slice(bytes);
+        Ok(end)
+    }
+
+    fn copy_payload(&mut self, passage: &Passage<'_>, range: Range<u64>) -> Result<(), Fault> {
+        self.copy_piece(passage, passage.data.transaction.buffer.wrapping_add(range.start), range)
+    }
+
+    /// Copies a piece of what is sent to this place in the receiver's buffer.
+    pub(crate) fn copy_piece(
+        &mut self,
+        passage: &Passage<'_>,
+        from: u64,
+        to: Range<u64>,
     ) -> Result<(), Fault> {
-        let length = range.end - range.start;
+        let length = to.end - to.start;
         if length == 0 {
             return Ok(());
         }
-        self.copy_to_buffer(sender, memory, data.buffer.wrapping_add(range.start), to, range.start, length)?;
+        let sender = self.threads[passage.sender].process;
+        let buffer = (passage.receiver, passage.buffer);
+        self.copy_to_buffer(sender, passage.memory, from, buffer, to.start, length)?;
         self.statistics.payload_copies += 1;
         self.statistics.payload_bytes += length;
         Ok(())
@@ -132,25 +175,20 @@ impl Driver {
     }
 
     /// Looks at the object that the sender has at an offset of its payload. [`Fault`] if there is none.
-    fn object_in_memory(
-        &self,
-        sender: Key<Process>,
-        memory: &dyn UserMemory,
-        data: &TransactionData,
-        offset: u64,
-    ) -> Result<Found, Fault> {
+    pub(crate) fn object_in_memory(&self, passage: &Passage<'_>, offset: u64) -> Result<Found, Fault> {
+        let (sender, data) = (self.threads[passage.sender].process, &passage.data.transaction);
         let rest = data.data_size.checked_sub(offset).ok_or(Fault)?;
         if rest < size_of::<u32>() as u64 || !offset.is_multiple_of(4) {
             return Err(Fault);
         }
         let mut bytes = [0; LARGEST_OBJECT as usize];
         let length = rest.min(LARGEST_OBJECT) as usize;
-        self.read_memory(sender, memory, data.buffer.wrapping_add(offset), &mut bytes[..length])?;
+        self.read_memory(sender, passage.memory, data.buffer.wrapping_add(offset), &mut bytes[..length])?;
         recognise(&bytes[..length]).ok_or(Fault)
     }
 
     /// Entry `index` of a buffer's table of offsets.
-    fn offset_in_table(&self, process: Key<Process>, buffer: Key<Buffer>, index: u64) -> u64 {
+    pub(crate) fn offset_in_table(&self, process: Key<Process>, buffer: Key<Buffer>, index: u64) -> u64 {
         let allocator = &self.processes[process].allocator;
         let start = allocator.buffers[buffer].content.map_or(0, |content| content.offsets_start());
         let entry = (start + index * 8) as usize;
@@ -161,35 +199,37 @@ impl Driver {
     /// A local object of the sender becomes a handle of the receiver.
     fn local_to_remote(
         &mut self,
-        sender: Key<Thread>,
-        receiver: Key<Process>,
+        passage: &Passage<'_>,
         object: FlatObject,
         strength: Strength,
-    ) -> Result<FlatObject, Errno> {
-        let process = self.threads[sender].process;
+    ) -> Result<FlatObject, Refused> {
+        let process = self.threads[passage.sender].process;
         let node = self.node_for(process, &object);
         let handle = if object.cookie == self.nodes[node].cookie {
-            self.refer_to_node(receiver, node, strength, Some(WorkQueue::Thread(sender)))
+            self.refer_to_node(passage.receiver, node, strength, Some(WorkQueue::Thread(passage.sender)))
+                .map_err(Refused)
         } else {
-            Err(Errno::EINVAL)
+            Err(INVALID)
         };
         self.let_go_of_node(node);
-        let object_type = remote_type(strength);
-        Ok(FlatObject { object_type, flags: object.flags, binder: handle?.into(), cookie: 0 })
+        let (object_type, handle) = (remote_type(strength), handle?);
+        Ok(FlatObject { object_type, flags: object.flags, binder: handle.into(), cookie: 0 })
     }
 
     /// A handle of the sender becomes a local object of the receiver, if it is one, or else a handle of it.
     fn translate_remote(
         &mut self,
-        sender: Key<Process>,
-        receiver: Key<Process>,
+        passage: &Passage<'_>,
         object: FlatObject,
         strength: Strength,
-    ) -> Result<FlatObject, Errno> {
+    ) -> Result<FlatObject, Refused> {
+        let (sender, receiver) = (self.threads[passage.sender].process, passage.receiver);
         let handle = object.binder as u32;
         let reference = match strength {
-            Strength::Strong => self.strong_reference(sender, handle)?,
-            Strength::Weak => self.reference_at(sender, handle, false).ok_or(self.profile.handle_error)?,
+            Strength::Strong => self.strong_reference(sender, handle).map_err(Refused)?,
+            Strength::Weak => {
+                self.reference_at(sender, handle, false).ok_or(Refused(self.profile.handle_error))?
+            }
         };
         let node = self.references[reference].node;
         let state = &self.nodes[node];
@@ -201,7 +241,7 @@ impl Driver {
         self.hold_node(node);
         let handle = self.refer_to_node(receiver, node, strength, None);
         self.let_go_of_node(node);
-        Ok(FlatObject { binder: handle?.into(), cookie: 0, ..object })
+        Ok(FlatObject { binder: handle.map_err(Refused)?.into(), cookie: 0, ..object })
     }
 
     /// Gives up the references that a buffer holds for its first `objects` objects.
@@ -220,17 +260,27 @@ impl Driver {
                     // A process may have given up the handle already, more often than it was given it.
                     let _ = self.discount_handle(process, object.binder as u32, strength);
                 }
-                Some(Found::Other(_)) | None => {}
+                // Files that have not been delivered go with their transaction; descriptors are the process' own.
+                Some(Found::Fd(_) | Found::FdArray(_) | Found::Buffer(_)) | None => {}
             }
         }
     }
 
     /// The object that entry `index` of a buffer's table of offsets leads to.
-    fn object_in_buffer(&self, process: Key<Process>, buffer: Key<Buffer>, index: u64) -> Option<Found> {
-        let offset = self.offset_in_table(process, buffer, index) as usize;
+    pub(crate) fn object_in_buffer(
+        &self,
+        process: Key<Process>,
+        buffer: Key<Buffer>,
+        index: u64,
+    ) -> Option<Found> {
+        self.object_at(process, buffer, self.offset_in_table(process, buffer, index))
+    }
+
+    /// The object at an offset of the payload in a buffer.
+    pub(crate) fn object_at(&self, process: Key<Process>, buffer: Key<Buffer>, offset: u64) -> Option<Found> {
         let allocator = &self.processes[process].allocator;
         let data = &allocator.bytes(buffer)[..allocator.buffers[buffer].content?.data_size as usize];
-        recognise(data.get(offset..)?)
+        recognise(data.get(offset as usize..)?)
     }
 
     /// The pointers of local objects, and whether strong, for which a process' buffers hold references.
@@ -248,6 +298,17 @@ impl Driver {
     }
 }
 
+impl Found {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Found::Flat(object, ..) => object.as_bytes(),
+            Found::Fd(object) => object.as_bytes(),
+            Found::FdArray(object) => object.as_bytes(),
+            Found::Buffer(object) => object.as_bytes(),
+        }
+    }
+}
+
 /// The object that bytes begin with, if they do and it is whole.
 fn recognise(bytes: &[u8]) -> Option<Found> {
     let object_type = u32::read_from_prefix(bytes).ok()?.0;
@@ -256,9 +317,9 @@ fn recognise(bytes: &[u8]) -> Option<Found> {
         BINDER_TYPE_WEAK_BINDER => (Kind::Local, Strength::Weak),
         BINDER_TYPE_HANDLE => (Kind::Remote, Strength::Strong),
         BINDER_TYPE_WEAK_HANDLE => (Kind::Remote, Strength::Weak),
-        BINDER_TYPE_FD => return (bytes.len() >= 24).then_some(Found::Other("file descriptors")),
-        BINDER_TYPE_FDA => return (bytes.len() >= 32).then_some(Found::Other("arrays of file descriptors")),
-        BINDER_TYPE_PTR => return (bytes.len() >= 40).then_some(Found::Other("scatter-gather buffers")),
+        BINDER_TYPE_FD => return Some(Found::Fd(FdObject::read_from_prefix(bytes).ok()?.0)),
+        BINDER_TYPE_FDA => return Some(Found::FdArray(FdArrayObject::read_from_prefix(bytes).ok()?.0)),
+        BINDER_TYPE_PTR => return Some(Found::Buffer(BufferObject::read_from_prefix(bytes).ok()?.0)),
         _ => return None,
     };
     let object = FlatObject::read_from_prefix(bytes).ok()?.0;

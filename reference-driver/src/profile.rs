@@ -32,7 +32,8 @@ pub struct Profile {
     pub(crate) any_registration_is_an_answer: bool,
     /// An error is taken back before it is told, and so is lost if it cannot be written.
     pub(crate) untold_errors_are_lost: bool,
-    /// A transaction that cannot be written to its reader, or whose reader exits, gives its buffer back.
+    /// A transaction that cannot be written to its reader, or whose reader exits, gives its buffer back, and its
+    /// descriptors.
     pub(crate) lost_transactions_are_given_back: bool,
     /// Node work for a thread that exits goes to its process.
     pub(crate) node_work_outlives_threads: bool,
@@ -51,8 +52,21 @@ pub struct Profile {
     pub(crate) stack_is_looked_at_first: bool,
     /// Any reply that fails is BR_FAILED_REPLY for the caller, who is told before the one that replied.
     pub(crate) replies_fail_alike: bool,
+    /// Sizes that no transaction can have are refused before the receiver's mapping is looked at.
+    pub(crate) sizes_are_looked_at_first: bool,
     /// A caller is known by its pid even if its thread has ended, and a thread that has ended is still called back.
     pub(crate) callers_outlive_threads: bool,
+
+    /// A scatter-gather buffer can be a parent even if its object is at the very start of the payload.
+    pub(crate) first_object_can_be_parent: bool,
+    /// A pointer into another buffer must lie at a multiple of 4.
+    pub(crate) pointers_are_aligned: bool,
+    /// An array of no descriptors needs a receiver that takes some, and a place in its buffer, as any other does.
+    pub(crate) empty_arrays_are_no_exception: bool,
+    /// What stands in the place of a descriptor's flags arrives.
+    pub(crate) flags_of_descriptors_arrive: bool,
+    /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
+    pub(crate) replies_without_descriptors_vanish: bool,
 
     /// A oneway message to a frozen process is answered with BR_TRANSACTION_PENDING_FROZEN.
     pub has_pending_frozen: bool,
@@ -131,7 +145,13 @@ impl Profile {
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
         replies_fail_alike: false,
+        sizes_are_looked_at_first: false,
         callers_outlive_threads: false,
+        first_object_can_be_parent: false,
+        pointers_are_aligned: true,
+        empty_arrays_are_no_exception: false,
+        flags_of_descriptors_arrive: true,
+        replies_without_descriptors_vanish: false,
         has_pending_frozen: true,
         pending_is_an_error: false,
         nobody_can_be_frozen: false,
@@ -184,7 +204,13 @@ impl Profile {
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,
         replies_fail_alike: true,
+        sizes_are_looked_at_first: true,
         callers_outlive_threads: true,
+        first_object_can_be_parent: true,
+        pointers_are_aligned: false,
+        empty_arrays_are_no_exception: true,
+        flags_of_descriptors_arrive: false,
+        replies_without_descriptors_vanish: true,
         has_pending_frozen: true,
         pending_is_an_error: true,
         nobody_can_be_frozen: true,

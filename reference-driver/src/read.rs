@@ -204,8 +204,7 @@ impl Driver {
     ) -> Result<Next, Fault> {
         match work {
             Work::Transaction(transaction) => {
-                self.deliver_transaction(thread, transaction, returns)?;
-                return Ok(Next::Stop);
+                return self.deliver_transaction(thread, transaction, returns);
             }
             Work::TransactionComplete(acceptance) => {
                 self.statistics.completions.delete();
@@ -312,11 +311,15 @@ impl Driver {
         thread: Key<Thread>,
         transaction: Key<Transaction>,
         returns: &mut ReturnStream<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Next, Fault> {
         let receiver = self.threads[thread].process;
+        let Ok(descriptors) = self.install_descriptors(transaction, returns.memory) else {
+            return self.fail_to_deliver(receiver, transaction, returns);
+        };
         let (code, data) = self.describe(receiver, transaction);
         if returns.put(&code).and_then(|()| returns.put(&data)).is_err() {
             if self.profile.lost_transactions_are_given_back {
+                descriptors.into_iter().for_each(|number| returns.memory.close(number));
                 self.give_back(transaction, BR_FAILED_REPLY);
             } else {
                 // Its buffer stays in use for good: the process was never told of it.
@@ -340,7 +343,27 @@ impl Driver {
         if let Some(content) = buffer.and_then(|buffer| allocator.buffers[buffer].content.as_mut()) {
             content.allow_user_free = true;
         }
-        Ok(())
+        Ok(Next::Stop)
+    }
+
+    /// Gives up a transaction whose descriptors its receiver cannot have. Who waits for an answer is told; the thread
+    /// that reads only learns of it if it was an answer itself, and not from every driver.
+    fn fail_to_deliver(
+        &mut self,
+        receiver: Key<Process>,
+        transaction: Key<Transaction>,
+        returns: &mut ReturnStream<'_>,
+    ) -> Result<Next, Fault> {
+        let buffer = self.transactions[transaction].buffer;
+        let content = buffer.and_then(|buffer| self.processes[receiver].allocator.buffers[buffer].content);
+        let is_reply = content.is_none_or(|content| content.target.is_none());
+        self.cancel_transaction(transaction, BR_FAILED_REPLY);
+        buffer.into_iter().for_each(|buffer| self.free_buffer(receiver, buffer));
+        if !is_reply || self.profile.replies_without_descriptors_vanish {
+            return Ok(Next::More);
+        }
+        returns.put(&BR_FAILED_REPLY)?;
+        Ok(Next::Stop)
     }
 
     /// Which process makes a call that waits for an answer; 0 if there is none.

@@ -1,11 +1,12 @@
 //! Transactions: calls, oneway messages and replies, on their way from one thread to another.
 
 use crate::buffer::{Buffer, Request};
+use crate::descriptor::FileOnItsWay;
 use crate::driver::{Driver, Interruption};
 use crate::extended_error::Rejection;
 use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
-use crate::object::Fill;
+use crate::object::{NotFilled, Passage};
 use crate::process::Process;
 use crate::table::Key;
 use crate::thread::Thread;
@@ -31,6 +32,8 @@ pub(crate) struct Transaction {
     pub(crate) code: u32,
     pub(crate) flags: u32,
     pub(crate) sender_euid: u32,
+    /// The files that it brings, until it is delivered.
+    pub(crate) files: Vec<FileOnItsWay>,
     /// Who sent it, be it gone or not.
     pub(crate) sender: Sender,
     /// Whoever freezes its receiver waits for it.
@@ -79,15 +82,18 @@ struct Destination {
     thread: Option<Key<Thread>>,
     /// The node that is called; `None` for a reply.
     node: Option<Key<Node>>,
+    /// Whether the node, or the call that is answered, takes descriptors.
+    takes_descriptors: bool,
 }
 
 impl Driver {
-    /// BC_TRANSACTION and BC_REPLY. That a transaction fails is told by the next read, and is no error here.
+    /// BC_TRANSACTION, BC_REPLY and what is like them with scatter-gather buffers. That a transaction fails is told by
+    /// the next read, and is no error here.
     pub(crate) fn transact(
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         direction: Direction,
         memory: &dyn UserMemory,
     ) -> Result<(), Interruption> {
@@ -128,11 +134,12 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
-        let is_oneway = data.flags & TF_ONE_WAY != 0;
-        let (node, process) = self.callee(thread, data.target as u32).map_err(Failure::ToSender)?;
+        let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
+        let (node, process) =
+            self.callee(thread, data.transaction.target as u32).map_err(Failure::ToSender)?;
         let callee = match self.may_call(thread, process, is_oneway) {
             Ok(callee) => callee,
             Err(rejection) => {
@@ -144,7 +151,8 @@ impl Driver {
             Callee::Waiting(thread) => Some(thread),
             Callee::Any | Callee::Ended => None,
         };
-        let destination = Destination { process, thread: waiting, node: Some(node) };
+        let takes_descriptors = self.nodes[node].takes_descriptors;
+        let destination = Destination { process, thread: waiting, node: Some(node), takes_descriptors };
         let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
         if let Callee::Ended = callee {
             self.retract(transaction, node, process);
@@ -252,7 +260,7 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
         let call = self.threads[thread].transaction_stack;
@@ -267,7 +275,8 @@ impl Driver {
             return Err(Failure::ToSender(self.stack_forbids()));
         }
         let process = self.threads[caller].process;
-        let destination = Destination { process, thread: Some(caller), node: None };
+        let takes_descriptors = self.transactions[call].flags & TF_ACCEPT_FDS != 0;
+        let destination = Destination { process, thread: Some(caller), node: None, takes_descriptors };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
             Err(Failure::ToSender(rejection)) if self.profile.replies_fail_alike => {
@@ -292,7 +301,7 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         call: Key<Transaction>,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
@@ -303,7 +312,8 @@ impl Driver {
         let process = self.processes_by_serial.get(&self.transactions[call].sender.serial);
         let process = process.copied().filter(|process| !self.processes[*process].is_dead);
         let Some(process) = process else { return Err(undeliverable) };
-        let destination = Destination { process, thread: None, node: None };
+        let takes_descriptors = self.transactions[call].flags & TF_ACCEPT_FDS != 0;
+        let destination = Destination { process, thread: None, node: None, takes_descriptors };
         match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(reply) => {
                 self.complete(thread, Acceptance::Plain);
@@ -335,7 +345,7 @@ impl Driver {
         &mut self,
         thread: Key<Thread>,
         euid: u32,
-        data: &TransactionData,
+        data: &TransactionDataSg,
         direction: Direction,
         destination: &Destination,
         memory: &dyn UserMemory,
@@ -343,12 +353,18 @@ impl Driver {
         if destination.node.is_some_and(|node| self.nodes[node].wants_security_context) {
             return Err(Failure::Interrupted(Interruption::NotModelled("security contexts")));
         }
+        let TransactionDataSg { transaction: header, buffers_size } = *data;
         let is_call = direction == Direction::Call;
-        let is_async = is_call && data.flags & TF_ONE_WAY != 0;
+        let is_async = is_call && header.flags & TF_ONE_WAY != 0;
         let sender_pid = self.processes[self.threads[thread].process].pid;
-        let request =
-            Request { data_size: data.data_size, offsets_size: data.offsets_size, is_async, sender_pid };
-        let buffer = match self.processes[destination.process].allocator.allocate(request) {
+        let TransactionData { data_size, offsets_size, .. } = header;
+        let request = Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
+        let room = if self.profile.sizes_are_looked_at_first && !request.is_possible() {
+            Err(Errno::EINVAL)
+        } else {
+            self.processes[destination.process].allocator.allocate(request)
+        };
+        let buffer = match room {
             Ok(buffer) => buffer,
             Err(errno) => {
                 destination.node.into_iter().for_each(|node| self.abandon_callee(node));
@@ -367,9 +383,10 @@ impl Driver {
             to_thread: destination.thread,
             to_parent: None,
             buffer: Some(buffer),
-            code: data.code,
-            flags: data.flags,
+            code: header.code,
+            flags: header.flags,
             sender_euid: euid,
+            files: Vec::new(),
             sender,
             is_outstanding: false,
         });
@@ -378,12 +395,22 @@ impl Driver {
         if let Some(content) = &mut allocator.buffers[buffer].content {
             content.target = destination.node;
             content.transaction = Some(transaction);
-            content.clear_on_free = data.flags & TF_CLEAR_BUF != 0;
+            content.clear_on_free = header.flags & TF_CLEAR_BUF != 0;
         }
-        match self.fill(thread, destination.process, buffer, data, memory) {
-            Ok(()) => Ok(transaction),
-            Err(Fill::NotModelled(what)) => Err(Failure::Interrupted(Interruption::NotModelled(what))),
-            Err(Fill::Refused { translated, reason }) => {
+        let passage = Passage {
+            sender: thread,
+            receiver: destination.process,
+            buffer,
+            data,
+            memory,
+            takes_descriptors: destination.takes_descriptors,
+        };
+        match self.fill(&passage) {
+            Ok(files) => {
+                self.transactions[transaction].files = files;
+                Ok(transaction)
+            }
+            Err(NotFilled { translated, reason }) => {
                 self.release_buffer(destination.process, buffer, translated);
                 self.transactions.remove(transaction);
                 self.statistics.transactions.delete();

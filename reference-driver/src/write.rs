@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, IntoBytes};
 /// A place in a write buffer.
 struct CommandStream<'a> {
     process: Key<Process>,
-    memory: &'a dyn UserMemory,
+    memory: &'a mut dyn UserMemory,
     position: u64,
     /// How many bytes there are from here on, for a driver that keeps to what the process said.
     left: Option<u64>,
@@ -28,7 +28,7 @@ impl CommandStream<'_> {
             *left = left.checked_sub(size_of::<T>() as u64).ok_or(Fault)?;
         }
         let mut value = T::new_zeroed();
-        driver.read_memory(self.process, self.memory, self.position, value.as_mut_bytes())?;
+        driver.read_memory(self.process, &*self.memory, self.position, value.as_mut_bytes())?;
         self.position = self.position.wrapping_add(size_of::<T>() as u64);
         Ok(value)
     }
@@ -42,7 +42,7 @@ impl Driver {
         thread: Key<Thread>,
         caller: Caller,
         request: &mut WriteRead,
-        memory: &dyn UserMemory,
+        memory: &mut dyn UserMemory,
     ) -> Result<(), Interruption> {
         let process = self.threads[thread].process;
         let end = request.write_buffer.wrapping_add(request.write_size);
@@ -66,7 +66,6 @@ impl Driver {
         stream: &mut CommandStream<'_>,
     ) -> Result<(), Interruption> {
         let process = stream.process;
-        let memory = stream.memory;
         match stream.next::<u32>(self)? {
             BC_INCREFS => {
                 let handle = stream.next(self)?;
@@ -96,16 +95,28 @@ impl Driver {
             BC_FREE_BUFFER => {
                 let address = stream.next(self)?;
                 if let Some(buffer) = self.processes[process].allocator.claim_for_user_free(address) {
+                    let descriptors = self.descriptors_in_arrays(process, buffer);
                     self.free_buffer(process, buffer);
+                    // The kernel closes them once the thread has returned, and so lets it return.
+                    self.threads[thread].need_return |= !descriptors.is_empty();
+                    descriptors.into_iter().for_each(|number| stream.memory.close(number));
                 }
             }
             BC_TRANSACTION => {
-                let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Call, memory)?;
+                let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
+                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory)?;
             }
             BC_REPLY => {
+                let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
+                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory)?;
+            }
+            BC_TRANSACTION_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Reply, memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory)?;
+            }
+            BC_REPLY_SG => {
+                let data = stream.next(self)?;
+                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory)?;
             }
             BC_REGISTER_LOOPER => self.register_looper(thread),
             BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,
@@ -121,10 +132,6 @@ impl Driver {
             BC_DEAD_BINDER_DONE => {
                 let cookie = stream.next(self)?;
                 self.dead_binder_done(thread, cookie);
-            }
-            BC_TRANSACTION_SG | BC_REPLY_SG => {
-                stream.next::<TransactionDataSg>(self)?;
-                return Err(Interruption::NotModelled("scatter-gather"));
             }
             BC_REQUEST_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
                 let HandleCookie { handle, cookie } = stream.next(self)?;

@@ -6,6 +6,7 @@ use party::{Party, World};
 use proptest::prelude::*;
 use reference_driver::Profile;
 use reference_driver::uapi::*;
+use zerocopy::IntoBytes;
 
 /// One thing that one thread does. Numbers are small, so that they often name something that is there.
 #[derive(Debug, Clone)]
@@ -70,13 +71,23 @@ enum Command {
 
 #[derive(Debug, Clone)]
 struct Payload {
-    objects: Vec<(u32, u64)>,
+    objects: Vec<Object>,
     filler: u64,
+    /// Room for scatter-gather buffers.
+    buffers_size: u64,
     /// Where to spoil the table of offsets, and with what.
     damage: Option<(usize, u64)>,
 }
 
-fn payload() -> impl Strategy<Value = Payload> {
+#[derive(Debug, Clone)]
+enum Object {
+    Node { object_type: u32, number: u64 },
+    Descriptor(u32),
+    Descriptors { count: u64, parent: u64, place: u64 },
+    Buffer { length: u64, parent: Option<(u64, u64)> },
+}
+
+fn object() -> impl Strategy<Value = Object> {
     let kind = prop::sample::select(vec![
         BINDER_TYPE_BINDER,
         BINDER_TYPE_BINDER,
@@ -85,9 +96,21 @@ fn payload() -> impl Strategy<Value = Payload> {
         BINDER_TYPE_HANDLE,
         BINDER_TYPE_WEAK_HANDLE,
     ]);
+    let place = || (0u64..3, 0u64..12);
+    prop_oneof![
+        6 => (kind, 0u64..4).prop_map(|(object_type, number)| Object::Node { object_type, number }),
+        1 => (0u32..4).prop_map(Object::Descriptor),
+        2 => (0u64..4, place())
+            .prop_map(|(count, (parent, place))| Object::Descriptors { count, parent, place: place * 4 }),
+        3 => (0u64..80, prop::option::of(place()))
+            .prop_map(|(length, parent)| Object::Buffer { length, parent }),
+    ]
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
     let damage = prop::option::weighted(0.05, (0usize..4, 0u64..100));
-    (prop::collection::vec((kind, 0u64..4), 0..3), 0u64..2000, damage)
-        .prop_map(|(objects, filler, damage)| Payload { objects, filler, damage })
+    (prop::collection::vec(object(), 0..4), 0u64..2000, 0u64..200, damage)
+        .prop_map(|(objects, filler, buffers_size, damage)| Payload { objects, filler, buffers_size, damage })
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -98,6 +121,7 @@ fn command() -> impl Strategy<Value = Command> {
         TF_ONE_WAY | TF_CLEAR_BUF,
         TF_ONE_WAY | TF_UPDATE_TXN,
         TF_STATUS_CODE,
+        TF_ACCEPT_FDS,
     ]);
     prop_oneof![
         8 => (prop::sample::select(vec![0u32, 0, 0, 1, 1, 2, 3]), flags.clone(), payload())
@@ -151,11 +175,11 @@ fn encode(party: &mut Party, commands: &[Command]) -> Vec<u8> {
         match command {
             Command::Transaction { target, flags, payload } => {
                 let data = transaction(party, (*target).into(), *flags, payload);
-                put(BC_TRANSACTION, &[zerocopy::IntoBytes::as_bytes(&data)]);
+                put(BC_TRANSACTION_SG, &[data.as_bytes()]);
             }
             Command::Reply { flags, payload } => {
                 let data = transaction(party, 0, *flags, payload);
-                put(BC_REPLY, &[zerocopy::IntoBytes::as_bytes(&data)]);
+                put(BC_REPLY_SG, &[data.as_bytes()]);
             }
             Command::Free(pick) => {
                 let buffers = &mut party.buffers;
@@ -176,13 +200,46 @@ fn encode(party: &mut Party, commands: &[Command]) -> Vec<u8> {
     bytes
 }
 
-fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) -> TransactionData {
+fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) -> TransactionDataSg {
     let mut data = Vec::new();
     let mut offsets = Vec::new();
-    for (object_type, number) in &payload.objects {
+    for object in &payload.objects {
         offsets.push(data.len() as u64);
-        let object = FlatObject { object_type: *object_type, flags: 0, binder: *number, cookie: *number };
-        data.extend_from_slice(zerocopy::IntoBytes::as_bytes(&object));
+        let bytes = match *object {
+            Object::Node { object_type, number } => {
+                let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS;
+                let object = FlatObject { object_type, flags, binder: number, cookie: number };
+                object.as_bytes().to_vec()
+            }
+            Object::Descriptor(fd) => {
+                FdObject { object_type: BINDER_TYPE_FD, fd, ..FdObject::default() }.as_bytes().to_vec()
+            }
+            Object::Descriptors { count, parent, place } => {
+                let object = FdArrayObject {
+                    object_type: BINDER_TYPE_FDA,
+                    padding: 0,
+                    num_fds: count,
+                    parent,
+                    parent_offset: place,
+                };
+                object.as_bytes().to_vec()
+            }
+            Object::Buffer { length, parent } => {
+                // Memory full of zeroes, and so of descriptors that are there.
+                let (buffer, _) = party.place_payload(&[0; 80], &[]);
+                let (index, place) = parent.unwrap_or_default();
+                let object = BufferObject {
+                    object_type: BINDER_TYPE_PTR,
+                    flags: parent.map_or(0, |_| BINDER_BUFFER_FLAG_HAS_PARENT),
+                    buffer,
+                    length,
+                    parent: index,
+                    parent_offset: place,
+                };
+                object.as_bytes().to_vec()
+            }
+        };
+        data.extend_from_slice(&bytes);
     }
     data.resize(data.len() + payload.filler as usize, 0xaa);
     if let Some((place, value)) = payload.damage
@@ -191,7 +248,7 @@ fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) ->
         *offset = value;
     }
     let (buffer, offsets_address) = party.place_payload(&data, &offsets);
-    TransactionData {
+    let transaction = TransactionData {
         target,
         flags,
         data_size: data.len() as u64,
@@ -199,7 +256,13 @@ fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) ->
         buffer,
         offsets: offsets_address,
         ..TransactionData::default()
-    }
+    };
+    TransactionDataSg { transaction, buffers_size: payload.buffers_size }
+}
+
+fn become_manager(world: &mut World) {
+    let object = FlatObject { flags: FLAT_BINDER_FLAG_ACCEPTS_FDS, ..FlatObject::default() };
+    world.ioctl(0, BINDER_SET_CONTEXT_MGR_EXT, object.as_bytes());
 }
 
 fn perform(world: &mut World, thread: usize, deed: &Deed) {
@@ -231,7 +294,7 @@ fn perform(world: &mut World, thread: usize, deed: &Deed) {
         Deed::Ask(request) => world.ioctl(thread, *request, &[0; 32]),
     }
     // Without a context manager nobody could reach anybody. A second one is refused.
-    world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
+    become_manager(world);
     world.settle();
 }
 
@@ -244,7 +307,7 @@ proptest! {
         deeds in prop::collection::vec((0usize..6, deed()), 1..120),
     ) {
         let mut world = World::new(profile, 3, 2);
-        world.ioctl(0, BINDER_SET_CONTEXT_MGR, &[]);
+        become_manager(&mut world);
         for (thread, deed) in &deeds {
             perform(&mut world, *thread, deed);
             prop_assert_eq!(world.driver.audit(), Vec::<String>::new(), "after {:?}", deed);

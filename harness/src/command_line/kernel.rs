@@ -8,17 +8,19 @@ use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressStyle};
 
 use super::{CommandError, Status};
 use crate::kernel::{
-    BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, SourceChoice,
-    Store, Told, USUAL, USUAL_BUILT,
+    BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX,
+    STOCK, SourceChoice, Store, Told, usual,
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KernelCommand {
     /// List the kernels that are there, fetched or built, and the usual ones that are not
     List,
-    /// Fetch stock kernels of Debian, such as debian-6.12; without a name, the usual ones
+    /// Fetch stock kernels of Debian, such as debian-6.12, or sources, in place of older ones; without a name, the
+    /// usual kernels
     Fetch {
-        /// `debian-` and the beginning of a version: the newest such kernel that Debian has
+        /// `debian-` and the beginning of a version: the newest such kernel that Debian has. Or a source, such as
+        /// linux-source-7.3: the newest revision of it
         name: Vec<String>,
     },
     /// Build a kernel with a Binder driver from source
@@ -61,8 +63,16 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
     match command {
         KernelCommand::List => list(&store, out)?,
         KernelCommand::Fetch { name } => {
-            let usual: Vec<String> = USUAL.iter().map(|name| (*name).to_owned()).collect();
+            let usual: Vec<String> = STOCK.iter().map(|name| (*name).to_owned()).collect();
             for name in if name.is_empty() { &usual } else { name } {
+                if name.starts_with(PACKAGE_PREFIX) {
+                    let fetched =
+                        store.fetch_source(&name.parse()?, &mut |what| eprintln!("{name}: {what}"))?;
+                    let revision = fetched.unpacked.revision.unwrap_or_default();
+                    let how = if fetched.was_there { "was there" } else { "fetched" };
+                    writeln!(out, "{name} is {revision} ({how})")?;
+                    continue;
+                }
                 let kernel = store.fetch(name, &mut |what| eprintln!("{name}: {what}"))?;
                 writeln!(out, "{name} is Linux {}", kernel.release())?;
             }
@@ -150,19 +160,27 @@ fn list(store: &Store, out: &mut dyn Write) -> Result<(), CommandError> {
         let what = format!("Linux {}, from {}", kernel.release, kernel.source);
         row(format!("{BUILT_PREFIX}{}", kernel.name), what, kernel.built(), "built");
     }
-    for name in half {
-        row(format!("{BUILT_PREFIX}{name}"), "not built to the end".to_owned(), None, "");
+    for (name, error) in half {
+        let what = match error {
+            KernelError::NotBuilt { .. } => "not built to the end".to_owned(),
+            other => other.to_string(),
+        };
+        row(format!("{BUILT_PREFIX}{name}"), what, None, "");
     }
     for source in store.sources() {
-        row(source.to_string(), "a source".to_owned(), None, "");
+        let what = match &source.revision {
+            Some(revision) => format!("a source, {revision}"),
+            None => {
+                format!("a source, of which revision nobody knows: binderdrill kernel fetch {}", source.name)
+            }
+        };
+        row(source.name.to_string(), what, source.fetched, "fetched");
     }
-    let fetched = USUAL.iter().map(|name| ((*name).to_owned(), format!("kernel fetch {name}")));
-    let built =
-        USUAL_BUILT.iter().map(|(name, command)| (format!("{BUILT_PREFIX}{name}"), (*command).to_owned()));
-    for (name, command) in fetched.chain(built) {
-        if rows.iter().all(|row| row[0] != name) {
-            rows.push([name, format!("missing: binderdrill {command}"), String::new(), String::new()]);
+    for missing in usual() {
+        if rows.iter().any(|row| row[0] == missing.name) {
+            continue;
         }
+        rows.push([missing.name, format!("missing: {}", missing.command), String::new(), String::new()]);
     }
     let widths = [0, 1, 2].map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     for [name, what, size, age] in &rows {

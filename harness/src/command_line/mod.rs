@@ -57,8 +57,15 @@ struct RunArguments {
     /// are compared
     #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
     targets: Vec<String>,
+    /// Run on the reference driver, the stock kernels, and the C and the Rust driver, each built for User-mode Linux
+    /// and QEMU, without and with sanitizers. What is missing is named with the command that makes it
+    #[arg(long, conflicts_with = "targets")]
+    matrix: bool,
     #[command(flatten)]
     options: TargetArguments,
+    /// How many guests run cases at a time, where a target is one [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
     /// How to write the results
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -72,6 +79,9 @@ struct TargetArguments {
     /// A word for the command line of a kernel
     #[arg(long, value_name = "WORD")]
     append: Vec<String>,
+    /// How many processors a guest has. With one, cases are quickest; what they race for takes several
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    cpus: u32,
     /// How to emulate the machine of a kernel
     #[arg(long = "accel", value_enum)]
     accelerator: Option<Accelerator>,
@@ -95,6 +105,7 @@ impl TargetArguments {
         let booted = begins(&["vm", "built", "uml"]);
         let idle = [
             ("--module", !self.modules.is_empty() && !booted),
+            ("--cpus", self.cpus > 1 && !booted),
             ("--append", !self.append.is_empty() && !booted),
             ("--accel", self.accelerator.is_some() && !emulated),
         ];
@@ -111,6 +122,7 @@ impl TargetArguments {
         let options = TargetOptions {
             modules: self.modules.clone(),
             append: self.append.clone(),
+            cpus: self.cpus,
             accelerator: self.accelerator,
             patience: std::time::Duration::from_secs(self.patience),
         };

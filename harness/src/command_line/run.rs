@@ -1,31 +1,54 @@
 //! `binderdrill run`: cases on targets.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread::Scope;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CommandError, Format, RunArguments, Status};
+use super::{CommandError, Format, RunArguments, Status, complain};
+use crate::engine::SetUpError;
+use crate::kernel::{Store, Usual, usual};
+use crate::program::DriverKind;
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
-use crate::target::Target;
+use crate::target::{Target, is_guest};
+
+/// So many cases are worth a guest of their own.
+const CASES_A_GUEST: usize = 30;
+
+/// The stack of a thread that runs cases, in bytes: as much as the first thread of a process has.
+const STACK: usize = 8 << 20;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let cases = suite::select(&arguments.filter)?;
-    arguments.options.check(&arguments.targets)?;
+    let (names, missing) = if arguments.matrix { matrix()? } else { (arguments.targets.clone(), Vec::new()) };
+    arguments.options.check(&names)?;
     let targets: Vec<_> =
-        arguments.targets.iter().map(|name| arguments.options.target(name)).collect::<Result<_, _>>()?;
+        names.iter().map(|name| arguments.options.target(name)).collect::<Result<_, _>>()?;
     let mut runs = Vec::new();
-    let mut failure = None;
-    for (target, name) in targets.into_iter().zip(&arguments.targets) {
+    let mut unusable = missing.len();
+    for (target, name) in targets.into_iter().zip(&names) {
         match run_on(target, name, arguments, &cases, out) {
-            Ok(run) => runs.push(run),
-            // What has been found out before is not lost over it.
-            Err(error) => {
-                failure = Some(error);
-                break;
+            Ok(run) => {
+                if arguments.format == Format::Human {
+                    write_summary(out, &run, names.len() == 1)?;
+                }
+                runs.push(run);
             }
+            // What the other targets show is not lost over it.
+            Err(error @ (CommandError::SetUp(_) | CommandError::Target(_))) => {
+                complain(&format!("{name}: {error}"));
+                unusable += 1;
+            }
+            Err(error) => return Err(error),
         }
+    }
+    for missing in missing {
+        complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
     let results = Results::of(runs);
     match arguments.format {
@@ -34,23 +57,29 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
             write_matrix(out, &results)?;
         }
         Format::Human => {}
-        Format::Json if failure.is_none() || !results.runs.is_empty() => write_json(out, &results)?,
+        Format::Json if !results.runs.is_empty() => write_json(out, &results)?,
         Format::Json => {}
-    }
-    if let Some(error) = failure {
-        return Err(error);
     }
     let counts = results.counts();
     let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();
-    Ok(match (deviations, counts.broken) {
+    Ok(match (deviations, counts.broken + unusable) {
         (0, 0) => Status::AsExpected,
         (0, _) => Status::CouldNotRun,
         _ => Status::Deviation,
     })
 }
 
+/// All targets of the matrix that are there, and those that are not.
+fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
+    let store = Store::of_user()?;
+    let (there, missing): (Vec<Usual>, _) = usual().into_iter().partition(|usual| usual.is_in(&store));
+    let targets = there.into_iter().map(|usual| usual.target);
+    let models = ["reference", "reference:rust"].map(str::to_owned);
+    Ok((models.into_iter().chain(targets).collect(), missing))
+}
+
 fn run_on(
-    mut target: Box<dyn Target>,
+    target: Box<dyn Target>,
     name: &str,
     arguments: &RunArguments,
     cases: &[Case],
@@ -60,30 +89,117 @@ fn run_on(
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());
     let mut seconds_to_first_case = 0.0;
-    for case in cases {
-        progress.set_message(format!("{name} {}", case.id));
-        let result = CaseResult::of(case, target.as_mut())?;
-        if results.is_empty() {
-            seconds_to_first_case = started.elapsed().as_secs_f64();
+    let mut driver = None;
+    let work = Work { arguments, name, cases, next: AtomicUsize::new(0) };
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let first = || work.begin(target, scope, sender);
+        thread()
+            .spawn_scoped(scope, first)
+            .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
+        // Results come in any order, and are told in the order of the cases.
+        let mut early = BTreeMap::new();
+        while let Ok(ran) = receiver.recv() {
+            let Ran { index, result, kind } = ran.inspect_err(|_| work.stop())?;
+            driver = driver.or(kind);
+            if seconds_to_first_case == 0.0 {
+                seconds_to_first_case = started.elapsed().as_secs_f64();
+            }
+            early.insert(index, result);
+            while let Some(result) = early.remove(&results.len()) {
+                progress.set_message(format!("{name} {}", result.id));
+                if arguments.format == Format::Human {
+                    progress.suspend(|| write_case(out, &result)).inspect_err(|_| work.stop())?;
+                }
+                results.push(result);
+                progress.inc(1);
+            }
         }
-        if arguments.format == Format::Human {
-            progress.suspend(|| write_case(out, &result))?;
-        }
-        results.push(result);
-        progress.inc(1);
-    }
+        Ok::<(), CommandError>(())
+    })?;
     progress.finish_and_clear();
-    let run = TargetResults {
+    Ok(TargetResults {
         target: name.to_owned(),
+        driver,
         seconds: started.elapsed().as_secs_f64(),
         seconds_to_first_case,
         counts: Counts::of(&results),
         cases: results,
-    };
-    if arguments.format == Format::Human {
-        write_summary(out, &run, arguments.targets.len() == 1)?;
+    })
+}
+
+/// A case that has been run.
+struct Ran {
+    /// Its index.
+    index: usize,
+    /// What became of it.
+    result: CaseResult,
+    /// The implementation that the target has of the driver, or models.
+    kind: Option<DriverKind>,
+}
+
+/// Cases that are run by several threads, each on a target of its own.
+struct Work<'a> {
+    arguments: &'a RunArguments,
+    name: &'a str,
+    cases: &'a [Case],
+    /// The index of the case that is to be run next.
+    next: AtomicUsize,
+}
+
+impl Work<'_> {
+    /// Runs cases on the first target. Once it has booted, the others do so in less time, and are started.
+    fn begin<'scope>(
+        &'scope self,
+        mut target: Box<dyn Target>,
+        scope: &'scope Scope<'scope, '_>,
+        sender: Sender<Result<Ran, CommandError>>,
+    ) {
+        if !self.run_one(target.as_mut(), &sender) {
+            return;
+        }
+        for _ in 1..self.guests() {
+            let sender = sender.clone();
+            let run = move || match self.arguments.options.target(self.name) {
+                Ok(mut target) => while self.run_one(target.as_mut(), &sender) {},
+                Err(error) => drop(sender.send(Err(error.into()))),
+            };
+            // Without it, the others have more to do.
+            let _ = thread().spawn_scoped(scope, run);
+        }
+        while self.run_one(target.as_mut(), &sender) {}
     }
-    Ok(run)
+
+    /// Runs the next case, and tells what became of it. Says whether to go on.
+    fn run_one(&self, target: &mut dyn Target, sender: &Sender<Result<Ran, CommandError>>) -> bool {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(case) = self.cases.get(index) else { return false };
+        let ran = CaseResult::of(case, target)
+            .map(|result| Ran { index, result, kind: target.kind() })
+            .map_err(CommandError::from);
+        let goes_on = ran.is_ok();
+        sender.send(ran).is_ok() && goes_on
+    }
+
+    /// Nobody needs what has not been run.
+    fn stop(&self) {
+        self.next.store(self.cases.len(), Ordering::Relaxed);
+    }
+
+    /// How many guests run cases at a time; one where the target is none.
+    fn guests(&self) -> usize {
+        if !is_guest(self.name) {
+            return 1;
+        }
+        let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let most = self.arguments.jobs.map_or_else(processors, usize::from);
+        most.min(self.cases.len().div_ceil(CASES_A_GUEST))
+    }
+}
+
+/// A thread that runs cases.
+fn thread() -> std::thread::Builder {
+    std::thread::Builder::new().stack_size(STACK)
 }
 
 fn write_json(out: &mut dyn Write, results: &Results) -> io::Result<()> {

@@ -6,8 +6,8 @@ use zerocopy::{Immutable, IntoBytes};
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
 use super::told;
-use crate::program::{Argument, Call, CallExpectation, Ioctl, PollEvents, Token, Told};
-use crate::target::{Area, SystemCall, UNMAPPED};
+use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents, Token, Told};
+use crate::target::{Area, SystemCall, ThreadIndex, UNMAPPED};
 
 /// What came of a call that returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +52,14 @@ fn with_argument<T: IntoBytes + Immutable + Copy>(
     }
 }
 
-/// How the thread with this index in its process does a call.
+/// How a thread does a call.
 pub(super) fn means(
     call: &Call,
-    thread: usize,
+    thread: ThreadIndex,
     symbols: &Symbols,
     bindings: &Bindings,
 ) -> Result<Means, ScriptFault> {
+    let descriptor = |name: &Name| bindings.descriptor(thread.process, &Descriptor::File(name.clone()));
     Ok(Means::System(match call {
         Call::Open { nonblock } => SystemCall::Open { nonblock: *nonblock },
         Call::Close => SystemCall::Close,
@@ -67,7 +68,14 @@ pub(super) fn means(
         Call::Munmap => SystemCall::Munmap,
         Call::Poll => SystemCall::Poll,
         Call::Exit => SystemCall::Exit,
-        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread, symbols, bindings)?,
+        Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
+        Call::Pipe { reading, writing } => {
+            SystemCall::Pipe { reading: symbols.file(reading), writing: symbols.file(writing) }
+        }
+        Call::CloseDescriptor(file) => SystemCall::CloseDescriptor(descriptor(file)?),
+        Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
+        Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
+        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols, bindings)?,
         Call::Await => return Ok(Means::Await),
         Call::Count(counter) => return Ok(Means::Count(*counter)),
     }))

@@ -1,7 +1,11 @@
 //! Decoding: a stream of returns as the driver wrote it, as typed values. Nothing in it is trusted.
 
+use std::collections::BTreeMap;
+
 use reference_driver::uapi::*;
 use zerocopy::FromBytes;
+
+use crate::target::DescriptorState;
 
 /// A return as it came, with its payload where it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +49,10 @@ pub(super) struct Received {
     pub(super) data: Option<Vec<u8>>,
     /// The table of offsets as bytes; `None` where the receiver has no such memory.
     pub(super) offsets: Option<Vec<u8>>,
+    /// What is in its scatter-gather buffers, as far as there is such memory, by the offsets of their objects.
+    pub(super) buffers: BTreeMap<u64, Vec<u8>>,
+    /// What the descriptors are that it brought, by their numbers.
+    pub(super) descriptors: BTreeMap<u32, DescriptorState>,
 }
 
 /// Why a stream of returns cannot be read.
@@ -143,8 +151,8 @@ fn read<T: FromBytes>(argument: &[u8]) -> T {
 
 impl Received {
     /// One whose payload has not been read yet.
-    fn bare(header: TransactionData) -> Received {
-        Received { header, data: None, offsets: None }
+    pub(super) fn bare(header: TransactionData) -> Received {
+        Received { header, data: None, offsets: None, buffers: BTreeMap::new(), descriptors: BTreeMap::new() }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_driver::uapi::*;
-use zerocopy::FromBytes;
 
 use super::decode::{Received, Return};
 use super::matching::Reader;
-use super::payload::{USUAL_BINDER_FLAGS, natural_offset, place, read_str16};
-use crate::program::*;
+use super::objects::ArrivedObject;
+use super::payload::{NO_PARENT, USUAL_BINDER_FLAGS, buffer_flags, natural_offset, place, read_str16};
+use crate::program::{BufferObject, *};
 
 /// A run of zero bytes as long as this is shown by its length.
 const LONG_ZEROES: usize = 16;
@@ -118,13 +118,11 @@ impl Reader<'_> {
     }
 
     fn content(&self, received: &Received, like: &[DataItem<HandlePattern>]) -> TransactionPattern {
-        let table = received.offsets.as_deref().unwrap_or_default();
-        let offsets: Vec<u64> = table
-            .chunks_exact(8)
-            .map(|entry| u64::from_le_bytes(entry.try_into().expect("a chunk of 8")))
-            .collect();
+        let offsets = received.table();
         let data = received.data.as_deref().unwrap_or_default();
-        let (items, objects) = self.items(data, &offsets, like);
+        let payload =
+            Part { bytes: data, offsets: offsets.iter().copied().collect(), known: BTreeMap::new() };
+        let (items, objects) = self.items(&payload, received, like);
         TransactionPattern {
             code: received.header.code,
             flags: received.header.flags,
@@ -134,16 +132,16 @@ impl Reader<'_> {
         }
     }
 
-    /// A payload item by item, and at which of the offsets an object was found.
+    /// A part item by item, and at which of the offsets an object was found.
     fn items(
         &self,
-        data: &[u8],
-        offsets: &[u64],
+        part: &Part<'_>,
+        received: &Received,
         like: &[DataItem<HandlePattern>],
     ) -> (PayloadPattern, Vec<u64>) {
+        let (data, offsets) = (part.bytes, &part.offsets);
         let like: BTreeMap<u64, &DataItem<HandlePattern>> =
             place(like).iter().map(|placed| (placed.offset, placed.item)).collect();
-        let offsets: BTreeSet<u64> = offsets.iter().copied().collect();
         let mut items: PayloadPattern = Vec::new();
         let mut objects = Vec::new();
         // Where the item before ended, and where the next begins.
@@ -151,24 +149,29 @@ impl Reader<'_> {
         let mut at = 0;
         while at < data.len() {
             let after = at as u64 + 1..data.len() as u64;
-            let next_object = offsets.range(after.clone()).next().map_or(data.len(), |place| *place as usize);
+            let next_object = offsets.range(after.clone()).next().copied();
+            let next_known = part.known.range(after.clone()).next().map(|(place, _)| *place);
+            let next_fixed =
+                next_object.into_iter().chain(next_known).min().map_or(data.len(), |place| place as usize);
             let next_like = like.range(after).next().map_or(data.len(), |(place, _)| *place as usize);
-            let next = next_object.min(next_like);
+            let next = next_fixed.min(next_like);
             let here = like.get(&(at as u64)).copied();
-            let object = offsets.contains(&(at as u64)).then(|| self.object(&data[at..], here)).flatten();
-            let guided = || read_like(here?, &data[at..next_object]);
+            let object =
+                offsets.contains(&(at as u64)).then(|| self.object(at as u64, received, here)).flatten();
+            let known = || part.known.get(&(at as u64)).cloned();
+            let guided = || read_like(here?, &data[at..next_fixed]);
             let (item, length) = match object {
-                Some(object) => {
+                Some((object, length)) => {
                     objects.push(at as u64);
-                    (DataItem::Object(object), size_of::<FlatObject>())
+                    (DataItem::Object(object), length)
                 }
-                None => match guided() {
-                    Some(guided) => guided,
+                None => match known().or_else(guided) {
+                    Some(item) => item,
                     // Zeroes up to the next multiple of 4 go without saying before an object or a string.
                     None if next < data.len()
                         && next == at.next_multiple_of(4)
                         && data[at..next].iter().all(|byte| *byte == 0)
-                        && (next == next_object
+                        && (next_object == Some(next as u64)
                             || matches!(like.get(&(next as u64)), Some(DataItem::Str16(_)))) =>
                     {
                         at = next;
@@ -185,10 +188,33 @@ impl Reader<'_> {
         (items, objects)
     }
 
-    /// The object at the start of these bytes, if there is one of a known type. Flags that are the usual ones are
+    /// The object at this offset, if there is one of a known type, and its length. Flags that are the usual ones are
     /// only told where `like` speaks of them.
-    fn object(&self, bytes: &[u8], like: Option<&DataItem<HandlePattern>>) -> Option<Object<HandlePattern>> {
-        let (flat, _) = FlatObject::read_from_prefix(bytes).ok()?;
+    fn object(
+        &self,
+        offset: u64,
+        received: &Received,
+        like: Option<&DataItem<HandlePattern>>,
+    ) -> Option<(Object<HandlePattern>, usize)> {
+        let arrived = received.object(offset)?;
+        let object = match arrived {
+            ArrivedObject::Flat(flat) => self.flat_object(flat, like),
+            ArrivedObject::Fd(FdObject { flags, fd, padding: 0, cookie, .. }) => {
+                Object::Fd { descriptor: self.descriptor(received, fd), flags, cookie }
+            }
+            ArrivedObject::Fd(FdObject { object_type, flags, fd, padding, cookie }) => {
+                let binder = u64::from(padding) << 32 | u64::from(fd);
+                Object::Explicit { object_type, flags, binder, cookie }
+            }
+            ArrivedObject::FdArray(FdArrayObject { num_fds, parent, parent_offset, .. }) => {
+                Object::FdArray { count: num_fds, parent: Parent { index: parent, offset: parent_offset } }
+            }
+            ArrivedObject::Buffer(buffer) => Object::Buffer(self.buffer(offset, &buffer, received, like)),
+        };
+        Some((object, arrived.size()))
+    }
+
+    fn flat_object(&self, flat: FlatObject, like: Option<&DataItem<HandlePattern>>) -> Object<HandlePattern> {
         let weak = matches!(flat.object_type, BINDER_TYPE_WEAK_BINDER | BINDER_TYPE_WEAK_HANDLE);
         let asked_for = matches!(
             like,
@@ -203,7 +229,7 @@ impl Reader<'_> {
             binder: flat.binder,
             cookie: flat.cookie,
         };
-        Some(match flat.object_type {
+        match flat.object_type {
             BINDER_TYPE_BINDER | BINDER_TYPE_WEAK_BINDER => {
                 let numbers = PointerCookie { pointer: flat.binder, cookie: flat.cookie };
                 match self.symbols.object_of(self.process, numbers) {
@@ -218,8 +244,91 @@ impl Reader<'_> {
                 _ => explicit,
             },
             _ => explicit,
-        })
+        }
     }
+
+    /// A descriptor by the file that it is for, if a script has made that.
+    fn descriptor(&self, received: &Received, number: u32) -> Descriptor {
+        let file = received.descriptors.get(&number).and_then(|state| state.file);
+        match file.and_then(|file| self.symbols.file_named(file)) {
+            Some(name) => Descriptor::File(name.clone()),
+            None => Descriptor::Number(number),
+        }
+    }
+
+    fn buffer(
+        &self,
+        offset: u64,
+        buffer: &reference_driver::uapi::BufferObject,
+        received: &Received,
+        like: Option<&DataItem<HandlePattern>>,
+    ) -> BufferObject<HandlePattern> {
+        let parent = Parent { index: buffer.parent, offset: buffer.parent_offset };
+        let has_parent = buffer.flags & BINDER_BUFFER_FLAG_HAS_PARENT != 0 || parent != NO_PARENT;
+        let mut described = BufferObject {
+            content: Vec::new(),
+            parent: has_parent.then_some(parent),
+            flags: None,
+            length: None,
+            buffer: None,
+        };
+        described.flags = (buffer_flags(&described) != buffer.flags).then_some(buffer.flags);
+        let Some(bytes) = received.buffers.get(&offset) else {
+            return BufferObject {
+                length: Some(buffer.length),
+                buffer: Some(Address::Unmapped),
+                ..described
+            };
+        };
+        let part = Part { bytes, offsets: BTreeSet::new(), known: self.known(offset, bytes, received) };
+        let like = match like {
+            Some(DataItem::Object(Object::Buffer(like))) => &like.content[..],
+            _ => &[],
+        };
+        described.content = self.items(&part, received, like).0;
+        described
+    }
+
+    /// What other objects say of the buffer of one: where there are pointers to other buffers, and descriptors. Each
+    /// with its length.
+    fn known(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        received: &Received,
+    ) -> BTreeMap<u64, (DataItem<HandlePattern>, usize)> {
+        let table = received.table();
+        let is_here =
+            |parent: u64| usize::try_from(parent).ok().and_then(|parent| table.get(parent)) == Some(&offset);
+        let mut known = BTreeMap::new();
+        for (index, _, object) in received.objects() {
+            match object {
+                ArrivedObject::Buffer(child) if is_here(child.parent) => {
+                    let pointer = usize::try_from(child.parent_offset).ok().and_then(|at| bytes.get(at..));
+                    if pointer.is_some_and(|bytes| bytes.starts_with(&child.buffer.to_le_bytes())) {
+                        known.insert(child.parent_offset, (DataItem::Pointer(index as u32), 8));
+                    }
+                }
+                ArrivedObject::FdArray(array) if is_here(array.parent) => {
+                    for (at, number) in received.numbers(&array) {
+                        let item = DataItem::Descriptor(self.descriptor(received, number));
+                        known.insert(at, (item, 4));
+                    }
+                }
+                _ => {}
+            }
+        }
+        known
+    }
+}
+
+/// Bytes that are described: a payload, or what is in one of its buffers.
+struct Part<'a> {
+    bytes: &'a [u8],
+    /// Where objects are.
+    offsets: BTreeSet<u64>,
+    /// Items that lie at certain places, each with its length.
+    known: BTreeMap<u64, (DataItem<HandlePattern>, usize)>,
 }
 
 /// The start of these bytes as an item of the same kind as another, and its length.
@@ -242,7 +351,7 @@ pub(super) fn read_like(
             let zeroes = bytes.get(..length)?.iter().all(|byte| *byte == 0);
             (zeroes && length > 0).then_some((DataItem::Zero(*count), length))
         }
-        DataItem::At(..) | DataItem::Object(_) => None,
+        DataItem::At(..) | DataItem::Descriptor(_) | DataItem::Pointer(_) | DataItem::Object(_) => None,
     }
     .filter(|(_, length)| *length > 0)
 }

@@ -4,10 +4,10 @@ use reference_driver::uapi::*;
 use zerocopy::IntoBytes;
 
 use super::fault::ScriptFault;
-use super::payload;
+use super::payload::{self, Sender};
 use super::symbols::{Bindings, Symbols};
-use crate::program::{Address, Command, Node, Transaction, WriteReadOptions};
-use crate::target::{Area, UNMAPPED};
+use crate::program::{Command, Node, Object, Transaction, WriteReadOptions};
+use crate::target::{Area, ThreadIndex, UNMAPPED};
 
 /// Zero bytes behind each payload and table, for a driver that reads more than it should.
 const ZEROES_BEHIND: u64 = 64;
@@ -23,12 +23,12 @@ pub(super) struct EncodedWriteRead {
     pub(super) memory: Vec<(u64, Vec<u8>)>,
 }
 
-/// Encodes a BINDER_WRITE_READ of the thread with this index in its process. With `read_size` 0 it only writes.
+/// Encodes a BINDER_WRITE_READ of a thread. With `read_size` 0 it only writes.
 pub(super) fn write_read(
     commands: &[Command],
     options: &WriteReadOptions,
     read_size: u64,
-    thread: usize,
+    thread: ThreadIndex,
     symbols: &Symbols,
     bindings: &Bindings,
 ) -> Result<EncodedWriteRead, ScriptFault> {
@@ -38,6 +38,7 @@ pub(super) fn write_read(
     }
     let Encoder { stream, mut memory, .. } = encoder;
 
+    let thread = thread.thread;
     let room = Area::Commands.addresses(thread);
     let length = stream.len() as u64;
     if length > Area::Commands.size() {
@@ -69,6 +70,7 @@ pub(super) fn write_read(
 struct Encoder<'a> {
     symbols: &'a Symbols,
     bindings: &'a Bindings,
+    process: usize,
     stream: Vec<u8>,
     memory: Vec<(u64, Vec<u8>)>,
     /// Where the next payload goes.
@@ -77,11 +79,12 @@ struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    fn new(thread: usize, symbols: &'a Symbols, bindings: &'a Bindings) -> Encoder<'a> {
-        let room = Area::Payload.addresses(thread);
+    fn new(thread: ThreadIndex, symbols: &'a Symbols, bindings: &'a Bindings) -> Encoder<'a> {
+        let room = Area::Payload.addresses(thread.thread);
         Encoder {
             symbols,
             bindings,
+            process: thread.process,
             stream: Vec::new(),
             memory: Vec::new(),
             next_payload: room.start,
@@ -100,18 +103,20 @@ impl<'a> Encoder<'a> {
                 self.put(BC_REPLY, data);
             }
             Command::TransactionSg { target, transaction, buffers_size } => {
+                let buffers_size = buffers_size.unwrap_or_else(|| size_of_buffers(transaction));
                 let transaction = self.transaction(self.bindings.handle(target)?, transaction)?;
-                let data = TransactionDataSg { transaction, buffers_size: *buffers_size };
+                let data = TransactionDataSg { transaction, buffers_size };
                 self.put(BC_TRANSACTION_SG, data);
             }
             Command::ReplySg { transaction, buffers_size } => {
+                let buffers_size = buffers_size.unwrap_or_else(|| size_of_buffers(transaction));
                 let transaction = self.transaction(0, transaction)?;
-                let data = TransactionDataSg { transaction, buffers_size: *buffers_size };
+                let data = TransactionDataSg { transaction, buffers_size };
                 self.put(BC_REPLY_SG, data);
             }
             Command::AcquireResult(result) => self.put(BC_ACQUIRE_RESULT, *result),
             Command::FreeBuffer(address) => {
-                let address = self.address(address)?;
+                let address = self.bindings.address(address)?;
                 self.put(BC_FREE_BUFFER, address);
             }
             Command::Increfs(handle) => self.put(BC_INCREFS, self.bindings.handle(handle)?),
@@ -169,23 +174,44 @@ impl<'a> Encoder<'a> {
         Ok(HandleCookie { handle: self.bindings.handle(handle)?, cookie: self.symbols.cookie(cookie) })
     }
 
-    fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
-        match address {
-            Address::Number(number) => Ok(*number),
-            Address::Buffer { buffer, offset } => Ok(self.bindings.buffer(buffer)?.wrapping_add(*offset)),
-            Address::Unmapped => Ok(UNMAPPED),
-        }
-    }
-
     fn transaction(&mut self, target: u32, sent: &Transaction) -> Result<TransactionData, ScriptFault> {
-        let room = self.payload_end - self.next_payload;
-        let (data, places) = payload::encode(&sent.data, self.symbols, self.bindings, room)?;
+        let placed = payload::place(&sent.data);
+        let places = payload::object_offsets(&placed);
+        let data_address = self.reserve(payload::total_length(&placed))?;
+        let mut buffers = Vec::new();
+        for object in payload::objects(&sent.data) {
+            buffers.push(match object {
+                Object::Buffer(object) => {
+                    let length = payload::total_length(&payload::place(&object.content));
+                    let content = self.reserve(length)?;
+                    let stated = object.buffer.as_ref().map(|address| self.bindings.address(address));
+                    Some((content, stated.transpose()?.unwrap_or(content), length))
+                }
+                _ => None,
+            });
+        }
+        let sender = Sender {
+            symbols: self.symbols,
+            bindings: self.bindings,
+            process: self.process,
+            buffers: buffers
+                .iter()
+                .map(|buffer| buffer.map(|(_, stated, length)| (stated, length)))
+                .collect(),
+        };
+        let data = sender.encode(&sent.data)?;
+        for (object, buffer) in payload::objects(&sent.data).zip(&buffers) {
+            if let (Object::Buffer(object), Some((content, ..))) = (object, buffer) {
+                self.memory.push((*content, with_zeroes_behind(sender.encode(&object.content)?)));
+            }
+        }
         let table: Vec<u8> =
             sent.offsets.as_ref().unwrap_or(&places).iter().flat_map(|offset| offset.to_le_bytes()).collect();
         let data_size = sent.data_size.unwrap_or(data.len() as u64);
         let offsets_size = sent.offsets_size.unwrap_or(table.len() as u64);
-        let data_address = self.keep(data)?;
-        let table_address = self.keep(table)?;
+        let table_address = self.reserve(table.len() as u64)?;
+        self.memory.push((data_address, with_zeroes_behind(data)));
+        self.memory.push((table_address, with_zeroes_behind(table)));
         Ok(TransactionData {
             target: target.into(),
             cookie: sent.cookie.unwrap_or(0),
@@ -196,26 +222,41 @@ impl<'a> Encoder<'a> {
             data_size,
             offsets_size,
             buffer: match &sent.buffer {
-                Some(address) => self.address(address)?,
+                Some(address) => self.bindings.address(address)?,
                 None => data_address,
             },
             offsets: match &sent.offsets_buffer {
-                Some(address) => self.address(address)?,
+                Some(address) => self.bindings.address(address)?,
                 None => table_address,
             },
         })
     }
 
-    /// Gives bytes a place in memory, with zeroes behind them, and tells where.
-    fn keep(&mut self, mut bytes: Vec<u8>) -> Result<u64, ScriptFault> {
+    /// Gives so many bytes a place in memory, with room for zeroes behind them.
+    fn reserve(&mut self, length: u64) -> Result<u64, ScriptFault> {
         let address = self.next_payload;
-        let end = (bytes.len() as u64 + ZEROES_BEHIND).next_multiple_of(8);
-        if end > self.payload_end - address {
+        let taken = length.saturating_add(ZEROES_BEHIND).checked_next_multiple_of(8).unwrap_or(u64::MAX);
+        if taken > self.payload_end - address {
             return Err(ScriptFault::PayloadTooLarge { limit: Area::Payload.size() });
         }
-        bytes.resize(end as usize, 0);
-        self.memory.push((address, bytes));
-        self.next_payload += end;
+        self.next_payload += taken;
         Ok(address)
     }
+}
+
+fn with_zeroes_behind(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize((bytes.len() + ZEROES_BEHIND as usize).next_multiple_of(8), 0);
+    bytes
+}
+
+/// What the scatter-gather buffers of a transaction take: each rounded up to a multiple of 8.
+fn size_of_buffers(transaction: &Transaction) -> u64 {
+    let sizes = payload::objects(&transaction.data).filter_map(|object| match object {
+        Object::Buffer(object) => {
+            let content = payload::total_length(&payload::place(&object.content));
+            Some(object.length.unwrap_or(content).checked_next_multiple_of(8).unwrap_or(u64::MAX))
+        }
+        _ => None,
+    });
+    sizes.fold(0, u64::saturating_add)
 }

@@ -16,7 +16,7 @@ use super::wording;
 use super::write_read::{Finished, finish};
 use crate::program::*;
 use crate::script::fragment;
-use crate::target::{Answer, Area, Outcome, SystemCall, TargetError, ThreadIndex, World};
+use crate::target::{Answer, Area, Closing, Outcome, SystemCall, TargetError, ThreadIndex, World};
 
 /// A program that is being run.
 pub(super) struct Execution<'a> {
@@ -103,8 +103,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Ends the world, and gives what was done and what the target complains of.
-    pub(super) fn close(self) -> (Transcript, Result<Vec<String>, TargetError>) {
+    /// Ends the world, and gives what was done and what is wrong after that.
+    pub(super) fn close(self) -> (Transcript, Result<Closing, TargetError>) {
         (self.transcript, self.world.close())
     }
 
@@ -281,7 +281,7 @@ impl<'a> Execution<'a> {
         written: &WriteExpectation,
     ) -> Result<(SystemCall, Pending), Stop> {
         let encoded =
-            encode::write_read(commands, options, read_size, thread.thread, &self.symbols, &self.bindings)?;
+            encode::write_read(commands, options, read_size, thread, &self.symbols, &self.bindings)?;
         let call = SystemCall::Ioctl {
             request: reference_driver::uapi::BINDER_WRITE_READ,
             argument: encoded.address,
@@ -372,7 +372,7 @@ impl<'a> Execution<'a> {
         call: &Call,
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
-        let result = match call::means(call, thread.thread, &self.symbols, &self.bindings)? {
+        let result = match call::means(call, thread, &self.symbols, &self.bindings)? {
             Means::Await => self.await_call(thread, expected)?,
             Means::Count(counter) => {
                 self.idle(index, thread)?;
@@ -438,6 +438,10 @@ impl<'a> Execution<'a> {
             Err(errno) => return Ok(CallResult::Failed(errno)),
             Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
             Ok(Answer::Success) => {}
+            Ok(answer) => {
+                self.bind_descriptors(thread.process, call, answer);
+                return Ok(CallResult::Succeeded(None));
+            }
         }
         let address = Area::Argument.addresses(thread.thread).start;
         if call::gives_number(call) {
@@ -452,6 +456,20 @@ impl<'a> Execution<'a> {
             return Ok(CallResult::Told(told));
         }
         Ok(CallResult::Succeeded(None))
+    }
+
+    /// Keeps the numbers of descriptors that a call has made.
+    fn bind_descriptors(&mut self, process: usize, call: &Call, answer: Answer) {
+        match (call, answer) {
+            (Call::Memfd(file), Answer::Descriptor(number)) => {
+                self.bindings.bind_descriptor(process, file.clone(), number);
+            }
+            (Call::Pipe { reading, writing }, Answer::Pipe { reading: to_read, writing: to_write }) => {
+                self.bindings.bind_descriptor(process, reading.clone(), to_read);
+                self.bindings.bind_descriptor(process, writing.clone(), to_write);
+            }
+            _ => {}
+        }
     }
 
     /// All threads of a process are gone. What they had read, they had.

@@ -20,6 +20,14 @@ pub enum ScriptFault {
     /// A buffer is used that nothing has named.
     #[error("nothing before this step has named the buffer {0}")]
     UnboundBuffer(Name),
+    /// A process speaks of a descriptor that it never got.
+    #[error("the process has never had a descriptor for {0}")]
+    NoDescriptor(Name),
+    /// A pointer is to a buffer that is not there.
+    #[error(
+        "object {0} of the payload, counted from 0, is no scatter-gather buffer that a pointer could be to"
+    )]
+    NoBuffer(u32),
     /// A payload does not fit the memory of a thread.
     #[error(
         "the payloads of one step take more than {limit} bytes, which is all the memory there is for them"

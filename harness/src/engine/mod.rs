@@ -13,6 +13,7 @@ mod execution;
 mod fault;
 mod judge;
 mod matching;
+mod objects;
 mod payload;
 mod set_up;
 mod symbols;
@@ -34,7 +35,7 @@ use self::cast::Cast;
 use self::execution::{Execution, Stop};
 use self::symbols::Symbols;
 use crate::program::Program;
-use crate::target::{TargetError, Worlds};
+use crate::target::{Closing, TargetError, Worlds};
 
 /// What came of running a program on a target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,44 +76,65 @@ pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError
         Ok(execution) => execution,
         Err(stop) => return Ok(Run::without_steps(verdict(stop)?)),
     };
-    let stopped = execution.run().err();
+    let stopped = execution.set_up().and_then(|()| execution.run()).err();
     let (mut transcript, closed) = execution.close();
-    let verdict = match (stopped, closed) {
-        // What closing has to say after a deviation is no news: processes were stopped half-way.
-        (Some(stop), _) => verdict(stop)?,
-        (None, Err(error)) => verdict(Stop::Target(error))?,
-        (None, Ok(complaints)) => {
-            transcript.complaints = complaints;
-            match transcript.complaints.first() {
-                None => Verdict::Pass,
-                Some(complaint) => Verdict::Fail(Deviation {
-                    step: None,
-                    expected: "a driver with nothing left once every process is gone".to_owned(),
-                    came: transcript.complaints.join("\n"),
-                    difference: complaint.clone(),
-                }),
-            }
-        }
+    let (left, complaints) = match (&stopped, closed) {
+        // What is left after a deviation is no news: processes were stopped half-way.
+        (Some(_), Ok(Closing { complaints, .. })) => (Vec::new(), complaints),
+        (None, Ok(Closing { left, complaints })) => (left, complaints),
+        // The reason to stop stands, whatever closing says.
+        (Some(_), Err(_)) => (Vec::new(), Vec::new()),
+        (None, Err(error)) => return Ok(Run { verdict: verdict(Stop::Target(error))?, transcript }),
     };
-    Ok(Run { verdict, transcript })
+    let judged = match stopped {
+        Some(stop) => verdict(stop)?,
+        None => judge_closing(&left),
+    };
+    let complaints: Vec<String> =
+        complaints.into_iter().map(|line| format!("the kernel complains: {line}")).collect();
+    transcript.complaints = left.into_iter().chain(complaints.clone()).collect();
+    Ok(Run { verdict: judge_complaints(judged, complaints), transcript })
 }
 
-/// Opens the world and sets up the processes in it.
+/// What it says of a driver that this is left once every process is gone.
+fn judge_closing(left: &[String]) -> Verdict {
+    let Some(first) = left.first() else { return Verdict::Pass };
+    Verdict::Fail(Deviation {
+        step: None,
+        expected: "a driver with nothing left once every process is gone".to_owned(),
+        came: left.join("\n"),
+        difference: first.clone(),
+    })
+}
+
+/// A kernel that complains of itself is at fault, whatever else there is to say. It is not taken for one that deviates
+/// as it is known to, either, since what came is more.
+fn judge_complaints(judged: Verdict, complaints: Vec<String>) -> Verdict {
+    let Some(first) = complaints.first().cloned() else { return judged };
+    let (step, expected, before, difference) = match judged {
+        Verdict::Fail(Deviation { step, expected, came, difference }) => {
+            (step, expected, Some(came), difference)
+        }
+        Verdict::Broken { reason } | Verdict::Skip { reason } => (None, String::new(), Some(reason), first),
+        Verdict::Pass
+        | Verdict::KnownDeviation { .. }
+        | Verdict::UnexpectedPass { .. }
+        | Verdict::OtherDriver { .. } => (None, String::new(), None, first),
+    };
+    let expected =
+        if expected.is_empty() { "a kernel with nothing to complain of".to_owned() } else { expected };
+    let came: Vec<String> = before.into_iter().chain(complaints).collect();
+    Verdict::Fail(Deviation { step, expected, came: came.join("\n"), difference })
+}
+
+/// Opens the world.
 fn prepare<'a>(program: &'a Program, worlds: &'a mut dyn Worlds) -> Result<Execution<'a>, Stop> {
     let cast = Cast::of(program)?;
     let specifications = cast.specifications();
     let world = worlds.world(&specifications)?;
     let pids: Vec<i32> = (0..specifications.len()).map(|process| world.pid(process)).collect();
     let symbols = Symbols::of(program, &cast, &pids)?;
-    let mut execution = Execution::new(program, cast, symbols, world);
-    match execution.set_up() {
-        Ok(()) => Ok(execution),
-        Err(stop) => {
-            // The reason stands, whatever closing says.
-            let _ = execution.close();
-            Err(stop)
-        }
-    }
+    Ok(Execution::new(program, cast, symbols, world))
 }
 
 fn verdict(stop: Stop) -> Result<Verdict, SetUpError> {

@@ -1,13 +1,14 @@
 //! Payloads as bytes: where each item lies, and what it is made of.
 
 use reference_driver::uapi::{
-    BINDER_TYPE_BINDER, BINDER_TYPE_HANDLE, BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, FlatObject,
+    BINDER_BUFFER_FLAG_HAS_PARENT, BINDER_TYPE_BINDER, BINDER_TYPE_FD, BINDER_TYPE_FDA, BINDER_TYPE_HANDLE,
+    BINDER_TYPE_PTR, BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, FdArrayObject, FdObject, FlatObject,
 };
 use zerocopy::IntoBytes;
 
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
-use crate::program::{DataItem, Object, Payload};
+use crate::program::{BufferObject, DataItem, Handle, Object, Parent, Payload};
 
 /// Flags of a local object about which a script says nothing: the least priority, and descriptors are taken.
 pub(super) const USUAL_BINDER_FLAGS: u32 = 0x17f;
@@ -61,13 +62,13 @@ pub(super) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> Vec<u64> {
 
 fn length<H>(item: &DataItem<H>) -> u64 {
     match item {
-        DataItem::U32(_) | DataItem::I32(_) => 4,
-        DataItem::U64(_) | DataItem::I64(_) => 8,
+        DataItem::U32(_) | DataItem::I32(_) | DataItem::Descriptor(_) => 4,
+        DataItem::U64(_) | DataItem::I64(_) | DataItem::Pointer(_) => 8,
         DataItem::Str16(text) => str16(text).len() as u64,
         DataItem::Bytes(bytes) => bytes.len() as u64,
         DataItem::Zero(count) => *count,
         DataItem::At(_, inner) => length(inner),
-        DataItem::Object(_) => size_of::<FlatObject>() as u64,
+        DataItem::Object(object) => object.size(),
     }
 }
 
@@ -91,7 +92,7 @@ pub(super) fn read_str16(bytes: &[u8]) -> Option<(String, usize)> {
     bytes.starts_with(&encoded).then_some((text, encoded.len()))
 }
 
-/// The bytes of scalar items; `None` for objects, whose bytes depend on who sees them.
+/// The bytes of scalar items; `None` for those whose bytes depend on who sees them.
 pub(super) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
     match item {
         DataItem::U32(value) => Some(value.to_le_bytes().to_vec()),
@@ -102,7 +103,7 @@ pub(super) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
         DataItem::Bytes(bytes) => Some(bytes.clone()),
         DataItem::Zero(count) => Some(vec![0; usize::try_from(*count).ok()?]),
         DataItem::At(_, inner) => plain_bytes(inner),
-        DataItem::Object(_) => None,
+        DataItem::Descriptor(_) | DataItem::Pointer(_) | DataItem::Object(_) => None,
     }
 }
 
@@ -116,52 +117,111 @@ pub(super) fn handle_type(weak: bool) -> u32 {
     if weak { BINDER_TYPE_WEAK_HANDLE } else { BINDER_TYPE_HANDLE }
 }
 
-/// A payload as it is sent, and where its objects are. Longer ones than `limit` are refused.
-pub(super) fn encode(
-    payload: &Payload,
-    symbols: &Symbols,
-    bindings: &Bindings,
-    limit: u64,
-) -> Result<(Vec<u8>, Vec<u64>), ScriptFault> {
-    let placed = place(payload);
-    let total = total_length(&placed);
-    if total > limit {
-        return Err(ScriptFault::PayloadTooLarge { limit });
+/// Who sends a payload.
+pub(super) struct Sender<'a> {
+    pub(super) symbols: &'a Symbols,
+    pub(super) bindings: &'a Bindings,
+    /// Which process it is.
+    pub(super) process: usize,
+    /// For each object of the payload, where its buffer lies, and the length of what is in there, if it has one.
+    pub(super) buffers: Vec<Option<(u64, u64)>>,
+}
+
+impl Sender<'_> {
+    /// Items as they are sent, be they a whole payload or what is in a buffer.
+    pub(super) fn encode(&self, items: &Payload) -> Result<Vec<u8>, ScriptFault> {
+        let placed = place(items);
+        let mut bytes = vec![0; total_length(&placed) as usize];
+        let mut objects = 0;
+        for Placed { offset, length, item } in &placed {
+            let encoded = match item {
+                DataItem::Object(object) => {
+                    objects += 1;
+                    self.object(object, objects - 1)?
+                }
+                DataItem::Descriptor(descriptor) => {
+                    self.bindings.descriptor(self.process, descriptor)?.to_le_bytes().to_vec()
+                }
+                DataItem::Pointer(index) => {
+                    let buffer = self.buffers.get(*index as usize).copied().flatten();
+                    let (address, _) = buffer.ok_or(ScriptFault::NoBuffer(*index))?;
+                    address.to_le_bytes().to_vec()
+                }
+                plain => plain_bytes(plain).expect("all other items have bytes of their own"),
+            };
+            // Within the total, which was found to fit into memory.
+            let start = *offset as usize;
+            bytes[start..start + *length as usize].copy_from_slice(&encoded);
+        }
+        Ok(bytes)
     }
-    let mut bytes = vec![0; total as usize];
-    for Placed { offset, length, item } in &placed {
-        let encoded = match item {
-            DataItem::Object(object) => {
-                let flat = match object {
-                    Object::Binder { weak, object, flags } => {
-                        let numbers = symbols.object(object);
-                        FlatObject {
-                            object_type: binder_type(*weak),
-                            flags: flags.unwrap_or(USUAL_BINDER_FLAGS),
-                            binder: numbers.pointer,
-                            cookie: numbers.cookie,
-                        }
-                    }
-                    Object::Handle { weak, handle, flags } => FlatObject {
-                        object_type: handle_type(*weak),
-                        flags: flags.unwrap_or(0),
-                        binder: bindings.handle(handle)?.into(),
-                        cookie: 0,
-                    },
-                    Object::Explicit { object_type, flags, binder, cookie } => FlatObject {
-                        object_type: *object_type,
-                        flags: *flags,
-                        binder: *binder,
-                        cookie: *cookie,
-                    },
-                };
-                flat.as_bytes().to_vec()
+
+    fn object(&self, object: &Object<Handle>, index: usize) -> Result<Vec<u8>, ScriptFault> {
+        let flat = match object {
+            Object::Binder { weak, object, flags } => {
+                let numbers = self.symbols.object(object);
+                FlatObject {
+                    object_type: binder_type(*weak),
+                    flags: flags.unwrap_or(USUAL_BINDER_FLAGS),
+                    binder: numbers.pointer,
+                    cookie: numbers.cookie,
+                }
             }
-            other => plain_bytes(other).expect("only objects have no bytes of their own"),
+            Object::Handle { weak, handle, flags } => FlatObject {
+                object_type: handle_type(*weak),
+                flags: flags.unwrap_or(0),
+                binder: self.bindings.handle(handle)?.into(),
+                cookie: 0,
+            },
+            Object::Explicit { object_type, flags, binder, cookie } => {
+                FlatObject { object_type: *object_type, flags: *flags, binder: *binder, cookie: *cookie }
+            }
+            Object::Fd { descriptor, flags, cookie } => {
+                let fd = self.bindings.descriptor(self.process, descriptor)?;
+                let object =
+                    FdObject { object_type: BINDER_TYPE_FD, flags: *flags, fd, padding: 0, cookie: *cookie };
+                return Ok(object.as_bytes().to_vec());
+            }
+            Object::FdArray { count, parent } => {
+                let object = FdArrayObject {
+                    object_type: BINDER_TYPE_FDA,
+                    padding: 0,
+                    num_fds: *count,
+                    parent: parent.index,
+                    parent_offset: parent.offset,
+                };
+                return Ok(object.as_bytes().to_vec());
+            }
+            Object::Buffer(object) => {
+                let (buffer, length) = self.buffers.get(index).copied().flatten().unwrap_or_default();
+                let parent = object.parent.unwrap_or(NO_PARENT);
+                let object = reference_driver::uapi::BufferObject {
+                    object_type: BINDER_TYPE_PTR,
+                    flags: buffer_flags(object),
+                    buffer,
+                    length: object.length.unwrap_or(length),
+                    parent: parent.index,
+                    parent_offset: parent.offset,
+                };
+                return Ok(object.as_bytes().to_vec());
+            }
         };
-        // Within the total, which is below the limit.
-        let start = *offset as usize;
-        bytes[start..start + *length as usize].copy_from_slice(&encoded);
+        Ok(flat.as_bytes().to_vec())
     }
-    Ok((bytes, object_offsets(&placed)))
+}
+
+/// What stands where a buffer without a parent has the place of one.
+pub(super) const NO_PARENT: Parent = Parent { index: 0, offset: 0 };
+
+/// The flags of a scatter-gather buffer.
+pub(super) fn buffer_flags<H>(object: &BufferObject<H>) -> u32 {
+    object.flags.unwrap_or(if object.parent.is_some() { BINDER_BUFFER_FLAG_HAS_PARENT } else { 0 })
+}
+
+/// The objects of a payload, in order.
+pub(super) fn objects<H>(items: &[DataItem<H>]) -> impl Iterator<Item = &Object<H>> {
+    items.iter().filter_map(|item| match item.without_place() {
+        DataItem::Object(object) => Some(object),
+        _ => None,
+    })
 }

@@ -11,6 +11,7 @@ use reference_driver::uapi::PointerCookie;
 use super::cast::Cast;
 use super::fault::ScriptFault;
 use crate::program::*;
+use crate::target::{FileId, UNMAPPED};
 
 /// The pointer of the first object of the first process.
 const POINTERS: u64 = 0x7b00_0000_0000;
@@ -30,6 +31,7 @@ pub(super) struct Symbols {
     /// The way back: the objects of each process by their pointers.
     names: BTreeMap<(usize, u64), Name>,
     cookies: BTreeMap<Name, u64>,
+    files: BTreeMap<Name, FileId>,
     processes: Vec<(Name, i32)>,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Symbols {
 pub(super) struct Bindings {
     handles: BTreeMap<Name, u32>,
     buffers: BTreeMap<Name, u64>,
+    /// The last descriptor that a process got for a file.
+    descriptors: BTreeMap<(usize, Name), u32>,
 }
 
 impl Bindings {
@@ -56,10 +60,37 @@ impl Bindings {
         self.buffers.get(name).copied().ok_or_else(|| ScriptFault::UnboundBuffer(name.clone()))
     }
 
+    /// An address that a process hands to the driver.
+    pub(super) fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
+        match address {
+            Address::Number(number) => Ok(*number),
+            Address::Buffer { buffer, offset } => Ok(self.buffer(buffer)?.wrapping_add(*offset)),
+            Address::Unmapped => Ok(UNMAPPED),
+        }
+    }
+
+    /// The number of a process' descriptor.
+    pub(super) fn descriptor(&self, process: usize, descriptor: &Descriptor) -> Result<u32, ScriptFault> {
+        match descriptor {
+            Descriptor::Number(number) => Ok(*number),
+            Descriptor::File(name) => self
+                .descriptors
+                .get(&(process, name.clone()))
+                .copied()
+                .ok_or_else(|| ScriptFault::NoDescriptor(name.clone())),
+        }
+    }
+
+    /// A process has got a descriptor for a file.
+    pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
+        self.descriptors.insert((process, name), number);
+    }
+
     /// Takes these in, too.
     pub(super) fn extend(&mut self, new: Bindings) {
         self.handles.extend(new.handles);
         self.buffers.extend(new.buffers);
+        self.descriptors.extend(new.descriptors);
     }
 }
 
@@ -89,6 +120,15 @@ impl<'a> NewBindings<'a> {
         self.new.buffers.insert(name, address);
     }
 
+    pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
+        self.new.bind_descriptor(process, name, number);
+    }
+
+    /// An address that a process hands to the driver.
+    pub(super) fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
+        self.new.address(address).or_else(|_| self.known.address(address))
+    }
+
     /// Those that are new.
     pub(super) fn into_new(self) -> Bindings {
         self.new
@@ -104,6 +144,7 @@ impl Symbols {
                 objects: BTreeMap::new(),
                 names: BTreeMap::new(),
                 cookies: BTreeMap::new(),
+                files: BTreeMap::new(),
                 processes: names.zip(pids.iter().copied()).collect(),
             },
             process: 0,
@@ -160,6 +201,16 @@ impl Symbols {
                 *self.cookies.get(name).expect("every cookie that a program names was given its number first")
             }
         }
+    }
+
+    /// What worlds know a file by.
+    pub(super) fn file(&self, name: &Name) -> FileId {
+        *self.files.get(name).expect("every file that a program names was given its number first")
+    }
+
+    /// The name of a file.
+    pub(super) fn file_named(&self, file: FileId) -> Option<&Name> {
+        self.files.iter().find(|(_, known)| **known == file).map(|(name, _)| name)
     }
 
     /// The object of a process that these numbers stand for.
@@ -227,6 +278,11 @@ impl Appearance {
             }
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
                 self.object(&object.object);
+            }
+            Action::Call { call: Call::Memfd(file), .. } => self.file(file),
+            Action::Call { call: Call::Pipe { reading, writing }, .. } => {
+                self.file(reading);
+                self.file(writing);
             }
             Action::Call { call, expected } => {
                 if let Call::Ioctl(Ioctl::GetNodeDebugInfo(Argument::Value(Token::Symbol(object)))) = call {
@@ -322,12 +378,14 @@ impl Appearance {
     }
 
     fn payload<H>(&mut self, items: &[DataItem<H>]) {
-        for mut item in items {
-            while let DataItem::At(_, inner) = item {
-                item = inner;
-            }
-            if let DataItem::Object(Object::Binder { object, .. }) = item {
-                self.object(object);
+        for item in items {
+            match item.without_place() {
+                DataItem::Object(Object::Binder { object, .. }) => self.object(object),
+                DataItem::Object(Object::Fd { descriptor, .. }) | DataItem::Descriptor(descriptor) => {
+                    self.descriptor(descriptor);
+                }
+                DataItem::Object(Object::Buffer(buffer)) => self.payload(&buffer.content),
+                _ => {}
             }
         }
     }
@@ -355,6 +413,17 @@ impl Appearance {
         let numbers = PointerCookie { pointer: POINTERS + place, cookie: OBJECT_COOKIES + place };
         self.symbols.objects.insert(name.clone(), numbers);
         self.symbols.names.insert((self.process, numbers.pointer), name.clone());
+    }
+
+    fn descriptor(&mut self, descriptor: &Descriptor) {
+        if let Descriptor::File(name) = descriptor {
+            self.file(name);
+        }
+    }
+
+    fn file(&mut self, name: &Name) {
+        let number = self.symbols.files.len() as u32 + 1;
+        self.symbols.files.entry(name.clone()).or_insert(FileId(number));
     }
 
     fn cookie(&mut self, token: &Token) {

@@ -94,7 +94,8 @@ pub struct ReturnRecord {
 pub struct PayloadRecord {
     /// Its items as a script would write them.
     pub items: Vec<String>,
-    /// Its bytes in hexadecimal; `None` where the receiver has no such memory.
+    /// Its bytes in hexadecimal, with dots for the numbers of descriptors and the addresses of buffers, which are the
+    /// driver's choice; `None` where the receiver has no such memory.
     pub bytes: Option<String>,
     /// The table of offsets in hexadecimal, little-endian; `None` where the receiver has no such memory.
     pub offsets: Option<String>,

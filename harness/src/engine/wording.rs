@@ -63,11 +63,16 @@ pub(super) fn patterns(expected: &ReadExpectation) -> Vec<&ReturnPattern> {
 
 /// The events of a poll.
 fn events(events: PollEvents) -> Vec<String> {
-    [(events.readable, "POLLIN"), (events.error, "POLLERR"), (events.invalid, "POLLNVAL")]
-        .into_iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, name)| name.to_owned())
-        .collect()
+    [
+        (events.readable, "POLLIN"),
+        (events.error, "POLLERR"),
+        (events.hangup, "POLLHUP"),
+        (events.invalid, "POLLNVAL"),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .map(|(_, name)| name.to_owned())
+    .collect()
 }
 
 /// What came of a call, after `=`.
@@ -138,7 +143,7 @@ impl Reader<'_> {
                     }
                     _ => Vec::new(),
                 },
-                bytes: received.data.as_deref().map(hex::encode),
+                bytes: received.masked(),
                 offsets: received.offsets.as_deref().map(hex::encode),
             }),
         };

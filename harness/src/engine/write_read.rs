@@ -4,6 +4,7 @@ use reference_driver::uapi::{BR_SPAWN_LOOPER, Errno, WriteRead};
 use zerocopy::FromBytes;
 
 use super::decode::{Return, decode};
+use super::objects::ArrivedObject;
 use crate::target::{Answer, Area, TargetError, ThreadIndex, World};
 
 /// The longest payload that is looked at, in bytes: more than any mapping of the device.
@@ -131,6 +132,28 @@ fn fetch(world: &mut dyn World, process: usize, came: &mut Return) -> Result<(),
     let header = received.header;
     received.data = bytes_at(world, process, header.buffer, header.data_size)?;
     received.offsets = bytes_at(world, process, header.offsets, header.offsets_size)?;
+    let objects: Vec<_> = received.objects().collect();
+    for (_, offset, object) in &objects {
+        if let ArrivedObject::Buffer(buffer) = object
+            && let Some(bytes) = bytes_at(world, process, buffer.buffer, buffer.length)?
+        {
+            received.buffers.insert(*offset, bytes);
+        }
+    }
+    for (_, _, object) in &objects {
+        let numbers = match object {
+            ArrivedObject::Fd(object) => vec![object.fd],
+            ArrivedObject::FdArray(array) => {
+                received.numbers(array).into_iter().map(|(_, number)| number).collect()
+            }
+            ArrivedObject::Flat(_) | ArrivedObject::Buffer(_) => continue,
+        };
+        for number in numbers {
+            if let Some(state) = world.descriptor(process, number)? {
+                received.descriptors.insert(number, state);
+            }
+        }
+    }
     Ok(())
 }
 

@@ -57,6 +57,15 @@ impl Apt {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
+    /// The version of a package that would be fetched.
+    pub fn revision(&self, package: &str) -> Result<String, KernelError> {
+        let shown = self.run("apt-cache", &["show", "--no-all-versions", package], None)?;
+        let version = shown.lines().find_map(|line| line.strip_prefix("Version: "));
+        version.map(str::to_owned).ok_or_else(|| {
+            KernelError::Unavailable(format!("apt does not say which version of {package} there is"))
+        })
+    }
+
     /// Fetches packages and unpacks them into one folder, which is given.
     pub fn download_and_unpack(&self, packages: &[String], folder: &Path) -> Result<PathBuf, KernelError> {
         // Without root, apt fetches as who it is; with root, it complains of a folder that is not its own.

@@ -6,21 +6,21 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use nix::fcntl::{Flock, FlockArg};
-
-use super::KernelError;
 use super::built::{Built, BuiltFor, BuiltName, Choices, Instrument, Record, kept};
 use super::configuration::Options;
-use super::failure::{first_error, step};
+use super::lock::{Hold, Lock};
 use super::source::{Source, SourceChoice, SourceFiles};
-use super::stale;
 use super::toolchain::Toolchain;
+use super::{KernelError, file_error, make, remove_all, remove_file, space, stale};
 use crate::program::DriverKind;
+
+/// What a kernel and its objects take of the disk at most, in bytes, without and with what it watches itself with.
+const BUILDING_TAKES: u64 = 600_000_000;
+const WATCHING_TAKES: u64 = 1_500_000_000;
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,9 @@ pub fn build(
 
     let folder = kernels.join(name.to_string());
     fs::create_dir_all(&folder).map_err(|error| file_error(&folder, error))?;
-    let _lock = lock(&folder, tell)?;
+    let lock = Lock::take(&folder.join(kept::LOCK), Hold::Alone, &mut || {
+        tell(Told::Begun("waiting for another binderdrill that builds it"));
+    })?;
     let files = source.files()?;
     let work = Work {
         options: Options::asked_for(&order.choices),
@@ -85,6 +87,7 @@ pub fn build(
         source: &source,
         tools: &tools,
         folder: &folder,
+        lock: &lock,
     };
     let setting = work.setting();
     let key = digest(&(&setting, files.digest()));
@@ -95,8 +98,11 @@ pub fn build(
         return Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: true });
     }
 
-    remove_if_there(&folder.join(kept::RECORD))?;
+    remove_file(&folder.join(kept::RECORD))?;
     work.keep_or_forget_objects(&setting, &files)?;
+    let takes = if order.choices.with.is_empty() { BUILDING_TAKES } else { WATCHING_TAKES };
+    let missing = takes.saturating_sub(space::taken(&work.objects()));
+    space::check(&folder, missing, &format!("building {name}"))?;
     let started = Instant::now();
     work.configure(tell)?;
     work.make(tell)?;
@@ -108,18 +114,6 @@ pub fn build(
     Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: false })
 }
 
-/// Waits until nobody else builds in this folder. Nobody does until the value is gone.
-fn lock(folder: &Path, tell: &mut dyn FnMut(Told<'_>)) -> Result<Flock<fs::File>, KernelError> {
-    let path = folder.join(kept::LOCK);
-    let file = fs::File::create(&path).map_err(|error| file_error(&path, error))?;
-    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => return Ok(lock),
-        Err((file, _)) => file,
-    };
-    tell(Told::Begun("waiting for another binderdrill that builds it"));
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| file_error(&path, error.into()))
-}
-
 /// All that a build needs to know.
 struct Work<'a> {
     options: Options,
@@ -127,6 +121,7 @@ struct Work<'a> {
     source: &'a Source,
     tools: &'a Toolchain,
     folder: &'a Path,
+    lock: &'a Lock,
 }
 
 impl Work<'_> {
@@ -157,10 +152,8 @@ impl Work<'_> {
                 stale::forget(&objects, &self.source.folder, &before.changed_in(files))?;
             }
             None => {
-                remove_if_there(&setting_path)?;
-                if objects.exists() {
-                    fs::remove_dir_all(&objects).map_err(|error| file_error(&objects, error))?;
-                }
+                remove_file(&setting_path)?;
+                remove_all(&objects)?;
             }
         }
         fs::create_dir_all(&objects).map_err(|error| file_error(&objects, error))?;
@@ -175,8 +168,8 @@ impl Work<'_> {
         fs::write(&asked, self.options.to_string()).map_err(|error| file_error(&asked, error))?;
         let mut make = self.command();
         make.env("KCONFIG_ALLCONFIG", &asked).arg("allnoconfig");
-        let log = fs::File::create(self.log()).map_err(|error| file_error(&self.log(), error))?;
-        self.run(make, log, &mut |_, _| {})?;
+        remove_file(&self.log())?;
+        make::run(make, &self.log(), self.lock, &mut |_, _| {})?;
         let path = self.objects().join(".config");
         let text = fs::read_to_string(&path).map_err(|error| file_error(&path, error))?;
         let lost = self.options.lost_in(&Options::read(&text));
@@ -208,9 +201,7 @@ impl Work<'_> {
         let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // What a step says stays in one piece, however many run at a time.
         make.arg(format!("-j{jobs}")).arg("--output-sync=target").args(self.instrumented()).arg(self.goal());
-        let log = fs::File::options().append(true).open(self.log());
-        let log = log.map_err(|error| file_error(&self.log(), error))?;
-        self.run(make, log, &mut |steps, step| tell(Told::Step(steps, step)))
+        make::run(make, &self.log(), self.lock, &mut |steps, step| tell(Told::Step(steps, step)))
     }
 
     /// make, with all that does not depend on what is to be made.
@@ -275,39 +266,6 @@ impl Work<'_> {
         arguments
     }
 
-    /// Runs make. All that it says is logged; its steps are told with their number.
-    fn run(
-        &self,
-        mut make: Command,
-        mut log: fs::File,
-        told: &mut dyn FnMut(usize, &str),
-    ) -> Result<(), KernelError> {
-        let failed =
-            |error: io::Error| KernelError::Command { command: "make".to_owned(), reason: error.to_string() };
-        let (reader, writer) = io::pipe().map_err(failed)?;
-        make.stdin(std::process::Stdio::null());
-        make.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
-        let mut child = make.spawn().map_err(failed)?;
-        // It holds the pipe's other end: with that open, the end of what make says would never come.
-        drop(make);
-        let mut steps = 0;
-        for line in BufReader::new(reader).split(b'\n') {
-            let line = line.map_err(failed)?;
-            let line = String::from_utf8_lossy(&line);
-            writeln!(log, "{line}").map_err(|error| file_error(&self.log(), error))?;
-            if let Some(step) = step(&line) {
-                steps += 1;
-                told(steps, step);
-            }
-        }
-        if child.wait().map_err(failed)?.success() {
-            return Ok(());
-        }
-        let path = self.log();
-        let log = fs::read(&path).map_err(|error| file_error(&path, error))?;
-        Err(KernelError::Build { error: first_error(&String::from_utf8_lossy(&log)), log: path })
-    }
-
     /// Takes the image and the configuration out of the objects. Gives the kernel's release.
     fn keep(&self) -> Result<String, KernelError> {
         let objects = self.objects();
@@ -317,7 +275,7 @@ impl Work<'_> {
         };
         let kept_image = self.folder.join(self.choices.kind.image());
         // One that runs is not written over.
-        remove_if_there(&kept_image)?;
+        remove_file(&kept_image)?;
         for (made, kept) in
             [(image, kept_image), (objects.join(".config"), self.folder.join(kept::CONFIGURATION))]
         {
@@ -333,15 +291,4 @@ fn digest(value: &impl Hash) -> String {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
-}
-
-fn remove_if_there(path: &Path) -> Result<(), KernelError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(path, error)),
-        _ => Ok(()),
-    }
-}
-
-fn file_error(path: &Path, error: io::Error) -> KernelError {
-    KernelError::File { path: path.to_owned(), error }
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use strum::{Display, IntoStaticStr};
+use strum::{Display, EnumIter, IntoStaticStr};
 
 use super::KernelError;
 use crate::program::DriverKind;
@@ -39,7 +39,7 @@ pub mod kept {
 const RECORD_FORMAT: u32 = 1;
 
 /// What a kernel runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, EnumIter, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum BuiltFor {
@@ -87,6 +87,13 @@ pub struct Choices {
     pub driver: DriverKind,
     /// What it watches itself with.
     pub with: BTreeSet<Instrument>,
+}
+
+/// What compiles the C of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compiler {
+    Gcc,
+    Clang,
 }
 
 /// The name of a built kernel: a word that can be a folder's name.
@@ -143,12 +150,6 @@ impl Choices {
     pub fn check(&self) -> Result<(), KernelError> {
         let excluded = |what: &str| Err(KernelError::Unavailable(what.to_owned()));
         let with = |instrument| self.with.contains(&instrument);
-        if self.driver == DriverKind::Rust && with(Instrument::Kasan) {
-            return excluded(
-                "KASAN and the Rust driver are not built together: Linux allows that only where clang compiles the \
-                 kernel, and this compiles with gcc. The C driver can be had with kasan",
-            );
-        }
         if self.driver == DriverKind::Rust && with(Instrument::Gcov) {
             return excluded(
                 "gcov and the Rust driver are not built together: Linux counts lines of C only. The Rust driver can \
@@ -159,6 +160,14 @@ impl Choices {
             return excluded("gcov and lockdep in one kernel crash it before it boots: build one of each");
         }
         Ok(())
+    }
+
+    /// What compiles the kernel. Linux has KASAN look at Rust only where the C around it is compiled by clang.
+    pub(super) fn compiler(&self) -> Compiler {
+        match self.driver {
+            DriverKind::Rust if self.with.contains(&Instrument::Kasan) => Compiler::Clang,
+            _ => Compiler::Gcc,
+        }
     }
 
     /// What a kernel is called that was built so, if nobody says otherwise.
@@ -262,14 +271,14 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         use Instrument::{Gcov, Kasan, Kcov, Lockdep};
         for (driver, with) in [
-            (DriverKind::Rust, vec![Kasan]),
             (DriverKind::Rust, vec![Gcov]),
+            (DriverKind::C, vec![Kasan, Lockdep, Gcov]),
             (DriverKind::C, vec![Gcov, Lockdep]),
         ] {
             assert!(choices(driver, &with).check().is_err(), "{driver} {with:?}");
         }
         for (driver, with) in
-            [(DriverKind::Rust, vec![Lockdep, Kcov]), (DriverKind::C, vec![Kasan, Lockdep, Kcov])]
+            [(DriverKind::Rust, vec![Kasan, Lockdep, Kcov]), (DriverKind::C, vec![Kasan, Lockdep, Kcov])]
         {
             assert!(choices(driver, &with).check().is_ok(), "{driver} {with:?}");
         }

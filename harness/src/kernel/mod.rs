@@ -10,32 +10,29 @@ mod build;
 mod built;
 mod configuration;
 mod failure;
+mod lock;
+mod make;
 mod source;
+mod space;
 mod stale;
 mod stock;
 mod toolchain;
+mod usual;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lock::Lock;
+
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
 pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
-pub use source::{PACKAGE_PREFIX, SourceChoice, SourceName};
+pub use source::{Fetched, PACKAGE_PREFIX, SourceChoice, SourceName, Unpacked};
+pub use space::NoSpace;
 pub use stock::StockName;
-
-/// The kernels that a list names even where they have not been fetched.
-pub const USUAL: &[&str] = &["debian-6.1", "debian-6.12", "debian-7"];
-
-/// The built kernels that a list names even where they have not been built, with what builds them.
-pub const USUAL_BUILT: &[(&str, &str)] = &[
-    ("uml-c", "kernel build"),
-    ("uml-rust", "kernel build --driver rust"),
-    ("qemu-c", "kernel build --for qemu"),
-    ("qemu-rust", "kernel build --for qemu --driver rust"),
-];
+pub use usual::{STOCK, Usual, usual};
 
 /// The folder in which kernels are kept.
 #[derive(Debug, Clone)]
@@ -107,6 +104,9 @@ pub enum KernelError {
         /// What it said, or why it could not be started.
         reason: String,
     },
+    /// There is too little room for what is to be done.
+    #[error(transparent)]
+    Space(NoSpace),
     /// The store cannot be read or written.
     #[error("{path}: {error}")]
     File {
@@ -177,8 +177,8 @@ impl Store {
         build::build(order, &self.source_folder(), &self.built_folder(), tell)
     }
 
-    /// All kernels that were built, and the names of those that were not built to the end.
-    pub fn all_built(&self) -> (Vec<Built>, Vec<String>) {
+    /// All kernels that were built, and those that were not built to the end, with the reason why they are of no use.
+    pub fn all_built(&self) -> (Vec<Built>, Vec<(String, KernelError)>) {
         let entries = fs::read_dir(self.built_folder()).into_iter().flatten().flatten();
         let mut names: Vec<String> =
             entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned)).collect();
@@ -187,28 +187,44 @@ impl Store {
         for name in names {
             match self.built(&name) {
                 Ok(built) => whole.push(built),
-                Err(_) => half.push(name),
+                Err(error) => half.push((name, error)),
             }
         }
         (whole, half)
     }
 
     /// The sources that have been fetched.
-    pub fn sources(&self) -> Vec<SourceName> {
+    pub fn sources(&self) -> Vec<Unpacked> {
         source::unpacked(&self.source_folder())
+    }
+
+    /// Fetches a source, in place of an older revision of it. `tell` is told what is being done.
+    pub fn fetch_source(
+        &self,
+        name: &SourceName,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Fetched, KernelError> {
+        source::fetch(Some(name), &self.source_folder(), tell)
     }
 
     /// Deletes a kernel or a source, by the name that a list gives it, with all that was kept for it.
     pub fn remove(&self, name: &str) -> Result<(), KernelError> {
         let folder = self.folder_of(name)?;
-        fs::remove_dir_all(&folder).map_err(|error| KernelError::File { path: folder, error })
+        if name.starts_with(PACKAGE_PREFIX) {
+            return source::remove(&name.parse()?, &self.source_folder());
+        }
+        let _alone = if name.starts_with(BUILT_PREFIX) {
+            let lock = Lock::take_if_free(&folder.join(built::kept::LOCK))?;
+            Some(lock.ok_or_else(|| KernelError::Unavailable(format!("{name} is being built")))?)
+        } else {
+            None
+        };
+        remove_all(&folder)
     }
 
     /// How many bytes a kernel or a source takes, by the name that a list gives it.
     pub fn size(&self, name: &str) -> Result<u64, KernelError> {
-        let files = walkdir::WalkDir::new(self.folder_of(name)?).into_iter().flatten();
-        let sizes = files.filter_map(|file| file.metadata().ok()).filter(fs::Metadata::is_file);
-        Ok(sizes.map(|file| std::os::unix::fs::MetadataExt::blocks(&file) * 512).sum())
+        Ok(space::taken(&self.folder_of(name)?))
     }
 
     /// The folder of what a list gives this name. It is there.
@@ -262,4 +278,24 @@ impl Kernel {
     pub fn fetched(&self) -> Option<SystemTime> {
         fs::metadata(self.image()).and_then(|image| image.modified()).ok()
     }
+}
+
+/// Deletes a file, if it is there.
+fn remove_file(path: &Path) -> Result<(), KernelError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Deletes a folder with all that is in it, if it is there.
+fn remove_all(folder: &Path) -> Result<(), KernelError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+fn file_error(path: &Path, error: io::Error) -> KernelError {
+    KernelError::File { path: path.to_owned(), error }
 }

@@ -6,12 +6,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use walkdir::WalkDir;
 
-use super::KernelError;
 use super::apt::{Apt, NEWER_SUITES, numbers, run};
+use super::lock::{Hold, Lock};
+use super::{KernelError, file_error, remove_all, remove_file, space};
 use crate::program::DriverKind;
 
 /// How the packages are called, but for the version.
@@ -19,6 +20,9 @@ pub const PACKAGE_PREFIX: &str = "linux-source-";
 
 /// Where what is about to ship is: a source that the release and [`NEWER_SUITES`] do not have is looked for there.
 const EXPERIMENTAL: &str = "experimental";
+
+/// What fetching a package takes of the disk at most, in bytes: packed, and unpacked.
+const FETCHING_TAKES: u64 = 2_500_000_000;
 
 /// Which source is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +42,24 @@ pub struct SourceName {
 }
 
 /// A source, unpacked.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// The name of its package, or the path of its tree.
+    /// The name of its package with its revision, or the path of its tree.
     pub name: String,
     /// Its folder.
     pub folder: PathBuf,
+    /// Keeps a package from being fetched anew while somebody builds from it.
+    _in_use: Option<Lock>,
+}
+
+/// A package that has been unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Its name.
+    pub name: SourceName,
+    /// Debian's number for what is in it, such as `7.3.4-1`; `None` where nobody has written it down.
+    pub revision: Option<String>,
+    /// When it was fetched.
+    pub fetched: Option<SystemTime>,
 }
 
 /// The files of a source as they were at one time: one line for each, with its size and when it was last changed.
@@ -112,47 +128,137 @@ impl SourceChoice {
         match self {
             SourceChoice::Tree(path) => Source::tree(path),
             SourceChoice::Package(name) => package(Some(name), folder, tell),
-            SourceChoice::Newest => match unpacked(folder).pop() {
-                Some(name) => package(Some(&name), folder, tell),
-                None => package(None, folder, tell),
-            },
+            SourceChoice::Newest => {
+                let newest = unpacked(folder).pop().map(|package| package.name);
+                package(newest.as_ref(), folder, tell)
+            }
         }
     }
 }
 
 /// The packages that have been unpacked in a folder, by version.
-pub fn unpacked(folder: &Path) -> Vec<SourceName> {
+pub fn unpacked(folder: &Path) -> Vec<Unpacked> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<SourceName>().ok());
     let mut names: Vec<SourceName> = names.collect();
     names.sort();
-    names
+    names.into_iter().map(|name| Place::of(&name, folder).unpacked()).collect()
 }
 
+/// A package as it was unpacked, or, if it was not, is now.
 fn package(
     name: Option<&SourceName>,
     folder: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Source, KernelError> {
-    let place = |name: &SourceName| Source { name: name.to_string(), folder: folder.join(name.to_string()) };
-    if let Some(there) = name.map(place).filter(|source| source.folder.is_dir()) {
-        return Ok(there);
-    }
-    let (apt, name) = find(name, tell)?;
+    let fetched;
+    let name = match name.filter(|name| Place::of(name, folder).tree.is_dir()) {
+        Some(name) => name,
+        None => {
+            fetched = fetch(name, folder, tell)?.unpacked.name;
+            &fetched
+        }
+    };
+    let place = Place::of(name, folder);
+    let wait = &mut || tell("waiting for another binderdrill that fetches the source");
+    let lock = Lock::take(&place.lock, Hold::Shared, wait)?;
+    let revision = place.unpacked().revision.map_or_else(String::new, |revision| format!(" {revision}"));
+    Ok(Source { name: format!("{name}{revision}"), folder: place.tree, _in_use: Some(lock) })
+}
+
+/// A package, and whether it was there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The package.
+    pub unpacked: Unpacked,
+    /// Whether Debian has nothing newer than what was there.
+    pub was_there: bool,
+}
+
+/// Fetches a package, or the newest one, in place of an older revision of it.
+pub fn fetch(
+    wanted: Option<&SourceName>,
+    folder: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Fetched, KernelError> {
+    let (apt, name) = find(wanted, tell)?;
+    let place = Place::of(&name, folder);
     fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
-    let fresh = tempfile::Builder::new().prefix(".unpacking-").tempdir_in(folder);
-    let fresh = fresh.map_err(|error| file_error(folder, error))?;
-    tell(&format!("fetching {name}"));
-    let package = apt.download_and_unpack(&[name.to_string()], fresh.path())?;
-    tell(&format!("unpacking {name}"));
-    let archive = package.join(format!("usr/src/{name}.tar.xz"));
-    let mut tar = Command::new("tar");
-    run(tar.arg("-xf").arg(&archive).arg("-C").arg(fresh.path()).arg("--no-same-owner"))?;
-    let source = place(&name);
-    let tree = fresh.path().join(&source.name);
-    // Nobody ever sees half a source: it is moved into its place as a whole.
-    fs::rename(&tree, &source.folder).map_err(|error| file_error(&tree, error))?;
-    Ok(source)
+    let wait = &mut || tell("waiting for another binderdrill that uses the source");
+    let _alone = Lock::take(&place.lock, Hold::Alone, wait)?;
+    let revision = apt.revision(&name.to_string())?;
+    if place.tree.is_dir() && place.unpacked().revision.as_ref() == Some(&revision) {
+        return Ok(Fetched { unpacked: place.unpacked(), was_there: true });
+    }
+    // What somebody left who was killed over this.
+    remove_all(&place.fresh)?;
+    space::check(folder, FETCHING_TAKES, &format!("fetching {name}"))?;
+    let fetched = place.fill(&apt, &name, tell);
+    let cleared = remove_all(&place.fresh);
+    fetched.and(cleared)?;
+    fs::write(&place.revision, revision).map_err(|error| file_error(&place.revision, error))?;
+    Ok(Fetched { unpacked: place.unpacked(), was_there: false })
+}
+
+/// Deletes a package that nobody builds from.
+pub fn remove(name: &SourceName, folder: &Path) -> Result<(), KernelError> {
+    let place = Place::of(name, folder);
+    let Some(_alone) = Lock::take_if_free(&place.lock)? else {
+        return Err(KernelError::Unavailable(format!(
+            "{name} is in use: somebody builds from it or fetches it"
+        )));
+    };
+    remove_all(&place.fresh)?;
+    remove_all(&place.tree)?;
+    remove_file(&place.revision)?;
+    remove_file(&place.lock)
+}
+
+/// Where things of a package are.
+struct Place {
+    name: SourceName,
+    /// Its files, and beside them:
+    tree: PathBuf,
+    /// Its revision.
+    revision: PathBuf,
+    /// The lock on both.
+    lock: PathBuf,
+    /// What is being fetched.
+    fresh: PathBuf,
+}
+
+impl Place {
+    fn of(name: &SourceName, folder: &Path) -> Place {
+        Place {
+            name: name.clone(),
+            tree: folder.join(name.to_string()),
+            revision: folder.join(format!("{name}.revision")),
+            lock: folder.join(format!("{name}.lock")),
+            fresh: folder.join(format!(".fetching-{name}")),
+        }
+    }
+
+    fn unpacked(&self) -> Unpacked {
+        // The tree itself is as old as its packing.
+        let fetched = fs::metadata(&self.revision).and_then(|file| file.modified()).ok();
+        Unpacked { name: self.name.clone(), revision: fs::read_to_string(&self.revision).ok(), fetched }
+    }
+
+    /// Fetches and unpacks it.
+    fn fill(&self, apt: &Apt, name: &SourceName, tell: &mut dyn FnMut(&str)) -> Result<(), KernelError> {
+        fs::create_dir(&self.fresh).map_err(|error| file_error(&self.fresh, error))?;
+        tell(&format!("fetching {name}"));
+        let package = apt.download_and_unpack(&[name.to_string()], &self.fresh)?;
+        tell(&format!("unpacking {name}"));
+        let archive = package.join(format!("usr/src/{name}.tar.xz"));
+        let mut tar = Command::new("tar");
+        run(tar.arg("-xf").arg(&archive).arg("-C").arg(&self.fresh).arg("--no-same-owner"))?;
+        // Nobody ever sees half a source: it is moved into its place as a whole.
+        remove_file(&self.revision)?;
+        remove_all(&self.tree)?;
+        let tree = self.fresh.join(name.to_string());
+        fs::rename(&tree, &self.tree).map_err(|error| file_error(&tree, error))
+    }
 }
 
 /// Where Debian has this source, or its newest: in the installed release, or a newer suite.
@@ -207,7 +313,7 @@ impl Source {
                  have that"
             )));
         }
-        Ok(Source { name, folder })
+        Ok(Source { name, folder, _in_use: None })
     }
 
     /// That this is a source with this driver, and that objects can be kept outside of it.
@@ -284,10 +390,6 @@ impl SourceFiles {
     }
 }
 
-fn file_error(path: &Path, error: std::io::Error) -> KernelError {
-    KernelError::File { path: path.to_owned(), error }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,12 +427,13 @@ mod tests {
         let unclean = source.check(DriverKind::C).unwrap_err().to_string();
         assert!(unclean.contains("holds .config") && unclean.contains("worktree add"), "{unclean}");
         let empty = tempfile::tempdir().unwrap();
-        let nothing = Source::tree(empty.path()).unwrap().check(DriverKind::C).unwrap_err().to_string();
+        let nothing = Source::tree(empty.path()).unwrap();
+        let nothing = nothing.check(DriverKind::C).unwrap_err().to_string();
         assert!(nothing.contains("no source of Linux"), "{nothing}");
-        assert!(Source::tree(Path::new("/no/such/tree")).unwrap_err().to_string().contains("No such file"));
+        assert!(Source::tree(Path::new("/no/such/tree")).err().unwrap().to_string().contains("No such file"));
         let spaced = folder.path().join("a tree");
         fs::create_dir(&spaced).unwrap();
-        assert!(Source::tree(&spaced).unwrap_err().to_string().contains("a space"));
+        assert!(Source::tree(&spaced).err().unwrap().to_string().contains("a space"));
     }
 
     #[test]

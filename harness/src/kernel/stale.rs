@@ -2,37 +2,58 @@
 //!
 //! make builds an object again if its source is newer. A source that goes back to what it was, as when a patch is
 //! taken back, is older than the object of the patched one. So what was made from any source that has changed is
-//! deleted. Linux writes down what each object was made from: in `.NAME.cmd`, beside the object NAME.
+//! deleted. Linux writes down what each object was made from, and how: in `.NAME.cmd`, beside the object NAME.
+//!
+//! It writes that down once the object is whole. So an object that is newer than what is written of it is half made: who
+//! made it was killed over it, or the disk was full.
 
+use std::collections::HashSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use walkdir::WalkDir;
 
-use super::KernelError;
+use super::{KernelError, file_error};
 
-/// Deletes the objects that were made from these files, whose paths begin at the folder of the source. Says how many.
+/// Deletes the objects that are half made, and those that were made from these files, whose paths begin at the folder
+/// of the source. Says how many.
 pub fn forget(objects: &Path, source: &Path, changed: &[String]) -> Result<usize, KernelError> {
-    if changed.is_empty() {
-        return Ok(0);
-    }
-    let changed: std::collections::HashSet<&str> = changed.iter().map(String::as_str).collect();
+    let changed: HashSet<&str> = changed.iter().map(String::as_str).collect();
     let source = format!("{}/", source.display());
     let mut forgotten = 0;
     for entry in WalkDir::new(objects).into_iter().flatten() {
         let Some(object) = entry.file_name().to_str().and_then(object_of) else { continue };
-        let made_from = fs::read(entry.path()).map_err(|error| file_error(entry.path(), error))?;
-        let made_from = String::from_utf8_lossy(&made_from);
-        let words = made_from.split(|c: char| c.is_whitespace() || "();:".contains(c));
-        if words.filter_map(|word| word.strip_prefix(&source)).any(|path| changed.contains(path)) {
-            match fs::remove_file(entry.path().with_file_name(object)) {
+        let (record, object) = (entry.path(), entry.path().with_file_name(object));
+        if is_half_made(&object, record)? || is_made_from(record, &source, &changed)? {
+            match fs::remove_file(&object) {
                 Ok(()) => forgotten += 1,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(file_error(entry.path(), error)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(file_error(&object, error)),
             }
         }
     }
     Ok(forgotten)
+}
+
+fn is_half_made(object: &Path, record: &Path) -> Result<bool, KernelError> {
+    let changed = |path: &Path| match fs::symlink_metadata(path).and_then(|file| file.modified()) {
+        Ok(changed) => Ok(Some(changed)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(path, error)),
+    };
+    Ok(changed(object)? > changed(record)?)
+}
+
+/// Whether one of the files from this source that are named in a record is among these.
+fn is_made_from(record: &Path, source: &str, changed: &HashSet<&str>) -> Result<bool, KernelError> {
+    if changed.is_empty() {
+        return Ok(false);
+    }
+    let made_from = fs::read(record).map_err(|error| file_error(record, error))?;
+    let made_from = String::from_utf8_lossy(&made_from);
+    let mut words = made_from.split(|c: char| c.is_whitespace() || "();:".contains(c));
+    Ok(words.any(|word| word.strip_prefix(source).is_some_and(|path| changed.contains(path))))
 }
 
 /// The object that a file with this name is about.
@@ -40,12 +61,10 @@ fn object_of(name: &str) -> Option<&str> {
     name.strip_prefix('.')?.strip_suffix(".cmd")
 }
 
-fn file_error(path: &Path, error: std::io::Error) -> KernelError {
-    KernelError::File { path: path.to_owned(), error }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -70,5 +89,24 @@ mod tests {
         assert!(!objects.join("a/binder.o").exists() && objects.join("a/other.o").exists());
         assert_eq!(forget("a/binder.h"), 0, "it is gone already");
         assert_eq!(forget("a/x.h"), 1);
+    }
+    #[test]
+    fn what_is_half_made_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["whole.o", ".whole.o.cmd", "half.o", ".half.o.cmd", "new.o"] {
+            fs::write(at(name), "").unwrap();
+        }
+        let date = |name: &str, second| {
+            let when = UNIX_EPOCH + Duration::from_secs(second);
+            fs::File::options().write(true).open(at(name)).unwrap().set_modified(when).unwrap();
+        };
+        date("whole.o", 1);
+        date(".whole.o.cmd", 1);
+        date("half.o", 2);
+        date(".half.o.cmd", 1);
+        assert_eq!(forget(folder.path(), Path::new("/src"), &[]).unwrap(), 1);
+        assert!(at("whole.o").exists() && !at("half.o").exists());
+        assert!(at("new.o").exists(), "make builds again what nothing is written of");
     }
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::KernelError;
 use super::apt::{Apt, NEWER_SUITES, numbers};
+use super::{KernelError, file_error};
 use crate::target::guest::{GUEST_MODULES, with_needs};
 
 /// The kernel's image, in its folder.
@@ -144,10 +144,6 @@ fn keep_modules(unpacked: &Path, release: &str, folder: &Path) -> Result<(), Ker
         fs::write(&path, module.bytes).map_err(|error| file_error(&path, error))?;
     }
     Ok(())
-}
-
-fn file_error(path: &Path, error: std::io::Error) -> KernelError {
-    KernelError::File { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

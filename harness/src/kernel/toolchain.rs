@@ -6,15 +6,15 @@ use std::process::Command;
 
 use super::KernelError;
 use super::apt::{Apt, numbers};
-use super::built::{BuiltFor, Choices};
+use super::built::{BuiltFor, Choices, Compiler};
 use crate::program::DriverKind;
 
 /// The only bindgen that is known to make bindings of which the Rust driver works.
 pub const BINDGEN: &str = "0.71.1";
 
-/// The first rustc and libclang that Linux takes, of those that have the Rust driver.
+/// The first rustc and LLVM that Linux takes, of those that have the Rust driver.
 const OLDEST_RUSTC: [u32; 2] = [1, 85];
-const OLDEST_LIBCLANG: u32 = 17;
+const OLDEST_LLVM: u32 = 17;
 
 /// Programs that every build takes, and the packages that have them.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -69,13 +69,36 @@ impl Toolchain {
                 missing.package(format!("the header {header}"), package);
             }
         }
-        let compiler = if which::which("ccache").is_ok() { "ccache gcc" } else { "gcc" };
+        let compiler = match choices.compiler() {
+            Compiler::Gcc => Path::new("gcc").to_owned(),
+            Compiler::Clang => tools.find_clang(&mut missing),
+        };
+        let cache = if which::which("ccache").is_ok() { "ccache " } else { "" };
         // What compiles host programs is given to rustc as its linker, which takes one word.
-        tools.arguments.extend([format!("CC={compiler}"), "HOSTCC=gcc".to_owned()]);
+        tools
+            .arguments
+            .extend([format!("CC={cache}{}", compiler.display()), format!("HOSTCC={}", compiler.display())]);
         if choices.driver == DriverKind::Rust {
             tools.find_for_rust(&mut missing);
         }
         if missing.what.is_empty() { Ok(tools) } else { Err(KernelError::Tools(missing.message())) }
+    }
+
+    /// clang, with all that it links with.
+    fn find_clang(&mut self, missing: &mut Missing) -> PathBuf {
+        match llvm(&["bin/clang", "bin/ld.lld", "bin/llvm-ar"]) {
+            Some(folder) => {
+                let programs = folder.join("bin");
+                self.arguments.push(format!("LLVM={}/", programs.display()));
+                self.versions.extend(version(&programs.join("clang")));
+                programs.join("clang")
+            }
+            None => {
+                let what = format!("clang, {OLDEST_LLVM} or newer, as KASAN takes it with Rust");
+                missing.package(what, "clang-19 lld-19 llvm-19");
+                PathBuf::new()
+            }
+        }
     }
 
     fn find_for_rust(&mut self, missing: &mut Missing) {
@@ -100,7 +123,7 @@ impl Toolchain {
                 self.environment.push(("LIBCLANG_PATH", folder));
             }
             None => {
-                missing.package(format!("libclang, {OLDEST_LIBCLANG} or newer"), "libclang-19-dev");
+                missing.package(format!("libclang, {OLDEST_LLVM} or newer"), "libclang-19-dev");
             }
         }
         match bindgen() {
@@ -190,12 +213,16 @@ fn libclang() -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("LIBCLANG_PATH") {
         return Some(PathBuf::from(folder));
     }
+    llvm(&["lib/libclang.so"]).map(|folder| folder.join("lib"))
+}
+
+/// The folder of the newest LLVM that has these files.
+fn llvm(files: &[&str]) -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let versions = folders.filter_map(|entry| {
         let number: u32 = entry.file_name().to_str()?.strip_prefix("llvm-")?.parse().ok()?;
-        let folder = entry.path().join("lib");
-        let there = number >= OLDEST_LIBCLANG && folder.join("libclang.so").exists();
-        there.then_some((number, folder))
+        let there = number >= OLDEST_LLVM && files.iter().all(|file| entry.path().join(file).exists());
+        there.then_some((number, entry.path()))
     });
     versions.max().map(|(_, folder)| folder)
 }

@@ -29,6 +29,21 @@ pub enum Call {
     Exit,
     /// `await`: lets time pass until the ioctl returns that the thread is parked in.
     Await,
+    /// `memfd log`: makes a file in memory, and a descriptor for it.
+    Memfd(Name),
+    /// `pipe reading writing`: makes a pipe, and a descriptor for each of its ends.
+    Pipe {
+        /// The end to read from.
+        reading: Name,
+        /// The end to write to.
+        writing: Name,
+    },
+    /// `close log`: closes the descriptor that the process has for a file.
+    CloseDescriptor(Name),
+    /// `poll reading`: as `poll`, of the descriptor that the process has for a file.
+    PollDescriptor(Name),
+    /// `limit_descriptors 1`: lets the process have so many descriptors more than it has now.
+    LimitDescriptors(u32),
     /// An ioctl.
     Ioctl(Ioctl),
     /// `count payload_copies`: reads a counter of the target.
@@ -152,6 +167,8 @@ pub enum Counter {
     Threads,
     /// Death notifications asked for, over all processes.
     Deaths,
+    /// Descriptors that the calling process has for files of the script.
+    Descriptors,
 }
 
 /// What must come of a call.
@@ -180,6 +197,8 @@ pub struct PollEvents {
     pub readable: bool,
     /// POLLERR
     pub error: bool,
+    /// POLLHUP: nobody can write to this pipe any more.
+    pub hangup: bool,
     /// POLLNVAL: the descriptor is closed.
     pub invalid: bool,
 }

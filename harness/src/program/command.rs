@@ -20,15 +20,15 @@ pub enum Command {
         target: Handle,
         /// What is sent.
         transaction: Transaction,
-        /// `buffers_size`, in bytes.
-        buffers_size: u64,
+        /// `buffers_size`, in place of what the scatter-gather buffers take, in bytes.
+        buffers_size: Option<u64>,
     },
     /// `BC_REPLY_SG { …, buffers_size 64 }`
     ReplySg {
         /// What is sent.
         transaction: Transaction,
-        /// `buffers_size`, in bytes.
-        buffers_size: u64,
+        /// `buffers_size`, in place of what the scatter-gather buffers take, in bytes.
+        buffers_size: Option<u64>,
     },
     /// `BC_ACQUIRE_RESULT 0`
     AcquireResult(i32),

@@ -10,11 +10,49 @@ use super::results::{CaseDivergence, CaseResult, Counts, Results};
 use super::style::{BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, remarks};
 
+/// With more targets than this, each has a line and not a column.
+const MOST_COLUMNS: usize = 5;
+
 /// Writes the matrix of topics and targets, and every case that targets did different things with, side by side.
 pub fn write_matrix(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     for diverging in &results.divergences {
         write_divergence(out, results, diverging)?;
     }
+    write_table(
+        out,
+        &if results.runs.len() > MOST_COLUMNS { by_target(results) } else { by_topics(results) },
+    )?;
+    writeln!(out)?;
+    let (style, count) = match results.divergences.len() {
+        0 => (GOOD, "all targets did the same".to_owned()),
+        1 => (BAD, "1 case was not done alike by all targets".to_owned()),
+        several => (BAD, format!("{several} cases were not done alike by all targets")),
+    };
+    writeln!(out, "{}", Styled(style, count))?;
+    if !results.choices.is_empty() {
+        let choices: Vec<&str> = results.choices.iter().map(|choice| choice.id.as_str()).collect();
+        let line =
+            format!("C and Rust chose otherwise where a script leaves the choice: {}", choices.join(", "));
+        writeln!(out, "{}", Styled(FAINT, line))?;
+    }
+    Ok(())
+}
+
+/// A line a target.
+fn by_target(results: &Results) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["target", "cases", "seconds"]);
+    for run in &results.runs {
+        let cases: Vec<&CaseResult> = run.cases.iter().collect();
+        table.add_row([run.target.clone(), cell(&cases), format!("{:.1}", run.seconds)]);
+    }
+    align_right(&mut table);
+    table
+}
+
+/// A line a topic, and a column a target.
+fn by_topics(results: &Results) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let targets = results.runs.iter().map(|run| run.target.clone());
@@ -26,17 +64,14 @@ pub fn write_matrix(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         let cells = columns.iter().map(|column| cell(column.get(topic).map_or(&[][..], Vec::as_slice)));
         table.add_row([(*topic).to_owned()].into_iter().chain(cells));
     }
+    align_right(&mut table);
+    table
+}
+
+fn align_right(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    write_table(out, &table)?;
-    writeln!(out)?;
-    let (style, count) = match results.divergences.len() {
-        0 => (GOOD, "all targets did the same".to_owned()),
-        1 => (BAD, "1 case was not done alike by all targets".to_owned()),
-        several => (BAD, format!("{several} cases were not done alike by all targets")),
-    };
-    writeln!(out, "{}", Styled(style, count))
 }
 
 fn by_topic(cases: &[CaseResult]) -> BTreeMap<&str, Vec<&CaseResult>> {

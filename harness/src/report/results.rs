@@ -1,10 +1,12 @@
 //! Results: what running cases on a target showed, as it is written in JSON.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoEnumIterator;
 
 use crate::compare::{Divergence, divergence};
 use crate::engine::{SetUpError, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
+use crate::program::DriverKind;
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -20,8 +22,13 @@ pub struct Results {
     pub binderdrill: String,
     /// The targets, in the order in which the user named them.
     pub runs: Vec<TargetResults>,
-    /// The cases that not all targets did the same with, but for those that were not run on all.
+    /// The cases that not all targets did the same with which have the same implementation of the driver, or with
+    /// which one deviated and another did not; but for those that were not run on all.
     pub divergences: Vec<CaseDivergence>,
+    /// The cases that the driver in C and the one in Rust did different things with, all of which are right: their
+    /// scripts leave the choice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<CaseDivergence>,
 }
 
 /// A case that targets did different things with.
@@ -41,6 +48,9 @@ pub struct CaseDivergence {
 pub struct TargetResults {
     /// The target as the user named it.
     pub target: String,
+    /// Which implementation of the driver it has, or models; none if no case was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverKind>,
     /// Wall time from the preparation of the target to the end of the last case, in seconds.
     pub seconds: f64,
     /// Wall time to the end of the first case, in seconds: mostly what it takes to boot.
@@ -102,12 +112,13 @@ pub struct Counts {
 impl Results {
     /// What these runs of the same cases showed.
     pub fn of(runs: Vec<TargetResults>) -> Results {
-        let divergences = divergences(&runs);
+        let (divergences, choices) = divergences(&runs);
         Results {
             format_version: FORMAT_VERSION,
             binderdrill: env!("CARGO_PKG_VERSION").to_owned(),
             runs,
             divergences,
+            choices,
         }
     }
 
@@ -117,19 +128,49 @@ impl Results {
     }
 }
 
-/// The cases that targets did different things with. Every run holds the same cases in the same order.
-fn divergences(runs: &[TargetResults]) -> Vec<CaseDivergence> {
-    let Some(first) = runs.first() else { return Vec::new() };
-    let cases = first.cases.iter().enumerate();
-    let diverging = cases.filter_map(|(index, case)| {
-        let results = runs.iter().map(|run| (run.target.as_str(), &run.cases[index]));
-        let ran = results.filter(|(_, result)| matches!(result.verdict, Verdict::Pass | Verdict::Fail(_)));
-        let transcripts: Vec<_> = ran.map(|(target, result)| (target, &result.transcript)).collect();
-        let divergence = divergence(&transcripts)?;
-        let line = divergence.step.and_then(|step| case.lines.get(step).copied());
-        Some(CaseDivergence { id: case.id.clone(), line, divergence })
-    });
-    diverging.collect()
+/// The cases that targets did different things with: those where they should not have, and those where the two
+/// implementations of the driver may. Every run holds the same cases in the same order.
+fn divergences(runs: &[TargetResults]) -> (Vec<CaseDivergence>, Vec<CaseDivergence>) {
+    let (mut divergences, mut choices) = (Vec::new(), Vec::new());
+    let Some(first) = runs.first() else { return (divergences, choices) };
+    for (index, case) in first.cases.iter().enumerate() {
+        let ran: Vec<Ran> = runs.iter().filter_map(|run| Ran::of(run, index)).collect();
+        let diverging = |ran: &[&Ran]| {
+            let transcripts: Vec<_> = ran.iter().map(|ran| (ran.target, ran.transcript)).collect();
+            let divergence = divergence(&transcripts)?;
+            let line = divergence.step.and_then(|step| case.lines.get(step).copied());
+            Some(CaseDivergence { id: case.id.clone(), line, divergence })
+        };
+        let all: Vec<&Ran> = ran.iter().collect();
+        let Some(difference) = diverging(&all) else { continue };
+        let within_one = DriverKind::iter().any(|kind| {
+            let of_kind: Vec<&Ran> = ran.iter().filter(|ran| ran.driver == Some(kind)).collect();
+            diverging(&of_kind).is_some()
+        });
+        let all_passed = ran.iter().all(|ran| ran.passed);
+        if within_one || !all_passed { &mut divergences } else { &mut choices }.push(difference);
+    }
+    (divergences, choices)
+}
+
+/// What a target did with a case that it ran to a verdict which is about the driver.
+struct Ran<'a> {
+    target: &'a str,
+    driver: Option<DriverKind>,
+    passed: bool,
+    transcript: &'a Transcript,
+}
+
+impl Ran<'_> {
+    fn of(run: &TargetResults, index: usize) -> Option<Ran<'_>> {
+        let result = &run.cases[index];
+        let passed = match result.verdict {
+            Verdict::Pass => true,
+            Verdict::Fail(_) => false,
+            _ => return None,
+        };
+        Some(Ran { target: &run.target, driver: run.driver, passed, transcript: &result.transcript })
+    }
 }
 
 impl CaseResult {
@@ -201,5 +242,82 @@ impl Counts {
             }
         }
         counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Deviation, StepOutcome, StepRecord};
+
+    /// What one target did in a case of one step, which passes or not.
+    fn run(target: &str, driver: DriverKind, outcome: StepOutcome, verdict: Verdict) -> TargetResults {
+        let step = StepRecord {
+            step: 0,
+            thread: "client".to_owned(),
+            script: "client < any of { parked | EAGAIN }".to_owned(),
+            outcome,
+            woke: Vec::new(),
+        };
+        let case = CaseResult {
+            id: "topic/case".to_owned(),
+            origin: "topic/case.drill".to_owned(),
+            title: "A case.".to_owned(),
+            clauses: Vec::new(),
+            unconfirmed: None,
+            verdict,
+            line: None,
+            transcript: Transcript { steps: vec![step], complaints: Vec::new() },
+            lines: vec![4],
+        };
+        TargetResults {
+            target: target.to_owned(),
+            driver: Some(driver),
+            seconds: 0.0,
+            seconds_to_first_case: 0.0,
+            counts: Counts::of([&case]),
+            cases: vec![case],
+        }
+    }
+
+    fn otherwise() -> StepOutcome {
+        StepOutcome::Succeeded { value: None }
+    }
+
+    #[test]
+    fn what_the_script_leaves_open_the_two_drivers_may_do_differently() {
+        let results = Results::of(vec![
+            run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
+            run("rust", DriverKind::Rust, otherwise(), Verdict::Pass),
+        ]);
+        assert!(results.divergences.is_empty());
+        assert_eq!(results.choices.len(), 1);
+        assert_eq!(results.choices[0].line, Some(4));
+    }
+
+    #[test]
+    fn one_driver_does_the_same_everywhere() {
+        let results = Results::of(vec![
+            run("reference", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
+            run("c", DriverKind::C, otherwise(), Verdict::Pass),
+        ]);
+        assert_eq!(results.divergences.len(), 1);
+        assert!(results.choices.is_empty());
+    }
+
+    #[test]
+    fn a_deviation_is_no_choice() {
+        let deviation = Deviation {
+            step: Some(0),
+            expected: "EAGAIN".to_owned(),
+            came: "done".to_owned(),
+            difference: "it is done".to_owned(),
+        };
+        let results = Results::of(vec![
+            run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
+            run("rust", DriverKind::Rust, otherwise(), Verdict::Fail(deviation)),
+        ]);
+        assert_eq!(results.divergences.len(), 1);
+        assert!(results.choices.is_empty());
     }
 }

@@ -143,6 +143,7 @@ fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
         Call::Count(Counter::PayloadCopies | Counter::PayloadBytes) => {
             vec![(Feature::CopyCounter, "a counter of copies")]
         }
+        Call::Count(Counter::Descriptors) => Vec::new(),
         Call::Count(_) => vec![(Feature::ObjectCounter, "a counter of the driver's objects")],
         Call::Ioctl(Ioctl::Freeze(_) | Ioctl::GetFrozenInfo(_)) => vec![(Feature::Freeze, "freezing")],
         Call::Ioctl(Ioctl::EnableOnewaySpamDetection(_)) => {
@@ -171,18 +172,20 @@ fn features_of_command(command: &Command) -> Vec<(Feature, &'static str)> {
         }
         _ => (Vec::new(), [].as_slice()),
     };
-    features.extend(
-        data.iter().filter(|item| sends_descriptor(item)).map(|_| (Feature::FdPassing, "a descriptor")),
-    );
+    features.extend(data.iter().filter_map(feature_of_item));
     features
 }
 
-fn sends_descriptor<H>(item: &DataItem<H>) -> bool {
+fn feature_of_item<H>(item: &DataItem<H>) -> Option<(Feature, &'static str)> {
     use reference_driver::uapi::BINDER_TYPE_FD;
-    match item {
-        DataItem::At(_, item) => sends_descriptor(item),
-        DataItem::Object(Object::Explicit { object_type, .. }) => *object_type == BINDER_TYPE_FD,
-        _ => false,
+    let DataItem::Object(object) = item.without_place() else { return None };
+    match object {
+        Object::Fd { .. } | Object::Explicit { object_type: BINDER_TYPE_FD, .. } => {
+            Some((Feature::FdPassing, "a descriptor"))
+        }
+        Object::FdArray { .. } => Some((Feature::FdPassing, "an array of descriptors")),
+        Object::Buffer(_) => Some((Feature::ScatterGather, "a scatter-gather buffer")),
+        Object::Explicit { .. } | Object::Binder { .. } | Object::Handle { .. } => None,
     }
 }
 

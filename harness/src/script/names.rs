@@ -1,6 +1,6 @@
 //! Names: the rules about what a script's names stand for.
 //!
-//! A name means one thing in the whole script: a process, a thread, an object, a handle, a buffer or a cookie.
+//! A name means one thing in the whole script: a process, a thread, an object, a handle, a buffer, a cookie or a file.
 //! The grammar notes each place where a name stands, and the rules are checked over these mentions in order.
 
 use std::collections::{HashMap, HashSet};
@@ -50,6 +50,8 @@ pub(super) enum Meaning {
     Handle,
     Buffer,
     Cookie,
+    /// An open file, for which processes have descriptors.
+    File,
 }
 
 impl fmt::Display for Meaning {
@@ -61,6 +63,7 @@ impl fmt::Display for Meaning {
             Meaning::Handle => "handle",
             Meaning::Buffer => "buffer",
             Meaning::Cookie => "cookie",
+            Meaning::File => "file",
         })
     }
 }
@@ -84,6 +87,7 @@ impl Meaning {
                 "a cookie is named in BC_REQUEST_DEATH_NOTIFICATION or BC_REQUEST_FREEZE_NOTIFICATION; \
                  one that nobody knows is written as a number"
             }
+            Meaning::File => "a file is made by `! memfd NAME` or `! pipe NAME NAME`",
         }
     }
 }

@@ -10,8 +10,8 @@ use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
 use super::print::command_word;
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Declaration, Name, Process, ReadExpectation, Step,
-    Transaction, WriteReadOptions,
+    Action, Actor, Call, CallExpectation, Command, DataItem, Declaration, Name, Object, Process,
+    ReadExpectation, Step, Transaction, WriteReadOptions,
 };
 use crate::target::Area;
 
@@ -91,7 +91,7 @@ fn sizes(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
             let label = format!("expected commands of at most {} bytes together", Area::Commands.size());
             diagnostics.push(Diagnostic::error(message, position.bytes.clone(), label));
         }
-        if commands.iter().map(payload_of).sum::<u64>() > LARGEST_PAYLOAD {
+        if commands.iter().map(payload_of).fold(0, u64::saturating_add) > LARGEST_PAYLOAD {
             let message = "more payload than a step has room for";
             let label = format!("expected payloads of at most {LARGEST_PAYLOAD} bytes together (8M)");
             diagnostics.push(Diagnostic::error(message, position.bytes.clone(), label));
@@ -114,8 +114,16 @@ fn bytes_of(command: &Command) -> usize {
 
 /// How many bytes of payload a command sends.
 fn payload_of(command: &Command) -> u64 {
-    let length =
-        |transaction: &Transaction| transaction.data.iter().fold(0, |start, item| end_of(item, start));
+    let length = |transaction: &Transaction| {
+        let buffers = transaction.data.iter().filter_map(|item| match item.without_place() {
+            DataItem::Object(Object::Buffer(buffer)) => Some(&buffer.content),
+            _ => None,
+        });
+        let parts = buffers.chain([&transaction.data]);
+        parts
+            .map(|items| items.iter().fold(0, |start, item| end_of(item, start)))
+            .fold(0, u64::saturating_add)
+    };
     match command {
         Command::Transaction { transaction, .. }
         | Command::TransactionSg { transaction, .. }

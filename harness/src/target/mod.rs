@@ -14,15 +14,15 @@ mod reference;
 pub mod uml;
 
 pub use layout::*;
-pub use named::{NoTarget, TargetOptions, named};
+pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};
 use crate::program::{Counter, DriverKind, Feature, PollEvents, Program};
 use reference_driver::uapi::Errno;
 
-/// A driver that programs can be run on.
-pub trait Target {
+/// A driver that programs can be run on. It may be used by another thread than the one that prepared it.
+pub trait Target: Send {
     /// What the user calls it, such as `reference` or `vm:debian-6.12`.
     fn name(&self) -> String;
 
@@ -31,9 +31,12 @@ pub trait Target {
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
 
     /// Which driver this is, such as `linux-6.12.117+deb12-amd64`, or `linux-rust-7.3.0` if it is the one in Rust, as
-    /// far as it is known yet: a kernel that has not
-    /// booted may be any. The reference driver is none, as nothing that it does wrong is to be expected.
+    /// far as it is known yet: a kernel that has not booted may be any. The reference driver is none, as nothing that
+    /// it does wrong is to be expected.
     fn driver(&self) -> Option<String>;
+
+    /// Which implementation of the driver it has, or models, as far as it is known yet.
+    fn kind(&self) -> Option<DriverKind>;
 }
 
 /// A driver that can be reached from this very process.
@@ -54,7 +57,7 @@ pub trait Worlds {
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError>;
 }
 
-impl<W: Worlds> Target for W {
+impl<W: Worlds + Send> Target for W {
     fn name(&self) -> String {
         Worlds::name(self)
     }
@@ -65,6 +68,10 @@ impl<W: Worlds> Target for W {
 
     fn driver(&self) -> Option<String> {
         Worlds::driver(self)
+    }
+
+    fn kind(&self) -> Option<DriverKind> {
+        Some(Worlds::kind(self))
     }
 }
 
@@ -111,6 +118,24 @@ pub enum SystemCall {
     Munmap,
     /// Polls for POLLIN without waiting.
     Poll,
+    /// Makes a file in memory, and a descriptor for it that is not close-on-exec.
+    Memfd {
+        /// What it is known by from here on.
+        file: FileId,
+    },
+    /// Makes a pipe, and a descriptor for each end that is not close-on-exec.
+    Pipe {
+        /// What the end to read from is known by.
+        reading: FileId,
+        /// What the end to write to is known by.
+        writing: FileId,
+    },
+    /// Closes a descriptor.
+    CloseDescriptor(u32),
+    /// Polls a descriptor for POLLIN without waiting.
+    PollDescriptor(u32),
+    /// Lets the process have so many descriptors more than it has now.
+    LimitDescriptors(u32),
     /// Writes to the process' memory (see [`Area`]), then does an ioctl.
     Ioctl {
         /// The request.
@@ -140,6 +165,28 @@ pub enum Answer {
     Success,
     /// What a poll found.
     Events(PollEvents),
+    /// The number of a new descriptor.
+    Descriptor(u32),
+    /// The numbers of those for the ends of a new pipe.
+    Pipe {
+        /// To read from.
+        reading: u32,
+        /// To write to.
+        writing: u32,
+    },
+}
+
+/// What a world knows a file by that a script has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// What a descriptor of a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorState {
+    /// The open file that it is for; `None` for one that no script has made.
+    pub file: Option<FileId>,
+    /// Whether it is closed when the process executes another program.
+    pub close_on_exec: bool,
 }
 
 /// Processes and threads in front of a binder device, for the time of one case.
@@ -163,15 +210,26 @@ pub trait World {
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError>;
 
+    /// What a descriptor of a process is; `None` if the process has no such one.
+    fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError>;
+
     /// The process id by which the driver calls a process.
     fn pid(&self, process: usize) -> i32;
 
     /// A counter of the driver, as the process sees it; an error if this target does not keep it.
     fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError>;
 
-    /// Ends every process, waits until the driver has forgotten them, and says what is wrong after that
-    /// (nothing leaked, nothing logged), a line each.
-    fn close(self: Box<Self>) -> Result<Vec<String>, TargetError>;
+    /// Ends every process, waits until the driver has forgotten them, and says what is wrong after that.
+    fn close(self: Box<Self>) -> Result<Closing, TargetError>;
+}
+
+/// What is wrong with a driver once every process of a world is gone, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closing {
+    /// What is left of them.
+    pub left: Vec<String>,
+    /// What the kernel complained of since the last world was closed.
+    pub complaints: Vec<String>,
 }
 
 /// That a target could not do what it was asked to: never the fault of the driver under test.

@@ -32,6 +32,8 @@ pub struct TargetOptions {
     pub modules: Vec<PathBuf>,
     /// More words for the kernel's command line.
     pub append: Vec<String>,
+    /// How many processors a guest has.
+    pub cpus: u32,
     /// How to emulate; `None` tries.
     pub accelerator: Option<Accelerator>,
     /// How long nothing may happen before something is said to hang.
@@ -43,6 +45,7 @@ impl Default for TargetOptions {
         TargetOptions {
             modules: Vec::new(),
             append: Vec::new(),
+            cpus: 1,
             accelerator: None,
             patience: super::device::PATIENCE,
         }
@@ -71,6 +74,11 @@ pub enum NoTarget {
 fn known() -> String {
     let known: Vec<String> = KNOWN.iter().map(|(name, what)| format!("`{name}` ({what})")).collect();
     known.join(", ")
+}
+
+/// Whether this is a target of which there can be several at a time: each is a kernel of its own.
+pub fn is_guest(name: &str) -> bool {
+    name.split_once(':').is_some_and(|(kind, _)| ["vm", "uml", "built"].contains(&kind))
 }
 
 /// The target of this name.
@@ -116,6 +124,7 @@ fn uml(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget,
         kernel: PathBuf::from(kernel),
         modules: own_modules(options)?,
         append: options.append.clone(),
+        cpus: options.cpus,
         patience: options.patience,
     };
     Ok(GuestTarget::new(name, &guest, Uml::new(&guest)?))
@@ -143,7 +152,12 @@ fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, 
         modules.retain(|stock| stock.name != module.name);
         modules.push(module);
     }
-    let guest =
-        GuestOptions { kernel: image, modules, append: options.append.clone(), patience: options.patience };
+    let guest = GuestOptions {
+        kernel: image,
+        modules,
+        append: options.append.clone(),
+        cpus: options.cpus,
+        patience: options.patience,
+    };
     Ok(GuestTarget::new(name, &guest, Qemu::new(name, &guest, options.accelerator)?))
 }

@@ -6,12 +6,17 @@
 
 mod memory;
 
+use std::collections::BTreeMap;
+
 use reference_driver::uapi::Errno;
-use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
+use reference_driver::{Caller, Completion, Device, Driver, Fault, OpenFile, Profile, UserMemory};
 
 use memory::Memory;
 
-use super::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds};
+use super::{
+    Answer, Closing, DescriptorState, FileId, Outcome, ProcessSpecification, SystemCall, TargetError,
+    ThreadIndex, World, Worlds,
+};
 use crate::program::{Counter, DriverKind, Feature, PollEvents};
 
 /// The reference driver.
@@ -48,6 +53,8 @@ impl Worlds for ReferenceTarget {
         match feature {
             Feature::CopyCounter
             | Feature::ObjectCounter
+            | Feature::FdPassing
+            | Feature::ScatterGather
             | Feature::Freeze
             | Feature::OnewaySpamDetection
             | Feature::ExtendedError
@@ -66,7 +73,7 @@ impl Worlds for ReferenceTarget {
         become_first_context_manager(&mut driver)?;
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
-        Ok(Box::new(ReferenceWorld { driver, processes: processes.collect() }))
+        Ok(Box::new(ReferenceWorld { driver, processes: processes.collect(), files: BTreeMap::new() }))
     }
 }
 
@@ -89,6 +96,27 @@ fn become_first_context_manager(driver: &mut Driver) -> Result<(), TargetError> 
 struct ReferenceWorld {
     driver: Driver,
     processes: Vec<Process>,
+    files: BTreeMap<FileId, File>,
+}
+
+/// A file that a script has made.
+struct File {
+    open: OpenFile,
+    /// Of an end of a pipe, the other one, and whether this is the end to read from.
+    pipe: Option<(FileId, End)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Reading,
+    Writing,
+}
+
+impl File {
+    /// Whether nobody but this world holds it.
+    fn is_closed(&self) -> bool {
+        self.open.holders() == 1
+    }
 }
 
 struct Process {
@@ -204,9 +232,47 @@ impl ReferenceWorld {
         Ok(Answer::Events(events))
     }
 
+    /// Makes a file and a descriptor for it.
+    fn make(&mut self, at: ThreadIndex, file: FileId, pipe: Option<(FileId, End)>) -> Result<u32, Errno> {
+        let open = OpenFile::new(file.0);
+        let number = self.processes[at.process].memory.descriptors.open(open.clone(), false)?;
+        self.files.insert(file, File { open, pipe });
+        Ok(number)
+    }
+
+    fn make_pipe(&mut self, at: ThreadIndex, reading: FileId, writing: FileId) -> Result<Answer, Errno> {
+        let to_read = self.make(at, reading, Some((writing, End::Reading)))?;
+        match self.make(at, writing, Some((reading, End::Writing))) {
+            Ok(to_write) => Ok(Answer::Pipe { reading: to_read, writing: to_write }),
+            Err(errno) => {
+                self.processes[at.process].memory.descriptors.close(to_read)?;
+                Err(errno)
+            }
+        }
+    }
+
+    /// What there is to be found at a file. Nobody writes to pipes; a file in memory can always be read.
+    fn poll_descriptor(&self, at: ThreadIndex, number: u32) -> PollEvents {
+        let none = PollEvents::default();
+        let Some(descriptor) = self.processes[at.process].memory.descriptors.at(number) else {
+            return PollEvents { invalid: true, ..none };
+        };
+        let file = self.files.get(&FileId(descriptor.file.number()));
+        let Some((other, end)) = file.and_then(|file| file.pipe) else {
+            return PollEvents { readable: true, ..none };
+        };
+        let is_closed = self.files.get(&other).is_none_or(File::is_closed);
+        PollEvents {
+            hangup: is_closed && end == End::Reading,
+            error: is_closed && end == End::Writing,
+            ..none
+        }
+    }
+
     fn exit(&mut self, at: ThreadIndex) {
         let process = &mut self.processes[at.process];
         process.alive = false;
+        process.memory.descriptors = Default::default();
         self.driver.process_ended(process.pid);
         for (index, thread) in process.threads.iter_mut().enumerate() {
             if let Thread::Parked(device) = *thread {
@@ -342,6 +408,17 @@ impl World for ReferenceWorld {
             SystemCall::Mmap { size, write } => self.mmap(at, size, write),
             SystemCall::Munmap => self.munmap(at),
             SystemCall::Poll => self.poll(at),
+            SystemCall::Memfd { file } => self.make(at, file, None).map(Answer::Descriptor),
+            SystemCall::Pipe { reading, writing } => self.make_pipe(at, reading, writing),
+            SystemCall::CloseDescriptor(number) => {
+                let closed = self.processes[at.process].memory.descriptors.close(number);
+                closed.map(|()| Answer::Success)
+            }
+            SystemCall::PollDescriptor(number) => Ok(Answer::Events(self.poll_descriptor(at, number))),
+            SystemCall::LimitDescriptors(more) => {
+                self.processes[at.process].memory.descriptors.limit(more);
+                Ok(Answer::Success)
+            }
             SystemCall::Exit => {
                 self.exit(at);
                 Ok(Answer::Success)
@@ -407,6 +484,14 @@ impl World for ReferenceWorld {
         Ok(process.memory.read(address, &mut bytes).is_ok().then_some(bytes))
     }
 
+    fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
+        let descriptor = self.processes[process].memory.descriptors.at(number);
+        Ok(descriptor.map(|descriptor| DescriptorState {
+            file: Some(FileId(descriptor.file.number())),
+            close_on_exec: descriptor.close_on_exec,
+        }))
+    }
+
     fn pid(&self, process: usize) -> i32 {
         self.processes[process].pid
     }
@@ -421,6 +506,7 @@ impl World for ReferenceWorld {
             Counter::Transactions => statistics.transactions.alive(),
             Counter::Threads => statistics.threads.alive(),
             Counter::Deaths => statistics.deaths.alive(),
+            Counter::Descriptors => self.processes[process].memory.descriptors.count(),
             Counter::Buffers => {
                 let devices = self.processes[process].devices.iter();
                 devices.map(|open| self.driver.buffers_in_use(open.device) as u64).sum()
@@ -428,7 +514,7 @@ impl World for ReferenceWorld {
         })
     }
 
-    fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
+    fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
         for process in 0..self.processes.len() {
             self.exit(ThreadIndex { process, thread: 0 });
             self.settle()?;
@@ -445,8 +531,8 @@ impl World for ReferenceWorld {
             ("completions", statistics.completions),
         ];
         let left = left.into_iter().filter(|(_, census)| census.alive() > 0);
-        Ok(left
-            .map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()))
-            .collect())
+        let left =
+            left.map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()));
+        Ok(Closing { left: left.collect(), complaints: Vec::new() })
     }
 }

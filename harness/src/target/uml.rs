@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::guest::{
-    GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, channel, greet_by_terminal, inherited,
+    CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, channel, greet_by_terminal,
+    inherited,
 };
 use crate::engine::SetUpError;
 
@@ -20,6 +21,7 @@ pub struct Uml {
     kernel: PathBuf,
     initramfs: Initramfs,
     append: String,
+    cpus: u32,
     scale: f64,
 }
 
@@ -31,6 +33,7 @@ impl Uml {
             kernel: options.kernel.clone(),
             initramfs: options.initramfs()?,
             append: options.command_line(),
+            cpus: options.cpus,
             scale: options.scale(),
         })
     }
@@ -45,10 +48,13 @@ impl Launcher for Uml {
                 // The guest's memory is a file that the kernel makes there and unlinks at once.
                 .env("TMPDIR", if Path::new(SHARED_MEMORY).is_dir() { SHARED_MEMORY } else { "/tmp" })
                 .arg("mem=512M")
+                .arg(format!("ncpus={}", self.cpus))
+                // Without it, what runs in the guest is traced, which is slower and goes with one processor only.
+                .arg(if self.cpus > 1 { "seccomp=on" } else { "seccomp=auto" })
                 .arg(format!("initrd={}", self.initramfs.path().display()))
                 // Where nothing can be written, the kernel does without files of its own, and so leaves none behind.
                 .arg("uml_dir=/proc/")
-                .args(["con=null", "con0=null,fd:1", "loglevel=4", "panic=-1", "oops=panic"])
+                .args(["con=null", "con0=null,fd:1", CONSOLE, "panic=-1", "oops=panic"])
                 .args(["ssl=null".to_owned(), format!("ssl0=fd:{guests},fd:{guests}")])
                 .arg("binderdrill.channel=/dev/ttyS0")
                 .args(self.append.split_ascii_whitespace());

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 use libtest_mimic::Failed;
 use tempfile::TempDir;
@@ -16,6 +17,8 @@ pub(super) const TESTS: &[Test] = &[
     ("a_kernel_is_built_once", built_once),
     ("a_change_is_built_and_so_is_taking_it_back", changed),
     ("a_build_that_fails_says_why_and_leaves_no_kernel", failing),
+    ("a_build_that_is_killed_leaves_nothing_running", killed),
+    ("a_kernel_that_is_being_built_is_not_removed", in_use),
     ("a_lost_option_is_named", lost_option),
     ("built_kernels_are_listed_and_removed", listed_and_removed),
 ];
@@ -28,11 +31,15 @@ pub(super) fn can_build() -> bool {
 /// A source, a cache, and a folder of programs.
 struct Workplace {
     folder: TempDir,
+    /// The path of the source.
+    tree: String,
 }
 
 impl Workplace {
     fn new() -> Result<Workplace, Failed> {
-        let workplace = Workplace { folder: tempfile::tempdir()? };
+        let folder = tempfile::tempdir()?;
+        let tree = folder.path().join("tree").display().to_string();
+        let workplace = Workplace { folder, tree };
         let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels/tree");
         fs::create_dir_all(workplace.at("tree/drivers/android"))?;
         for file in ["Makefile", "Kbuild", "lose", "drivers/android/Kconfig", "drivers/android/binder.c"] {
@@ -54,16 +61,24 @@ impl Workplace {
     }
 
     fn call(&self, arguments: &[&str]) -> Result<(i32, String, String), Failed> {
+        output(&mut self.command(arguments))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut path = self.at("programs").into_os_string();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut command = binderdrill(&[&["kernel"], arguments].concat());
-        output(command.env("PATH", path).env("XDG_CACHE_HOME", self.at("cache")))
+        command.env("PATH", path).env("XDG_CACHE_HOME", self.at("cache"));
+        command
     }
 
     fn build(&self) -> Result<(i32, String, String), Failed> {
-        let tree = self.at("tree").display().to_string();
-        self.call(&["build", "--source", &tree, "--name", "mine"])
+        self.call(&self.build_words())
+    }
+
+    fn build_words(&self) -> [&str; 5] {
+        ["build", "--source", &self.tree, "--name", "mine"]
     }
 
     /// Builds it, and tells whether the image holds this.
@@ -113,6 +128,51 @@ fn failing() -> Result<(), Failed> {
     let (status, _, error) = workplace.call(&["path", "built:mine"])?;
     is(status, 2, &error)?;
     holds(&error, &["built:mine was not built to the end"])
+}
+
+/// A build that does not end by itself, and the number of the process that does not.
+fn endless(workplace: &Workplace) -> Result<(Child, String), Failed> {
+    let recipe =
+        "linux:\n\t@echo $$$$ > $(O)/endless.new; mv $(O)/endless.new $(O)/endless; exec sleep 600\n";
+    let makefile = fs::read_to_string(workplace.at("tree/Makefile"))?;
+    let (before, _) = makefile.split_once("linux:").ok_or("no rule for the image")?;
+    fs::write(workplace.at("tree/Makefile"), format!("{before}{recipe}"))?;
+    let build = workplace.command(&workplace.build_words()).stdout(Stdio::null()).spawn()?;
+    let path = workplace.at("cache/binderdrill/kernels/built/mine/objects/endless");
+    loop {
+        match fs::read_to_string(&path) {
+            Ok(process) => return Ok((build, format!("/proc/{}", process.trim()))),
+            Err(_) => sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn killed() -> Result<(), Failed> {
+    let workplace = Workplace::new()?;
+    let makefile = fs::read_to_string(workplace.at("tree/Makefile"))?;
+    let (mut build, process) = endless(&workplace)?;
+    is(Path::new(&process).exists(), true, "the process that does not end")?;
+    build.kill()?;
+    build.wait()?;
+    let started = Instant::now();
+    while Path::new(&process).exists() {
+        is(started.elapsed() < Duration::from_secs(60), true, &format!("{process} is left"))?;
+        sleep(Duration::from_millis(10));
+    }
+    let (_, list, _) = workplace.call(&["list"])?;
+    holds(&list, &["built:mine", "not built to the end"])?;
+    fs::write(workplace.at("tree/Makefile"), makefile)?;
+    workplace.builds("(built,", "the first driver")
+}
+
+fn in_use() -> Result<(), Failed> {
+    let workplace = Workplace::new()?;
+    let (mut build, _) = endless(&workplace)?;
+    let (status, _, error) = workplace.call(&["remove", "built:mine"])?;
+    build.kill()?;
+    build.wait()?;
+    is(status, 2, &error)?;
+    holds(&error, &["built:mine is being built"])
 }
 
 fn lost_option() -> Result<(), Failed> {

@@ -16,36 +16,68 @@ pub(super) const TESTS: &[Test] = &[
     ("a_deviation_of_a_kernel_is_told_as_one_of_the_reference_driver", deviates),
 ];
 
+pub(super) const IN_UML: &[Test] = &[
+    ("a_guest_of_user_mode_linux_that_panics_spoils_its_own_case_only", || {
+        spoils(UML, "panic", 2, &["BROKEN second.drill: the guest ended", "sysrq", "2 passed, 1 broken"])
+    }),
+    ("a_guest_of_user_mode_linux_that_falls_silent_spoils_its_own_case_only", || {
+        spoils(UML, "silence", 2, &["BROKEN second.drill: the guest said nothing for", "2 passed, 1 broken"])
+    }),
+    ("what_a_kernel_of_user_mode_linux_complains_of_fails_the_case", || {
+        spoils(UML, "warning", 1, &["FAIL second.drill", "the kernel complains: WARNING: on purpose"])
+    }),
+    ("a_suite_runs_on_several_processors", processors),
+];
+
+const UML: &str = "built:uml-c";
+const STOCK: &str = "vm:debian-6.12";
+
 const SCRIPTS: [&str; 3] = ["first.drill", "second.drill", "third.drill"];
 
-fn with_fault(fault: &str) -> Result<(i32, String, String), Failed> {
-    let append = format!("binderdrill.fault={fault}");
-    let options = ["--target", "vm:debian-6.12", "--append", &append, "--patience", "2"];
-    output(&mut binderdrill(&[&["run"], &SCRIPTS[..], &options].concat()))
+/// Runs three scripts, over the second of which something goes wrong.
+fn spoils(target: &str, fault: &str, status: i32, told: &[&str]) -> Result<(), Failed> {
+    let append = format!("binderdrill.fault={fault}@2");
+    let options = ["--target", target, "--append", &append, "--patience", "2"];
+    let (came, report, _) = output(&mut binderdrill(&[&["run"], &SCRIPTS[..], &options].concat()))?;
+    is(came, status, &report)?;
+    holds(&report, told)
 }
 
 fn panics() -> Result<(), Failed> {
-    let (status, report, _) = with_fault("panic@2")?;
-    is(status, 2, &report)?;
-    holds(&report, &["BROKEN second.drill: the guest ended", "sysrq", "2 passed, 1 broken on vm:debian-6.12"])
+    spoils(
+        STOCK,
+        "panic",
+        2,
+        &["BROKEN second.drill: the guest ended", "sysrq", "2 passed, 1 broken on vm:debian"],
+    )
 }
 
 fn falls_silent() -> Result<(), Failed> {
-    let (status, report, _) = with_fault("silence@2")?;
-    is(status, 2, &report)?;
-    holds(&report, &["BROKEN second.drill: the guest said nothing for", "2 passed, 1 broken"])
+    spoils(STOCK, "silence", 2, &["BROKEN second.drill: the guest said nothing for", "2 passed, 1 broken"])
 }
 
 fn is_killed() -> Result<(), Failed> {
-    let (status, report, _) = with_fault("kill@2")?;
-    is(status, 2, &report)?;
-    holds(&report, &["BROKEN second.drill: the process", "has died", "2 passed, 1 broken"])
+    spoils(STOCK, "kill", 2, &["BROKEN second.drill: the process", "has died", "2 passed, 1 broken"])
 }
 
 fn complains() -> Result<(), Failed> {
-    let (status, report, _) = with_fault("warning@2")?;
-    is(status, 1, &report)?;
-    holds(&report, &["FAIL second.drill", "the kernel complains: WARNING: on purpose", "2 passed, 1 failed"])
+    // A kernel that has complained is replaced; so each of the fresh ones complains over its second script, if it has one.
+    let told = ["FAIL second.drill", "the kernel complains: WARNING: on purpose", "2 passed, 1 failed"];
+    spoils(STOCK, "warning", 1, &told)
+}
+
+fn processors() -> Result<(), Failed> {
+    let run = |cpus: &str| {
+        let options = ["--target", UML, "--cpus", cpus];
+        output(&mut binderdrill(&[&["run"], &SCRIPTS[..], &options].concat()))
+    };
+    for cpus in ["1", "2"] {
+        let (status, report, error) = run(cpus)?;
+        is(status, 0, &format!("{report}{error}"))?;
+    }
+    let (status, _, error) = run("99")?;
+    is(status, 2, &error)?;
+    holds(&error, &["99 is not in 1..=8"])
 }
 
 fn two_at_once() -> Result<(), Failed> {

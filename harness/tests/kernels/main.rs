@@ -1,10 +1,11 @@
 //! The harness on kernels that misbehave, and on files that are no kernels.
 //!
 //! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
-//! they are not, those tests are ignored and counted so, not passed. The same goes for what builds, which takes make
-//! and gcc.
+//! they are not, those tests are ignored and counted so, not passed. The same goes for what boots a kernel of User-mode
+//! Linux, which takes built:uml-c (`binderdrill kernel build`), and for what builds, which takes make and gcc.
 
 mod builds;
+mod ends;
 mod guests;
 mod refusals;
 
@@ -19,13 +20,19 @@ fn main() -> ExitCode {
     let can_boot = can_boot();
     let guests = guests::TESTS
         .iter()
+        .chain(ends::IN_QEMU)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("guest").with_ignored_flag(!can_boot));
+    let has_uml = Store::of_user().is_ok_and(|store| store.built("uml-c").is_ok());
+    let uml = guests::IN_UML
+        .iter()
+        .chain(ends::IN_UML)
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml));
     let can_build = builds::can_build();
     let builds = builds::TESTS
         .iter()
         .map(|(name, test)| Trial::test(*name, *test).with_kind("build").with_ignored_flag(!can_build));
     let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, *test));
-    libtest_mimic::run(&arguments, guests.chain(builds).chain(refusals).collect()).exit_code()
+    libtest_mimic::run(&arguments, guests.chain(uml).chain(builds).chain(refusals).collect()).exit_code()
 }
 
 /// A test and its name.

@@ -18,6 +18,7 @@ pub(super) const TESTS: &[Test] = &[
     ("results_that_cannot_be_written_are_told", full_disk),
     ("a_kernel_name_that_is_none_is_refused", no_name),
     ("missing_tools_are_told_at_once", no_tools),
+    ("a_bindgen_that_is_known_not_to_work_is_refused", wrong_bindgen),
     ("what_cannot_be_built_is_refused", not_to_be_built),
 ];
 
@@ -112,13 +113,27 @@ fn no_tools() -> Result<(), Failed> {
     holds(&error, &["bindgen 0.71.1; /bin/true is no", "cargo install bindgen-cli --version 0.71.1"])
 }
 
+fn wrong_bindgen() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let bindgen = folder.path().join("bindgen");
+    fs::write(&bindgen, "#!/bin/sh\necho bindgen 0.73.2\n")?;
+    fs::set_permissions(&bindgen, fs::Permissions::from_mode(0o755))?;
+    let mut command = binderdrill(&["kernel", "build", "--driver", "rust", "--source", "."]);
+    let (status, _, error) = output(command.env("BINDGEN", &bindgen))?;
+    is(status, 2, &error)?;
+    holds(
+        &error,
+        &["bindgen 0.71.1; ", "0.73.2, too new", "cargo install bindgen-cli --version 0.71.1 --locked"],
+    )
+}
+
 fn not_to_be_built() -> Result<(), Failed> {
     let together = |arguments: &[&str], part: &str| {
         let (status, _, error) = output(&mut binderdrill(&[&["kernel", "build"], arguments].concat()))?;
         is(status, 2, &error)?;
         holds(&error, &[part])
     };
-    together(&["--driver", "rust", "--with", "kasan"], "KASAN and the Rust driver")?;
+    together(&["--driver", "rust", "--with", "gcov"], "gcov and the Rust driver")?;
     together(&["--with", "gcov,lockdep"], "build one of each")?;
     together(&["--with", "ubsan"], "kasan, lockdep, kcov, gcov")?;
     together(&["--source", "linux-source-new"], "no name of a source")?;

@@ -245,6 +245,21 @@ fn arbitrary_programs_have_everything() {
         "FLAT_BINDER_FLAG_ACCEPTS_FDS",
         "as w0",
         "BINDER_TYPE_FD",
+        "memfd f",
+        "pipe f",
+        "close f",
+        "poll f",
+        "limit_descriptors",
+        "count descriptors",
+        "fd f",
+        "fd 99",
+        "fda",
+        "ptr [",
+        "ptr []",
+        "descriptor f",
+        "pointer",
+        "parent",
+        "BINDER_BUFFER_FLAG_HAS_PARENT",
     ];
     let missing: Vec<&str> =
         protocol.chain(words).filter(|word| !never_sent.contains(word) && !text.contains(word)).collect();

@@ -234,8 +234,12 @@ codes! {
     FLAT_BINDER_FLAG_TXN_SECURITY_CTX = 0x1000;
 }
 
-/// A scatter-gather buffer has a parent (`BINDER_BUFFER_FLAG_HAS_PARENT`).
-pub const BINDER_BUFFER_FLAG_HAS_PARENT: u32 = 1;
+codes! {
+    /// Every flag of a scatter-gather buffer.
+    buffer_flag_name, BUFFER_FLAGS;
+    /// A pointer to it stands in the buffer of another object.
+    BINDER_BUFFER_FLAG_HAS_PARENT = 0x01;
+}
 
 /// What BINDER_VERSION answers on a 64-bit kernel.
 pub const CURRENT_PROTOCOL_VERSION: i32 = 8;

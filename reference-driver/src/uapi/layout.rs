@@ -131,6 +131,56 @@ layout! {
 }
 
 layout! {
+    /// An object in a payload that stands for a descriptor (`struct binder_fd_object`).
+    FdObject {
+        /// BINDER_TYPE_FD.
+        object_type: u32,
+        /// Not looked at by the driver, which may or may not pass them on.
+        flags: u32,
+        /// The descriptor.
+        fd: u32,
+        /// The upper half of what is a pointer in other objects; coming out, 0.
+        padding: u32,
+        /// Not looked at by the driver.
+        cookie: u64,
+    }
+}
+
+layout! {
+    /// An object in a payload that stands for a scatter-gather buffer (`struct binder_buffer_object`).
+    BufferObject {
+        /// BINDER_TYPE_PTR.
+        object_type: u32,
+        /// BINDER_BUFFER_FLAG_ flags.
+        flags: u32,
+        /// Address of the buffer.
+        buffer: u64,
+        /// Its bytes.
+        length: u64,
+        /// The place in the table of offsets of the object in whose buffer a pointer to this one stands.
+        parent: u64,
+        /// Where in that buffer, in bytes.
+        parent_offset: u64,
+    }
+}
+
+layout! {
+    /// An object in a payload that stands for an array of descriptors (`struct binder_fd_array_object`).
+    FdArrayObject {
+        /// BINDER_TYPE_FDA.
+        object_type: u32,
+        /// Not looked at by the driver.
+        padding: u32,
+        /// How many descriptors there are.
+        num_fds: u64,
+        /// The place in the table of offsets of the object in whose buffer they are.
+        parent: u64,
+        /// Where in that buffer, in bytes.
+        parent_offset: u64,
+    }
+}
+
+layout! {
     /// What BINDER_GET_NODE_DEBUG_INFO tells (`struct binder_node_debug_info`).
     NodeDebugInfo {
         /// Going in, where to begin; coming out, the next node's pointer, or 0.
@@ -222,6 +272,9 @@ mod tests {
         assert_eq!(size_of::<HandleCookie>(), 12);
         assert_eq!(size_of::<PriorityPointerCookie>(), 24);
         assert_eq!(size_of::<FlatObject>(), 24);
+        assert_eq!(size_of::<FdObject>(), 24);
+        assert_eq!(size_of::<BufferObject>(), 40);
+        assert_eq!(size_of::<FdArrayObject>(), 32);
         assert_eq!(size_of::<ExtendedError>(), 12);
     }
 }

@@ -1,7 +1,9 @@
 //! Processes with threads and memory in front of a reference driver, for tests.
 
 use reference_driver::uapi::*;
-use reference_driver::{Caller, Completion, Device, Driver, Fault, Profile, UserMemory};
+use reference_driver::{
+    Caller, Completion, DescriptorTable, Device, Driver, Fault, OpenFile, Profile, UserMemory,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 const ARENA: usize = 0x1_0000;
@@ -12,8 +14,30 @@ const PAYLOAD: u64 = 0x9000;
 const MAPPING: u64 = 0x7000_0000_0000;
 const MAPPED: u64 = 0x8000;
 
-/// A process' memory: an arena for each of its threads, one behind the other, from address 0x10000 on.
-pub struct Memory(Vec<u8>);
+/// A process' memory: an arena for each of its threads, one behind the other, from address 0x10000 on. And the files
+/// that it has descriptors for, each at the place of its number.
+pub struct Memory(Vec<u8>, Vec<Option<OpenFile>>);
+
+/// So many descriptors can a process have. The first are there from the start.
+const DESCRIPTORS: usize = 6;
+
+impl DescriptorTable for Memory {
+    fn file(&self, number: u32) -> Option<OpenFile> {
+        self.1.get(number as usize)?.clone()
+    }
+
+    fn install(&mut self, file: OpenFile) -> Result<u32, Errno> {
+        let free = self.1.iter().position(Option::is_none).ok_or(Errno::EMFILE)?;
+        self.1[free] = Some(file);
+        Ok(free as u32)
+    }
+
+    fn close(&mut self, number: u32) {
+        if let Some(descriptor) = self.1.get_mut(number as usize) {
+            *descriptor = None;
+        }
+    }
+}
 
 impl UserMemory for Memory {
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
@@ -51,7 +75,10 @@ impl Party {
         Party {
             device,
             pid,
-            memory: Memory(vec![0; ARENA * threads]),
+            memory: Memory(
+                vec![0; ARENA * threads],
+                (0..DESCRIPTORS as u32).map(|number| (number < 2).then(|| OpenFile::new(number))).collect(),
+            ),
             parked: vec![false; threads],
             freezing: vec![false; threads],
             buffers: Vec::new(),

@@ -30,19 +30,19 @@ impl Reader<'_> {
         if let Some(euid) = expected.euid {
             same("euid is", &header.sender_euid, &euid, u32::to_string)?;
         }
-        let Some(data) = &came.data else {
+        if came.data.is_none() {
             return differs(format!(
                 "the {} bytes of payload lie where the receiver has no memory",
                 header.data_size
             ));
-        };
-        let Some(offsets) = &came.offsets else {
+        }
+        if came.offsets.is_none() {
             return differs(format!(
                 "the {} bytes of offsets lie where the receiver has no memory",
                 header.offsets_size
             ));
-        };
-        self.match_payload(&expected.data, expected.offsets.as_deref(), data, offsets, bindings)?;
+        }
+        self.match_payload(&expected.data, expected.offsets.as_deref(), came, bindings)?;
         if let Some(name) = &expected.capture {
             bindings.bind_buffer(name.clone(), header.buffer);
         }

@@ -9,7 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::program::{Counter, DriverKind, Feature};
 use crate::target::{
-    Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World, Worlds,
+    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex,
+    World, Worlds,
 };
 
 /// Where the fake driver puts what a process receives.
@@ -84,8 +85,8 @@ pub(super) struct FakeWorlds {
     pub(super) refuses: Option<TargetError>,
     /// What the device's first `open` fails with.
     pub(super) open_fails: Option<Errno>,
-    /// What the driver complains of when the world is closed.
-    pub(super) complaints: Vec<String>,
+    /// What is wrong when the world is closed.
+    pub(super) closing: Closing,
     /// The ioctls that were done, with what was put into memory for them.
     pub(super) ioctls: Rc<RefCell<Vec<Ioctl>>>,
 }
@@ -104,7 +105,7 @@ impl FakeWorlds {
             replies: Some(replies.into()),
             refuses: None,
             open_fails: None,
-            complaints: Vec::new(),
+            closing: Closing::default(),
             ioctls: Rc::default(),
         }
     }
@@ -137,7 +138,7 @@ impl Worlds for FakeWorlds {
             parked: BTreeMap::new(),
             returned: BTreeMap::new(),
             open_fails: self.open_fails,
-            complaints: self.complaints.clone(),
+            closing: self.closing.clone(),
             ioctls: Rc::clone(&self.ioctls),
         }))
     }
@@ -150,7 +151,7 @@ struct FakeWorld {
     parked: BTreeMap<ThreadIndex, u64>,
     returned: BTreeMap<ThreadIndex, Result<Answer, Errno>>,
     open_fails: Option<Errno>,
-    complaints: Vec<String>,
+    closing: Closing,
     ioctls: Rc<RefCell<Vec<Ioctl>>>,
 }
 
@@ -243,6 +244,10 @@ impl World for FakeWorld {
         Ok(self.read(process, address, length))
     }
 
+    fn descriptor(&mut self, _: usize, _: u32) -> Result<Option<DescriptorState>, TargetError> {
+        Ok(None)
+    }
+
     fn pid(&self, process: usize) -> i32 {
         100 + process as i32
     }
@@ -254,7 +259,7 @@ impl World for FakeWorld {
         }
     }
 
-    fn close(self: Box<Self>) -> Result<Vec<String>, TargetError> {
-        Ok(self.complaints)
+    fn close(self: Box<Self>) -> Result<Closing, TargetError> {
+        Ok(self.closing)
     }
 }

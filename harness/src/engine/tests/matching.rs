@@ -195,7 +195,8 @@ fn received(data: Vec<u8>, offsets: Vec<u64>) -> Return {
         offsets_size: offsets.len() as u64 * 8,
         ..TransactionData::default()
     };
-    Return::Transaction(Received { header, data: Some(data), offsets: Some(offsets.as_bytes().to_vec()) })
+    let offsets = Some(offsets.as_bytes().to_vec());
+    Return::Transaction(Received { data: Some(data), offsets, ..Received::bare(header) })
 }
 
 /// Payloads with many zeroes and with things that look like objects.

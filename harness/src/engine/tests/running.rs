@@ -170,8 +170,28 @@ fn a_target_without_its_set_up_ends_everything() {
 #[test]
 fn what_the_driver_complains_of_at_the_end_is_a_deviation() {
     let mut target = FakeWorlds::new(Vec::new());
-    target.complaints = vec!["one node is left".to_owned()];
+    target.closing.left = vec!["one node is left".to_owned()];
     let run = run_on(&format!("{CLIENT}client  ! poll = 0\n"), &mut target);
     assert_eq!(difference(&run), "one node is left");
     assert_eq!(run.transcript.complaints, ["one node is left"]);
+}
+
+#[test]
+fn what_the_kernel_complains_of_is_a_deviation_whatever_else_came() {
+    let complains = |script: &str| {
+        let mut target = FakeWorlds::new(Vec::new());
+        target.closing.complaints = vec!["BUG: KASAN: slab-use-after-free".to_owned()];
+        run_on(&format!("{CLIENT}{script}"), &mut target)
+    };
+    let passed = complains("client  ! poll = 0\n");
+    assert_eq!(difference(&passed), "the kernel complains: BUG: KASAN: slab-use-after-free");
+    let deviates = complains("client  ! poll = POLLIN\n");
+    let Verdict::Fail(deviation) = &deviates.verdict else { panic!("{deviates:?}") };
+    assert_eq!(deviation.step, Some(0));
+    assert!(
+        deviation.came.ends_with("\nthe kernel complains: BUG: KASAN: slab-use-after-free"),
+        "{deviation:?}"
+    );
+    let lacks = complains("client  ! count threads = 0\n");
+    assert!(difference(&lacks).starts_with("the kernel complains"), "{lacks:?}");
 }

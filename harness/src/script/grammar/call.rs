@@ -7,11 +7,12 @@ use strum::IntoEnumIterator;
 
 use super::super::cursor::{Cursor, Parsed, shortened};
 use super::super::diagnostics::{Diagnostic, near_miss};
+use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
-use super::operand::{errno, flags, number, object, size};
+use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
-use crate::program::{Call, CallExpectation, ContextManagerObject, Counter, Ioctl, PollEvents, Told};
+use crate::program::{Call, CallExpectation, ContextManagerObject, Counter, Ioctl, Name, PollEvents, Told};
 
 /// The first words of calls.
 const CALLS: &[&str] = &[
@@ -21,6 +22,9 @@ const CALLS: &[&str] = &[
     "mmap",
     "munmap",
     "poll",
+    "memfd",
+    "pipe",
+    "limit_descriptors",
     "exit",
     "await",
     "count",
@@ -53,11 +57,20 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
     Ok(match word.value {
         "open" => Call::Open { nonblock: cursor.accept_word("nonblock") },
-        "close" => Call::Close,
+        "close" => match file_if_any(cursor)? {
+            Some(file) => Call::CloseDescriptor(file),
+            None => Call::Close,
+        },
         "flush" => Call::Flush,
         "mmap" => Call::Mmap { size: size(cursor, "a number of bytes")?, write: cursor.accept_word("write") },
         "munmap" => Call::Munmap,
-        "poll" => Call::Poll,
+        "poll" => match file_if_any(cursor)? {
+            Some(file) => Call::PollDescriptor(file),
+            None => Call::Poll,
+        },
+        "memfd" => Call::Memfd(new_file(cursor)?),
+        "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
+        "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
         "await" => Call::Await,
         "count" => {
@@ -100,6 +113,19 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     })
 }
 
+/// A new name for a file.
+fn new_file(cursor: &mut Cursor<'_>) -> Parsed<Name> {
+    mentioned(cursor, "a new name for the file", MentionKind::Binds(Meaning::File))
+}
+
+/// The name of a file, if one comes next.
+fn file_if_any(cursor: &mut Cursor<'_>) -> Parsed<Option<Name>> {
+    if cursor.peek().kind != Kind::Word {
+        return Ok(None);
+    }
+    Ok(Some(mentioned(cursor, "the name of a file", MentionKind::Uses(Meaning::File))?))
+}
+
 fn unknown(word: &str, span: Range<usize>) -> Diagnostic {
     if word.starts_with("BC_") || word.starts_with("BR_") {
         let message = format!("`{}` is no call", shortened(word));
@@ -127,7 +153,7 @@ fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> 
             if cursor.accept_word("success") {
                 return Ok(CallExpectation::Succeeds);
             }
-            if *call == Call::Poll && cursor.is_sign("(") {
+            if is_poll(call) && cursor.is_sign("(") {
                 cursor.open("(")?;
                 let events = poll_events(cursor)?;
                 return match cursor.close(")") {
@@ -146,7 +172,7 @@ fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> 
 fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExpectation> {
     let token = cursor.peek();
     let is_event = token.kind == Kind::Word && cursor.text(token).starts_with("POLL");
-    if *call == Call::Poll && (is_event || token.kind == Kind::Number) {
+    if is_poll(call) && (is_event || token.kind == Kind::Number) {
         if joined && is_event {
             return poll_events(cursor);
         }
@@ -179,6 +205,10 @@ fn gives_value(call: &Call) -> bool {
     matches!(call, Call::Count(_) | Call::Ioctl(Ioctl::Version(_)))
 }
 
+fn is_poll(call: &Call) -> bool {
+    matches!(call, Call::Poll | Call::PollDescriptor(_))
+}
+
 /// Whether a thread can sleep in a call.
 fn may_sleep(call: &Call) -> bool {
     matches!(call, Call::Await | Call::Ioctl(Ioctl::Freeze(_)))
@@ -197,7 +227,7 @@ fn told(call: &Call) -> Option<fn(&mut Cursor<'_>) -> Parsed<Told>> {
 
 fn outcomes(call: &Call) -> &'static str {
     match call {
-        Call::Poll => "POLLIN, POLLERR, POLLNVAL, 0 or an error",
+        Call::Poll | Call::PollDescriptor(_) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
         call if gives_value(call) => "a number, or an error such as EINVAL",
         call if may_sleep(call) => "`parked`, or an error such as EINVAL",
         call if told(call).is_some() => "`{ … }` with what it tells, or an error such as EINVAL",
@@ -209,9 +239,10 @@ fn outcomes(call: &Call) -> &'static str {
 fn poll_events(cursor: &mut Cursor<'_>) -> Parsed<CallExpectation> {
     let mut events = PollEvents::default();
     loop {
-        let PollEvents { readable, error, invalid } = poll_event(cursor)?;
+        let PollEvents { readable, error, hangup, invalid } = poll_event(cursor)?;
         events.readable |= readable;
         events.error |= error;
+        events.hangup |= hangup;
         events.invalid |= invalid;
         if !cursor.accept("|") {
             return Ok(CallExpectation::Events(events));
@@ -229,7 +260,7 @@ fn poll_event(cursor: &mut Cursor<'_>) -> Parsed<PollEvents> {
             _ => Err(Diagnostic::error(
                 "events are named",
                 token.span.clone(),
-                "expected POLLIN, POLLERR, POLLNVAL or 0",
+                "expected POLLIN, POLLERR, POLLHUP, POLLNVAL or 0",
             )
             .into()),
         };
@@ -237,6 +268,7 @@ fn poll_event(cursor: &mut Cursor<'_>) -> Parsed<PollEvents> {
     let known = [
         ("POLLIN", PollEvents { readable: true, ..none }),
         ("POLLERR", PollEvents { error: true, ..none }),
+        ("POLLHUP", PollEvents { hangup: true, ..none }),
         ("POLLNVAL", PollEvents { invalid: true, ..none }),
     ];
     Ok(cursor.known_word("event", &known)?.value)

@@ -132,14 +132,14 @@ const FIELDS: &[(&str, Field)] = &[
 struct Call {
     target: Handle,
     transaction: Transaction,
-    buffers_size: u64,
+    buffers_size: Option<u64>,
 }
 
 #[derive(Default)]
 struct Fields {
     target: Option<Handle>,
     transaction: Transaction,
-    buffers_size: u64,
+    buffers_size: Option<u64>,
 }
 
 /// The braces of BC_TRANSACTION and BC_TRANSACTION_SG.
@@ -180,7 +180,7 @@ fn transaction_fields(cursor: &mut Cursor<'_>, known: &[(&'static str, Field)]) 
             Field::Cookie => transaction.cookie = Some(number(cursor, "a cookie as a number")?),
             Field::SenderPid => transaction.sender_pid = Some(number(cursor, "a process id as a number")?),
             Field::SenderEuid => transaction.sender_euid = Some(number(cursor, "a user as a number")?),
-            Field::BuffersSize => fields.buffers_size = size(cursor, "a number of bytes")?,
+            Field::BuffersSize => fields.buffers_size = Some(size(cursor, "a number of bytes")?),
         }
         Ok(())
     })?;

@@ -1,12 +1,13 @@
 //! The grammar of payloads: `[ u32 42, binder foo ]`.
 
-use reference_driver::uapi::{FLAT_OBJECT_FLAGS, OBJECT_TYPES};
+use reference_driver::uapi::{BUFFER_FLAGS, FLAT_OBJECT_FLAGS, OBJECT_TYPES};
 
 use super::super::cursor::{Cursor, Parsed, shortened};
 use super::super::diagnostics::Diagnostic;
+use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
-use super::operand::{flags, number, object, required, size};
-use crate::program::{DataItem, Object};
+use super::operand::{address, flags, mentioned, number, object, required, size};
+use crate::program::{Address, BufferObject, DataItem, Descriptor, Object, Parent};
 
 /// How the grammar reads the handle of an object.
 pub(super) type HandleGrammar<H> = fn(&mut Cursor<'_>) -> Parsed<H>;
@@ -23,6 +24,11 @@ enum Item {
     At,
     Binder { weak: bool },
     Handle { weak: bool },
+    Descriptor,
+    Pointer,
+    Fd,
+    Fda,
+    Ptr,
     Object,
 }
 
@@ -34,11 +40,16 @@ const ITEMS: &[(&str, Item)] = &[
     ("str16", Item::Str16),
     ("bytes", Item::Bytes),
     ("zero", Item::Zero),
+    ("descriptor", Item::Descriptor),
+    ("pointer", Item::Pointer),
     ("at", Item::At),
     ("binder", Item::Binder { weak: false }),
     ("weak_binder", Item::Binder { weak: true }),
     ("handle", Item::Handle { weak: false }),
     ("weak_handle", Item::Handle { weak: true }),
+    ("fd", Item::Fd),
+    ("fda", Item::Fda),
+    ("ptr", Item::Ptr),
     ("object", Item::Object),
 ];
 
@@ -47,11 +58,30 @@ pub(in super::super) const LARGEST_PAYLOAD: u64 = 8 * 1024 * 1024;
 
 /// `[ ITEM, … ]`
 pub(super) fn payload<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<Vec<DataItem<H>>> {
+    items(cursor, handle, Within::Payload)
+}
+
+/// Where items stand.
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    Payload,
+    /// A scatter-gather buffer, in which there are no objects.
+    Buffer,
+}
+
+fn items<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, within: Within) -> Parsed<Vec<DataItem<H>>> {
     let mut items = Vec::new();
     let mut end = 0;
     cursor.bracketed("[", "]", |cursor| {
         let start = cursor.peek().span.start;
         let item = item(cursor, handle, end)?;
+        if let (Within::Buffer, DataItem::Object(_)) = (within, item.without_place()) {
+            let span = start..cursor.end_of_previous();
+            let label = "expected bytes: what is in a buffer goes through as it is";
+            return Err(Diagnostic::error("an object within a buffer", span, label)
+                .help("objects stand in the payload itself; `descriptor` and `pointer` can stand here")
+                .into());
+        }
         end = end_of(&item, end);
         if end > LARGEST_PAYLOAD {
             let message = "a payload that is too large";
@@ -68,8 +98,8 @@ pub(super) fn payload<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> P
 pub(in super::super) fn end_of<H>(item: &DataItem<H>, start: u64) -> u64 {
     let aligned = start.saturating_add(3) & !3;
     match item {
-        DataItem::U32(_) | DataItem::I32(_) => start.saturating_add(4),
-        DataItem::U64(_) | DataItem::I64(_) => start.saturating_add(8),
+        DataItem::U32(_) | DataItem::I32(_) | DataItem::Descriptor(_) => start.saturating_add(4),
+        DataItem::U64(_) | DataItem::I64(_) | DataItem::Pointer(_) => start.saturating_add(8),
         DataItem::Bytes(bytes) => start.saturating_add(bytes.len() as u64),
         DataItem::Zero(length) => start.saturating_add(*length),
         // The length, the characters and a last one of 0, padded to 4 bytes.
@@ -77,7 +107,7 @@ pub(in super::super) fn end_of<H>(item: &DataItem<H>, start: u64) -> u64 {
             let characters = text.encode_utf16().count() as u64 + 1;
             aligned.saturating_add(4 + (characters * 2).next_multiple_of(4))
         }
-        DataItem::Object(_) => aligned.saturating_add(24),
+        DataItem::Object(object) => aligned.saturating_add(object.size()),
         DataItem::At(place, item) => end_of(item, *place),
     }
 }
@@ -119,6 +149,20 @@ fn plain_item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<Da
             let handle = handle(cursor)?;
             DataItem::Object(Object::Handle { weak, handle, flags: object_flags(cursor)? })
         }
+        Item::Descriptor => DataItem::Descriptor(descriptor(cursor)?),
+        Item::Pointer => DataItem::Pointer(number(cursor, "which object of the payload, from 0")?),
+        Item::Fd => {
+            let descriptor = descriptor(cursor)?;
+            let flags = object_flags(cursor)?.unwrap_or(0);
+            let cookie = if cursor.accept_word("cookie") { number(cursor, "a cookie")? } else { 0 };
+            DataItem::Object(Object::Fd { descriptor, flags, cookie })
+        }
+        Item::Fda => {
+            let count = number(cursor, "how many descriptors there are")?;
+            cursor.expect_word("parent")?;
+            DataItem::Object(Object::FdArray { count, parent: parent(cursor)? })
+        }
+        Item::Ptr => DataItem::Object(Object::Buffer(buffer_object(cursor, handle)?)),
         Item::Object => DataItem::Object(explicit_object(cursor)?),
     })
 }
@@ -158,6 +202,31 @@ pub(super) fn bytes(cursor: &mut Cursor<'_>) -> Parsed<Vec<u8>> {
 /// `flags FLAT_BINDER_FLAG_ACCEPTS_FDS | 0x7f`, if it comes next.
 pub(super) fn object_flags(cursor: &mut Cursor<'_>) -> Parsed<Option<u32>> {
     Ok(if cursor.accept_word("flags") { Some(flags(cursor, FLAT_OBJECT_FLAGS)?) } else { None })
+}
+
+/// `log`, `99`
+fn descriptor(cursor: &mut Cursor<'_>) -> Parsed<Descriptor> {
+    if cursor.peek().kind == Kind::Number {
+        return Ok(Descriptor::Number(number(cursor, "a descriptor")?));
+    }
+    Ok(Descriptor::File(mentioned(cursor, "a file or a number", MentionKind::Uses(Meaning::File))?))
+}
+
+/// `0 offset 8`, behind `parent`
+fn parent(cursor: &mut Cursor<'_>) -> Parsed<Parent> {
+    let index = number(cursor, "the parent's place in the table of offsets, from 0")?;
+    cursor.expect_word("offset")?;
+    Ok(Parent { index, offset: size(cursor, "a number of bytes from the start of the parent's buffer")? })
+}
+
+/// `[ u32 7 ] parent 0 offset 8 flags 0x1 length 9 buffer unmapped`
+fn buffer_object<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<BufferObject<H>> {
+    let content = items(cursor, handle, Within::Buffer)?;
+    let parent = if cursor.accept_word("parent") { Some(parent(cursor)?) } else { None };
+    let flags = if cursor.accept_word("flags") { Some(flags(cursor, BUFFER_FLAGS)?) } else { None };
+    let length = if cursor.accept_word("length") { Some(size(cursor, "a number of bytes")?) } else { None };
+    let buffer: Option<Address> = if cursor.accept_word("buffer") { Some(address(cursor)?) } else { None };
+    Ok(BufferObject { content, parent, flags, length, buffer })
 }
 
 #[derive(Clone, Copy, PartialEq)]

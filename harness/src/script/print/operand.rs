@@ -2,10 +2,10 @@
 //! codes and numbers in payloads decimal while they are small.
 
 use reference_driver::uapi::{
-    FLAT_BINDER_FLAG_PRIORITY_MASK, FLAT_OBJECT_FLAGS, TRANSACTION_FLAGS, object_type_name,
+    BUFFER_FLAGS, FLAT_BINDER_FLAG_PRIORITY_MASK, FLAT_OBJECT_FLAGS, TRANSACTION_FLAGS, object_type_name,
 };
 
-use crate::program::{Address, Errno, Handle, HandlePattern, Node, PidPattern, Token};
+use crate::program::{Address, Descriptor, Errno, Handle, HandlePattern, Node, PidPattern, Token};
 
 /// A code, or a number of a payload.
 pub(super) fn number(number: u64) -> String {
@@ -42,6 +42,11 @@ pub(super) fn object_flags(flags: u32) -> Vec<String> {
     names_of_flags(flags, single)
 }
 
+/// The flags of a scatter-gather buffer.
+pub(super) fn buffer_flags(flags: u32) -> Vec<String> {
+    names_of_flags(flags, BUFFER_FLAGS.iter().copied())
+}
+
 fn names_of_flags(flags: u32, known: impl Iterator<Item = (&'static str, u32)>) -> Vec<String> {
     let mut rest = flags;
     let mut words = Vec::new();
@@ -75,6 +80,13 @@ pub(super) fn handle_pattern(pattern: &HandlePattern) -> String {
         HandlePattern::Is(is) => handle(is),
         HandlePattern::Bind(name) => format!("?{name}"),
         HandlePattern::Any => "_".into(),
+    }
+}
+
+pub(super) fn descriptor(descriptor: &Descriptor) -> String {
+    match descriptor {
+        Descriptor::File(name) => name.to_string(),
+        Descriptor::Number(number) => size((*number).into()),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::layout::Statement;
 use super::operand::{
-    handle, handle_pattern, hexadecimal, number, object_flags, object_type, rounded_size, size, string,
+    address, buffer_flags, descriptor, handle, handle_pattern, hexadecimal, number, object_flags,
+    object_type, rounded_size, size, string,
 };
 use super::separated;
-use crate::program::{DataItem, Handle, HandlePattern, Object};
+use crate::program::{BufferObject, DataItem, Handle, HandlePattern, Object, Parent};
 
 /// A handle of a payload, be it one that is sent or one that is expected.
 pub(crate) trait PayloadHandle {
@@ -47,6 +48,8 @@ pub(super) fn item<H: PayloadHandle>(statement: &mut Statement, item_to_print: &
             statement.put(&format!("at {} ", size(*place)));
             item(statement, inner);
         }
+        DataItem::Descriptor(value) => statement.put(&format!("descriptor {}", descriptor(value))),
+        DataItem::Pointer(index) => statement.put(&format!("pointer {index}")),
         DataItem::Object(value) => object(statement, value),
     }
 }
@@ -75,6 +78,20 @@ fn object<H: PayloadHandle>(statement: &mut Statement, object: &Object<H>) {
             statement.put(&format!("{}handle {}", weakness(*weak), handle.text()));
             flags.iter().for_each(|flags| put_flags(statement, *flags));
         }
+        Object::Fd { descriptor: value, flags, cookie } => {
+            statement.put(&format!("fd {}", descriptor(value)));
+            if *flags != 0 {
+                put_flags(statement, *flags);
+            }
+            if *cookie != 0 {
+                statement.put(&format!(" cookie {}", hexadecimal(*cookie)));
+            }
+        }
+        Object::FdArray { count, parent } => {
+            statement.put(&format!("fda {}", size(*count)));
+            put_parent(statement, *parent);
+        }
+        Object::Buffer(buffer) => buffer_object(statement, buffer),
         Object::Explicit { object_type: kind, flags, binder, cookie } => {
             statement.open("object { ");
             statement.put(&format!("type {}", object_type(*kind)));
@@ -88,6 +105,26 @@ fn object<H: PayloadHandle>(statement: &mut Statement, object: &Object<H>) {
             statement.close(" }");
         }
     }
+}
+
+fn buffer_object<H: PayloadHandle>(statement: &mut Statement, buffer: &BufferObject<H>) {
+    statement.put("ptr ");
+    payload(statement, &buffer.content);
+    buffer.parent.iter().for_each(|parent| put_parent(statement, *parent));
+    if let Some(flags) = buffer.flags {
+        statement.put(" flags ");
+        separated(statement, "|", &buffer_flags(flags), |statement, flag| statement.put(flag));
+    }
+    if let Some(length) = buffer.length {
+        statement.put(&format!(" length {}", size(length)));
+    }
+    if let Some(place) = &buffer.buffer {
+        statement.put(&format!(" buffer {}", address(place)));
+    }
+}
+
+fn put_parent(statement: &mut Statement, parent: Parent) {
+    statement.put(&format!(" parent {} offset {}", size(parent.index), size(parent.offset)));
 }
 
 fn put_flags(statement: &mut Statement, flags: u32) {

@@ -165,12 +165,12 @@ fn command(statement: &mut Statement, command: &Command) {
     let operand = match command {
         Command::Bytes(_) | Command::RegisterLooper | Command::EnterLooper | Command::ExitLooper => return,
         Command::Transaction { target, transaction: sent } => {
-            return transaction(statement, Some(target), sent, 0);
+            return transaction(statement, Some(target), sent, None);
         }
         Command::TransactionSg { target, transaction: sent, buffers_size } => {
             return transaction(statement, Some(target), sent, *buffers_size);
         }
-        Command::Reply(sent) => return transaction(statement, None, sent, 0),
+        Command::Reply(sent) => return transaction(statement, None, sent, None),
         Command::ReplySg { transaction: sent, buffers_size } => {
             return transaction(statement, None, sent, *buffers_size);
         }
@@ -191,7 +191,12 @@ fn command(statement: &mut Statement, command: &Command) {
     statement.put(&format!(" {operand}"));
 }
 
-fn transaction(statement: &mut Statement, target: Option<&Handle>, sent: &Transaction, buffers_size: u64) {
+fn transaction(
+    statement: &mut Statement,
+    target: Option<&Handle>,
+    sent: &Transaction,
+    buffers_size: Option<u64>,
+) {
     let mut braces = Braces::new(statement);
     if let Some(target) = target {
         braces.put("handle", &handle(target));
@@ -215,7 +220,7 @@ fn transaction(statement: &mut Statement, target: Option<&Handle>, sent: &Transa
     put("cookie", sent.cookie.map(hexadecimal));
     put("sender_pid", sent.sender_pid.map(|pid| pid.to_string()));
     put("sender_euid", sent.sender_euid.map(|euid| euid.to_string()));
-    put("buffers_size", (buffers_size != 0).then(|| size(buffers_size)));
+    put("buffers_size", buffers_size.map(size));
     braces.close();
 }
 
@@ -381,6 +386,11 @@ fn call_of(statement: &mut Statement, call: &Call) {
         }
         Call::Munmap => statement.put("munmap"),
         Call::Poll => statement.put("poll"),
+        Call::Memfd(file) => statement.put(&format!("memfd {file}")),
+        Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
+        Call::CloseDescriptor(file) => statement.put(&format!("close {file}")),
+        Call::PollDescriptor(file) => statement.put(&format!("poll {file}")),
+        Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
         Call::Exit => statement.put("exit"),
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
@@ -468,8 +478,8 @@ pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpecta
 }
 
 fn names_of(events: PollEvents) -> Vec<&'static str> {
-    let PollEvents { readable, error, invalid } = events;
-    let known = [(readable, "POLLIN"), (error, "POLLERR"), (invalid, "POLLNVAL")];
+    let PollEvents { readable, error, hangup, invalid } = events;
+    let known = [(readable, "POLLIN"), (error, "POLLERR"), (hangup, "POLLHUP"), (invalid, "POLLNVAL")];
     let names: Vec<&str> = known.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
     if names.is_empty() { vec!["0"] } else { names }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::mman::{MapFlags, ProtFlags};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
@@ -31,6 +32,9 @@ struct Holding {
 /// The size of the page of [`CALL_WORDS`], in bytes.
 const CALL_WORDS_SIZE: u64 = 0x1000;
 const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usize);
+
+/// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
+const LATE_CLOSING: i32 = 50;
 
 static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, mappings: Vec::new() });
 
@@ -103,7 +107,13 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
         OP_MMAP => map_device(request.argument, request.detail != 0),
         OP_MUNMAP => unmap(),
-        OP_POLL => poll(),
+        // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
+        OP_POLL => poll(holding().descriptor.unwrap_or(i32::MAX), 0),
+        OP_MEMFD => make_memfd(request.argument),
+        OP_PIPE => make_pipe(),
+        OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
+        OP_POLL_DESCRIPTOR => poll(request.argument as RawFd, LATE_CLOSING),
+        OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
         OP_IOCTL => ioctl(request.detail, request.argument, thread),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
@@ -168,13 +178,33 @@ fn unmap() -> nix::Result<i64> {
     Ok(0)
 }
 
-fn poll() -> nix::Result<i64> {
-    // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
-    let descriptor = holding().descriptor.unwrap_or(i32::MAX);
-    let mut poll = nix::libc::pollfd { fd: descriptor.as_raw_fd(), events: nix::libc::POLLIN, revents: 0 };
+/// Polls for so many milliseconds, or until there is something.
+fn poll(descriptor: RawFd, milliseconds: i32) -> nix::Result<i64> {
+    let mut poll = nix::libc::pollfd { fd: descriptor, events: nix::libc::POLLIN, revents: 0 };
     // SAFETY: one valid pollfd, which outlives the call.
-    Errno::result(unsafe { nix::libc::poll(&mut poll, 1, 0) })?;
+    Errno::result(unsafe { nix::libc::poll(&mut poll, 1, milliseconds) })?;
     Ok(poll.revents.into())
+}
+
+/// Makes a file in memory whose position is this.
+fn make_memfd(position: u64) -> nix::Result<i64> {
+    let file = nix::sys::memfd::memfd_create(c"binderdrill", nix::sys::memfd::MFdFlags::empty())?;
+    nix::unistd::lseek64(&file, position as i64, nix::unistd::Whence::SeekSet)?;
+    Ok(file.into_raw_fd().into())
+}
+
+fn make_pipe() -> nix::Result<i64> {
+    let (reading, writing) = nix::unistd::pipe()?;
+    Ok(i64::from(reading.into_raw_fd()) | i64::from(writing.into_raw_fd()) << 32)
+}
+
+/// Lets only so many of the numbers be used that are not used now.
+fn limit_descriptors(more: u64) -> nix::Result<i64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // SAFETY: F_GETFD of any number at all changes nothing.
+    let is_free = |number: &u64| unsafe { nix::libc::fcntl(*number as RawFd, nix::libc::F_GETFD) } == -1;
+    let limit = (0..hard).filter(is_free).nth(more as usize).unwrap_or(hard);
+    setrlimit(Resource::RLIMIT_NOFILE, limit, hard).map(|()| 0)
 }
 
 fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {

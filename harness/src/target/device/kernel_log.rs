@@ -8,6 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 const COMPLAINTS: &[&str] = &[
     "WARNING:",
     "BUG:",
+    "kernel BUG at",
+    "rust_kernel: panicked",
     "Oops",
     "KASAN:",
     "UBSAN:",
@@ -24,8 +26,11 @@ const COMPLAINTS: &[&str] = &[
 ];
 
 /// An open `/dev/kmsg`, at the place to which it has been read.
+///
+/// The place only ever moves forward when somebody asks for complaints, so that none is lost between two cases.
 pub struct KernelLog {
     file: File,
+    has_complained: bool,
 }
 
 impl KernelLog {
@@ -34,11 +39,32 @@ impl KernelLog {
         let mut options = File::options();
         let mut file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
         file.seek(SeekFrom::End(0)).ok()?;
-        Some(KernelLog { file })
+        Some(KernelLog { file, has_complained: false })
     }
 
-    /// The lines that have come since this was last asked, without their time stamps.
-    pub fn new_lines(&mut self) -> Vec<String> {
+    /// What of all that the kernel has said since it was booted, as far as it still knows, is a complaint.
+    pub fn complaints_since_boot() -> Vec<String> {
+        let Some(mut log) = KernelLog::at_end() else { return Vec::new() };
+        match log.file.seek(SeekFrom::Start(0)) {
+            Ok(_) => log.new_complaints(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The complaints that have come since this was last asked, without their time stamps.
+    pub fn new_complaints(&mut self) -> Vec<String> {
+        let complaints: Vec<String> =
+            self.new_lines().into_iter().filter(|line| is_complaint(line)).collect();
+        self.has_complained |= !complaints.is_empty();
+        complaints
+    }
+
+    /// Whether there has been a complaint among what has been read.
+    pub fn has_complained(&self) -> bool {
+        self.has_complained
+    }
+
+    fn new_lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut record = [0; 8192];
         loop {
@@ -56,7 +82,7 @@ impl KernelLog {
 }
 
 /// Whether the kernel complains in this line.
-pub fn is_complaint(line: &str) -> bool {
+fn is_complaint(line: &str) -> bool {
     COMPLAINTS.iter().any(|mark| line.contains(mark))
 }
 

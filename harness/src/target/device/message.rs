@@ -13,7 +13,8 @@ pub struct Request {
     pub operation: u32,
     /// Of an ioctl, the request; of an open, whether O_NONBLOCK; of an mmap, whether PROT_WRITE.
     pub detail: u32,
-    /// Of an ioctl, the argument; of an mmap, the size in bytes.
+    /// Of an ioctl, the argument; of an mmap, the size in bytes; of what concerns a descriptor, its number; of a new
+    /// file in memory, its position; of a limit, how many descriptors more there can be.
     pub argument: u64,
 }
 
@@ -41,3 +42,13 @@ pub const OP_POLL: u32 = 6;
 pub const OP_IOCTL: u32 = 7;
 /// Ends the process. There is no reply.
 pub const OP_EXIT: u32 = 8;
+/// Makes a file in memory: the result is a descriptor.
+pub const OP_MEMFD: u32 = 9;
+/// Makes a pipe: the result is a descriptor to read from, and in the upper half one to write to.
+pub const OP_PIPE: u32 = 10;
+/// Closes a descriptor.
+pub const OP_CLOSE_DESCRIPTOR: u32 = 11;
+/// Polls a descriptor: the result is the `revents`.
+pub const OP_POLL_DESCRIPTOR: u32 = 12;
+/// Limits how many descriptors the process can have.
+pub const OP_LIMIT_DESCRIPTORS: u32 = 13;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod counters;
+mod files;
 mod kernel_log;
 mod message;
 pub mod nursery;
@@ -23,7 +24,7 @@ use strum::IntoEnumIterator;
 use super::{ProcessSpecification, TargetError, World, Worlds};
 use crate::program::{Counter, DriverKind, Feature};
 use counters::Counters;
-use kernel_log::KernelLog;
+pub use kernel_log::KernelLog;
 use nursery::Nursery;
 use world::DeviceWorld;
 
@@ -62,6 +63,14 @@ impl DeviceTarget {
             kernel: KernelVersion::running(),
             patience,
         })
+    }
+}
+
+impl DeviceTarget {
+    /// Whether the kernel has complained of anything since the target was made. From then on it may not say all: some
+    /// reports are given only once, and some checks end with the first.
+    pub fn has_complained(&self) -> bool {
+        self.log.as_ref().is_some_and(KernelLog::has_complained)
     }
 }
 
@@ -219,7 +228,9 @@ fn counted(counter: Counter, now: &counters::Alive, before: &counters::Alive) ->
         Counter::Transactions => (now.transactions, before.transactions),
         Counter::Threads => (now.threads, before.threads),
         Counter::Deaths => (now.deaths?, before.deaths?),
-        Counter::PayloadCopies | Counter::PayloadBytes | Counter::Buffers => return None,
+        Counter::PayloadCopies | Counter::PayloadBytes | Counter::Buffers | Counter::Descriptors => {
+            return None;
+        }
     };
     Some(now.saturating_sub(before))
 }

@@ -6,14 +6,18 @@ use reference_driver::uapi::Errno;
 
 use super::counted;
 use super::counters::{Alive, Counters};
-use super::kernel_log::{KernelLog, is_complaint};
+use super::files::Files;
+use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
 use super::workers;
 use crate::program::{Counter, DriverKind, PollEvents};
-use crate::target::{Answer, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World};
+use crate::target::{
+    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex,
+    World,
+};
 
 /// How long the end of deferred work is awaited where nothing tells of it.
 const UNSEEN_WORK: Duration = Duration::from_millis(20);
@@ -24,6 +28,9 @@ pub struct DeviceWorld<'a> {
     kind: DriverKind,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
+    /// What the kernel has complained of since the world before was closed.
+    complaints: Vec<String>,
+    files: Files,
     /// What was alive in the driver before this world.
     before: Alive,
     /// Of a process whose descriptor has been closed: its threads that must still be told to return.
@@ -50,15 +57,16 @@ impl<'a> DeviceWorld<'a> {
         patience: Duration,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
-        if let Some(log) = &mut log {
-            log.new_lines();
-        }
         let before = counters.and_then(Counters::read).unwrap_or_default();
+        let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
+        let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
         let mut world = DeviceWorld {
             processes: Vec::new(),
             kind,
             counters,
             log,
+            complaints,
+            files: Files::default(),
             before,
             flushed: None,
             work_put_off: false,
@@ -81,6 +89,11 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Munmap => (OP_MUNMAP, 0, 0),
             SystemCall::Poll => (OP_POLL, 0, 0),
             SystemCall::Exit => (OP_EXIT, 0, 0),
+            SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
+            SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
+            SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
+            SystemCall::PollDescriptor(number) => (OP_POLL_DESCRIPTOR, 0, (*number).into()),
+            SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
             SystemCall::Ioctl { request, argument, memory } => {
                 for (address, bytes) in memory {
                     process.write_memory(*address, bytes)?;
@@ -236,6 +249,24 @@ impl<'a> DeviceWorld<'a> {
         }
     }
 
+    /// Takes note of files that a call has made.
+    fn learn_files(&mut self, at: ThreadIndex, call: &SystemCall, result: i64) {
+        let pid = self.processes[at.process].pid;
+        match (call, answer(call, result)) {
+            (SystemCall::Memfd { file }, Ok(Answer::Descriptor(number))) => {
+                self.files.learn(pid, number, *file);
+            }
+            (
+                SystemCall::Pipe { reading, writing },
+                Ok(Answer::Pipe { reading: to_read, writing: to_write }),
+            ) => {
+                self.files.learn(pid, to_read, *reading);
+                self.files.learn(pid, to_write, *writing);
+            }
+            _ => {}
+        }
+    }
+
     fn end(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
         self.processes[at.process].forget();
         self.work_put_off = true;
@@ -255,14 +286,17 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         return Err(Errno(-result as i32));
     }
     Ok(match call {
-        SystemCall::Poll => {
+        SystemCall::Poll | SystemCall::PollDescriptor(_) => {
             let has = |flag: i16| result & i64::from(flag) != 0;
             Answer::Events(PollEvents {
                 readable: has(nix::libc::POLLIN),
                 error: has(nix::libc::POLLERR),
+                hangup: has(nix::libc::POLLHUP),
                 invalid: has(nix::libc::POLLNVAL),
             })
         }
+        SystemCall::Memfd { .. } => Answer::Descriptor(result as u32),
+        SystemCall::Pipe { .. } => Answer::Pipe { reading: result as u32, writing: (result >> 32) as u32 },
         _ => Answer::Success,
     })
 }
@@ -291,6 +325,9 @@ impl World for DeviceWorld<'_> {
             }
             let returned = self.processes[at.process].threads[at.thread].state;
             self.note(at, &call, matches!(returned, State::Returned(0..)));
+            if let State::Returned(result) = returned {
+                self.learn_files(at, &call, result);
+            }
         }
         self.settle(at)?;
         let thread = &mut self.processes[at.process].threads[at.thread];
@@ -340,11 +377,21 @@ impl World for DeviceWorld<'_> {
         self.processes[process].read_memory(address, length)
     }
 
+    fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
+        Ok(self.files.state(self.processes[process].pid, number))
+    }
+
     fn pid(&self, process: usize) -> i32 {
         self.processes[process].pid
     }
 
     fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError> {
+        if counter == Counter::Descriptors {
+            let count = self.files.count(self.processes[process].pid);
+            return count.ok_or_else(|| {
+                TargetError::Unsupported("the descriptors of processes cannot be looked at here".to_owned())
+            });
+        }
         let count = self.counters.and_then(|counters| match counter {
             Counter::Buffers => counters.buffers_of(self.processes[process].pid),
             counter => counted(counter, &counters.read()?, &self.before),
@@ -352,7 +399,7 @@ impl World for DeviceWorld<'_> {
         count.ok_or_else(|| TargetError::Unsupported(format!("this device does not count {counter}")))
     }
 
-    fn close(mut self: Box<Self>) -> Result<Vec<String>, TargetError> {
+    fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
         self.processes.iter_mut().for_each(Process::kill);
         self.flushed = None;
         self.work_put_off = true;
@@ -364,12 +411,9 @@ impl World for DeviceWorld<'_> {
             std::thread::sleep(Duration::from_micros(200));
         }
         let now = self.counters.and_then(Counters::read).unwrap_or_default();
-        let mut complaints = now.leaked_since(&self.before);
-        if let Some(log) = &mut self.log {
-            let lines = log.new_lines().into_iter().filter(|line| is_complaint(line));
-            complaints.extend(lines.map(|line| format!("the kernel complains: {line}")));
-        }
-        Ok(complaints)
+        let mut complaints = std::mem::take(&mut self.complaints);
+        complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
+        Ok(Closing { left: now.leaked_since(&self.before), complaints })
     }
 }
 

@@ -16,7 +16,7 @@ use super::initramfs::MODULES;
 use super::message::{Reply, Request, receive, send};
 use crate::engine::{Run, Verdict};
 use crate::script;
-use crate::target::device::DeviceTarget;
+use crate::target::device::{DeviceTarget, KernelLog};
 use crate::target::{Target, Worlds};
 
 /// What the channel is called on both sides.
@@ -49,19 +49,21 @@ fn serve() -> Result<(), String> {
     let patience = patience();
     let prepared = modules
         .and_then(|()| find_device())
-        .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()));
+        .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()))
+        .and_then(|target| nothing_to_complain_of().map(|()| target));
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     let mut fault = Fault::asked_for();
     loop {
         let request = receive(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
-            (Request::Hello, Ok(target)) => {
-                Reply::Ready { driver: Worlds::driver(target).unwrap_or_default() }
-            }
+            (Request::Hello, Ok(target)) => Reply::Ready {
+                driver: Worlds::driver(target).unwrap_or_default(),
+                kind: Worlds::kind(target),
+            },
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
-                Reply::Ran(run(&script, target))
+                Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
             }
         };
         send(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
@@ -156,6 +158,20 @@ fn find_device() -> Result<PathBuf, String> {
     fs::set_permissions(&device, Permissions::from_mode(0o666))
         .map_err(|error| format!("{}: {error}", device.display()))?;
     Ok(device)
+}
+
+/// That the kernel has booted without a complaint. After one, some of its checks may be off.
+fn nothing_to_complain_of() -> Result<(), String> {
+    let mut complaints = KernelLog::complaints_since_boot();
+    let locking = fs::read_to_string("/proc/lockdep_stats").unwrap_or_default();
+    let is_off = |line: &str| line.trim().strip_prefix("debug_locks:").is_some_and(|on| on.trim() == "0");
+    if locking.lines().any(is_off) {
+        complaints.push("lockdep has switched itself off".to_owned());
+    }
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    Err(format!("the kernel complains while it boots:\n  {}", complaints.join("\n  ")))
 }
 
 /// What the harness gives on the kernel's command line, or what a device has by itself.

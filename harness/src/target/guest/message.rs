@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Run;
+use crate::program::DriverKind;
 
 /// Longer messages than this are not believed, in bytes.
 const LONGEST: u32 = 256 << 20;
@@ -31,6 +32,8 @@ pub enum Reply {
     Ready {
         /// Its driver, as [`crate::target::Target::driver`] calls it.
         driver: String,
+        /// Which implementation that is.
+        kind: DriverKind,
     },
     /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {
@@ -38,7 +41,12 @@ pub enum Reply {
         reason: String,
     },
     /// What came of a script.
-    Ran(Run),
+    Ran {
+        /// What did.
+        run: Run,
+        /// Whether the kernel has complained: then it is of no more use.
+        spoilt: bool,
+    },
 }
 
 /// Sends a message.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Target;
 use crate::engine::{Run, SetUpError, Verdict};
-use crate::program::Program;
+use crate::program::{DriverKind, Program};
 use crate::script;
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
@@ -23,6 +23,9 @@ pub use module::{Module, ModuleError, with_needs};
 
 /// How long a guest may take, in each step, to see to it that one thread is at rest.
 const TIME_TO_LOOK: Duration = Duration::from_millis(20);
+
+/// How much a kernel says on its console: warnings and what is worse. The rest is in its log only.
+pub const CONSOLE: &str = "loglevel=5";
 
 /// The modules that a guest needs, where they are not built into its kernel.
 pub const GUEST_MODULES: &[&str] = &["virtio_pci", "virtio_console", "binder_linux"];
@@ -35,6 +38,8 @@ pub struct GuestTarget {
     machine: Option<Machine>,
     /// What the driver is called, once the kernel has booted.
     driver: Option<String>,
+    /// Which implementation that is.
+    kind: Option<DriverKind>,
 }
 
 /// What a guest is made of.
@@ -46,12 +51,14 @@ pub struct GuestOptions {
     pub modules: Vec<Module>,
     /// More words for its command line.
     pub append: Vec<String>,
+    /// How many processors it has.
+    pub cpus: u32,
     /// How long nothing may happen in the guest before something is said to hang.
     pub patience: Duration,
 }
 
 /// Starts guests.
-pub trait Launcher {
+pub trait Launcher: Send {
     /// A guest that waits for a script.
     fn launch(&mut self) -> Result<Launched, SetUpError>;
 }
@@ -60,6 +67,7 @@ pub trait Launcher {
 pub struct Launched {
     machine: Machine,
     driver: String,
+    kind: DriverKind,
 }
 
 /// Why a guest that has been started does not say that it is ready.
@@ -98,25 +106,32 @@ impl GuestTarget {
             patience: options.patience,
             machine: None,
             driver: None,
+            kind: None,
         }
     }
 
     /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let Launched { machine, driver } = self.launcher.launch()?;
+            let Launched { machine, driver, kind } = self.launcher.launch()?;
             self.driver = Some(driver);
+            self.kind = Some(kind);
             self.machine = Some(machine);
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
     }
 
-    /// Asks the guest to run a script. If it dies over it, the next one gets a fresh guest.
+    /// Asks the guest to run a script. If it dies or its kernel complains over it, the next one gets a fresh guest.
     fn ask(&mut self, request: &Request, patience: Duration) -> Result<Run, SetUpError> {
         let machine = self.machine()?;
         let answer = machine.send(request).and_then(|()| machine.receive(patience));
         let silence = match answer {
-            Ok(Reply::Ran(run)) => return Ok(run),
+            Ok(Reply::Ran { run, spoilt }) => {
+                if spoilt {
+                    self.machine = None;
+                }
+                return Ok(run);
+            }
             Ok(other) => Silence::Garbled(std::io::Error::other(format!("{other:?}"))),
             Err(silence) => silence,
         };
@@ -141,6 +156,10 @@ impl Target for GuestTarget {
     fn driver(&self) -> Option<String> {
         self.driver.clone()
     }
+
+    fn kind(&self) -> Option<DriverKind> {
+        self.kind
+    }
 }
 
 /// Waits until a guest is there that has been started, and whose channel is a terminal. What a terminal is given
@@ -157,9 +176,9 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
     let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
     match answer {
-        Ok(Reply::Ready { driver }) => Ok(Launched { machine, driver }),
+        Ok(Reply::Ready { driver, kind }) => Ok(Launched { machine, driver, kind }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
-        Ok(Reply::Ran(_) | Reply::Listening) => {
+        Ok(Reply::Ran { .. } | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
         }
         Err(silence) => Err(silent(machine, &silence)),

@@ -8,20 +8,23 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qapi::qmp;
 
 use super::guest::{
-    CHANNEL, GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, Silence, channel, greet,
-    inherited,
+    CHANNEL, CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, Silence, channel,
+    greet, inherited,
 };
 use crate::engine::SetUpError;
 use snapshot::Snapshot;
 
 /// The emulator.
 const QEMU: &str = "qemu-system-x86_64";
+
+/// What a machine has, in MiB: kernels that check their memory take much of it. What is not used costs nothing.
+const MEMORY: u32 = 1024;
 
 /// How long a kernel may take to boot, where time is not scaled.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
@@ -45,7 +48,7 @@ pub struct Qemu {
 #[derive(Clone)]
 struct Boot {
     kernel: PathBuf,
-    initramfs: Rc<Initramfs>,
+    initramfs: Arc<Initramfs>,
     /// The kernel's command line.
     append: String,
     accelerator: Accelerator,
@@ -79,11 +82,11 @@ impl Qemu {
         check_image(&options.kernel).map_err(SetUpError)?;
         let boot = Boot {
             kernel: options.kernel.clone(),
-            initramfs: Rc::new(options.initramfs()?),
-            append: format!("console=ttyS0 loglevel=4 panic=-1 oops=panic {}", options.command_line()),
+            initramfs: Arc::new(options.initramfs()?),
+            append: format!("console=ttyS0 {CONSOLE} panic=-1 oops=panic {}", options.command_line()),
             accelerator: accelerator.unwrap_or(Accelerator::Tcg),
-            processors: 1,
-            memory: 512,
+            processors: options.cpus,
+            memory: MEMORY,
         };
         Ok(Qemu {
             // Odd guests come and go, and must not push those of every day out of the cache.

@@ -1,15 +1,18 @@
-//! The memory of modelled processes.
+//! The memory of modelled processes, and their descriptors.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use reference_driver::{Fault, UserMemory};
+use reference_driver::uapi::Errno;
+use reference_driver::{DescriptorTable, Fault, OpenFile, UserMemory};
 
 use crate::target::{ARENA_BASE, ARENA_STRIDE, Area};
 
-/// The memory of a process: the pages of its threads' arenas that have been written to. The others are zero.
+/// The memory of a process: the pages of its threads' arenas that have been written to. The others are zero. And its
+/// descriptors, for the driver reaches into both.
 #[derive(Debug)]
 pub(super) struct Memory {
+    pub(super) descriptors: Descriptors,
     /// How many threads have an arena.
     threads: usize,
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,
@@ -20,7 +23,7 @@ const PAGE: usize = 0x1000;
 impl Memory {
     /// The memory of a process with so many threads.
     pub(super) fn of_threads(threads: usize) -> Memory {
-        Memory { threads, pages: BTreeMap::new() }
+        Memory { descriptors: Descriptors::default(), threads, pages: BTreeMap::new() }
     }
 
     /// Makes sure that so many bytes from an address on lie within one area.
@@ -71,6 +74,72 @@ impl UserMemory for Memory {
             page[place..place + length].copy_from_slice(&bytes[piece]);
         }
         Ok(())
+    }
+}
+
+/// The descriptors of a process for files that scripts have made.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors {
+    open: BTreeMap<u32, Descriptor>,
+    /// From which number on there can be none.
+    limit: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    pub(super) file: OpenFile,
+    pub(super) close_on_exec: bool,
+}
+
+/// The lowest number of a descriptor. Those before it are taken, as in any process.
+const FIRST: u32 = 10;
+
+impl Descriptors {
+    /// Makes a descriptor with the lowest number that is free.
+    pub(super) fn open(&mut self, file: OpenFile, close_on_exec: bool) -> Result<u32, Errno> {
+        let number = self.free().next().ok_or(Errno::EMFILE)?;
+        self.open.insert(number, Descriptor { file, close_on_exec });
+        Ok(number)
+    }
+
+    pub(super) fn at(&self, number: u32) -> Option<&Descriptor> {
+        self.open.get(&number)
+    }
+
+    /// EBADF if there is no such descriptor.
+    pub(super) fn close(&mut self, number: u32) -> Result<(), Errno> {
+        self.open.remove(&number).map(drop).ok_or(Errno::EBADF)
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// From here on only so many of the numbers can be used that are not used now.
+    pub(super) fn limit(&mut self, more: u32) {
+        self.limit = None;
+        let limit = self.free().nth(more as usize);
+        self.limit = limit;
+    }
+
+    /// The numbers that are not used, in order.
+    fn free(&self) -> impl Iterator<Item = u32> {
+        (FIRST..self.limit.unwrap_or(u32::MAX)).filter(|number| !self.open.contains_key(number))
+    }
+}
+
+impl DescriptorTable for Memory {
+    fn file(&self, number: u32) -> Option<OpenFile> {
+        Some(self.descriptors.at(number)?.file.clone())
+    }
+
+    fn install(&mut self, file: OpenFile) -> Result<u32, Errno> {
+        self.descriptors.open(file, true)
+    }
+
+    fn close(&mut self, number: u32) {
+        // That there is none is for the kernel no error either.
+        let _ = self.descriptors.close(number);
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
-use super::operand::{byte_count, errno, handle, node, object, object_token, process};
+use super::operand::{byte_count, errno, file, handle, node, object, object_token, process};
 
 pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> {
     call().prop_flat_map(|call| {
@@ -23,9 +23,13 @@ fn call() -> impl Strategy<Value = Call> {
         (byte_count(), any::<bool>()).prop_map(|(size, write)| Call::Mmap { size, write }),
         Just(Call::Munmap),
         Just(Call::Exit),
+        file().prop_map(Call::Memfd),
+        (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
+        file().prop_map(Call::CloseDescriptor),
+        any::<u32>().prop_map(Call::LimitDescriptors),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];
-    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 4 => ioctl().prop_map(Call::Ioctl)]
+    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => file().prop_map(Call::PollDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
 }
 
 fn ioctl() -> impl Strategy<Value = Ioctl> {
@@ -106,12 +110,14 @@ fn argument<T: std::fmt::Debug + Clone>(
 fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     let failure = errno().prop_map(CallExpectation::Fails);
     let value = any::<u64>().prop_map(CallExpectation::Value);
-    let events = any::<(bool, bool, bool)>().prop_map(|(readable, error, invalid)| {
-        CallExpectation::Events(PollEvents { readable, error, invalid })
+    let events = any::<(bool, bool, bool, bool)>().prop_map(|(readable, error, hangup, invalid)| {
+        CallExpectation::Events(PollEvents { readable, error, hangup, invalid })
     });
     let one = match call {
         Call::Exit => return Just(CallExpectation::Succeeds).boxed(),
-        Call::Poll => prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed(),
+        Call::Poll | Call::PollDescriptor(_) => {
+            prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed()
+        }
         Call::Count(_) | Call::Ioctl(Ioctl::Version(_)) => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, value].boxed()
         }

@@ -13,10 +13,12 @@ pub fn command() -> BoxedStrategy<Command> {
         (handle(), transaction())
             .prop_map(|(target, transaction)| Command::Transaction { target, transaction }),
         transaction().prop_map(Command::Reply),
-        (handle(), transaction(), byte_count()).prop_map(|(target, transaction, buffers_size)| {
-            Command::TransactionSg { target, transaction, buffers_size }
-        }),
-        (transaction(), byte_count())
+        (handle(), transaction(), option::of(byte_count())).prop_map(
+            |(target, transaction, buffers_size)| {
+                Command::TransactionSg { target, transaction, buffers_size }
+            }
+        ),
+        (transaction(), option::of(byte_count()))
             .prop_map(|(transaction, buffers_size)| Command::ReplySg { transaction, buffers_size }),
     ];
     let references = prop_oneof![

@@ -25,6 +25,14 @@ pub fn buffer() -> impl Strategy<Value = Name> {
     few("b")
 }
 
+pub fn file() -> impl Strategy<Value = Name> {
+    few("f")
+}
+
+pub fn descriptor() -> impl Strategy<Value = Descriptor> {
+    prop_oneof![any::<u32>().prop_map(Descriptor::Number), file().prop_map(Descriptor::File)]
+}
+
 pub fn process() -> impl Strategy<Value = Name> {
     few("p")
 }

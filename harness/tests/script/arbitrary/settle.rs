@@ -109,15 +109,16 @@ impl States {
         if self.threads.is_empty() {
             return false;
         }
-        let chosen = |asked: &Name| {
-            let index: usize = asked.as_str()[1..].parse().expect("the name was made with a number");
-            self.threads[index % self.threads.len()].clone()
-        };
+        let chosen = |asked: &Name| self.threads[index(asked) % self.threads.len()].clone();
         if let Actor::AnyOf { candidates, .. } = &step.actor {
-            let mut several: Vec<Name> = candidates.iter().map(|asked| chosen(asked).0).collect();
+            // One that is not parked cannot be among them: so only those are asked for that are.
+            let names = self.threads.iter().map(|(name, _)| name);
+            let parked: Vec<&Name> = names.filter(|name| self.parked.get(*name) == Some(&true)).collect();
+            let asked = candidates.iter().filter(|_| !parked.is_empty());
+            let mut several: Vec<Name> =
+                asked.map(|asked| parked[index(asked) % parked.len()].clone()).collect();
             several.sort();
             several.dedup();
-            several.retain(|name| self.parked.get(name) == Some(&true));
             if several.len() >= 2
                 && let Action::Read { options, expected } = &mut step.action
             {
@@ -166,6 +167,11 @@ impl States {
     }
 }
 
+/// The number of a thread that a step asks for.
+fn index(asked: &Name) -> usize {
+    asked.as_str()[1..].parse().expect("the name was made with a number")
+}
+
 fn may_park(expected: &ReadExpectation) -> bool {
     match expected {
         ReadExpectation::Parked => true,
@@ -198,10 +204,24 @@ impl Names {
     fn call(&mut self, call: &mut Call) {
         match call {
             Call::Ioctl(Ioctl::Freeze(Argument::Value(FreezeRequest { pid, .. })))
-            | Call::Ioctl(Ioctl::GetFrozenInfo(Argument::Value(pid))) => self.pid(pid),
+            | Call::Ioctl(Ioctl::GetFrozenInfo(Argument::Value(pid))) => return self.pid(pid),
             Call::Ioctl(Ioctl::GetNodeInfoForRef(Argument::Value(request))) => {
-                self.handle(&mut request.handle);
+                return self.handle(&mut request.handle);
             }
+            _ => {}
+        }
+        let bound = &mut self.bound;
+        match call {
+            Call::Memfd(file) if !bound.insert(file.clone()) => *call = Call::Close,
+            Call::Pipe { reading, writing } => {
+                if reading == writing || bound.contains(reading) || bound.contains(writing) {
+                    *call = Call::Close;
+                } else {
+                    bound.extend([reading.clone(), writing.clone()]);
+                }
+            }
+            Call::CloseDescriptor(file) if !bound.contains(file) => *call = Call::Close,
+            Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll,
             _ => {}
         }
     }
@@ -252,7 +272,7 @@ impl Names {
     }
 
     fn transaction(&mut self, transaction: &mut Transaction) {
-        payload(&mut transaction.data, |handle| self.handle(handle));
+        self.payload(&mut transaction.data, Names::handle);
         transaction.buffer.iter_mut().for_each(|address| self.address(address));
         transaction.offsets_buffer.iter_mut().for_each(|address| self.address(address));
     }
@@ -277,9 +297,9 @@ impl Names {
                 if let Some(pid) = &mut transaction.pid {
                     self.pid(pid);
                 }
-                payload(&mut transaction.data, |handle| match handle {
-                    HandlePattern::Is(handle) => self.handle(handle),
-                    HandlePattern::Bind(name) if !self.bound.insert(name.clone()) => {
+                self.payload(&mut transaction.data, |names, handle| match handle {
+                    HandlePattern::Is(handle) => names.handle(handle),
+                    HandlePattern::Bind(name) if !names.bound.insert(name.clone()) => {
                         *handle = HandlePattern::Any;
                     }
                     HandlePattern::Bind(_) | HandlePattern::Any => {}
@@ -315,29 +335,43 @@ impl Names {
             *address = Address::Unmapped;
         }
     }
-}
 
-/// Settles the handles of a payload, and puts each item that has a place behind what is before it.
-fn payload<H>(items: &mut [DataItem<H>], mut handle: impl FnMut(&mut H)) {
-    let mut end = 0;
-    for item in items {
-        let inner = match item {
-            DataItem::At(place, inner) => {
-                *place += end;
-                end = *place;
-                inner
+    fn descriptor(&mut self, descriptor: &mut Descriptor) {
+        if matches!(descriptor, Descriptor::File(name) if !self.bound.contains(name)) {
+            *descriptor = Descriptor::Number(99);
+        }
+    }
+
+    /// Settles the names in a payload, and puts each item that has a place behind what is before it.
+    fn payload<H>(&mut self, items: &mut [DataItem<H>], handle: fn(&mut Names, &mut H)) {
+        let mut end = 0;
+        for item in items {
+            let inner = match item {
+                DataItem::At(place, inner) => {
+                    *place += end;
+                    end = *place;
+                    inner
+                }
+                other => other,
+            };
+            end += match inner {
+                // More than any of them can take with what aligns it.
+                DataItem::Str16(text) => 16 + 4 * text.len() as u64,
+                DataItem::Bytes(bytes) => bytes.len() as u64,
+                DataItem::Zero(length) => *length,
+                _ => 48,
+            };
+            match inner {
+                DataItem::Object(Object::Handle { handle: found, .. }) => handle(self, found),
+                DataItem::Object(Object::Fd { descriptor, .. }) | DataItem::Descriptor(descriptor) => {
+                    self.descriptor(descriptor);
+                }
+                DataItem::Object(Object::Buffer(buffer)) => {
+                    self.payload(&mut buffer.content, handle);
+                    buffer.buffer.iter_mut().for_each(|address| self.address(address));
+                }
+                _ => {}
             }
-            other => other,
-        };
-        end += match inner {
-            // More than any of them can take with what aligns it.
-            DataItem::Str16(text) => 16 + 4 * text.len() as u64,
-            DataItem::Bytes(bytes) => bytes.len() as u64,
-            DataItem::Zero(length) => *length,
-            _ => 32,
-        };
-        if let DataItem::Object(Object::Handle { handle: found, .. }) = inner {
-            handle(found);
         }
     }
 }

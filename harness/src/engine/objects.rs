@@ -1,0 +1,100 @@
+//! The objects of a payload that has arrived: what its table of offsets leads to. Nothing in it is trusted.
+
+use reference_driver::uapi::*;
+use zerocopy::FromBytes;
+
+use super::decode::Received;
+
+/// An object that arrived.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ArrivedObject {
+    /// One of 24 bytes that is no descriptor, be its type known or not.
+    Flat(FlatObject),
+    Fd(FdObject),
+    FdArray(FdArrayObject),
+    Buffer(BufferObject),
+}
+
+impl ArrivedObject {
+    /// The object that bytes begin with, if it is whole.
+    pub(super) fn read(bytes: &[u8]) -> Option<ArrivedObject> {
+        let (object_type, _) = u32::read_from_prefix(bytes).ok()?;
+        Some(match object_type {
+            BINDER_TYPE_FD => ArrivedObject::Fd(FdObject::read_from_prefix(bytes).ok()?.0),
+            BINDER_TYPE_FDA => ArrivedObject::FdArray(FdArrayObject::read_from_prefix(bytes).ok()?.0),
+            BINDER_TYPE_PTR => ArrivedObject::Buffer(BufferObject::read_from_prefix(bytes).ok()?.0),
+            _ => ArrivedObject::Flat(FlatObject::read_from_prefix(bytes).ok()?.0),
+        })
+    }
+
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            ArrivedObject::Flat(_) => size_of::<FlatObject>(),
+            ArrivedObject::Fd(_) => size_of::<FdObject>(),
+            ArrivedObject::FdArray(_) => size_of::<FdArrayObject>(),
+            ArrivedObject::Buffer(_) => size_of::<BufferObject>(),
+        }
+    }
+}
+
+impl Received {
+    /// The table of offsets.
+    pub(super) fn table(&self) -> Vec<u64> {
+        let entries = self.offsets.as_deref().unwrap_or_default().chunks_exact(8);
+        entries.map(|entry| u64::from_le_bytes(entry.try_into().expect("a chunk of 8"))).collect()
+    }
+
+    /// The object at this offset of the payload, if there is one.
+    pub(super) fn object(&self, offset: u64) -> Option<ArrivedObject> {
+        ArrivedObject::read(self.data.as_deref()?.get(usize::try_from(offset).ok()?..)?)
+    }
+
+    /// Objects, each with its place in the table of offsets and its offset in the payload.
+    pub(super) fn objects(&self) -> impl Iterator<Item = (u64, u64, ArrivedObject)> {
+        let places = (0..).zip(self.table());
+        places.filter_map(|(index, offset)| Some((index, offset, self.object(offset)?)))
+    }
+
+    /// The scatter-gather buffer at this place of the table of offsets, as its object tells of it.
+    pub(super) fn buffer(&self, index: u64) -> Option<BufferObject> {
+        let offset = *self.table().get(usize::try_from(index).ok()?)?;
+        match self.object(offset)? {
+            ArrivedObject::Buffer(buffer) => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// The numbers of the descriptors that an array speaks of, each with its offset in the parent's buffer, as far as
+    /// they are in memory.
+    pub(super) fn numbers(&self, array: &FdArrayObject) -> Vec<(u64, u32)> {
+        let content = || {
+            let offset = *self.table().get(usize::try_from(array.parent).ok()?)?;
+            self.buffers.get(&offset)
+        };
+        let Some(content) = content() else { return Vec::new() };
+        let start = usize::try_from(array.parent_offset).unwrap_or(usize::MAX);
+        let numbers = content.get(start..).unwrap_or_default().chunks_exact(size_of::<u32>());
+        let places = (array.parent_offset..).step_by(size_of::<u32>());
+        let numbers = numbers.map(|bytes| u32::from_le_bytes(bytes.try_into().expect("a chunk of 4")));
+        places.zip(numbers).take(usize::try_from(array.num_fds).unwrap_or(usize::MAX)).collect()
+    }
+
+    /// The payload in hexadecimal, with dots for what the driver was free to choose: numbers of descriptors and
+    /// addresses of buffers.
+    pub(super) fn masked(&self) -> Option<String> {
+        let mut text = hex::encode(self.data.as_deref()?);
+        for (_, offset, object) in self.objects() {
+            let free = match object {
+                ArrivedObject::Fd(_) => 8..12,
+                ArrivedObject::Buffer(_) => 8..16,
+                ArrivedObject::Flat(_) | ArrivedObject::FdArray(_) => continue,
+            };
+            // The object was read from there, so it lies within the payload.
+            let start = offset as usize;
+            let digits = (start + free.start) * 2..(start + free.end) * 2;
+            text.replace_range(digits.clone(), &".".repeat(digits.len()));
+        }
+        Some(text)
+    }
+}

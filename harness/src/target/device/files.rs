@@ -1,0 +1,100 @@
+//! Files that scripts have made: how a descriptor of any process is known to be for one of them.
+//!
+//! A file is known by its inode and by what belongs to the open file, of which all its descriptors share one: whether
+//! it reads or writes, and the position. A file in memory gets a position of its own when it is made, so that a
+//! descriptor for the same inode, opened anew, is another file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::target::{DescriptorState, FileId};
+
+/// What tells one open file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    access: u32,
+    position: u64,
+}
+
+/// The files of a world.
+#[derive(Debug, Default)]
+pub struct Files {
+    known: BTreeMap<Identity, FileId>,
+}
+
+/// What the kernel tells of a descriptor.
+struct Descriptor {
+    identity: Identity,
+    close_on_exec: bool,
+}
+
+impl Files {
+    /// From here on the file is known that a process has this descriptor for.
+    pub fn learn(&mut self, pid: i32, number: u32, file: FileId) {
+        if let Some(descriptor) = look(pid, number) {
+            self.known.insert(descriptor.identity, file);
+        }
+    }
+
+    /// What a descriptor of a process is.
+    pub fn state(&self, pid: i32, number: u32) -> Option<DescriptorState> {
+        let descriptor = look(pid, number)?;
+        let file = self.known.get(&descriptor.identity).copied();
+        Some(DescriptorState { file, close_on_exec: descriptor.close_on_exec })
+    }
+
+    /// How many descriptors a process has for files that are known; `None` if it cannot be told.
+    pub fn count(&self, pid: i32) -> Option<u64> {
+        let numbers = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        Some(
+            numbers
+                .filter(|number| self.state(pid, *number).is_some_and(|state| state.file.is_some()))
+                .count() as u64,
+        )
+    }
+}
+
+fn look(pid: i32, number: u32) -> Option<Descriptor> {
+    let inode = fs::metadata(format!("/proc/{pid}/fd/{number}")).ok()?;
+    let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let flags = u32::from_str_radix(field("flags:")?, 8).ok()?;
+    let identity = Identity {
+        device: inode.dev(),
+        inode: inode.ino(),
+        access: flags & nix::libc::O_ACCMODE as u32,
+        position: field("pos:")?.parse().ok()?,
+    };
+    Some(Descriptor { identity, close_on_exec: flags & nix::libc::O_CLOEXEC as u32 != 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom};
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_file_is_known_by_all_its_descriptors_and_by_no_other() {
+        let path = std::env::temp_dir().join(format!("binderdrill-files-{}", std::process::id()));
+        let mut made = fs::File::create_new(&path).unwrap();
+        made.seek(SeekFrom::Start(7)).unwrap();
+        let same = made.try_clone().unwrap();
+        let again = fs::File::options().write(true).open(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        let pid = std::process::id() as i32;
+        let state = |files: &Files, file: &fs::File| files.state(pid, file.as_raw_fd() as u32);
+        let mut files = Files::default();
+        assert_eq!(state(&files, &made).unwrap().file, None);
+        files.learn(pid, made.as_raw_fd() as u32, FileId(3));
+        let known = DescriptorState { file: Some(FileId(3)), close_on_exec: true };
+        assert_eq!(state(&files, &same), Some(known));
+        assert_eq!(state(&files, &again).unwrap().file, None);
+        assert_eq!(files.count(pid), Some(2));
+        assert_eq!(files.state(pid, 0x7fff_0000), None);
+    }
+}
