@@ -68,9 +68,14 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Whether a transaction can have such sizes.
-    pub(crate) fn is_possible(self) -> bool {
-        self.offsets_size.is_multiple_of(8) && self.buffers_size.is_multiple_of(8) && self.size().is_some()
+    /// Whether a transaction can have such sizes: EINVAL for one that cannot be, ENOMEM for a sum that overflows.
+    pub(crate) fn check_sizes(self) -> Result<(), Errno> {
+        let data = self.data_size.checked_next_multiple_of(8).ok_or(Errno::EINVAL)?;
+        if !self.offsets_size.is_multiple_of(8) || !self.buffers_size.is_multiple_of(8) {
+            return Err(Errno::EINVAL);
+        }
+        let sum = data.checked_add(self.offsets_size).and_then(|sum| sum.checked_add(self.buffers_size));
+        sum.map(drop).ok_or(Errno::ENOMEM)
     }
 
     /// The size of the buffer: each part rounded up to 8, and never 0, so that each has an address of its own.

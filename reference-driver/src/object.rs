@@ -99,7 +99,7 @@ impl Driver {
             }
             self.copy_payload(passage, copied..offset)?;
         }
-        let object = match self.object_in_memory(passage, offset).map_err(|Fault| INVALID)? {
+        let object = match self.object_in_memory(passage, offset)? {
             Found::Flat(object, Kind::Local, strength) => {
                 Found::Flat(self.local_to_remote(passage, object, strength)?, Kind::Remote, strength)
             }
@@ -174,17 +174,21 @@ impl Driver {
         memory.read(from, &mut self.processes[receiver].allocator.bytes_mut(buffer)[range])
     }
 
-    /// Looks at the object that the sender has at an offset of its payload. [`Fault`] if there is none.
-    pub(crate) fn object_in_memory(&self, passage: &Passage<'_>, offset: u64) -> Result<Found, Fault> {
+    /// Looks at the object that the sender has at an offset of its payload.
+    pub(crate) fn object_in_memory(&self, passage: &Passage<'_>, offset: u64) -> Result<Found, Refused> {
         let (sender, data) = (self.threads[passage.sender].process, &passage.data.transaction);
-        let rest = data.data_size.checked_sub(offset).ok_or(Fault)?;
+        let cut_off = || Refused(self.profile.cut_off_object_error);
+        let rest = data.data_size.checked_sub(offset).ok_or(INVALID)?;
         if rest < size_of::<u32>() as u64 || !offset.is_multiple_of(4) {
-            return Err(Fault);
+            return Err(INVALID);
         }
         let mut bytes = [0; LARGEST_OBJECT as usize];
         let length = rest.min(LARGEST_OBJECT) as usize;
-        self.read_memory(sender, passage.memory, data.buffer.wrapping_add(offset), &mut bytes[..length])?;
-        recognise(&bytes[..length]).ok_or(Fault)
+        self.read_memory(sender, passage.memory, data.buffer.wrapping_add(offset), &mut bytes[..length])
+            .map_err(|Fault| cut_off())?;
+        // Whether there is an object at all shows when there is room for any.
+        let is_known = recognise(&bytes).is_some();
+        recognise(&bytes[..length]).ok_or_else(|| if is_known { cut_off() } else { INVALID })
     }
 
     /// Entry `index` of a buffer's table of offsets.

@@ -93,6 +93,10 @@ pub struct Profile {
     pub(crate) handle_error: Errno,
     /// The extended error of an offset that is not within the data, or within another object.
     pub(crate) offset_error: Errno,
+    /// The extended error of an object that does not end within the data, or cannot be read.
+    pub(crate) cut_off_object_error: Errno,
+    /// The extended error of a scatter-gather buffer that cannot be read.
+    pub(crate) unreadable_buffer_error: Errno,
     /// BR_DEAD_REPLY and BR_FROZEN_REPLY are no extended errors.
     pub(crate) only_failures_are_explained: bool,
     /// The extended error of a new thread has a number.
@@ -169,6 +173,8 @@ impl Profile {
         stack_error: Errno::EPROTO,
         handle_error: Errno::EINVAL,
         offset_error: Errno::EFAULT,
+        cut_off_object_error: Errno::EINVAL,
+        unreadable_buffer_error: Errno::EINVAL,
         only_failures_are_explained: false,
         new_threads_have_errors: false,
     };
@@ -228,6 +234,8 @@ impl Profile {
         stack_error: Errno::EINVAL,
         handle_error: Errno::ENOENT,
         offset_error: Errno::EINVAL,
+        cut_off_object_error: Errno::EFAULT,
+        unreadable_buffer_error: Errno::EFAULT,
         only_failures_are_explained: true,
         new_threads_have_errors: true,
     };

@@ -123,13 +123,13 @@ impl Driver {
         }
         let is_empty = array.num_fds == 0;
         if is_empty && self.profile.empty_arrays_are_no_exception && !passage.takes_descriptors {
-            return Err(INVALID);
+            return Err(Refused(Errno::EPERM));
         }
         if !is_empty || self.profile.empty_arrays_are_no_exception {
             let length = array.num_fds.checked_mul(EACH).ok_or(INVALID)?;
             let room = parent.length.checked_sub(length).ok_or(INVALID)?;
             // Where the sender has them stands only in its own copy of the parent.
-            let sent = self.object_in_memory(passage, parent_at).map_err(|Fault| INVALID)?;
+            let sent = self.object_in_memory(passage, parent_at)?;
             let Found::Buffer(sent) = sent else { return Err(INVALID) };
             let place = self.place_in(passage, &parent, array.parent_offset);
             let numbers = sent.buffer.wrapping_add(array.parent_offset);
@@ -142,7 +142,8 @@ impl Driver {
             let sender = self.threads[passage.sender].process;
             for each in (0..length).step_by(EACH as usize) {
                 let mut number = [0; EACH as usize];
-                self.read_memory(sender, passage.memory, numbers.wrapping_add(each), &mut number)?;
+                self.read_memory(sender, passage.memory, numbers.wrapping_add(each), &mut number)
+                    .map_err(|Fault| self.unreadable_buffer())?;
                 let number = u32::from_ne_bytes(number);
                 files.push(self.take_file(passage, number, place + each)?);
             }
@@ -158,7 +159,8 @@ impl Driver {
         for Copy { from, to, length } in copies {
             let mut done = 0;
             for (place, change) in changes.range(to..to + length) {
-                self.copy_piece(passage, from.wrapping_add(done), to + done..*place)?;
+                self.copy_piece(passage, from.wrapping_add(done), to + done..*place)
+                    .map_err(|Fault| self.unreadable_buffer())?;
                 let end = match change {
                     Change::Descriptors(length) => place + length,
                     Change::Pointer(_) if self.profile.pointers_are_aligned && !place.is_multiple_of(4) => {
@@ -173,9 +175,14 @@ impl Driver {
                 };
                 done = end - to;
             }
-            self.copy_piece(passage, from.wrapping_add(done), to + done..to + length)?;
+            self.copy_piece(passage, from.wrapping_add(done), to + done..to + length)
+                .map_err(|Fault| self.unreadable_buffer())?;
         }
         Ok(())
+    }
+
+    fn unreadable_buffer(&self) -> Refused {
+        Refused(self.profile.unreadable_buffer_error)
     }
 
     /// The object in whose buffer object `index` of a payload has something, and its offset. It must come before.

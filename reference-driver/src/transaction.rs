@@ -359,11 +359,8 @@ impl Driver {
         let sender_pid = self.processes[self.threads[thread].process].pid;
         let TransactionData { data_size, offsets_size, .. } = header;
         let request = Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
-        let room = if self.profile.sizes_are_looked_at_first && !request.is_possible() {
-            Err(Errno::EINVAL)
-        } else {
-            self.processes[destination.process].allocator.allocate(request)
-        };
+        let possible = if self.profile.sizes_are_looked_at_first { request.check_sizes() } else { Ok(()) };
+        let room = possible.and_then(|()| self.processes[destination.process].allocator.allocate(request));
         let buffer = match room {
             Ok(buffer) => buffer,
             Err(errno) => {
