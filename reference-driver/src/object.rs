@@ -114,7 +114,8 @@ impl Driver {
             }
             Found::FdArray(array) => {
                 self.take_files(passage, scatter, index, &array, files)?;
-                Found::FdArray(array)
+                let padding = if self.profile.flags_of_descriptors_arrive { array.padding } else { 0 };
+                Found::FdArray(FdArrayObject { padding, ..array })
             }
             Found::Buffer(object) => {
                 Found::Buffer(self.scatter(passage, scatter, (index, offset), object)?)

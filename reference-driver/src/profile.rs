@@ -63,7 +63,7 @@ pub struct Profile {
     pub(crate) pointers_are_aligned: bool,
     /// An array of no descriptors needs a receiver that takes some, and a place in its buffer, as any other does.
     pub(crate) empty_arrays_are_no_exception: bool,
-    /// What stands in the place of a descriptor's flags arrives.
+    /// What stands in the place of flags arrives with a descriptor, and with an array of them.
     pub(crate) flags_of_descriptors_arrive: bool,
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
     pub(crate) replies_without_descriptors_vanish: bool,
