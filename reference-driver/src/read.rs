@@ -2,6 +2,7 @@
 
 use crate::death::Stage;
 use crate::driver::{Completion, Driver};
+use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
 use crate::process::Process;
@@ -10,7 +11,7 @@ use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
 use crate::uapi::*;
-use crate::work::{Work, WorkQueue};
+use crate::work::{Acceptance, Work, WorkQueue};
 use zerocopy::{Immutable, IntoBytes};
 
 /// No work is taken up for which a read buffer has no more than this left: room for the longest return there is.
@@ -205,9 +206,15 @@ impl Driver {
             Work::Transaction(transaction) => {
                 return self.deliver_transaction(thread, transaction, returns);
             }
-            Work::TransactionComplete => {
+            Work::TransactionComplete(acceptance) => {
                 self.statistics.completions.delete();
-                returns.put(&BR_TRANSACTION_COMPLETE)?;
+                let is_told =
+                    self.profile.spam_detection.heeds_switch_when_sent || self.detects_oneway_spam(thread);
+                returns.put(&match acceptance {
+                    Acceptance::PendingFrozen => BR_TRANSACTION_PENDING_FROZEN,
+                    Acceptance::SpamSuspect if is_told => BR_ONEWAY_SPAM_SUSPECT,
+                    Acceptance::Plain | Acceptance::SpamSuspect => BR_TRANSACTION_COMPLETE,
+                })?;
             }
             Work::ReturnError => {
                 let error = self.threads[thread].return_error;
@@ -240,6 +247,25 @@ impl Driver {
                     self.await_answer(self.threads[thread].process, death);
                     returns.put(&BR_DEAD_BINDER)?;
                     returns.put(&cookie)?;
+                    return Ok(Next::Stop);
+                }
+            }
+            Work::FreezeMessage(cookie) => {
+                let process = self.threads[thread].process;
+                if self.deliver_freeze_message(process, cookie, returns)? {
+                    return Ok(Next::Stop);
+                }
+            }
+            Work::Freeze(listener) => {
+                let FreezeListener { cookie, is_frozen, is_cleared, .. } = self.freezes[listener];
+                if is_cleared {
+                    self.forget_freeze_listener(listener);
+                    returns.put(&BR_CLEAR_FREEZE_NOTIFICATION_DONE)?;
+                    returns.put(&cookie)?;
+                } else {
+                    self.await_freeze_answer(thread, listener);
+                    returns.put(&BR_FROZEN_BINDER)?;
+                    returns.put(&FrozenStateInfo { cookie, is_frozen: is_frozen.into(), reserved: 0 })?;
                     return Ok(Next::Stop);
                 }
             }
@@ -307,6 +333,9 @@ impl Driver {
         if expects_reply {
             state.to_parent = self.threads[thread].transaction_stack.replace(transaction);
             state.to_thread = Some(thread);
+            if self.profile.freezing_waits_for_readers_only {
+                self.end_outstanding(transaction);
+            }
         } else {
             self.forget_transaction(transaction);
         }

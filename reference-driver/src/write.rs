@@ -5,6 +5,7 @@ use crate::driver::{Driver, Interruption};
 use crate::memory::{Fault, UserMemory};
 use crate::node::Strength;
 use crate::process::Process;
+use crate::profile::FreezeNotifications;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Direction;
@@ -132,8 +133,26 @@ impl Driver {
                 let cookie = stream.next(self)?;
                 self.dead_binder_done(thread, cookie);
             }
-            BC_REQUEST_FREEZE_NOTIFICATION | BC_CLEAR_FREEZE_NOTIFICATION | BC_FREEZE_NOTIFICATION_DONE => {
-                return Err(Interruption::NotModelled("freeze notifications"));
+            BC_REQUEST_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                match self.profile.freeze_notifications {
+                    FreezeNotifications::OfRust => self.request_cookie(process, handle, cookie)?,
+                    _ => self.request_freeze_notification(process, handle, cookie)?,
+                }
+            }
+            BC_CLEAR_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                match self.profile.freeze_notifications {
+                    FreezeNotifications::OfRust => self.clear_cookie(process, handle, cookie)?,
+                    _ => self.clear_freeze_notification(process, handle, cookie)?,
+                }
+            }
+            BC_FREEZE_NOTIFICATION_DONE if self.profile.has_freeze_notifications() => {
+                let cookie = stream.next(self)?;
+                match self.profile.freeze_notifications {
+                    FreezeNotifications::OfRust => self.answer_cookie(process, cookie)?,
+                    _ => self.freeze_notification_done(process, cookie)?,
+                }
             }
             // BC_ATTEMPT_ACQUIRE and BC_ACQUIRE_RESULT have numbers, and no driver has ever carried them out.
             _ => return Err(Interruption::Failed(Errno::EINVAL)),

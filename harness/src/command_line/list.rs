@@ -42,6 +42,10 @@ fn remarks(case: &Case) -> Vec<String> {
     if !requires.is_empty() {
         remarks.push(format!("requires {}", requires.join(", ")));
     }
+    let without: Vec<String> = script.program.without.iter().map(ToString::to_string).collect();
+    if !without.is_empty() {
+        remarks.push(format!("without {}", without.join(", ")));
+    }
     remarks.extend(case.unconfirmed().map(|reason| format!("unconfirmed: {reason}")));
     remarks
 }

@@ -9,6 +9,7 @@ use super::matching::Reader;
 use super::objects::ArrivedObject;
 use super::payload::{NO_PARENT, USUAL_BINDER_FLAGS, buffer_flags, natural_offset, place, read_str16};
 use crate::program::{BufferObject, *};
+use crate::target::UNMAPPED;
 
 /// A run of zero bytes as long as this is shown by its length.
 const LONG_ZEROES: usize = 16;
@@ -206,9 +207,11 @@ impl Reader<'_> {
                 let binder = u64::from(padding) << 32 | u64::from(fd);
                 Object::Explicit { object_type, flags, binder, cookie }
             }
-            ArrivedObject::FdArray(FdArrayObject { num_fds, parent, parent_offset, .. }) => {
-                Object::FdArray { count: num_fds, parent: Parent { index: parent, offset: parent_offset } }
-            }
+            ArrivedObject::FdArray(array) => Object::FdArray {
+                count: array.num_fds,
+                parent: Parent { index: array.parent, offset: array.parent_offset },
+                pad: array.padding,
+            },
             ArrivedObject::Buffer(buffer) => Object::Buffer(self.buffer(offset, &buffer, received, like)),
         };
         Some((object, arrived.size()))
@@ -276,7 +279,10 @@ impl Reader<'_> {
         let Some(bytes) = received.buffers.get(&offset) else {
             return BufferObject {
                 length: Some(buffer.length),
-                buffer: Some(Address::Unmapped),
+                buffer: Some(match buffer.buffer {
+                    UNMAPPED => Address::Unmapped,
+                    address => Address::Number(address),
+                }),
                 ..described
             };
         };

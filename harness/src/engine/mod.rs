@@ -19,6 +19,7 @@ mod set_up;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transcript;
 mod verdict;
 mod wording;
@@ -56,12 +57,19 @@ impl Run {
 #[error("{0}")]
 pub struct SetUpError(pub String);
 
+/// Why a program is not about a target, if it is not: that lacks something, or has too much.
+pub fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {
+    let lacking = program.requires.iter().find_map(|feature| worlds.lacks(*feature));
+    let had = || program.without.iter().find(|feature| worlds.lacks(**feature).is_none());
+    lacking.or_else(|| had().map(|feature| format!("the script is about drivers without {feature}")))
+}
+
 /// Runs a program on a fresh world.
 pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError> {
     if let Some(driver) = program.driver.filter(|driver| *driver != worlds.kind()) {
         return Ok(Run::without_steps(Verdict::OtherDriver { driver }));
     }
-    if let Some(reason) = program.requires.iter().find_map(|feature| worlds.lacks(*feature)) {
+    if let Some(reason) = inapplicable(program, worlds) {
         return Ok(Run::without_steps(Verdict::Skip { reason }));
     }
     let mut execution = match prepare(program, worlds) {

@@ -284,7 +284,12 @@ impl Appearance {
                 self.file(reading);
                 self.file(writing);
             }
-            Action::Call { .. } => {}
+            Action::Call { call, expected } => {
+                if let Call::Ioctl(Ioctl::GetNodeDebugInfo(Argument::Value(Token::Symbol(object)))) = call {
+                    self.object(object);
+                }
+                self.told(expected);
+            }
         }
     }
 
@@ -361,6 +366,14 @@ impl Appearance {
             | ReturnPattern::FrozenReply
             | ReturnPattern::OnewaySpamSuspect
             | ReturnPattern::TransactionPendingFrozen => {}
+        }
+    }
+
+    fn told(&mut self, expected: &CallExpectation) {
+        match expected {
+            CallExpectation::Tells(Told::NodeDebugInfo { node, .. }) => self.node(node),
+            CallExpectation::AnyOf(choices) => choices.iter().for_each(|choice| self.told(choice)),
+            _ => {}
         }
     }
 

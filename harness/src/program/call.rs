@@ -1,6 +1,6 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{Errno, Name};
+use super::{Errno, Handle, Name, PidPattern, Token, Told};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Call {
     Poll,
     /// `exit`: the process of the thread ends, with all its threads.
     Exit,
+    /// `await`: lets time pass until the ioctl returns that the thread is parked in.
+    Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.
     Memfd(Name),
     /// `pipe reading writing`: makes a pipe, and a descriptor for each of its ends.
@@ -67,6 +69,18 @@ pub enum Ioctl {
     ThreadExit,
     /// `BINDER_VERSION`
     Version(Argument<()>),
+    /// `BINDER_GET_NODE_DEBUG_INFO { ptr foo }`: where to begin, as a number or an object's pointer.
+    GetNodeDebugInfo(Argument<Token>),
+    /// `BINDER_GET_NODE_INFO_FOR_REF { handle h }`
+    GetNodeInfoForRef(Argument<NodeInfoRequest>),
+    /// `BINDER_FREEZE { pid app, enable 1, timeout_ms 100 }`
+    Freeze(Argument<FreezeRequest>),
+    /// `BINDER_GET_FROZEN_INFO { pid app }`
+    GetFrozenInfo(Argument<PidPattern>),
+    /// `BINDER_ENABLE_ONEWAY_SPAM_DETECTION 1`
+    EnableOnewaySpamDetection(Argument<u32>),
+    /// `BINDER_GET_EXTENDED_ERROR`
+    GetExtendedError(Argument<()>),
     /// `ioctl 0xc0046263 0x10`: any request with any argument.
     Raw {
         /// The request.
@@ -92,6 +106,34 @@ pub struct ContextManagerObject {
     pub object: Name,
     /// FLAT_BINDER_FLAG_ flags; 0 where the script says nothing.
     pub flags: u32,
+}
+
+/// Which process to freeze or thaw (`struct binder_freeze_info`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeRequest {
+    /// `pid app`, `pid 17`
+    pub pid: PidPattern,
+    /// `enable 1` freezes, `enable 0` thaws.
+    pub enable: u32,
+    /// `timeout_ms 100`: how long to wait for running transactions. Without it, 0.
+    pub timeout_ms: u32,
+}
+
+/// What BINDER_GET_NODE_INFO_FOR_REF is given. All but the handle is 0, unless the script says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfoRequest {
+    /// `handle h`
+    pub handle: Handle,
+    /// `strong_count N`
+    pub strong_count: u32,
+    /// `weak_count N`
+    pub weak_count: u32,
+    /// `reserved1 N`
+    pub reserved1: u32,
+    /// `reserved2 N`
+    pub reserved2: u32,
+    /// `reserved3 N`
+    pub reserved3: u32,
 }
 
 /// A figure that a target counts.
@@ -136,6 +178,10 @@ pub enum CallExpectation {
     Succeeds,
     /// `= 8`: it succeeds with this value: a version, a count.
     Value(u64),
+    /// `= { sync_recv 1, async_recv 0 }`: it succeeds and tells this.
+    Tells(Told),
+    /// `= parked`: it does not return; the thread sleeps.
+    Parked,
     /// `= EBUSY`: it fails.
     Fails(Errno),
     /// `= POLLIN`, `= 0`: what a poll finds. Several are joined by `|`.

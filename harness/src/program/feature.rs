@@ -1,6 +1,6 @@
 //! Features: what a program may require of a target.
 
-/// Something that not every target has. The words are those of the `requires` line.
+/// Something that not every target has. The words are those of the `requires` and the `without` line.
 #[derive(
     Debug,
     Clone,
@@ -23,6 +23,8 @@ pub enum Feature {
     ScatterGather,
     /// BINDER_FREEZE, BINDER_GET_FROZEN_INFO.
     Freeze,
+    /// BR_TRANSACTION_PENDING_FROZEN, in place of BR_TRANSACTION_COMPLETE.
+    PendingFrozen,
     /// BC_REQUEST_FREEZE_NOTIFICATION and what goes with it.
     FreezeNotification,
     /// BINDER_ENABLE_ONEWAY_SPAM_DETECTION.

@@ -12,6 +12,7 @@ mod feature;
 mod operand;
 mod payload;
 mod returns;
+mod told;
 
 pub use call::*;
 pub use command::*;
@@ -20,6 +21,7 @@ pub use feature::*;
 pub use operand::*;
 pub use payload::*;
 pub use returns::*;
+pub use told::*;
 
 use std::fmt;
 
@@ -34,6 +36,8 @@ pub struct Program {
     pub driver: Option<DriverKind>,
     /// `requires`, what a target must have for the program to make sense.
     pub requires: Vec<Feature>,
+    /// `without`, what a target must not have: the program is about drivers before that came.
+    pub without: Vec<Feature>,
     /// `unconfirmed:`, why no real kernel has confirmed yet what is expected here.
     pub unconfirmed: Option<String>,
     /// The processes, and their threads, in the order of their declaration.

@@ -7,8 +7,8 @@ use super::Script;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::names::{Meaning, Mention, MentionKind};
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Counter, DataItem, Declaration, Feature, Object, Program,
-    ReadExpectation, ReturnItem, ReturnPattern, Step,
+    Action, Actor, Call, CallExpectation, Command, Counter, DataItem, Declaration, Feature, Ioctl, Object,
+    Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
 };
 
 /// What is doubtful in a script.
@@ -89,7 +89,8 @@ fn equal_alternatives(script: &Script, warnings: &mut Vec<Diagnostic>) {
 
 /// Features that a script uses without requiring them, so that it fails where it ought to be skipped.
 fn missing_features(script: &Script, warnings: &mut Vec<Diagnostic>) {
-    let mut told: HashSet<Feature> = script.program.requires.iter().copied().collect();
+    let Program { requires, without, .. } = &script.program;
+    let mut told: HashSet<Feature> = requires.iter().chain(without).copied().collect();
     for (step, span) in steps(script) {
         for (feature, what) in features_of(step) {
             if told.insert(feature) {
@@ -144,6 +145,14 @@ fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
         }
         Call::Count(Counter::Descriptors) => Vec::new(),
         Call::Count(_) => vec![(Feature::ObjectCounter, "a counter of the driver's objects")],
+        Call::Ioctl(Ioctl::Freeze(_) | Ioctl::GetFrozenInfo(_)) => vec![(Feature::Freeze, "freezing")],
+        Call::Ioctl(Ioctl::EnableOnewaySpamDetection(_)) => {
+            vec![(Feature::OnewaySpamDetection, "detection of spam")]
+        }
+        Call::Ioctl(Ioctl::GetExtendedError(_)) => vec![(Feature::ExtendedError, "an extended error")],
+        Call::Ioctl(Ioctl::GetNodeDebugInfo(_) | Ioctl::GetNodeInfoForRef(_)) => {
+            vec![(Feature::NodeInfo, "information about nodes")]
+        }
         _ => Vec::new(),
     }
 }
@@ -186,8 +195,9 @@ fn feature_of_return(pattern: &ReturnPattern) -> Option<(Feature, &'static str)>
         ReturnPattern::FrozenBinder { .. } | ReturnPattern::ClearFreezeNotificationDone(_) => {
             Some((Feature::FreezeNotification, "a freeze notification"))
         }
-        ReturnPattern::FrozenReply | ReturnPattern::TransactionPendingFrozen => {
-            Some((Feature::Freeze, "a frozen process"))
+        ReturnPattern::FrozenReply => Some((Feature::Freeze, "a frozen process")),
+        ReturnPattern::TransactionPendingFrozen => {
+            Some((Feature::PendingFrozen, "a message pending for a frozen process"))
         }
         ReturnPattern::OnewaySpamSuspect => Some((Feature::OnewaySpamDetection, "detection of spam")),
         _ => None,

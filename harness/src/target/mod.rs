@@ -198,6 +198,10 @@ pub trait World {
     /// What has become of a call that parked. `Done` is told once; then the thread is idle again.
     fn collect(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
 
+    /// Lets time pass until a call in which a thread is parked gives up waiting, and everything that this sets off
+    /// has come to rest. `Parked` if it waits without limit.
+    fn expire(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
+
     /// Bytes of a process' memory: its arena, or its mapping of the device. `None` where not mapped.
     fn read_memory(
         &mut self,

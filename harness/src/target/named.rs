@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reference_driver::Profile;
+
 use super::device::DeviceTarget;
 use super::guest::{GUEST_MODULES, GuestOptions, GuestTarget, Module, with_needs};
 use super::qemu::{Accelerator, Qemu};
@@ -10,12 +12,12 @@ use super::uml::Uml;
 use super::{ReferenceTarget, Target};
 use crate::engine::SetUpError;
 use crate::kernel::{BuiltFor, Store};
-use crate::program::DriverKind;
 
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
     ("reference", "the reference driver, in this process"),
-    ("reference:rust", "the reference driver as a model of the driver in Rust"),
+    ("reference:c-6.1", "the same as a model of the driver of Linux 6.1"),
+    ("reference:rust", "the same as a model of the driver in Rust"),
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
@@ -83,8 +85,12 @@ pub fn is_guest(name: &str) -> bool {
 pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoTarget> {
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
-        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(DriverKind::C))),
-        Some(("reference", "rust")) => Ok(Box::new(ReferenceTarget::new(DriverKind::Rust))),
+        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(Profile::C))),
+        Some(("reference", model)) => {
+            let profile = Profile::ALL.into_iter().find(|profile| profile.name == model);
+            let profile = profile.ok_or_else(|| NoTarget::Unknown { name: name.to_owned() })?;
+            Ok(Box::new(ReferenceTarget::new(profile)))
+        }
         Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);

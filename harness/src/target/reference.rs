@@ -22,51 +22,54 @@ use crate::program::{Counter, DriverKind, Feature, PollEvents};
 /// The reference driver.
 #[derive(Debug)]
 pub struct ReferenceTarget {
-    kind: DriverKind,
+    profile: Profile,
 }
 
 impl ReferenceTarget {
-    /// The reference driver as a model of this implementation.
-    pub fn new(kind: DriverKind) -> ReferenceTarget {
-        ReferenceTarget { kind }
-    }
-
-    fn profile(&self) -> Profile {
-        match self.kind {
-            DriverKind::C => Profile::C,
-            DriverKind::Rust => Profile::RUST,
-        }
+    /// The reference driver as a model of this driver.
+    pub fn new(profile: Profile) -> ReferenceTarget {
+        ReferenceTarget { profile }
     }
 }
 
 impl Worlds for ReferenceTarget {
     fn name(&self) -> String {
-        match self.kind {
-            DriverKind::C => "reference".to_owned(),
-            DriverKind::Rust => format!("reference:{}", self.kind),
+        match self.profile == Profile::default() {
+            true => "reference".to_owned(),
+            false => format!("reference:{}", self.profile.name),
         }
     }
 
     fn driver(&self) -> Option<String> {
         // As a model of the driver in Rust it does what is known to be wrong with that one, too.
-        (self.kind == DriverKind::Rust).then(|| "linux-rust".to_owned())
+        (self.kind() == DriverKind::Rust).then(|| "linux-rust".to_owned())
     }
 
     fn kind(&self) -> DriverKind {
-        self.kind
+        if self.profile == Profile::RUST { DriverKind::Rust } else { DriverKind::C }
     }
 
     fn lacks(&self, feature: Feature) -> Option<String> {
         match feature {
-            Feature::CopyCounter | Feature::ObjectCounter | Feature::FdPassing | Feature::ScatterGather => {
-                None
+            Feature::CopyCounter
+            | Feature::ObjectCounter
+            | Feature::FdPassing
+            | Feature::ScatterGather
+            | Feature::Freeze
+            | Feature::OnewaySpamDetection
+            | Feature::ExtendedError
+            | Feature::NodeInfo => None,
+            Feature::PendingFrozen if self.profile.has_pending_frozen => None,
+            Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
+            missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
+                Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
             modelled_later => Some(format!("the reference driver does not model {modelled_later} yet")),
         }
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile(), 1);
+        let mut driver = Driver::new(self.profile.clone(), 1);
         become_first_context_manager(&mut driver)?;
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
@@ -319,11 +322,16 @@ impl ReferenceWorld {
             self.release_unused_devices();
             self.driver.run_deferred_work();
             let woken = self.driver.take_woken();
-            if woken.is_empty() {
+            // A released device is not forgotten before their time is up, and so that is waited for.
+            let overdue = self.driver.take_overdue();
+            if woken.is_empty() && overdue.is_empty() {
                 break;
             }
             for (device, tid) in woken {
-                self.resume(device, tid)?;
+                self.go_on(device, tid, |driver, memory| Some(driver.resume(device, tid, memory)))?;
+            }
+            for (device, tid) in overdue {
+                self.go_on(device, tid, |driver, _| driver.time_out(device, tid))?;
             }
         }
         let complaints = self.driver.audit();
@@ -336,7 +344,13 @@ impl ReferenceWorld {
         )))
     }
 
-    fn resume(&mut self, device: Device, tid: i32) -> Result<(), TargetError> {
+    /// Goes on with a parked call.
+    fn go_on(
+        &mut self,
+        device: Device,
+        tid: i32,
+        going_on: impl FnOnce(&mut Driver, &mut Memory) -> Option<Completion>,
+    ) -> Result<(), TargetError> {
         let sleeps_there = |process: &&mut Process| process.is_in_call(device);
         let Some(process) = self.processes.iter_mut().find(sleeps_there) else { return Ok(()) };
         let thread = &mut process.threads[(tid - process.pid) as usize];
@@ -344,7 +358,7 @@ impl ReferenceWorld {
         if *thread != Thread::Parked(device) {
             return Ok(());
         }
-        let completion = self.driver.resume(device, tid, &mut process.memory);
+        let Some(completion) = going_on(&mut self.driver, &mut process.memory) else { return Ok(()) };
         if let Outcome::Done(result) = outcome(completion, device, thread)? {
             *thread = Thread::Returned(result.map(|_| ()));
         }
@@ -436,6 +450,24 @@ impl World for ReferenceWorld {
         }
     }
 
+    fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        // Each device of a process is waited for on its own.
+        while let Thread::Parked(device) = self.processes[at.process].threads[at.thread] {
+            let tid = self.processes[at.process].caller(at.thread).tid;
+            let mut has_limit = false;
+            self.go_on(device, tid, |driver, _| {
+                let completion = driver.time_out(device, tid);
+                has_limit = completion.is_some();
+                completion
+            })?;
+            self.settle()?;
+            if !has_limit {
+                break;
+            }
+        }
+        self.collect(at)
+    }
+
     fn read_memory(
         &mut self,
         process: usize,
@@ -493,6 +525,7 @@ impl World for ReferenceWorld {
             ("references", statistics.references),
             ("transactions", statistics.transactions),
             ("deaths", statistics.deaths),
+            ("freezes", statistics.freezes),
             ("threads", statistics.threads),
             ("processes", statistics.processes),
             ("completions", statistics.completions),

@@ -231,6 +231,10 @@ impl World for FakeWorld {
         Ok(self.returned.remove(&thread).map_or(Outcome::Parked, Outcome::Done))
     }
 
+    fn expire(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError> {
+        self.collect(thread)
+    }
+
     fn read_memory(
         &mut self,
         process: usize,

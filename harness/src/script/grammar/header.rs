@@ -17,21 +17,25 @@ pub(super) struct HeaderLines {
     clause: Option<Range<usize>>,
     driver: Option<Range<usize>>,
     requires: Option<Range<usize>>,
+    without: Option<Range<usize>>,
     unconfirmed: Option<Range<usize>>,
 }
 
 /// Whether a header line comes next.
 pub(super) fn is_header(cursor: &mut Cursor<'_>) -> bool {
-    ["clause", "driver", "requires", "unconfirmed"].iter().any(|keyword| cursor.is_line_of(keyword))
+    let keywords = ["clause", "driver", "requires", "without", "unconfirmed"];
+    keywords.iter().any(|keyword| cursor.is_line_of(keyword))
 }
 
-/// `clause: txn.3, txn.7`, `driver: rust`, `requires freeze, lsm`, `unconfirmed: reason`
+/// `clause: txn.3, txn.7`, `driver: rust`, `requires freeze, lsm`, `without pending_frozen`,
+/// `unconfirmed: reason`
 pub(super) fn header(cursor: &mut Cursor<'_>, lines: &mut HeaderLines, program: &mut Program) -> Parsed<()> {
     let keyword = cursor.word("a header line")?;
     let line = match keyword.value {
         "clause" => &mut lines.clause,
         "driver" => &mut lines.driver,
         "requires" => &mut lines.requires,
+        "without" => &mut lines.without,
         _ => &mut lines.unconfirmed,
     };
     if let Some(first) = line {
@@ -53,7 +57,8 @@ pub(super) fn header(cursor: &mut Cursor<'_>, lines: &mut HeaderLines, program: 
             program.driver = Some(cursor.known_word("driver", &known)?.value);
             Ok(())
         }
-        "requires" => separated(cursor, |cursor| feature(cursor, &mut program.requires)),
+        "requires" => separated(cursor, |cursor| feature(cursor, &mut program.requires, &program.without)),
+        "without" => separated(cursor, |cursor| feature(cursor, &mut program.without, &program.requires)),
         _ => {
             cursor.expect(":")?;
             let Kind::Reason(reason) = &cursor.peek().kind else {
@@ -91,12 +96,13 @@ fn clause(cursor: &mut Cursor<'_>, clauses: &mut Vec<Clause>) -> Parsed<()> {
     Ok(())
 }
 
-fn feature(cursor: &mut Cursor<'_>, features: &mut Vec<Feature>) -> Parsed<()> {
+/// A feature for one of the two lines that name some.
+fn feature(cursor: &mut Cursor<'_>, features: &mut Vec<Feature>, others: &[Feature]) -> Parsed<()> {
     let known: Vec<(&'static str, Feature)> =
         Feature::iter().map(|feature| (feature.into(), feature)).collect();
     let feature = cursor.known_word("feature", &known)?;
-    if features.contains(&feature.value) {
-        let message = "a feature is required twice";
+    if features.contains(&feature.value) || others.contains(&feature.value) {
+        let message = "a feature is named twice";
         return Err(Diagnostic::error(message, feature.span, "expected another feature").into());
     }
     features.push(feature.value);

@@ -257,7 +257,7 @@ fn transaction(
 }
 
 /// `client`, `0`
-fn pid(cursor: &mut Cursor<'_>) -> Parsed<PidPattern> {
+pub(super) fn pid(cursor: &mut Cursor<'_>) -> Parsed<PidPattern> {
     if cursor.peek().kind == Kind::Number {
         return Ok(PidPattern::Number(number(cursor, "a process id")?));
     }

@@ -1,11 +1,12 @@
 //! Printing parts of a script on one line each, for messages that speak of them.
 
+use super::ioctl;
 use super::layout::Statement;
 use super::operand;
 use super::payload::{self, PayloadHandle};
 use super::step as steps;
 use crate::program::{
-    CallExpectation, DataItem, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token,
+    CallExpectation, DataItem, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token, Told,
 };
 
 /// One line, whatever its length.
@@ -33,6 +34,11 @@ pub(crate) fn return_pattern(pattern: &ReturnPattern) -> String {
 /// The word that a return begins with.
 pub(crate) fn return_word(pattern: &ReturnPattern) -> &'static str {
     steps::return_word(pattern)
+}
+
+/// What an ioctl tells.
+pub(crate) fn told(told: &Told) -> String {
+    ioctl::told(told)
 }
 
 /// What must come of a call, as after `=`; `success` where a script says nothing.

@@ -1,6 +1,7 @@
 //! Printing: the one canonical script of a program.
 
 pub(crate) mod fragment;
+mod ioctl;
 mod layout;
 mod operand;
 mod payload;
@@ -66,6 +67,7 @@ fn header(text: &mut String, program: &Program) {
     put("clause:", clauses.collect());
     put("driver:", program.driver.iter().map(ToString::to_string).collect());
     put("requires", program.requires.iter().map(ToString::to_string).collect());
+    put("without", program.without.iter().map(ToString::to_string).collect());
     // A reason is a line of its own, whatever its length.
     if let Some(reason) = &program.unconfirmed {
         text.push_str(&format!("unconfirmed: {}\n", one_line(reason)));

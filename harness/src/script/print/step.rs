@@ -1,5 +1,6 @@
 //! Printing steps: who does it, what is written, what must be read, what is called.
 
+use super::ioctl;
 use super::layout::Statement;
 use super::operand::{
     address, errno, handle, hexadecimal, node, number, object_flags, pid, size, string, token,
@@ -391,6 +392,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::PollDescriptor(file) => statement.put(&format!("poll {file}")),
         Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
         Call::Exit => statement.put("exit"),
+        Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
     }
@@ -398,8 +400,11 @@ fn call_of(statement: &mut Statement, call: &Call) {
 
 fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
     fn argument<T: ToString>(argument: &Argument<T>) -> String {
+        or_unmapped(argument, T::to_string)
+    }
+    fn or_unmapped<T>(argument: &Argument<T>, text: impl Fn(&T) -> String) -> String {
         match argument {
-            Argument::Value(value) => value.to_string(),
+            Argument::Value(value) => text(value),
             Argument::Unmapped => "unmapped".into(),
         }
     }
@@ -412,6 +417,25 @@ fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
         Ioctl::ThreadExit => "BINDER_THREAD_EXIT".into(),
         Ioctl::Version(Argument::Value(())) => "BINDER_VERSION".into(),
         Ioctl::Version(Argument::Unmapped) => "BINDER_VERSION unmapped".into(),
+        Ioctl::GetNodeDebugInfo(start) => {
+            let start = or_unmapped(start, |pointer| format!("{{ ptr {} }}", token(pointer)));
+            format!("BINDER_GET_NODE_DEBUG_INFO {start}")
+        }
+        Ioctl::GetNodeInfoForRef(request) => {
+            format!("BINDER_GET_NODE_INFO_FOR_REF {}", or_unmapped(request, ioctl::node_info_request))
+        }
+        Ioctl::Freeze(request) => {
+            format!("BINDER_FREEZE {}", or_unmapped(request, ioctl::freeze_request))
+        }
+        Ioctl::GetFrozenInfo(process) => {
+            let process = or_unmapped(process, |process| format!("{{ pid {} }}", pid(process)));
+            format!("BINDER_GET_FROZEN_INFO {process}")
+        }
+        Ioctl::EnableOnewaySpamDetection(enable) => {
+            format!("BINDER_ENABLE_ONEWAY_SPAM_DETECTION {}", argument(enable))
+        }
+        Ioctl::GetExtendedError(Argument::Value(())) => "BINDER_GET_EXTENDED_ERROR".into(),
+        Ioctl::GetExtendedError(Argument::Unmapped) => "BINDER_GET_EXTENDED_ERROR unmapped".into(),
         Ioctl::Raw { request, argument } => {
             format!("ioctl {request:#010x} {}", hexadecimal(*argument))
         }
@@ -432,6 +456,8 @@ pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpecta
     match expected {
         CallExpectation::Succeeds => statement.put("success"),
         CallExpectation::Value(value) => statement.put(&number(*value)),
+        CallExpectation::Tells(told) => statement.put(&ioctl::told(told)),
+        CallExpectation::Parked => statement.put("parked"),
         CallExpectation::Fails(error) => statement.put(&errno(*error)),
         CallExpectation::Events(events) => {
             separated(statement, "|", &names_of(*events), |statement, name| {

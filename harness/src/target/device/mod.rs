@@ -7,6 +7,7 @@ mod kernel_log;
 mod message;
 pub mod nursery;
 mod observation;
+mod probe;
 mod process;
 mod workers;
 mod world;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
+use strum::IntoEnumIterator;
 
 use super::{ProcessSpecification, TargetError, World, Worlds};
 use crate::program::{Counter, DriverKind, Feature};
@@ -36,6 +38,8 @@ pub struct DeviceTarget {
     kind: DriverKind,
     counters: Option<Counters>,
     log: Option<KernelLog>,
+    /// What the driver is known not to have, of the features that can be probed for.
+    missing: Vec<Feature>,
     kernel: KernelVersion,
     patience: Duration,
 }
@@ -44,6 +48,7 @@ impl DeviceTarget {
     /// Makes sure that a device is a binder device which a suite can be run on, and prepares to do so.
     pub fn new(path: &Path, patience: Duration) -> Result<DeviceTarget, TargetError> {
         let device = check(path)?;
+        let missing = missing_features(&device);
         let counters = Counters::of(path);
         close(device, counters.as_ref(), patience);
         let nursery = Nursery::start(path).map_err(|error| {
@@ -56,6 +61,7 @@ impl DeviceTarget {
             kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
             counters,
             log,
+            missing,
             kernel: KernelVersion::running(),
             patience,
         })
@@ -91,6 +97,9 @@ impl Worlds for DeviceTarget {
             (self.kernel < KernelVersion { major, minor })
                 .then(|| format!("{feature} came with Linux {major}.{minor}; this is {}", self.kernel))
         };
+        if self.missing.contains(&feature) {
+            return Some(format!("the driver of Linux {} does not know {feature}", self.kernel));
+        }
         match feature {
             Feature::CopyCounter => Some("only the reference driver counts copies".to_owned()),
             Feature::ObjectCounter => self.counters.is_none().then(|| {
@@ -98,12 +107,15 @@ impl Worlds for DeviceTarget {
                     .to_owned()
             }),
             Feature::ScatterGather => since(4, 11),
-            Feature::NodeInfo => since(4, 20),
             Feature::Lsm => since(5, 1),
-            Feature::Freeze | Feature::OnewaySpamDetection => since(5, 13),
-            Feature::ExtendedError => since(5, 19),
-            Feature::FreezeNotification => since(6, 12),
-            Feature::FdPassing => None,
+            Feature::PendingFrozen => since(6, 2),
+            // Whether the driver knows these has been probed.
+            Feature::NodeInfo
+            | Feature::Freeze
+            | Feature::OnewaySpamDetection
+            | Feature::ExtendedError
+            | Feature::FreezeNotification
+            | Feature::FdPassing => None,
         }
     }
 
@@ -118,6 +130,11 @@ impl Worlds for DeviceTarget {
         )?;
         Ok(Box::new(world))
     }
+}
+
+/// Those features that the driver behind an open device does not know, of those that can be probed for.
+fn missing_features(device: &File) -> Vec<Feature> {
+    Feature::iter().filter(|feature| probe::knows(device, *feature) == Some(false)).collect()
 }
 
 /// Which driver it is, where it does not tell of itself: the one that the kernel has functions of. A kernel with both

@@ -354,6 +354,20 @@ impl World for DeviceWorld<'_> {
         }
     }
 
+    fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        let start = Instant::now();
+        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
+            if start.elapsed() > self.patience {
+                return Ok(Outcome::Parked);
+            }
+            let process = &mut self.processes[at.process];
+            process.threads[at.thread].wait_for_reply(self.patience);
+            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
+        }
+        self.settle(at)?;
+        self.collect(at)
+    }
+
     fn read_memory(
         &mut self,
         process: usize,

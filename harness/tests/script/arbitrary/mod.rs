@@ -23,13 +23,16 @@ pub fn program() -> BoxedStrategy<Program> {
         (title(), vec(comment_text(), 0..3)),
         vec((operand::name(), 1..100_u32), 0..12),
         option::weighted(0.2, proptest::sample::select(DriverKind::iter().collect::<Vec<_>>())),
-        subsequence(Feature::iter().collect::<Vec<_>>(), 0..Feature::iter().count()),
+        features(),
         option::weighted(0.3, title()),
     );
     let body = (vec(declaration(), 1..6), vec(noted(step()), 1..12), vec(comment_line(), 0..3));
     (head, body)
         .prop_map(
-            |(((title, opening), clauses, driver, requires, unconfirmed), (declarations, steps, closing))| {
+            |(
+                ((title, opening), clauses, driver, (requires, without), unconfirmed),
+                (declarations, steps, closing),
+            )| {
                 let clauses = clauses.into_iter().map(|(topic, number)| Clause { topic, number }).collect();
                 let opening = std::iter::once(title).chain(opening).collect();
                 settle::settle(Program {
@@ -37,6 +40,7 @@ pub fn program() -> BoxedStrategy<Program> {
                     clauses,
                     driver,
                     requires,
+                    without,
                     unconfirmed,
                     declarations,
                     steps,
@@ -45,6 +49,16 @@ pub fn program() -> BoxedStrategy<Program> {
             },
         )
         .boxed()
+}
+
+/// Some that are required and others that must not be there.
+fn features() -> impl Strategy<Value = (Vec<Feature>, Vec<Feature>)> {
+    let all: Vec<Feature> = Feature::iter().collect();
+    subsequence(all.clone(), 0..all.len()).prop_flat_map(move |requires| {
+        let rest: Vec<Feature> = all.iter().filter(|feature| !requires.contains(feature)).copied().collect();
+        let number = 0..=rest.len();
+        (Just(requires), subsequence(rest, number))
+    })
 }
 
 /// A line of words that begins and ends with something visible.
