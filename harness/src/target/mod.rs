@@ -19,6 +19,7 @@ pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};
 use crate::program::{Counter, DriverKind, Feature, PollEvents, Program};
+use reference_driver::Profile;
 use reference_driver::uapi::Errno;
 
 /// A driver that programs can be run on. It may be used by another thread than the one that prepared it.
@@ -35,8 +36,8 @@ pub trait Target: Send {
     /// it does wrong is to be expected; but where it is a model of the one in Rust, it models what is wrong with that.
     fn driver(&self) -> Option<String>;
 
-    /// Which implementation of the driver it has, or models, as far as it is known yet.
-    fn kind(&self) -> Option<DriverKind>;
+    /// The name of the reference driver's profile that its driver is nearest to, as far as it is known yet.
+    fn profile(&self) -> Option<String>;
 }
 
 /// A driver that can be reached from this very process.
@@ -49,6 +50,15 @@ pub trait Worlds {
 
     /// Which implementation of the driver it has, or models.
     fn kind(&self) -> DriverKind;
+
+    /// The reference driver's profile that its driver is nearest to.
+    fn profile(&self) -> Profile {
+        match self.kind() {
+            DriverKind::Rust => Profile::RUST,
+            DriverKind::C if self.lacks(Feature::FreezeNotification).is_some() => Profile::C_6_1,
+            DriverKind::C => Profile::C,
+        }
+    }
 
     /// Whether it has what a program may require; if not, why not, in words that follow "skipped: ".
     fn lacks(&self, feature: Feature) -> Option<String>;
@@ -70,8 +80,8 @@ impl<W: Worlds + Send> Target for W {
         Worlds::driver(self)
     }
 
-    fn kind(&self) -> Option<DriverKind> {
-        Some(Worlds::kind(self))
+    fn profile(&self) -> Option<String> {
+        Some(Worlds::profile(self).name.to_owned())
     }
 }
 

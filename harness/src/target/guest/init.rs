@@ -59,7 +59,7 @@ fn serve() -> Result<(), String> {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
             (Request::Hello, Ok(target)) => Reply::Ready {
                 driver: Worlds::driver(target).unwrap_or_default(),
-                kind: Worlds::kind(target),
+                profile: Worlds::profile(target).name.to_owned(),
             },
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();

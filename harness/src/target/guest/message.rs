@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Run;
-use crate::program::DriverKind;
 
 /// Longer messages than this are not believed, in bytes.
 const LONGEST: u32 = 256 << 20;
@@ -32,8 +31,8 @@ pub enum Reply {
     Ready {
         /// Its driver, as [`crate::target::Target::driver`] calls it.
         driver: String,
-        /// Which implementation that is.
-        kind: DriverKind,
+        /// The profile that it is nearest to.
+        profile: String,
     },
     /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {

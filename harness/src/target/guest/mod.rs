@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Target;
 use crate::engine::{Run, SetUpError, Verdict};
-use crate::program::{DriverKind, Program};
+use crate::program::Program;
 use crate::script;
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
@@ -38,8 +38,8 @@ pub struct GuestTarget {
     machine: Option<Machine>,
     /// What the driver is called, once the kernel has booted.
     driver: Option<String>,
-    /// Which implementation that is.
-    kind: Option<DriverKind>,
+    /// The profile that it is nearest to.
+    profile: Option<String>,
 }
 
 /// What a guest is made of.
@@ -67,7 +67,7 @@ pub trait Launcher: Send {
 pub struct Launched {
     machine: Machine,
     driver: String,
-    kind: DriverKind,
+    profile: String,
 }
 
 /// Why a guest that has been started does not say that it is ready.
@@ -116,16 +116,16 @@ impl GuestTarget {
             patience: options.patience,
             machine: None,
             driver: None,
-            kind: None,
+            profile: None,
         }
     }
 
     /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let Launched { machine, driver, kind } = self.launcher.launch()?;
+            let Launched { machine, driver, profile } = self.launcher.launch()?;
             self.driver = Some(driver);
-            self.kind = Some(kind);
+            self.profile = Some(profile);
             self.machine = Some(machine);
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
@@ -167,8 +167,8 @@ impl Target for GuestTarget {
         self.driver.clone()
     }
 
-    fn kind(&self) -> Option<DriverKind> {
-        self.kind
+    fn profile(&self) -> Option<String> {
+        self.profile.clone()
     }
 }
 
@@ -186,7 +186,7 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
     let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
     match answer {
-        Ok(Reply::Ready { driver, kind }) => Ok(Launched { machine, driver, kind }),
+        Ok(Reply::Ready { driver, profile }) => Ok(Launched { machine, driver, profile }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
         Ok(Reply::Ran { .. } | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
