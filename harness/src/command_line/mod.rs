@@ -142,6 +142,10 @@ enum Format {
 struct ListArguments {
     /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
     filter: Vec<String>,
+    /// Say instead how many of the cases use each command, return, ioctl, object type and transaction flag, and which
+    /// of them none does
+    #[arg(long)]
+    coverage: bool,
 }
 
 #[derive(Debug, Args)]

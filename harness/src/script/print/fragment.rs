@@ -5,7 +5,7 @@ use super::operand;
 use super::payload::{self, PayloadHandle};
 use super::step as steps;
 use crate::program::{
-    CallExpectation, DataItem, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token,
+    CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token,
 };
 
 /// One line, whatever its length.
@@ -33,6 +33,16 @@ pub(crate) fn return_pattern(pattern: &ReturnPattern) -> String {
 /// The word that a return begins with.
 pub(crate) fn return_word(pattern: &ReturnPattern) -> &'static str {
     steps::return_word(pattern)
+}
+
+/// The word that a command begins with.
+pub(crate) fn command_word(command: &Command) -> &'static str {
+    steps::command_word(command)
+}
+
+/// An ioctl.
+pub(crate) fn ioctl(ioctl: &Ioctl) -> String {
+    line(|statement| steps::ioctl_of(statement, ioctl))
 }
 
 /// What must come of a call, as after `=`; `success` where a script says nothing.

@@ -128,7 +128,7 @@ fn failure(statement: &mut Statement, errno: Option<String>, consumed: Option<u6
 }
 
 /// The word that a command begins with.
-pub(in super::super) fn command_word(command: &Command) -> &'static str {
+pub(super) fn command_word(command: &Command) -> &'static str {
     match command {
         Command::Transaction { .. } => "BC_TRANSACTION",
         Command::Reply(_) => "BC_REPLY",
@@ -396,7 +396,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
     }
 }
 
-fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
+pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
     fn argument<T: ToString>(argument: &Argument<T>) -> String {
         match argument {
             Argument::Value(value) => value.to_string(),
