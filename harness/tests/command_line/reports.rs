@@ -89,3 +89,10 @@ fn colours_are_for_terminals_and_for_those_who_ask() {
     assert!(coloured(run().env("CLICOLOR_FORCE", "1").output().unwrap()));
     assert!(!coloured(run().env("NO_COLOR", "1").output().unwrap()));
 }
+
+#[test]
+fn a_clause_is_shown_with_its_cases_and_those_that_deviate() {
+    let output = binderdrill(&["spec", "dev.7"]);
+    assert_eq!(status(&output), 0);
+    insta::assert_snapshot!(stdout(&output));
+}
