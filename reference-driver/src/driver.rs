@@ -43,6 +43,8 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    /// What the security module calls every process; `None` without such a module.
+    pub(crate) security_context: Option<&'static str>,
 }
 
 /// An open device: what a file descriptor of it stands for.
@@ -99,7 +101,13 @@ impl Driver {
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            security_context: None,
         }
+    }
+
+    /// The same driver, on a system whose security module calls every process so.
+    pub fn with_security_context(self, context: &'static str) -> Driver {
+        Driver { security_context: Some(context), ..self }
     }
 
     /// Opens a device. ENXIO if there is no such device.

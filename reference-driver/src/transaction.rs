@@ -2,7 +2,7 @@
 
 use crate::buffer::{Buffer, Request};
 use crate::descriptor::FileOnItsWay;
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
 use crate::object::{NotFilled, Passage};
@@ -69,8 +69,6 @@ enum Failure {
     ToSender(u32),
     /// A reply fails: who waits for it is told this BR_ code, and the sender that all is well.
     ToCaller(Key<Transaction>, u32),
-    /// Something else ends the whole system call.
-    Interrupted(Interruption),
 }
 
 /// Where a transaction goes.
@@ -93,7 +91,7 @@ impl Driver {
         data: &TransactionDataSg,
         direction: Direction,
         memory: &dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) {
         let sent = match direction {
             Direction::Call => self.call(thread, euid, data, memory),
             Direction::Reply => self.reply(thread, euid, data, memory),
@@ -110,9 +108,7 @@ impl Driver {
                     self.send_failed_reply(call, error);
                 }
             }
-            Err(Failure::Interrupted(interruption)) => return Err(interruption),
         }
-        Ok(())
     }
 
     fn set_return_error(&mut self, thread: Key<Thread>, error: u32) {
@@ -319,18 +315,24 @@ impl Driver {
         destination: &Destination,
         memory: &dyn UserMemory,
     ) -> Result<Key<Transaction>, Failure> {
-        if destination.node.is_some_and(|node| self.nodes[node].wants_security_context) {
-            return Err(Failure::Interrupted(Interruption::NotModelled("security contexts")));
-        }
         let TransactionDataSg { transaction: header, buffers_size } = *data;
         let is_call = direction == Direction::Call;
         let is_async = is_call && header.flags & TF_ONE_WAY != 0;
         let TransactionData { data_size, offsets_size, .. } = header;
-        let request = Request { data_size, offsets_size, buffers_size, is_async };
-        let room = if self.profile.sizes_are_looked_at_first && !request.is_possible() {
-            Err(Errno::EINVAL)
-        } else {
-            self.processes[destination.process].allocator.allocate(request)
+        let wants_context = destination.node.is_some_and(|node| self.nodes[node].wants_security_context);
+        let context = self.security_context.filter(|_| wants_context).map(terminated);
+        // It lies behind the scatter-gather buffers.
+        let behind = context.as_ref().map_or(0, |context| context.len() as u64);
+        let room = match buffers_size.checked_add(behind) {
+            Some(buffers_size) if context.is_some() == wants_context => {
+                let request = Request { data_size, offsets_size, buffers_size, is_async };
+                if self.profile.sizes_are_looked_at_first && !request.is_possible() {
+                    Err(Errno::EINVAL)
+                } else {
+                    self.processes[destination.process].allocator.allocate(request)
+                }
+            }
+            _ => Err(Errno::EINVAL),
         };
         let buffer = match room {
             Ok(buffer) => buffer,
@@ -361,6 +363,9 @@ impl Driver {
             content.target = destination.node;
             content.transaction = Some(transaction);
             content.clear_on_free = header.flags & TF_CLEAR_BUF != 0;
+        }
+        if let Some(context) = context {
+            allocator.append_security_context(buffer, &context);
         }
         let passage = Passage {
             sender: thread,
@@ -527,4 +532,11 @@ impl Driver {
         self.release_objects(process, buffer, objects);
         self.processes[process].allocator.release(buffer);
     }
+}
+
+/// A security context as it is told: with a final 0, padded to a multiple of 8 bytes.
+fn terminated(context: &str) -> Vec<u8> {
+    let mut bytes = context.as_bytes().to_owned();
+    bytes.resize((bytes.len() + 1).next_multiple_of(8), 0);
+    bytes
 }

@@ -103,19 +103,19 @@ impl Driver {
             }
             BC_TRANSACTION => {
                 let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory);
             }
             BC_REPLY => {
                 let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory);
             }
             BC_TRANSACTION_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory);
             }
             BC_REPLY_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory);
             }
             BC_REGISTER_LOOPER => self.register_looper(thread),
             BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,

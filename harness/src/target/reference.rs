@@ -19,6 +19,9 @@ use super::{
 };
 use crate::program::{Counter, DriverKind, Feature, PollEvents};
 
+/// What the security module calls every process, as one does that has no policy.
+const SECURITY_CONTEXT: &str = "kernel";
+
 /// The reference driver.
 #[derive(Debug)]
 pub struct ReferenceTarget {
@@ -58,15 +61,17 @@ impl Worlds for ReferenceTarget {
 
     fn lacks(&self, feature: Feature) -> Option<String> {
         match feature {
-            Feature::CopyCounter | Feature::ObjectCounter | Feature::FdPassing | Feature::ScatterGather => {
-                None
-            }
+            Feature::CopyCounter
+            | Feature::ObjectCounter
+            | Feature::FdPassing
+            | Feature::ScatterGather
+            | Feature::Lsm => None,
             modelled_later => Some(format!("the reference driver does not model {modelled_later} yet")),
         }
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile(), 1);
+        let mut driver = Driver::new(self.profile(), 1).with_security_context(SECURITY_CONTEXT);
         become_first_context_manager(&mut driver)?;
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
@@ -458,6 +463,10 @@ impl World for ReferenceWorld {
             file: Some(FileId(descriptor.file.number())),
             close_on_exec: descriptor.close_on_exec,
         }))
+    }
+
+    fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(Some(SECURITY_CONTEXT.as_bytes().to_owned()))
     }
 
     fn pid(&self, process: usize) -> i32 {

@@ -244,6 +244,10 @@ impl World for FakeWorld {
         Ok(None)
     }
 
+    fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(None)
+    }
+
     fn pid(&self, process: usize) -> i32 {
         100 + process as i32
     }

@@ -5,7 +5,8 @@ use super::operand;
 use super::payload::{self, PayloadHandle};
 use super::step as steps;
 use crate::program::{
-    CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token,
+    CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern,
+    SecurityContextPattern, Step, Token,
 };
 
 /// One line, whatever its length.
@@ -68,6 +69,11 @@ pub(crate) fn token(token: &Token) -> String {
 /// A process that a transaction comes from.
 pub(crate) fn pid(pid: &PidPattern) -> String {
     operand::pid(pid)
+}
+
+/// A security context.
+pub(crate) fn security_context(context: &SecurityContextPattern) -> String {
+    operand::security_context(context)
 }
 
 /// Flags of a transaction.

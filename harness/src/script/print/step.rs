@@ -2,14 +2,15 @@
 
 use super::layout::Statement;
 use super::operand::{
-    address, errno, handle, hexadecimal, node, number, object_flags, pid, size, string, token,
+    address, errno, handle, hexadecimal, node, number, object_flags, pid, security_context, size, token,
     transaction_flags,
 };
 use super::payload::{bytes, payload};
 use super::separated;
 use crate::program::{
     Action, Actor, Argument, Call, CallExpectation, Command, Handle, Ioctl, PollEvents, ReadExpectation,
-    ReturnItem, ReturnPattern, Step, Transaction, TransactionPattern, WriteExpectation, WriteReadOptions,
+    ReturnItem, ReturnPattern, SecurityContextPattern, Step, Transaction, TransactionPattern,
+    WriteExpectation, WriteReadOptions,
 };
 
 /// A step, with the operator in the column behind actors of this width.
@@ -327,7 +328,7 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
             return transaction_pattern(statement, transaction, None);
         }
         ReturnPattern::TransactionSecCtx { transaction, secctx } => {
-            return transaction_pattern(statement, transaction, secctx.as_deref());
+            return transaction_pattern(statement, transaction, secctx.as_ref());
         }
         ReturnPattern::Error(number) | ReturnPattern::AcquireResult(number) => number.to_string(),
         ReturnPattern::Increfs(object)
@@ -344,7 +345,11 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
     statement.put(&format!(" {operand}"));
 }
 
-fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, secctx: Option<&str>) {
+fn transaction_pattern(
+    statement: &mut Statement,
+    pattern: &TransactionPattern,
+    secctx: Option<&SecurityContextPattern>,
+) {
     let mut braces = Braces::new(statement);
     if let Some(target) = &pattern.target {
         braces.put("target", &node(target));
@@ -363,7 +368,7 @@ fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, 
         offsets(braces.field("offsets"), places);
     }
     if let Some(secctx) = secctx {
-        braces.put("secctx", &string(secctx));
+        braces.put("secctx", &security_context(secctx));
     }
     braces.close();
     if let Some(name) = &pattern.capture {

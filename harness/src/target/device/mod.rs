@@ -8,6 +8,7 @@ mod message;
 pub mod nursery;
 mod observation;
 mod process;
+mod security;
 mod workers;
 mod world;
 
@@ -37,6 +38,8 @@ pub struct DeviceTarget {
     counters: Option<Counters>,
     log: Option<KernelLog>,
     kernel: KernelVersion,
+    /// Whether calls can bring the security contexts of their callers.
+    is_told_contexts: bool,
     patience: Duration,
 }
 
@@ -49,15 +52,19 @@ impl DeviceTarget {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
         let log = KernelLog::at_end();
-        Ok(DeviceTarget {
+        let mut target = DeviceTarget {
             path: path.to_owned(),
             nursery,
             kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
             counters,
             log,
             kernel: KernelVersion::running(),
+            is_told_contexts: false,
             patience,
-        })
+        };
+        target.is_told_contexts =
+            security::is_told_to(&mut target).map_err(|error| TargetError::SetUp(error.to_string()))?;
+        Ok(target)
     }
 }
 
@@ -98,7 +105,11 @@ impl Worlds for DeviceTarget {
             }),
             Feature::ScatterGather => since(4, 11),
             Feature::NodeInfo => since(4, 20),
-            Feature::Lsm => since(5, 1),
+            Feature::Lsm => (!self.is_told_contexts).then(|| {
+                "the kernel has no security module that gives the driver security contexts (on some, \
+                 security=selinux on the kernel's command line switches one on)"
+                    .to_owned()
+            }),
             Feature::Freeze | Feature::OnewaySpamDetection => since(5, 13),
             Feature::ExtendedError => since(5, 19),
             Feature::FreezeNotification => since(6, 12),

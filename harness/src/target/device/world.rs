@@ -12,6 +12,7 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
+use super::security;
 use super::workers;
 use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{
@@ -365,6 +366,10 @@ impl World for DeviceWorld<'_> {
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
         Ok(self.files.state(self.processes[process].pid, number))
+    }
+
+    fn security_context(&mut self, process: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(security::context_of(self.processes[process].pid))
     }
 
     fn pid(&self, process: usize) -> i32 {

@@ -269,6 +269,12 @@ impl Names {
     }
 
     fn pattern(&mut self, pattern: &mut ReturnPattern) {
+        if let ReturnPattern::TransactionSecCtx { secctx, .. } = pattern
+            && let Some(SecurityContextPattern::Process(name)) = secctx
+            && !self.processes.contains(name)
+        {
+            *secctx = None;
+        }
         match pattern {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. }
