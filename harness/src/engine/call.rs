@@ -3,6 +3,7 @@
 use reference_driver::uapi::*;
 use zerocopy::{Immutable, IntoBytes};
 
+use super::cast::Cast;
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
 use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents};
@@ -17,11 +18,12 @@ pub(super) enum CallResult {
     Polled(PollEvents),
 }
 
-/// How an action is done: by a system call, or by asking the world.
+/// How an action is done: by a system call, or by the world itself.
 #[derive(Debug)]
 pub(super) enum Means {
     System(SystemCall),
     Count(crate::program::Counter),
+    Signal(ThreadIndex),
 }
 
 /// An ioctl whose argument points at a value, by the thread with this index in its process.
@@ -49,6 +51,7 @@ fn with_argument<T: IntoBytes + Immutable + Copy>(
 pub(super) fn means(
     call: &Call,
     thread: ThreadIndex,
+    cast: &Cast,
     symbols: &Symbols,
     bindings: &Bindings,
 ) -> Result<Means, ScriptFault> {
@@ -67,6 +70,7 @@ pub(super) fn means(
         }
         Call::CloseDescriptor(file) => SystemCall::CloseDescriptor(descriptor(file)?),
         Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
+        Call::Signal(target) => return Ok(Means::Signal(cast.thread(target)?)),
         Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
         Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols),
         Call::Count(counter) => return Ok(Means::Count(*counter)),

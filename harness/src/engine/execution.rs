@@ -341,8 +341,12 @@ impl<'a> Execution<'a> {
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
         self.idle(index, thread)?;
-        let result = match call::means(call, thread, &self.symbols, &self.bindings)? {
+        let result = match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
             Means::Count(counter) => CallResult::Succeeded(Some(self.world.count(thread.process, counter)?)),
+            Means::Signal(target) => match self.world.signal(target)? {
+                Ok(()) => CallResult::Succeeded(None),
+                Err(errno) => CallResult::Failed(errno),
+            },
             Means::System(system_call) => match self.world.call(thread, system_call)? {
                 Outcome::Parked => {
                     self.note(index, step, StepOutcome::Parked);

@@ -198,6 +198,10 @@ pub trait World {
     /// What has become of a call that parked. `Done` is told once; then the thread is idle again.
     fn collect(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
 
+    /// Sends a signal to a thread, which handles it by doing nothing, and waits until everything that this sets off has
+    /// come to rest. ESRCH if its process has ended.
+    fn signal(&mut self, thread: ThreadIndex) -> Result<Result<(), Errno>, TargetError>;
+
     /// Bytes of a process' memory: its arena, or its mapping of the device. `None` where not mapped.
     fn read_memory(
         &mut self,

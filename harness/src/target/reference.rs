@@ -441,6 +441,24 @@ impl World for ReferenceWorld {
         }
     }
 
+    fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        let process = &mut self.processes[target.process];
+        if !process.alive {
+            return Ok(Err(Errno::ESRCH));
+        }
+        let thread = &mut process.threads[target.thread];
+        // Elsewhere than in a call a signal changes nothing.
+        if let Thread::Parked(device) = *thread {
+            let tid = process.pid + target.thread as i32;
+            let completion = self.driver.interrupt(device, tid, &mut process.memory);
+            if let Outcome::Done(result) = outcome(completion, device, thread)? {
+                *thread = Thread::Returned(result.map(|_| ()));
+            }
+            self.settle()?;
+        }
+        Ok(Ok(()))
+    }
+
     fn read_memory(
         &mut self,
         process: usize,

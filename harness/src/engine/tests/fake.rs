@@ -244,6 +244,10 @@ impl World for FakeWorld {
         Ok(None)
     }
 
+    fn signal(&mut self, _: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        Ok(Ok(()))
+    }
+
     fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
         Ok(None)
     }

@@ -25,6 +25,7 @@ const CALLS: &[&str] = &[
     "poll",
     "memfd",
     "pipe",
+    "signal",
     "limit_descriptors",
     "exit",
     "count",
@@ -64,6 +65,7 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         },
         "memfd" => Call::Memfd(new_file(cursor)?),
         "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
+        "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
         "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
         "count" => {

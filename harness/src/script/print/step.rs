@@ -394,6 +394,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
         Call::CloseDescriptor(file) => statement.put(&format!("close {file}")),
         Call::PollDescriptor(file) => statement.put(&format!("poll {file}")),
+        Call::Signal(thread) => statement.put(&format!("signal {thread}")),
         Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
         Call::Exit => statement.put("exit"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),

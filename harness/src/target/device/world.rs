@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reference_driver::uapi::Errno;
 
+use super::agent::INTERRUPTION;
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::Files;
@@ -353,6 +354,17 @@ impl World for DeviceWorld<'_> {
             }
             State::Idle => Err(TargetError::Broken(format!("{} is in no call", thread.name))),
         }
+    }
+
+    fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        let process = &self.processes[target.process];
+        let (pid, tid) = (process.pid, process.threads[target.thread].tid);
+        let number = INTERRUPTION as nix::libc::c_int;
+        // SAFETY: agents handle the signal, and no other thread has both of these ids.
+        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
+        let sent = nix::errno::Errno::result(sent);
+        self.settle(target)?;
+        Ok(sent.map(drop).map_err(|errno| Errno(errno as i32)))
     }
 
     fn read_memory(

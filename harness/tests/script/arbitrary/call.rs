@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
-use super::operand::{byte_count, errno, file, object};
+use super::operand::{byte_count, errno, file, object, process};
 
 pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> {
     call().prop_flat_map(|call| {
@@ -26,6 +26,7 @@ fn call() -> impl Strategy<Value = Call> {
         file().prop_map(Call::Memfd),
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
         file().prop_map(Call::CloseDescriptor),
+        process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];

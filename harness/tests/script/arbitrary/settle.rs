@@ -205,6 +205,7 @@ impl Names {
                     bound.extend([reading.clone(), writing.clone()]);
                 }
             }
+            Call::Signal(thread) if !self.processes.contains(thread) => *call = Call::Flush,
             Call::CloseDescriptor(file) if !bound.contains(file) => *call = Call::Close,
             Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll,
             _ => {}
