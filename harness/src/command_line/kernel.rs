@@ -11,6 +11,7 @@ use crate::kernel::{
     BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX,
     STOCK, SourceChoice, Store, Told, usual,
 };
+use crate::target::qemu;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KernelCommand {
@@ -85,6 +86,8 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
         KernelCommand::Remove { name } => {
             for name in name {
                 store.remove(name)?;
+                let target = if name.starts_with(BUILT_PREFIX) { name.clone() } else { format!("vm:{name}") };
+                qemu::forget_snapshots(&target)?;
             }
         }
     }

@@ -49,7 +49,7 @@ enum Command {
     Trace(TraceArguments),
     /// Write scripts in their canonical form
     Fmt(FormatArguments),
-    /// Fetch and list the kernels that can be booted
+    /// Fetch, build, list and remove the kernels that can be booted
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
 }
@@ -58,8 +58,8 @@ enum Command {
 struct RunArguments {
     /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
     filter: Vec<String>,
-    /// A driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`. Several
-    /// are compared
+    /// A driver to run on: `reference`, `reference:rust`, `device:/dev/binder`, `vm:debian-6.12`,
+    /// `vm:PATH/TO/bzImage`, `built:uml-c`, `uml:PATH/TO/linux`. Several are compared
     #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
     targets: Vec<String>,
     /// Run on the reference driver, the stock kernels, and the C and the Rust driver, each built for User-mode Linux
@@ -108,8 +108,10 @@ impl TargetArguments {
         };
         let emulated = begins(&["vm", "built"]);
         let booted = begins(&["vm", "built", "uml"]);
+        // What is built here has no modules.
+        let takes_modules = begins(&["vm"]);
         let idle = [
-            ("--module", !self.modules.is_empty() && !booted),
+            ("--module", !self.modules.is_empty() && !takes_modules),
             ("--cpus", self.cpus > 1 && !booted),
             ("--append", !self.append.is_empty() && !booted),
             ("--accel", self.accelerator.is_some() && !emulated),

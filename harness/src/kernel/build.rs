@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use strum::IntoEnumIterator;
+
 use super::built::{Built, BuiltFor, BuiltName, Choices, Instrument, Record, kept};
 use super::configuration::Options;
 use super::lock::{Hold, Lock};
@@ -21,6 +23,18 @@ use crate::program::DriverKind;
 /// What a kernel and its objects take of the disk at most, in bytes, without and with what it watches itself with.
 const BUILDING_TAKES: u64 = 600_000_000;
 const WATCHING_TAKES: u64 = 1_500_000_000;
+
+/// What of a user's environment the programs of a build are given, besides what is ccache's: where things are.
+const ENVIRONMENT: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "CARGO_HOME",
+];
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +69,9 @@ impl Order {
     /// The name of the kernel.
     pub fn name(&self) -> Result<BuiltName, KernelError> {
         if let Some(name) = &self.name {
-            return Ok(name.clone());
+            // These names say what a kernel was built with, and are believed.
+            let says = BuiltFor::iter().any(|kind| name.to_string().starts_with(&format!("{kind}-")));
+            return if says { Err(KernelError::UsualName(name.to_string())) } else { Ok(name.clone()) };
         }
         let choices = self.choices.name();
         self.source.name_part().map_or(choices.clone(), |source| format!("{source}-{choices}")).parse()
@@ -91,7 +107,15 @@ pub fn build(
     };
     let setting = work.setting();
     let key = digest(&(&setting, files.digest()));
-    if let Ok(record) = Record::read(&name, &folder)
+    let before = Record::read(&name, &folder).ok();
+    if let Some(before) = &before
+        && order.name.is_none()
+        && matches!(order.source, SourceChoice::Tree(_))
+        && before.source != source.name
+    {
+        return Err(KernelError::OtherTree { name: name.to_string(), source_of_it: before.source.clone() });
+    }
+    if let Some(record) = before
         && record.key == key
         && folder.join(order.choices.kind.image()).exists()
     {
@@ -207,13 +231,12 @@ impl Work<'_> {
     /// make, with all that does not depend on what is to be made.
     fn command(&self) -> Command {
         let mut make = Command::new("make");
-        // What a user's environment says to make or the compiler would be in the kernel, and in no key.
-        for variable in
-            ["MAKEFLAGS", "KCFLAGS", "KCPPFLAGS", "KRUSTFLAGS", "KAFLAGS", "CROSS_COMPILE", "LLVM", "W"]
-        {
-            make.env_remove(variable);
-        }
-        make.env("LC_ALL", "C.UTF-8")
+        // What else a user's environment says to make or the compiler would be in the kernel, and in no key.
+        let kept = |name: &str| ENVIRONMENT.contains(&name) || name.starts_with("CCACHE_");
+        let environment = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept));
+        make.env_clear()
+            .envs(environment)
+            .env("LC_ALL", "C.UTF-8")
             // Scripts of the source would write beside themselves.
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(self.tools.environment.iter().map(|(variable, value)| (variable, value)))

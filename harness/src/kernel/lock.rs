@@ -4,6 +4,7 @@
 //! was killed, and one that is handed to a child lasts as long as the child.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -33,15 +34,21 @@ impl Lock {
             Hold::Shared => (FlockArg::LockSharedNonblock, FlockArg::LockShared),
             Hold::Alone => (FlockArg::LockExclusiveNonblock, FlockArg::LockExclusive),
         };
-        let file = File::create(path).map_err(|error| file_error(path, error))?;
-        let locked = Flock::lock(file, at_once).or_else(|(file, errno)| match errno {
-            Errno::EAGAIN => {
-                wait();
-                Flock::lock(file, patient)
+        loop {
+            let file = File::create(path).map_err(|error| file_error(path, error))?;
+            let locked = Flock::lock(file, at_once).or_else(|(file, errno)| match errno {
+                Errno::EAGAIN => {
+                    wait();
+                    Flock::lock(file, patient)
+                }
+                errno => Err((file, errno)),
+            });
+            let file = locked.map_err(|(_, errno)| file_error(path, errno.into()))?;
+            // Whoever had it may have deleted it: then others would not see this one.
+            if is_at(&file, path) {
+                return Ok(Lock { file });
             }
-            errno => Err((file, errno)),
-        });
-        locked.map(|file| Lock { file }).map_err(|(_, errno)| file_error(path, errno.into()))
+        }
     }
 
     /// Takes the lock in a file for nobody else, if nobody has it.
@@ -57,6 +64,14 @@ impl Lock {
     /// The lock as the standard input of a child, which so holds it too. There is nothing to read in it.
     pub fn as_input(&self) -> std::io::Result<Stdio> {
         self.file.try_clone().map(Stdio::from)
+    }
+}
+
+/// Whether a file is the one at a path.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
     }
 }
 
@@ -79,5 +94,19 @@ mod tests {
         assert!(Lock::take_if_free(&path).unwrap().is_none());
         drop(alone);
         Lock::take(&path, Hold::Alone, never).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_was_deleted_meanwhile_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let first = Lock::take(&path, Hold::Alone, &mut || panic!("it waits")).unwrap();
+        let mut first = Some(first);
+        let _second = Lock::take(&path, Hold::Alone, &mut || {
+            std::fs::remove_file(&path).unwrap();
+            first.take();
+        })
+        .unwrap();
+        assert!(Lock::take_if_free(&path).unwrap().is_none());
     }
 }

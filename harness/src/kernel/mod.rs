@@ -63,10 +63,23 @@ pub enum KernelError {
     Missing(String),
     /// The name cannot be one of a built kernel.
     #[error(
-        "{0:?} is no name of a built kernel: those are of letters, digits, dots, dashes and underscores, such as \
-         uml-rust"
+        "{0:?} is no name of a built kernel: those are of letters, digits, dots, dashes, underscores and pluses, begin \
+         with a letter or a digit, and have 100 of them at most, such as uml-rust"
     )]
     BuiltName(String),
+    /// The name says what it was built with, and may not be given to another.
+    #[error(
+        "{0:?} would say what the kernel is and be believed: give it a name that begins with neither uml- nor qemu-"
+    )]
+    UsualName(String),
+    /// A kernel of the same name was built from elsewhere.
+    #[error("built:{name} was built from {source_of_it}: call this one something else (--name)")]
+    OtherTree {
+        /// What it is called.
+        name: String,
+        /// What it was built from.
+        source_of_it: String,
+    },
     /// It has not been built, or not to the end.
     #[error(
         "the kernel built:{name} {}",

@@ -91,10 +91,16 @@ fn write_topics(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> 
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["topic", "passed", "failed", "skipped", "broken"]);
+    let (known, other) = (results.counts.known_deviations > 0, results.counts.of_other_driver > 0);
+    let rare = [known.then_some("known"), other.then_some("other driver")];
+    table.set_header(
+        ["topic", "passed", "failed", "skipped", "broken"].into_iter().chain(rare.into_iter().flatten()),
+    );
     for (topic, cases) in topics {
         let counts = Counts::of(cases);
-        let numbers = [counts.passed, counts.failed, counts.skipped, counts.broken];
+        let numbers = [counts.passed, counts.failed, counts.skipped, counts.broken].into_iter();
+        let rare = [known.then_some(counts.known_deviations), other.then_some(counts.of_other_driver)];
+        let numbers = numbers.chain(rare.into_iter().flatten());
         let topic = if topic.is_empty() { "-" } else { topic };
         table.add_row([topic.to_owned()].into_iter().chain(numbers.map(|number| number.to_string())));
     }

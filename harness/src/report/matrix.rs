@@ -24,16 +24,22 @@ pub fn write_matrix(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     )?;
     writeln!(out)?;
     let (style, count) = match results.divergences.len() {
-        0 => (GOOD, "all targets did the same".to_owned()),
+        0 if results.choices.is_empty() && results.known.is_empty() => {
+            (GOOD, "all targets did the same".to_owned())
+        }
+        0 => (GOOD, "all targets did the same, but for".to_owned()),
         1 => (BAD, "1 case was not done alike by all targets".to_owned()),
         several => (BAD, format!("{several} cases were not done alike by all targets")),
     };
     writeln!(out, "{}", Styled(style, count))?;
-    if !results.choices.is_empty() {
-        let choices: Vec<&str> = results.choices.iter().map(|choice| choice.id.as_str()).collect();
-        let line =
-            format!("C and Rust chose otherwise where a script leaves the choice: {}", choices.join(", "));
-        writeln!(out, "{}", Styled(FAINT, line))?;
+    for (what, differences) in [
+        ("where a script leaves the choice, to C and to Rust", &results.choices),
+        ("known deviations", &results.known),
+    ] {
+        if !differences.is_empty() {
+            let cases: Vec<&str> = differences.iter().map(|difference| difference.id.as_str()).collect();
+            writeln!(out, "{}", Styled(FAINT, format!("  {what}: {}", cases.join(", "))))?;
+        }
     }
     Ok(())
 }

@@ -29,6 +29,9 @@ pub struct Results {
     /// scripts leave the choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<CaseDivergence>,
+    /// The cases that targets did different things with as they are known to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<CaseDivergence>,
 }
 
 /// A case that targets did different things with.
@@ -112,13 +115,14 @@ pub struct Counts {
 impl Results {
     /// What these runs of the same cases showed.
     pub fn of(runs: Vec<TargetResults>) -> Results {
-        let (divergences, choices) = divergences(&runs);
+        let Differences { divergences, choices, known } = Differences::between(&runs);
         Results {
             format_version: FORMAT_VERSION,
             binderdrill: env!("CARGO_PKG_VERSION").to_owned(),
             runs,
             divergences,
             choices,
+            known,
         }
     }
 
@@ -128,48 +132,62 @@ impl Results {
     }
 }
 
-/// The cases that targets did different things with: those where they should not have, and those where the two
-/// implementations of the driver may. Every run holds the same cases in the same order.
-fn divergences(runs: &[TargetResults]) -> (Vec<CaseDivergence>, Vec<CaseDivergence>) {
-    let (mut divergences, mut choices) = (Vec::new(), Vec::new());
-    let Some(first) = runs.first() else { return (divergences, choices) };
-    for (index, case) in first.cases.iter().enumerate() {
-        let ran: Vec<Ran> = runs.iter().filter_map(|run| Ran::of(run, index)).collect();
-        let diverging = |ran: &[&Ran]| {
-            let transcripts: Vec<_> = ran.iter().map(|ran| (ran.target, ran.transcript)).collect();
-            let divergence = divergence(&transcripts)?;
-            let line = divergence.step.and_then(|step| case.lines.get(step).copied());
-            Some(CaseDivergence { id: case.id.clone(), line, divergence })
-        };
-        let all: Vec<&Ran> = ran.iter().collect();
-        let Some(difference) = diverging(&all) else { continue };
-        let within_one = DriverKind::iter().any(|kind| {
-            let of_kind: Vec<&Ran> = ran.iter().filter(|ran| ran.driver == Some(kind)).collect();
-            diverging(&of_kind).is_some()
-        });
-        let all_passed = ran.iter().all(|ran| ran.passed);
-        if within_one || !all_passed { &mut divergences } else { &mut choices }.push(difference);
+/// The cases that targets did different things with.
+#[derive(Default)]
+struct Differences {
+    divergences: Vec<CaseDivergence>,
+    choices: Vec<CaseDivergence>,
+    known: Vec<CaseDivergence>,
+}
+
+impl Differences {
+    /// The differences between runs, each of which holds the same cases in the same order.
+    fn between(runs: &[TargetResults]) -> Differences {
+        let mut differences = Differences::default();
+        let cases = runs.first().into_iter().flat_map(|run| run.cases.iter().enumerate());
+        for (index, case) in cases {
+            let ran: Vec<Ran> = runs.iter().filter_map(|run| Ran::of(run, index)).collect();
+            let diverging = |is_looked_at: &dyn Fn(&Ran) -> bool| {
+                let looked_at = ran.iter().filter(|ran| is_looked_at(ran));
+                let transcripts: Vec<_> = looked_at.map(|ran| (ran.target, ran.transcript)).collect();
+                let divergence = divergence(&transcripts)?;
+                let line = divergence.step.and_then(|step| case.lines.get(step).copied());
+                Some(CaseDivergence { id: case.id.clone(), line, divergence })
+            };
+            let Some(all) = diverging(&|_| true) else { continue };
+            let is_news = |ran: &Ran| !matches!(ran.verdict, Verdict::KnownDeviation { .. });
+            match diverging(&is_news) {
+                None => differences.known.push(all),
+                Some(news) => {
+                    let within_one =
+                        |kind| diverging(&|ran| is_news(ran) && ran.driver == Some(kind)).is_some();
+                    let failed = ran.iter().any(|ran| matches!(ran.verdict, Verdict::Fail(_)));
+                    if failed || DriverKind::iter().any(within_one) {
+                        differences.divergences.push(news);
+                    } else {
+                        differences.choices.push(news);
+                    }
+                }
+            }
+        }
+        differences
     }
-    (divergences, choices)
 }
 
 /// What a target did with a case that it ran to a verdict which is about the driver.
 struct Ran<'a> {
     target: &'a str,
     driver: Option<DriverKind>,
-    passed: bool,
+    verdict: &'a Verdict,
     transcript: &'a Transcript,
 }
 
 impl Ran<'_> {
     fn of(run: &TargetResults, index: usize) -> Option<Ran<'_>> {
-        let result = &run.cases[index];
-        let passed = match result.verdict {
-            Verdict::Pass => true,
-            Verdict::Fail(_) => false,
-            _ => return None,
-        };
-        Some(Ran { target: &run.target, driver: run.driver, passed, transcript: &result.transcript })
+        let CaseResult { verdict, transcript, .. } = &run.cases[index];
+        let is_of_driver =
+            matches!(verdict, Verdict::Pass | Verdict::Fail(_) | Verdict::KnownDeviation { .. });
+        is_of_driver.then_some(Ran { target: &run.target, driver: run.driver, verdict, transcript })
     }
 }
 
@@ -305,17 +323,35 @@ mod tests {
         assert!(results.choices.is_empty());
     }
 
-    #[test]
-    fn a_deviation_is_no_choice() {
-        let deviation = Deviation {
+    fn deviation() -> Deviation {
+        Deviation {
             step: Some(0),
             expected: "EAGAIN".to_owned(),
             came: "done".to_owned(),
             difference: "it is done".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_no_news() {
+        let known = Verdict::KnownDeviation {
+            deviation: deviation(),
+            reason: "a mistake".to_owned(),
+            source: "a place".to_owned(),
         };
         let results = Results::of(vec![
             run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
-            run("rust", DriverKind::Rust, otherwise(), Verdict::Fail(deviation)),
+            run("rust", DriverKind::Rust, otherwise(), known),
+        ]);
+        assert!(results.divergences.is_empty() && results.choices.is_empty());
+        assert_eq!(results.known.len(), 1);
+    }
+
+    #[test]
+    fn a_deviation_is_no_choice() {
+        let results = Results::of(vec![
+            run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
+            run("rust", DriverKind::Rust, otherwise(), Verdict::Fail(deviation())),
         ]);
         assert_eq!(results.divergences.len(), 1);
         assert!(results.choices.is_empty());

@@ -5,13 +5,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::guest::{
-    CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, channel, greet_by_terminal,
-    inherited,
+    CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, channel, greet_by_terminal, inherited,
 };
 use crate::engine::SetUpError;
 
 /// How long a kernel may take to boot, where time is not scaled.
 const BOOT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a guest has, in bytes. What it does not use costs nothing.
+const MEMORY: u64 = 512 << 20;
 
 /// Where files are kept in memory.
 const SHARED_MEMORY: &str = "/dev/shm";
@@ -19,6 +21,8 @@ const SHARED_MEMORY: &str = "/dev/shm";
 /// Starts kernels of User-mode Linux.
 pub struct Uml {
     kernel: PathBuf,
+    /// Where the file is that a guest has for its memory.
+    memory_folder: PathBuf,
     initramfs: Initramfs,
     append: String,
     cpus: u32,
@@ -30,7 +34,12 @@ impl Uml {
     pub fn new(options: &GuestOptions) -> Result<Uml, SetUpError> {
         check_image(&options.kernel).map_err(SetUpError)?;
         Ok(Uml {
-            kernel: options.kernel.clone(),
+            // A name without a folder would be looked for among the installed programs.
+            kernel: options
+                .kernel
+                .canonicalize()
+                .map_err(|error| SetUpError(format!("{}: {error}", options.kernel.display())))?,
+            memory_folder: memory_folder()?,
             initramfs: options.initramfs()?,
             append: options.command_line(),
             cpus: options.cpus,
@@ -46,8 +55,8 @@ impl Launcher for Uml {
             let mut command = Command::new(&self.kernel);
             command
                 // The guest's memory is a file that the kernel makes there and unlinks at once.
-                .env("TMPDIR", if Path::new(SHARED_MEMORY).is_dir() { SHARED_MEMORY } else { "/tmp" })
-                .arg("mem=512M")
+                .env("TMPDIR", &self.memory_folder)
+                .arg(format!("mem={MEMORY}"))
                 .arg(format!("ncpus={}", self.cpus))
                 // Without it, what runs in the guest is traced, which is slower and goes with one processor only.
                 .arg(if self.cpus > 1 { "seccomp=on" } else { "seccomp=auto" })
@@ -61,13 +70,43 @@ impl Launcher for Uml {
             Machine::start(command, ours, vec![guests, self.initramfs.descriptor()])
         });
         let machine = started.map_err(|silence| SetUpError(silence.to_string()))?;
-        greet_by_terminal(machine, BOOT_PATIENCE.mul_f64(self.scale)).map_err(|reason| {
-            SetUpError(match reason {
-                NoGreeting::Unusable(reason) => reason,
-                NoGreeting::Silent(reason) => format!("{} does not boot: {reason}", self.kernel.display()),
-            })
-        })
+        greet_by_terminal(machine, BOOT_PATIENCE.mul_f64(self.scale))
+            .map_err(|reason| reason.of(&self.kernel))
     }
+}
+
+/// A folder in which the kernel can keep a guest's memory: it has room for it, and lets it be executed.
+fn memory_folder() -> Result<PathBuf, SetUpError> {
+    let candidates = [PathBuf::from(SHARED_MEMORY), std::env::temp_dir()];
+    let mut wrong = Vec::new();
+    for folder in candidates {
+        match lacks(&folder) {
+            None => return Ok(folder),
+            Some(lack) => wrong.push(format!("{} {lack}", folder.display())),
+        }
+    }
+    Err(SetUpError(format!(
+        "there is no place for the memory of a guest, which takes {} MiB: {} (TMPDIR names another)",
+        MEMORY >> 20,
+        wrong.join(", ")
+    )))
+}
+
+/// Why a folder will not do for a guest's memory.
+fn lacks(folder: &Path) -> Option<String> {
+    use nix::sys::statvfs::FsFlags;
+    let system = match nix::sys::statvfs::statvfs(folder) {
+        Ok(system) => system,
+        Err(errno) => return Some(format!("cannot be used: {}", errno.desc())),
+    };
+    if system.flags().contains(FsFlags::ST_RDONLY) {
+        return Some("cannot be written".to_owned());
+    }
+    if system.flags().contains(FsFlags::ST_NOEXEC) {
+        return Some("lets nothing be executed (noexec)".to_owned());
+    }
+    let free = system.blocks_available() * system.fragment_size();
+    (free < MEMORY).then(|| format!("has {} MiB free", free >> 20))
 }
 
 /// Whether a file is a program that may be started. Gives what is wrong with it.
@@ -75,16 +114,61 @@ fn check_image(path: &Path) -> Result<(), String> {
     use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
-    let mut file = std::fs::File::open(path).map_err(|error| format!("{shown}: {error}"))?;
-    let mut start = [0; 4];
-    if file.read_exact(&mut start).is_err() || &start != b"\x7fELF" {
-        return Err(format!(
-            "{shown} is no kernel of User-mode Linux: give the file `linux` of a build with ARCH=um"
-        ));
+    const GIVE: &str = "give the file `linux` of a build with ARCH=um";
+    let mut file = std::fs::File::open(path).map_err(|error| format!("{shown}: {error}; {GIVE}"))?;
+    let mut start = [0; 20];
+    if file.read_exact(&mut start).is_err() || start[..4] != *b"\x7fELF" {
+        return Err(format!("{shown} is no kernel of User-mode Linux: {GIVE}"));
+    }
+    // 64 bits, least significant byte first, of this version; a program, or one that can be anywhere; for x86-64.
+    let [class, order, version] = [start[4], start[5], start[6]];
+    let [kind, machine] = [16, 18].map(|at| u16::from_le_bytes([start[at], start[at + 1]]));
+    if [class, order, version] != [2, 1, 1] || ![2, 3].contains(&kind) || machine != 62 {
+        return Err(format!("{shown} is no program for this machine, which is an x86-64: {GIVE}"));
     }
     let mode = file.metadata().map_err(|error| format!("{shown}: {error}"))?.permissions().mode();
     if mode & 0o111 == 0 {
         return Err(format!("{shown} may not be executed: chmod +x {shown}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_kernel_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("linux");
+        let missing = check_image(&path).unwrap_err();
+        assert!(missing.contains("ARCH=um"), "{missing}");
+        let header = |machine: u8| {
+            let mut header = b"\x7fELF\x02\x01\x01".to_vec();
+            header.resize(16, 0);
+            header.extend([3, 0, machine, 0]);
+            header
+        };
+        for (content, mode, said) in [
+            (b"\x7fELF\n touch executed\n# a script".to_vec(), 0o755, "no program for this machine"),
+            (b"#!/bin/sh\n# 20 letters and more".to_vec(), 0o755, "no kernel of User-mode Linux"),
+            (header(183), 0o755, "no program for this machine"),
+            (header(62), 0o644, "chmod +x"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = check_image(&path).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(check_image(&path), Ok(()));
+    }
+
+    #[test]
+    fn a_folder_for_memory_has_what_it_takes() {
+        assert_eq!(lacks(Path::new("/proc/1/nowhere")).unwrap(), "cannot be used: No such file or directory");
+        assert!(lacks(Path::new("/proc")).is_some(), "nothing can be kept there");
+    }
 }

@@ -137,11 +137,12 @@ fn endless(workplace: &Workplace) -> Result<(Child, String), Failed> {
     let makefile = fs::read_to_string(workplace.at("tree/Makefile"))?;
     let (before, _) = makefile.split_once("linux:").ok_or("no rule for the image")?;
     fs::write(workplace.at("tree/Makefile"), format!("{before}{recipe}"))?;
-    let build = workplace.command(&workplace.build_words()).stdout(Stdio::null()).spawn()?;
+    let mut build = workplace.command(&workplace.build_words()).stdout(Stdio::null()).spawn()?;
     let path = workplace.at("cache/binderdrill/kernels/built/mine/objects/endless");
     loop {
         match fs::read_to_string(&path) {
             Ok(process) => return Ok((build, format!("/proc/{}", process.trim()))),
+            Err(_) if build.try_wait()?.is_some() => return Err("the build has ended".into()),
             Err(_) => sleep(Duration::from_millis(10)),
         }
     }

@@ -15,7 +15,7 @@ mod world;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
@@ -46,8 +46,9 @@ pub struct DeviceTarget {
 impl DeviceTarget {
     /// Makes sure that a device is a binder device which a suite can be run on, and prepares to do so.
     pub fn new(path: &Path, patience: Duration) -> Result<DeviceTarget, TargetError> {
-        check(path)?;
+        let device = check(path)?;
         let counters = Counters::of(path);
+        close(device, counters.as_ref(), patience);
         let nursery = Nursery::start(path).map_err(|error| {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
@@ -174,8 +175,9 @@ impl std::fmt::Display for KernelVersion {
 /// Opens the device, asks for its version, and becomes its context manager for a moment.
 ///
 /// A device lets no other user become context manager than the first who did. This makes that user known, and
-/// shows whether somebody else manages the device: then nothing that a suite does there would mean anything.
-fn check(path: &Path) -> Result<(), TargetError> {
+/// shows whether somebody else manages the device: then nothing that a suite does there would mean anything. Gives the
+/// device, which is still open.
+fn check(path: &Path) -> Result<File, TargetError> {
     let shown = path.display();
     let file = File::options().read(true).write(true).open(path).map_err(|error| {
         TargetError::SetUp(match error.raw_os_error() {
@@ -203,7 +205,7 @@ fn check(path: &Path) -> Result<(), TargetError> {
     let managed =
         unsafe { nix::libc::ioctl(file.as_raw_fd(), BINDER_SET_CONTEXT_MGR as nix::libc::Ioctl, 0) };
     match Errno::result(managed) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(file),
         Err(Errno::EBUSY) => Err(TargetError::SetUp(format!(
             "{shown} has a context manager already (on Android, the service manager): give binderdrill a device of \
              its own, in a binderfs"
@@ -212,6 +214,18 @@ fn check(path: &Path) -> Result<(), TargetError> {
             "{shown} lets this user not become its context manager ({errno}): the first user who did is the only \
              one who may, until the driver is loaded again"
         ))),
+    }
+}
+
+/// Closes a device that is open. The driver forgets it a little later: until then it would be taken for somebody
+/// else's, that stays.
+fn close(device: File, counters: Option<&Counters>, patience: Duration) {
+    let known = || counters.and_then(Counters::read).map(|alive| alive.processes);
+    let open = known();
+    drop(device);
+    let start = Instant::now();
+    while open.is_some() && known() >= open && start.elapsed() < patience {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -5,14 +5,18 @@ use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::message::{self, Reply, Request};
 
 /// The last lines of a console that are kept.
 const CONSOLE_LINES: usize = 400;
+
+/// How long a machine that is about to end may take to do so, and how often it is looked at meanwhile.
+const GRACE: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(5);
 
 /// A guest that has booted, or is about to.
 pub struct Machine {
@@ -91,12 +95,24 @@ impl Machine {
                 Err(Silence::Hung(patience.as_secs()))
             }
             Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
-                let status = self.process.wait().ok().filter(|status| !status.success());
+                let status = self.status().filter(|status| !status.success());
                 Err(Silence::Ended(
                     status.map_or_else(String::new, |status| format!(" ({}: {status})", self.program)),
                 ))
             }
             Err(error) => Err(Silence::Garbled(error)),
+        }
+    }
+
+    /// How a machine ended whose channel has; `None` if it is still there a moment later.
+    fn status(&mut self) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            match self.process.try_wait() {
+                Ok(None) if start.elapsed() < GRACE => std::thread::sleep(POLL),
+                Ok(status) => return status,
+                Err(_) => return None,
+            }
         }
     }
 
@@ -151,12 +167,13 @@ impl Console {
         self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(follower);
     }
 
-    /// All that has come, once the streams have ended.
+    /// All that has come, once the streams have ended. If somebody whom the machine has left behind keeps them open,
+    /// what comes later is lost.
     fn finish(&self) -> Vec<String> {
         let followers = std::mem::take(&mut *self.followers.lock().unwrap_or_else(PoisonError::into_inner));
-        for follower in followers {
-            // A follower that panicked has followed up to then.
-            let _ = follower.join();
+        let start = Instant::now();
+        while followers.iter().any(|follower| !follower.is_finished()) && start.elapsed() < GRACE {
+            std::thread::sleep(POLL);
         }
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -170,4 +187,41 @@ pub fn channel() -> Result<(UnixStream, UnixStream), Silence> {
 /// The number by which a machine knows a descriptor that it inherits.
 pub fn inherited(end: &UnixStream) -> RawFd {
     end.as_raw_fd()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a program that is taken for a machine.
+    fn silence(script: &str) -> (Silence, Vec<String>) {
+        let (ours, theirs) = channel().unwrap();
+        let mut shell = Command::new("sh");
+        let channel = inherited(&theirs);
+        shell.args(["-c", &script.replace("CHANNEL", &channel.to_string())]);
+        let mut machine = Machine::start(shell, ours, vec![channel]).unwrap();
+        drop(theirs);
+        let silence = machine.receive(Duration::from_secs(60)).unwrap_err();
+        (silence, machine.console())
+    }
+
+    #[test]
+    fn a_machine_that_ends_is_told_with_its_status() {
+        let (silence, console) = silence("echo hello; exit 3");
+        assert_eq!(silence.to_string(), "the guest ended (sh: exit status: 3)");
+        assert_eq!(console, ["hello"]);
+    }
+
+    #[test]
+    fn a_machine_that_closes_its_channel_and_stays_is_not_waited_for() {
+        let (silence, _) = silence("exec 0<&- 1>&- 2>&- CHANNEL>&-; exec sleep 600");
+        assert_eq!(silence.to_string(), "the guest ended");
+    }
+
+    #[test]
+    fn what_a_machine_leaves_behind_with_its_console_is_not_waited_for() {
+        let (silence, console) = silence("echo hello; sleep 15 CHANNEL>&- & exit 3");
+        assert_eq!(silence.to_string(), "the guest ended (sh: exit status: 3)");
+        assert_eq!(console, ["hello"]);
+    }
 }

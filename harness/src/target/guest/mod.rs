@@ -8,7 +8,7 @@ mod machine;
 mod message;
 mod module;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Target;
@@ -78,6 +78,16 @@ pub enum NoGreeting {
     Unusable(String),
     /// It does not.
     Silent(String),
+}
+
+impl NoGreeting {
+    /// Why this kernel is of no use.
+    pub fn of(self, kernel: &Path) -> SetUpError {
+        SetUpError(match self {
+            NoGreeting::Unusable(reason) => reason,
+            NoGreeting::Silent(reason) => format!("{} does not boot: {reason}", kernel.display()),
+        })
+    }
 }
 
 impl GuestOptions {

@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 use qapi::qmp;
 
 use super::guest::{
-    CHANNEL, CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, NoGreeting, Silence, channel,
-    greet, inherited,
+    CHANNEL, CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, Silence, channel, greet,
+    inherited,
 };
 use crate::engine::SetUpError;
 use snapshot::Snapshot;
+
+pub use snapshot::forget as forget_snapshots;
 
 /// The emulator.
 const QEMU: &str = "qemu-system-x86_64";
@@ -127,14 +129,8 @@ impl Qemu {
             )),
             silence => SetUpError(silence.to_string()),
         })?;
-        let launched = greet(machine, BOOT_PATIENCE.mul_f64(self.scale)).map_err(|reason| {
-            SetUpError(match reason {
-                NoGreeting::Unusable(reason) => reason,
-                NoGreeting::Silent(reason) => {
-                    format!("{} does not boot: {reason}", self.boot.kernel.display())
-                }
-            })
-        })?;
+        let launched = greet(machine, BOOT_PATIENCE.mul_f64(self.scale))
+            .map_err(|reason| reason.of(&self.boot.kernel))?;
         if let Some(snapshot) = &self.snapshot
             && snapshot.take(|path| save(&mut control, path)).is_err()
         {
