@@ -46,6 +46,8 @@ pub(crate) struct Content {
     pub(crate) target: Option<Key<Node>>,
     /// The transaction that it came with, while that lasts.
     pub(crate) transaction: Option<Key<Transaction>>,
+    /// Where the sender's security context begins, in bytes from the start of the buffer, if it is there.
+    pub(crate) security_context: Option<u64>,
 }
 
 impl Content {
@@ -184,6 +186,7 @@ impl Allocator {
             clear_on_free: false,
             target: None,
             transaction: None,
+            security_context: None,
         });
         self.in_use += 1;
         self.judge_sender(key, request);
@@ -278,6 +281,16 @@ impl Allocator {
         left.size += gone.size;
         left.after = gone.after;
         self.free.insert((left.size, left.start));
+    }
+
+    /// Writes a security context, which is some multiple of 8 bytes long, to the end of a buffer in use.
+    pub(crate) fn append_security_context(&mut self, key: Key<Buffer>, context: &[u8]) {
+        let bytes = self.bytes_mut(key);
+        let start = bytes.len() - context.len();
+        bytes[start..].copy_from_slice(context);
+        if let Some(content) = &mut self.buffers[key].content {
+            content.security_context = Some(start as u64);
+        }
     }
 
     /// The bytes of a buffer in use.

@@ -49,6 +49,8 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    /// What the security module calls every process; `None` without such a module.
+    pub(crate) security_context: Option<&'static str>,
 }
 
 /// An open device: what a file descriptor of it stands for.
@@ -62,21 +64,11 @@ pub enum Completion {
     Done(Result<(), Errno>),
     /// It sleeps. It goes on with [`Driver::resume`] when it has been woken.
     Parked,
-    /// It needs something of a driver that the reference driver does not model. What the driver is like from
-    /// here on means nothing.
-    NotModelled(&'static str),
 }
 
-/// What ends a system call early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interruption {
-    Failed(Errno),
-    NotModelled(&'static str),
-}
-
-impl From<Fault> for Interruption {
-    fn from(_: Fault) -> Interruption {
-        Interruption::Failed(Errno::EFAULT)
+impl From<Fault> for Errno {
+    fn from(_: Fault) -> Errno {
+        Errno::EFAULT
     }
 }
 
@@ -108,7 +100,13 @@ impl Driver {
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            security_context: None,
         }
+    }
+
+    /// The same driver, on a system whose security module calls every process so.
+    pub fn with_security_context(self, context: &'static str) -> Driver {
+        Driver { security_context: Some(context), ..self }
     }
 
     /// Opens a device. ENXIO if there is no such device.
@@ -306,18 +304,14 @@ impl Driver {
         if result.is_err() {
             request.read_consumed = 0;
         }
-        let stored = memory.put(argument, &request).map_err(Interruption::from);
+        let stored = memory.put(argument, &request).map_err(Errno::from);
         self.finish(thread, stored.and(result))
     }
 
     /// Ends an ioctl of a thread that lives on.
-    pub(crate) fn finish(&mut self, thread: Key<Thread>, result: Result<(), Interruption>) -> Completion {
+    pub(crate) fn finish(&mut self, thread: Key<Thread>, result: Result<(), Errno>) -> Completion {
         self.threads[thread].need_return = false;
-        match result {
-            Ok(()) => Completion::Done(Ok(())),
-            Err(Interruption::Failed(errno)) => Completion::Done(Err(errno)),
-            Err(Interruption::NotModelled(what)) => Completion::NotModelled(what),
-        }
+        Completion::Done(result)
     }
 
     /// The ioctls that neither sleep nor end the thread.
@@ -328,8 +322,8 @@ impl Driver {
         request: u32,
         argument: u64,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
-        const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+    ) -> Result<(), Errno> {
+        const INVALID: Errno = Errno::EINVAL;
         let device = self.threads[thread].process;
         let unusable = if self.profile.bad_arguments_fault { Fault.into() } else { INVALID };
         match request {
@@ -338,12 +332,11 @@ impl Driver {
                 self.processes[device].max_threads = threads;
             }
             BINDER_SET_CONTEXT_MGR => {
-                self.set_context_manager(device, caller, &FlatObject::default())
-                    .map_err(Interruption::Failed)?;
+                self.set_context_manager(device, caller, &FlatObject::default())?;
             }
             BINDER_SET_CONTEXT_MGR_EXT => {
                 let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| unusable)?;
-                self.set_context_manager(device, caller, &object).map_err(Interruption::Failed)?;
+                self.set_context_manager(device, caller, &object)?;
             }
             BINDER_VERSION => {
                 memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| unusable)?;

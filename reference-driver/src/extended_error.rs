@@ -1,6 +1,6 @@
 //! Extended errors: why the last transaction of a thread failed, more exactly than a BR_ code says.
 
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::memory::UserMemory;
 use crate::table::Key;
 use crate::thread::Thread;
@@ -78,7 +78,7 @@ impl Driver {
         thread: Key<Thread>,
         argument: u64,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let error = std::mem::replace(&mut self.threads[thread].extended_error, NO_ERROR);
         memory.put(argument, &error)?;
         Ok(())

@@ -4,7 +4,7 @@
 //! every open device of a process id, one after the other. Freezing may wait until the transactions of a device are
 //! done with. The driver has no clock: the thread sleeps, and the adapter says when the time is up.
 
-use crate::driver::{Completion, Driver, Interruption};
+use crate::driver::{Completion, Driver};
 use crate::memory::UserMemory;
 use crate::node::Node;
 use crate::process::Process;
@@ -88,11 +88,11 @@ impl Driver {
     ) -> Completion {
         let device = self.threads[thread].process;
         let Ok(info) = self.argument::<FreezeInfo>(device, memory, argument) else {
-            return self.finish(thread, Err(Interruption::Failed(Errno::EFAULT)));
+            return self.finish(thread, Err(Errno::EFAULT));
         };
         let devices = self.devices_of(info.pid);
         if devices.is_empty() && !self.profile.nobody_can_be_frozen {
-            return self.finish(thread, Err(Interruption::Failed(Errno::EINVAL)));
+            return self.finish(thread, Err(Errno::EINVAL));
         }
         if info.enable == 0 {
             for target in devices.into_iter().rev() {
@@ -115,11 +115,11 @@ impl Driver {
         device: Key<Process>,
         argument: u64,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let mut info: FrozenStatusInfo = self.argument(device, memory, argument)?;
         let devices = self.devices_of(info.pid);
         if devices.is_empty() {
-            return Err(Interruption::Failed(Errno::EINVAL));
+            return Err(Errno::EINVAL);
         }
         (info.sync_recv, info.async_recv) = (0, 0);
         for Target { device, .. } in devices {
@@ -219,7 +219,7 @@ impl Driver {
     /// Ends a BINDER_FREEZE, or puts its thread to sleep.
     fn conclude(&mut self, thread: Key<Thread>, progress: Progress) -> Completion {
         match progress {
-            Progress::Done(result) => self.finish(thread, result.map_err(Interruption::Failed)),
+            Progress::Done(result) => self.finish(thread, result),
             Progress::Waits(freeze) => {
                 if let Some(device) = self.living(freeze.target) {
                     self.processes[device].freezer.waiting.push(thread);
@@ -242,7 +242,7 @@ impl Driver {
         if let Some(device) = self.living(freeze.target) {
             self.processes[device].freezer.is_frozen = false;
         }
-        self.finish(thread, Err(Interruption::Failed(Errno::EINTR)))
+        self.finish(thread, Err(Errno::EINTR))
     }
 
     /// A transaction is on its way to a process.

@@ -1,6 +1,6 @@
 //! Freeze notifications: how a process is told that the owner of an object it refers to is frozen or thawed.
 
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::node::Node;
 use crate::process::Process;
 use crate::profile::FreezeNotifications;
@@ -23,7 +23,7 @@ pub(crate) struct FreezeListener {
     pub(crate) work: Option<Place>,
 }
 
-const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+const INVALID: Errno = Errno::EINVAL;
 
 impl Driver {
     /// BC_REQUEST_FREEZE_NOTIFICATION. The answer is how things stand, at once, unless the node is dead. EINVAL for a
@@ -33,7 +33,7 @@ impl Driver {
         process: Key<Process>,
         handle: u32,
         cookie: u64,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let reference = self.reference_at(process, handle, false).ok_or(INVALID)?;
         if self.references[reference].freeze.is_some() {
             return Err(INVALID);
@@ -57,7 +57,7 @@ impl Driver {
         process: Key<Process>,
         handle: u32,
         cookie: u64,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let reference = self.reference_at(process, handle, false).ok_or(INVALID)?;
         let listener = self.references[reference].freeze.ok_or(INVALID)?;
         if self.freezes[listener].cookie != cookie {
@@ -74,7 +74,7 @@ impl Driver {
         &mut self,
         process: Key<Process>,
         cookie: u64,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let answered = self.processes[process].delivered_freezes.iter().find_map(|work| match work {
             Work::Freeze(listener) if self.freezes[*listener].cookie == cookie => Some(*listener),
             _ => None,

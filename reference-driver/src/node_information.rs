@@ -1,6 +1,6 @@
 //! Information about nodes: what a process can learn about its own, and a context manager about those it refers to.
 
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::memory::UserMemory;
 use crate::process::Process;
 use crate::table::Key;
@@ -14,7 +14,7 @@ impl Driver {
         process: Key<Process>,
         argument: u64,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let asked: NodeDebugInfo = self.argument(process, memory, argument)?;
         let behind = self.processes[process].nodes.iter().filter(|(pointer, _)| **pointer > asked.pointer);
         let next = behind.min_by_key(|(pointer, _)| **pointer).map(|(_, node)| &self.nodes[*node]);
@@ -35,20 +35,20 @@ impl Driver {
         process: Key<Process>,
         argument: u64,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let mut info: NodeInfoForRef = self.argument(process, memory, argument)?;
         if info != (NodeInfoForRef { handle: info.handle, ..NodeInfoForRef::default() }) {
-            return Err(Interruption::Failed(Errno::EINVAL));
+            return Err(Errno::EINVAL);
         }
         if self.context_manager(process).is_none_or(|node| self.nodes[node].process != Some(process)) {
-            return Err(Interruption::Failed(Errno::EPERM));
+            return Err(Errno::EPERM);
         }
         let by_rust = self.counts_as_rust_does();
         let reference = match by_rust {
             true => self.reference_at(process, info.handle, false).ok_or(self.profile.handle_error),
             false => self.strong_reference(process, info.handle),
         };
-        let node = &self.nodes[self.references[reference.map_err(Interruption::Failed)?].node];
+        let node = &self.nodes[self.references[reference?].node];
         info.strong_count = node.local_strong + node.internal_strong;
         info.weak_count = node.local_weak + if by_rust { node.internal_weak } else { 0 };
         memory.put(argument, &info)?;

@@ -316,8 +316,7 @@ impl Driver {
         let Ok(descriptors) = self.install_descriptors(transaction, returns.memory) else {
             return self.fail_to_deliver(receiver, transaction, returns);
         };
-        let (code, data) = self.describe(receiver, transaction);
-        if returns.put(&code).and_then(|()| returns.put(&data)).is_err() {
+        if self.tell(receiver, transaction, returns).is_err() {
             if self.profile.lost_transactions_are_given_back {
                 descriptors.into_iter().for_each(|number| returns.memory.close(number));
                 self.give_back(transaction, BR_FAILED_REPLY);
@@ -377,8 +376,13 @@ impl Driver {
         if is_told { state.sender.pid } else { 0 }
     }
 
-    /// A transaction as its receiver is told of it. Who sent it is the driver's word.
-    fn describe(&self, receiver: Key<Process>, transaction: Key<Transaction>) -> (u32, TransactionData) {
+    /// Tells a receiver of a transaction. Who sent it is the driver's word.
+    fn tell(
+        &self,
+        receiver: Key<Process>,
+        transaction: Key<Transaction>,
+        returns: &mut ReturnStream<'_>,
+    ) -> Result<(), Fault> {
         let state = &self.transactions[transaction];
         let allocator = &self.processes[receiver].allocator;
         let buffer =
@@ -389,8 +393,7 @@ impl Driver {
             _ => unreachable!("an undelivered transaction has its buffer"),
         };
         let target = content.target.map(|node| &self.nodes[node]);
-        let code = if target.is_some() { BR_TRANSACTION } else { BR_REPLY };
-        let data = TransactionData {
+        let transaction = TransactionData {
             target: target.map_or(0, |node| node.pointer),
             cookie: target.map_or(0, |node| node.cookie),
             code: state.code,
@@ -402,7 +405,12 @@ impl Driver {
             buffer: address,
             offsets: address + content.offsets_start(),
         };
-        (code, data)
+        if let Some(start) = content.security_context {
+            returns.put(&BR_TRANSACTION_SEC_CTX)?;
+            return returns.put(&TransactionDataSecctx { transaction, secctx: address + start });
+        }
+        returns.put(if target.is_some() { &BR_TRANSACTION } else { &BR_REPLY })?;
+        returns.put(&transaction)
     }
 }
 

@@ -4,7 +4,7 @@
 //! read is it looked at what that is, and nothing is told that the process has been told before. So a message may tell
 //! nothing, and several may wait for one cookie.
 
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::memory::Fault;
 use crate::process::Process;
 use crate::read::ReturnStream;
@@ -31,7 +31,7 @@ pub(crate) struct CookieRequests {
     cleared_before: u32,
 }
 
-const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+const INVALID: Errno = Errno::EINVAL;
 
 impl Driver {
     /// BC_REQUEST_FREEZE_NOTIFICATION. EINVAL for a wrong handle, a second request on one, or a cookie that is in use,
@@ -41,7 +41,7 @@ impl Driver {
         process: Key<Process>,
         handle: u32,
         cookie: u64,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let reference = self.reference_at(process, handle, false).ok_or(INVALID)?;
         if self.references[reference].freeze_cookie.is_some() {
             return Err(INVALID);
@@ -82,7 +82,7 @@ impl Driver {
         process: Key<Process>,
         handle: u32,
         cookie: u64,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let reference = self.reference_at(process, handle, false).ok_or(INVALID)?;
         if self.references[reference].freeze_cookie != Some(cookie) {
             return Err(INVALID);
@@ -97,7 +97,7 @@ impl Driver {
     }
 
     /// BC_FREEZE_NOTIFICATION_DONE. EINVAL for a cookie that no unanswered BR_FROZEN_BINDER had.
-    pub(crate) fn answer_cookie(&mut self, process: Key<Process>, cookie: u64) -> Result<(), Interruption> {
+    pub(crate) fn answer_cookie(&mut self, process: Key<Process>, cookie: u64) -> Result<(), Errno> {
         let is_frozen = self.is_frozen_behind(process, cookie);
         let requests = self.processes[process].requests_by_cookie.get_mut(&cookie).ok_or(INVALID)?;
         let there_is_more = if requests.unanswered_before > 0 {

@@ -2,7 +2,7 @@
 
 use crate::buffer::{Buffer, Request};
 use crate::descriptor::FileOnItsWay;
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::extended_error::Rejection;
 use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
@@ -72,8 +72,6 @@ enum Failure {
     ToSender(Rejection),
     /// A reply fails: who waits for it is told this BR_ code, and the sender that all is well.
     ToCaller(Key<Transaction>, u32, Rejection),
-    /// Something else ends the whole system call.
-    Interrupted(Interruption),
 }
 
 /// Where a transaction goes.
@@ -96,7 +94,7 @@ impl Driver {
         data: &TransactionDataSg,
         direction: Direction,
         memory: &dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) {
         let id = self.begin_transaction(thread);
         let sent = match direction {
             Direction::Call => self.call(thread, euid, data, memory),
@@ -120,9 +118,7 @@ impl Driver {
                     self.send_failed_reply(call, answer);
                 }
             }
-            Err(Failure::Interrupted(interruption)) => return Err(interruption),
         }
-        Ok(())
     }
 
     fn set_return_error(&mut self, thread: Key<Thread>, error: u32) {
@@ -350,17 +346,26 @@ impl Driver {
         destination: &Destination,
         memory: &dyn UserMemory,
     ) -> Result<Key<Transaction>, Failure> {
-        if destination.node.is_some_and(|node| self.nodes[node].wants_security_context) {
-            return Err(Failure::Interrupted(Interruption::NotModelled("security contexts")));
-        }
         let TransactionDataSg { transaction: header, buffers_size } = *data;
         let is_call = direction == Direction::Call;
         let is_async = is_call && header.flags & TF_ONE_WAY != 0;
         let sender_pid = self.processes[self.threads[thread].process].pid;
         let TransactionData { data_size, offsets_size, .. } = header;
-        let request = Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
-        let possible = if self.profile.sizes_are_looked_at_first { request.check_sizes() } else { Ok(()) };
-        let room = possible.and_then(|()| self.processes[destination.process].allocator.allocate(request));
+        let wants_context = destination.node.is_some_and(|node| self.nodes[node].wants_security_context);
+        let context = self.security_context.filter(|_| wants_context).map(terminated);
+        let room = match &context {
+            None if wants_context => Err(Errno::EOPNOTSUPP),
+            // It lies behind the scatter-gather buffers.
+            _ => match buffers_size.checked_add(context.as_ref().map_or(0, |context| context.len() as u64)) {
+                None => Err(Errno::EINVAL),
+                Some(buffers_size) => {
+                    let request = Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
+                    let possible =
+                        if self.profile.sizes_are_looked_at_first { request.check_sizes() } else { Ok(()) };
+                    possible.and_then(|()| self.processes[destination.process].allocator.allocate(request))
+                }
+            },
+        };
         let buffer = match room {
             Ok(buffer) => buffer,
             Err(errno) => {
@@ -393,6 +398,9 @@ impl Driver {
             content.target = destination.node;
             content.transaction = Some(transaction);
             content.clear_on_free = header.flags & TF_CLEAR_BUF != 0;
+        }
+        if let Some(context) = context {
+            allocator.append_security_context(buffer, &context);
         }
         let passage = Passage {
             sender: thread,
@@ -581,4 +589,11 @@ impl Driver {
         self.release_objects(process, buffer, objects);
         self.processes[process].allocator.release(buffer);
     }
+}
+
+/// A security context as it is told: with a final 0, padded to a multiple of 8 bytes.
+fn terminated(context: &str) -> Vec<u8> {
+    let mut bytes = context.as_bytes().to_owned();
+    bytes.resize((bytes.len() + 1).next_multiple_of(8), 0);
+    bytes
 }

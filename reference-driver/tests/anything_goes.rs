@@ -207,7 +207,9 @@ fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) ->
         offsets.push(data.len() as u64);
         let bytes = match *object {
             Object::Node { object_type, number } => {
-                let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS;
+                let asks_for_context = number.is_multiple_of(2);
+                let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS
+                    | if asks_for_context { FLAT_BINDER_FLAG_TXN_SECURITY_CTX } else { 0 };
                 let object = FlatObject { object_type, flags, binder: number, cookie: number };
                 object.as_bytes().to_vec()
             }

@@ -3,6 +3,7 @@
 use reference_driver::uapi::*;
 use zerocopy::{Immutable, IntoBytes};
 
+use super::cast::Cast;
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
 use super::told;
@@ -22,13 +23,14 @@ pub(super) enum CallResult {
     Parked,
 }
 
-/// How an action is done: by a system call, or by asking the world.
+/// How an action is done: by a system call, or by the world itself.
 #[derive(Debug)]
 pub(super) enum Means {
     System(SystemCall),
     /// The end of a call in which the thread is parked.
     Await,
     Count(crate::program::Counter),
+    Signal(ThreadIndex),
 }
 
 /// An ioctl whose argument points at a value, by the thread with this index in its process.
@@ -56,6 +58,7 @@ fn with_argument<T: IntoBytes + Immutable + Copy>(
 pub(super) fn means(
     call: &Call,
     thread: ThreadIndex,
+    cast: &Cast,
     symbols: &Symbols,
     bindings: &Bindings,
 ) -> Result<Means, ScriptFault> {
@@ -74,6 +77,7 @@ pub(super) fn means(
         }
         Call::CloseDescriptor(file) => SystemCall::CloseDescriptor(descriptor(file)?),
         Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
+        Call::Signal(target) => return Ok(Means::Signal(cast.thread(target)?)),
         Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
         Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols, bindings)?,
         Call::Await => return Ok(Means::Await),

@@ -64,7 +64,7 @@ impl Reader<'_> {
             Return::Transaction(received) => ReturnPattern::Transaction(self.call(received, like_data)),
             Return::TransactionSecCtx { received, secctx, .. } => ReturnPattern::TransactionSecCtx {
                 transaction: self.call(received, like_data),
-                secctx: secctx.as_ref().map(|secctx| String::from_utf8_lossy(secctx).into_owned()),
+                secctx: secctx.as_ref().map(|secctx| self.security_context(secctx, received, like)),
             },
             Return::Reply(received) => ReturnPattern::Reply(self.reply(received, like_data)),
             Return::AcquireResult(result) => ReturnPattern::AcquireResult(*result),
@@ -92,6 +92,26 @@ impl Reader<'_> {
                 ReturnPattern::ClearFreezeNotificationDone(cookie(number))
             }
         }
+    }
+
+    /// A security context: that of the process of which `like` says so, or which has sent it, if it could be theirs.
+    fn security_context(
+        &self,
+        context: &[u8],
+        received: &Received,
+        like: Option<&ReturnPattern>,
+    ) -> SecurityContextPattern {
+        let sender = self.symbols.pid_named(received.header.sender_pid);
+        let mut likely = Vec::new();
+        if let Some(ReturnPattern::TransactionSecCtx { secctx, .. }) = like
+            && let Some(SecurityContextPattern::Process(expected)) = secctx
+        {
+            likely.push(expected);
+        }
+        if let PidPattern::Process(sender) = &sender {
+            likely.push(sender);
+        }
+        self.symbols.security_context_named(context, &likely)
     }
 
     /// A call or oneway message: who called what is part of it.

@@ -372,11 +372,18 @@ impl<'a> Execution<'a> {
         call: &Call,
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
-        let result = match call::means(call, thread, &self.symbols, &self.bindings)? {
+        let result = match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
             Means::Await => self.await_call(thread, expected)?,
             Means::Count(counter) => {
                 self.idle(index, thread)?;
                 CallResult::Succeeded(Some(self.world.count(thread.process, counter)?))
+            }
+            Means::Signal(target) => {
+                self.idle(index, thread)?;
+                match self.world.signal(target)? {
+                    Ok(()) => CallResult::Succeeded(None),
+                    Err(errno) => CallResult::Failed(errno),
+                }
             }
             Means::System(system_call) => {
                 self.idle(index, thread)?;

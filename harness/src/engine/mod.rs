@@ -33,8 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use self::cast::Cast;
 use self::execution::{Execution, Stop};
-use self::symbols::Symbols;
-use crate::program::Program;
+use self::symbols::{KnownProcess, Symbols};
+use crate::program::{Feature, Program};
 use crate::target::{Closing, TargetError, Worlds};
 
 /// What came of running a program on a target.
@@ -131,9 +131,15 @@ fn judge_complaints(judged: Verdict, complaints: Vec<String>) -> Verdict {
 fn prepare<'a>(program: &'a Program, worlds: &'a mut dyn Worlds) -> Result<Execution<'a>, Stop> {
     let cast = Cast::of(program)?;
     let specifications = cast.specifications();
-    let world = worlds.world(&specifications)?;
-    let pids: Vec<i32> = (0..specifications.len()).map(|process| world.pid(process)).collect();
-    let symbols = Symbols::of(program, &cast, &pids)?;
+    let mut world = worlds.world(&specifications)?;
+    let is_told_contexts = program.requires.contains(&Feature::Lsm);
+    let processes: Vec<KnownProcess> = (0..specifications.len())
+        .map(|process| {
+            let context = is_told_contexts.then(|| world.security_context(process)).transpose()?;
+            Ok(KnownProcess { pid: world.pid(process), security_context: context.flatten() })
+        })
+        .collect::<Result<_, TargetError>>()?;
+    let symbols = Symbols::of(program, &cast, &processes)?;
     Ok(Execution::new(program, cast, symbols, world))
 }
 

@@ -42,6 +42,8 @@ pub enum Call {
     CloseDescriptor(Name),
     /// `poll reading`: as `poll`, of the descriptor that the process has for a file.
     PollDescriptor(Name),
+    /// `signal client`: sends a signal to this thread, which handles it by doing nothing.
+    Signal(Name),
     /// `limit_descriptors 1`: lets the process have so many descriptors more than it has now.
     LimitDescriptors(u32),
     /// An ioctl.

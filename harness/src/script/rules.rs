@@ -8,7 +8,7 @@ use reference_driver::uapi::{COMMANDS, argument_size};
 
 use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
-use super::print::command_word;
+use super::print::fragment::command_word;
 use crate::program::{
     Action, Actor, Call, CallExpectation, Command, DataItem, Declaration, Name, Object, Process,
     ReadExpectation, Step, Transaction, WriteReadOptions,

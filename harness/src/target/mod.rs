@@ -212,6 +212,10 @@ pub trait World {
     /// has come to rest. `Parked` if it waits without limit.
     fn expire(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
 
+    /// Sends a signal to a thread, which handles it by doing nothing, and waits until everything that this sets off has
+    /// come to rest. ESRCH if its process has ended.
+    fn signal(&mut self, thread: ThreadIndex) -> Result<Result<(), Errno>, TargetError>;
+
     /// Bytes of a process' memory: its arena, or its mapping of the device. `None` where not mapped.
     fn read_memory(
         &mut self,
@@ -225,6 +229,10 @@ pub trait World {
 
     /// The process id by which the driver calls a process.
     fn pid(&self, process: usize) -> i32;
+
+    /// What the security module of the target calls a process; `None` if it has no name for it, or there is no such
+    /// module.
+    fn security_context(&mut self, process: usize) -> Result<Option<Vec<u8>>, TargetError>;
 
     /// A counter of the driver, as the process sees it; an error if this target does not keep it.
     fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError>;

@@ -76,6 +76,10 @@ fn known() -> String {
     known.join(", ")
 }
 
+/// What a stock kernel is told. The security module that it would use by itself, AppArmor, gives the driver no security
+/// contexts; SELinux does, also without a policy.
+const STOCK_SWITCHES: &[&str] = &["security=selinux"];
+
 /// Whether this is a target of which there can be several at a time: each is a kernel of its own.
 pub fn is_guest(name: &str) -> bool {
     name.split_once(':').is_some_and(|(kind, _)| ["vm", "uml", "built"].contains(&kind))
@@ -123,6 +127,7 @@ fn uml(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget,
     let guest = GuestOptions {
         kernel: PathBuf::from(kernel),
         modules: own_modules(options)?,
+        switches: &[],
         append: options.append.clone(),
         cpus: options.cpus,
         patience: options.patience,
@@ -139,13 +144,13 @@ fn own_modules(options: &TargetOptions) -> Result<Vec<Module>, SetUpError> {
 /// A kernel in a virtual machine: a stock kernel by its name, or any image by its path.
 fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, SetUpError> {
     let set_up = |error: &dyn std::fmt::Display| SetUpError(error.to_string());
-    let (image, mut modules) = if kernel.starts_with("debian-") && !kernel.contains('/') {
+    let (image, mut modules, switches) = if kernel.starts_with("debian-") && !kernel.contains('/') {
         let store = Store::of_user().map_err(|error| set_up(&error))?;
         let kernel = store.kernel(kernel).map_err(|error| set_up(&error))?;
         let modules = with_needs(&kernel.modules(), GUEST_MODULES).map_err(|error| set_up(&error))?;
-        (kernel.image(), modules)
+        (kernel.image(), modules, STOCK_SWITCHES)
     } else {
-        (PathBuf::from(kernel), Vec::new())
+        (PathBuf::from(kernel), Vec::new(), [].as_slice())
     };
     for module in own_modules(options)? {
         // One's own driver takes the place of the stock one.
@@ -155,6 +160,7 @@ fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, 
     let guest = GuestOptions {
         kernel: image,
         modules,
+        switches,
         append: options.append.clone(),
         cpus: options.cpus,
         patience: options.patience,

@@ -19,6 +19,9 @@ use super::{
 };
 use crate::program::{Counter, DriverKind, Feature, PollEvents};
 
+/// What the security module calls every process, as one does that has no policy.
+const SECURITY_CONTEXT: &str = "kernel";
+
 /// The reference driver.
 #[derive(Debug)]
 pub struct ReferenceTarget {
@@ -58,18 +61,18 @@ impl Worlds for ReferenceTarget {
             | Feature::Freeze
             | Feature::OnewaySpamDetection
             | Feature::ExtendedError
-            | Feature::NodeInfo => None,
+            | Feature::NodeInfo
+            | Feature::Lsm => None,
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
-            modelled_later => Some(format!("the reference driver does not model {modelled_later} yet")),
         }
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile.clone(), 1);
+        let mut driver = Driver::new(self.profile.clone(), 1).with_security_context(SECURITY_CONTEXT);
         become_first_context_manager(&mut driver)?;
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
@@ -313,7 +316,7 @@ impl ReferenceWorld {
         };
         let caller = process.caller(at.thread);
         let completion = self.driver.ioctl(device, caller, request, argument, &mut process.memory);
-        outcome(completion, device, &mut process.threads[at.thread])
+        Ok(outcome(completion, device, &mut process.threads[at.thread]))
     }
 
     /// Lets everything that a call has set off come to rest.
@@ -359,7 +362,7 @@ impl ReferenceWorld {
             return Ok(());
         }
         let Some(completion) = going_on(&mut self.driver, &mut process.memory) else { return Ok(()) };
-        if let Outcome::Done(result) = outcome(completion, device, thread)? {
+        if let Outcome::Done(result) = outcome(completion, device, thread) {
             *thread = Thread::Returned(result.map(|_| ()));
         }
         Ok(())
@@ -378,18 +381,15 @@ impl ReferenceWorld {
 }
 
 /// What a completion means for the thread that made the call.
-fn outcome(completion: Completion, device: Device, thread: &mut Thread) -> Result<Outcome, TargetError> {
+fn outcome(completion: Completion, device: Device, thread: &mut Thread) -> Outcome {
     match completion {
         Completion::Done(result) => {
             *thread = Thread::Idle;
-            Ok(Outcome::Done(result.map(|()| Answer::Success)))
+            Outcome::Done(result.map(|()| Answer::Success))
         }
         Completion::Parked => {
             *thread = Thread::Parked(device);
-            Ok(Outcome::Parked)
-        }
-        Completion::NotModelled(what) => {
-            Err(TargetError::Unsupported(format!("the reference driver does not model {what} yet")))
+            Outcome::Parked
         }
     }
 }
@@ -468,6 +468,24 @@ impl World for ReferenceWorld {
         self.collect(at)
     }
 
+    fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        let process = &mut self.processes[target.process];
+        if !process.alive {
+            return Ok(Err(Errno::ESRCH));
+        }
+        let thread = &mut process.threads[target.thread];
+        // Elsewhere than in a call a signal changes nothing.
+        if let Thread::Parked(device) = *thread {
+            let tid = process.pid + target.thread as i32;
+            let completion = self.driver.interrupt(device, tid, &mut process.memory);
+            if let Outcome::Done(result) = outcome(completion, device, thread) {
+                *thread = Thread::Returned(result.map(|_| ()));
+            }
+            self.settle()?;
+        }
+        Ok(Ok(()))
+    }
+
     fn read_memory(
         &mut self,
         process: usize,
@@ -490,6 +508,10 @@ impl World for ReferenceWorld {
             file: Some(FileId(descriptor.file.number())),
             close_on_exec: descriptor.close_on_exec,
         }))
+    }
+
+    fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(Some(SECURITY_CONTEXT.as_bytes().to_owned()))
     }
 
     fn pid(&self, process: usize) -> i32 {

@@ -111,8 +111,12 @@ pub struct World {
 
 impl World {
     pub fn new(profile: Profile, parties: usize, threads: usize) -> World {
-        let mut world =
-            World { driver: Driver::new(profile, 1), parties: Vec::new(), threads, next_pid: 100 };
+        let mut world = World {
+            driver: Driver::new(profile, 1).with_security_context("context"),
+            parties: Vec::new(),
+            threads,
+            next_pid: 100,
+        };
         for _ in 0..parties {
             let party = Party::new(&mut world.driver, world.next_pid, threads);
             world.parties.push(party);
@@ -184,7 +188,8 @@ impl World {
         let mut returns = &party.memory.0[returns..returns + request.read_consumed as usize];
         while let Ok((code, rest)) = u32::read_from_prefix(returns) {
             let size = argument_size(code).min(rest.len());
-            if (code == BR_TRANSACTION || code == BR_REPLY)
+            // With a security context, that stands behind the rest.
+            if [BR_TRANSACTION, BR_TRANSACTION_SEC_CTX, BR_REPLY].contains(&code)
                 && let Ok((data, _)) = TransactionData::read_from_prefix(rest)
             {
                 party.buffers.push(data.buffer);

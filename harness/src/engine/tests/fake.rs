@@ -248,6 +248,14 @@ impl World for FakeWorld {
         Ok(None)
     }
 
+    fn signal(&mut self, _: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        Ok(Ok(()))
+    }
+
+    fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(None)
+    }
+
     fn pid(&self, process: usize) -> i32 {
         100 + process as i32
     }

@@ -6,7 +6,8 @@ use super::operand;
 use super::payload::{self, PayloadHandle};
 use super::step as steps;
 use crate::program::{
-    CallExpectation, DataItem, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token, Told,
+    CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern,
+    SecurityContextPattern, Step, Token, Told,
 };
 
 /// One line, whatever its length.
@@ -41,6 +42,16 @@ pub(crate) fn told(told: &Told) -> String {
     ioctl::told(told)
 }
 
+/// The word that a command begins with.
+pub(crate) fn command_word(command: &Command) -> &'static str {
+    steps::command_word(command)
+}
+
+/// An ioctl.
+pub(crate) fn ioctl(ioctl: &Ioctl) -> String {
+    line(|statement| steps::ioctl_of(statement, ioctl))
+}
+
 /// What must come of a call, as after `=`; `success` where a script says nothing.
 pub(crate) fn call_expectation(expected: &CallExpectation) -> String {
     line(|statement| steps::call_expectation(statement, expected))
@@ -64,6 +75,11 @@ pub(crate) fn token(token: &Token) -> String {
 /// A process that a transaction comes from.
 pub(crate) fn pid(pid: &PidPattern) -> String {
     operand::pid(pid)
+}
+
+/// A security context.
+pub(crate) fn security_context(context: &SecurityContextPattern) -> String {
+    operand::security_context(context)
 }
 
 /// Flags of a transaction.

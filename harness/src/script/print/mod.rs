@@ -7,8 +7,6 @@ mod operand;
 mod payload;
 mod step;
 
-pub(super) use step::command_word;
-
 use crate::program::{Actor, CommentLine, Declaration, DeviceSetUp, Noted, Process, Program};
 use layout::Statement;
 

@@ -3,14 +3,15 @@
 use super::ioctl;
 use super::layout::Statement;
 use super::operand::{
-    address, errno, handle, hexadecimal, node, number, object_flags, pid, size, string, token,
+    address, errno, handle, hexadecimal, node, number, object_flags, pid, security_context, size, token,
     transaction_flags,
 };
 use super::payload::{bytes, payload};
 use super::separated;
 use crate::program::{
     Action, Actor, Argument, Call, CallExpectation, Command, Handle, Ioctl, PollEvents, ReadExpectation,
-    ReturnItem, ReturnPattern, Step, Transaction, TransactionPattern, WriteExpectation, WriteReadOptions,
+    ReturnItem, ReturnPattern, SecurityContextPattern, Step, Transaction, TransactionPattern,
+    WriteExpectation, WriteReadOptions,
 };
 
 /// A step, with the operator in the column behind actors of this width.
@@ -129,7 +130,7 @@ fn failure(statement: &mut Statement, errno: Option<String>, consumed: Option<u6
 }
 
 /// The word that a command begins with.
-pub(in super::super) fn command_word(command: &Command) -> &'static str {
+pub(super) fn command_word(command: &Command) -> &'static str {
     match command {
         Command::Transaction { .. } => "BC_TRANSACTION",
         Command::Reply(_) => "BC_REPLY",
@@ -328,7 +329,7 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
             return transaction_pattern(statement, transaction, None);
         }
         ReturnPattern::TransactionSecCtx { transaction, secctx } => {
-            return transaction_pattern(statement, transaction, secctx.as_deref());
+            return transaction_pattern(statement, transaction, secctx.as_ref());
         }
         ReturnPattern::Error(number) | ReturnPattern::AcquireResult(number) => number.to_string(),
         ReturnPattern::Increfs(object)
@@ -345,7 +346,11 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
     statement.put(&format!(" {operand}"));
 }
 
-fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, secctx: Option<&str>) {
+fn transaction_pattern(
+    statement: &mut Statement,
+    pattern: &TransactionPattern,
+    secctx: Option<&SecurityContextPattern>,
+) {
     let mut braces = Braces::new(statement);
     if let Some(target) = &pattern.target {
         braces.put("target", &node(target));
@@ -364,7 +369,7 @@ fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, 
         offsets(braces.field("offsets"), places);
     }
     if let Some(secctx) = secctx {
-        braces.put("secctx", &string(secctx));
+        braces.put("secctx", &security_context(secctx));
     }
     braces.close();
     if let Some(name) = &pattern.capture {
@@ -390,6 +395,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
         Call::CloseDescriptor(file) => statement.put(&format!("close {file}")),
         Call::PollDescriptor(file) => statement.put(&format!("poll {file}")),
+        Call::Signal(thread) => statement.put(&format!("signal {thread}")),
         Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
         Call::Exit => statement.put("exit"),
         Call::Await => statement.put("await"),
@@ -398,7 +404,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
     }
 }
 
-fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
+pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
     fn argument<T: ToString>(argument: &Argument<T>) -> String {
         or_unmapped(argument, T::to_string)
     }

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
@@ -28,6 +29,9 @@ struct Holding {
     /// Address and length of each mapping, the last at the end.
     mappings: Vec<(usize, usize)>,
 }
+
+/// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
+pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 
 /// The size of the page of [`CALL_WORDS`], in bytes.
 const CALL_WORDS_SIZE: u64 = 0x1000;
@@ -48,6 +52,9 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
             return errno.into();
         }
     }
+    if let Err(errno) = handle_interruptions() {
+        return errno.into();
+    }
     let mut sockets = sockets.into_iter().map(File::from);
     let Some(main) = sockets.next() else { return std::io::ErrorKind::InvalidInput.into() };
     for (thread, socket) in (1..).zip(sockets) {
@@ -59,6 +66,14 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
         }
     }
     serve(device, main, 0)
+}
+
+/// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android.
+fn handle_interruptions() -> nix::Result<()> {
+    extern "C" fn go_on(_: nix::libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(go_on), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: a handler that does nothing can run at any time.
+    unsafe { sigaction(INTERRUPTION, &action) }.map(drop)
 }
 
 /// Maps memory at fixed addresses. What is between the areas of arenas stays unmapped.

@@ -9,6 +9,7 @@ pub mod nursery;
 mod observation;
 mod probe;
 mod process;
+mod security;
 mod workers;
 mod world;
 
@@ -41,6 +42,8 @@ pub struct DeviceTarget {
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
+    /// Whether calls can bring the security contexts of their callers.
+    is_told_contexts: bool,
     patience: Duration,
 }
 
@@ -55,7 +58,7 @@ impl DeviceTarget {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
         let log = KernelLog::at_end();
-        Ok(DeviceTarget {
+        let mut target = DeviceTarget {
             path: path.to_owned(),
             nursery,
             kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
@@ -63,8 +66,12 @@ impl DeviceTarget {
             log,
             missing,
             kernel: KernelVersion::running(),
+            is_told_contexts: false,
             patience,
-        })
+        };
+        target.is_told_contexts =
+            security::is_told_to(&mut target).map_err(|error| TargetError::SetUp(error.to_string()))?;
+        Ok(target)
     }
 }
 
@@ -107,7 +114,11 @@ impl Worlds for DeviceTarget {
                     .to_owned()
             }),
             Feature::ScatterGather => since(4, 11),
-            Feature::Lsm => since(5, 1),
+            Feature::Lsm => (!self.is_told_contexts).then(|| {
+                "the kernel has no security module that gives the driver security contexts (on some, \
+                 security=selinux on the kernel's command line switches one on)"
+                    .to_owned()
+            }),
             Feature::PendingFrozen => since(6, 2),
             // Whether the driver knows these has been probed.
             Feature::NodeInfo

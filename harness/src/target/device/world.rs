@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reference_driver::uapi::Errno;
 
+use super::agent::INTERRUPTION;
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::Files;
@@ -12,6 +13,7 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
+use super::security;
 use super::workers;
 use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{
@@ -368,6 +370,17 @@ impl World for DeviceWorld<'_> {
         self.collect(at)
     }
 
+    fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        let process = &self.processes[target.process];
+        let (pid, tid) = (process.pid, process.threads[target.thread].tid);
+        let number = INTERRUPTION as nix::libc::c_int;
+        // SAFETY: agents handle the signal, and no other thread has both of these ids.
+        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
+        let sent = nix::errno::Errno::result(sent);
+        self.settle(target)?;
+        Ok(sent.map(drop).map_err(|errno| Errno(errno as i32)))
+    }
+
     fn read_memory(
         &mut self,
         process: usize,
@@ -379,6 +392,10 @@ impl World for DeviceWorld<'_> {
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
         Ok(self.files.state(self.processes[process].pid, number))
+    }
+
+    fn security_context(&mut self, process: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(security::context_of(self.processes[process].pid))
     }
 
     fn pid(&self, process: usize) -> i32 {

@@ -49,6 +49,8 @@ pub struct GuestOptions {
     pub kernel: PathBuf,
     /// Modules, in the order in which they are loaded.
     pub modules: Vec<Module>,
+    /// What its command line needs that the user has not asked for.
+    pub switches: &'static [&'static str],
     /// More words for its command line.
     pub append: Vec<String>,
     /// How many processors it has.
@@ -92,8 +94,9 @@ impl GuestOptions {
     /// The words on the kernel's command line that are for the program in the guest, and those of the user.
     pub fn command_line(&self) -> String {
         let patience = format!("binderdrill.patience={}", self.patience.as_secs());
-        let words: Vec<&str> = self.append.iter().map(String::as_str).chain([patience.as_str()]).collect();
-        words.join(" ")
+        // Of words that contradict each other the last one counts.
+        let words = self.switches.iter().copied().chain(self.append.iter().map(String::as_str));
+        words.chain([patience.as_str()]).collect::<Vec<&str>>().join(" ")
     }
 
     /// The initramfs of the guest.

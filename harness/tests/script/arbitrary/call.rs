@@ -26,6 +26,7 @@ fn call() -> impl Strategy<Value = Call> {
         file().prop_map(Call::Memfd),
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
         file().prop_map(Call::CloseDescriptor),
+        process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];

@@ -220,6 +220,7 @@ impl Names {
                     bound.extend([reading.clone(), writing.clone()]);
                 }
             }
+            Call::Signal(thread) if !self.processes.contains(thread) => *call = Call::Flush,
             Call::CloseDescriptor(file) if !bound.contains(file) => *call = Call::Close,
             Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll,
             _ => {}
@@ -290,6 +291,12 @@ impl Names {
     }
 
     fn pattern(&mut self, pattern: &mut ReturnPattern) {
+        if let ReturnPattern::TransactionSecCtx { secctx, .. } = pattern
+            && let Some(SecurityContextPattern::Process(name)) = secctx
+            && !self.processes.contains(name)
+        {
+            *secctx = None;
+        }
         match pattern {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. }
