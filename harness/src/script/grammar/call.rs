@@ -23,6 +23,9 @@ const CALLS: &[&str] = &[
     "mmap",
     "munmap",
     "poll",
+    "epoll",
+    "epoll_wait",
+    "epoll_close",
     "memfd",
     "pipe",
     "signal",
@@ -63,6 +66,9 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
             Some(file) => Call::PollDescriptor(file),
             None => Call::Poll,
         },
+        "epoll" => Call::Epoll,
+        "epoll_wait" => Call::EpollWait,
+        "epoll_close" => Call::EpollClose,
         "memfd" => Call::Memfd(new_file(cursor)?),
         "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
         "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
@@ -199,12 +205,12 @@ fn gives_value(call: &Call) -> bool {
 }
 
 fn is_poll(call: &Call) -> bool {
-    matches!(call, Call::Poll | Call::PollDescriptor(_))
+    matches!(call, Call::Poll | Call::PollDescriptor(_) | Call::EpollWait)
 }
 
 fn outcomes(call: &Call) -> &'static str {
     match call {
-        Call::Poll | Call::PollDescriptor(_) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
+        call if is_poll(call) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
         call if gives_value(call) => "a number, or an error such as EINVAL",
         _ => "an error such as EINVAL",
     }
