@@ -70,6 +70,9 @@ pub(super) fn means(
         Call::Mmap { size, write } => SystemCall::Mmap { size: *size, write: *write },
         Call::Munmap => SystemCall::Munmap,
         Call::Poll => SystemCall::Poll,
+        Call::Epoll => SystemCall::Epoll,
+        Call::EpollWait => SystemCall::EpollWait,
+        Call::EpollClose => SystemCall::EpollClose,
         Call::Exit => SystemCall::Exit,
         Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
         Call::Pipe { reading, writing } => {

@@ -25,6 +25,12 @@ pub enum Call {
     Munmap,
     /// `poll`: asks, without waiting, whether there is something to read.
     Poll,
+    /// `epoll`: has an epoll instance of the process watch the device. A process has at most one.
+    Epoll,
+    /// `epoll_wait`: asks that instance, without waiting, whether there is something to read.
+    EpollWait,
+    /// `epoll_close`: closes it.
+    EpollClose,
     /// `exit`: the process of the thread ends, with all its threads.
     Exit,
     /// `await`: lets time pass until the ioctl returns that the thread is parked in.

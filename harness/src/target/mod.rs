@@ -128,6 +128,13 @@ pub enum SystemCall {
     Munmap,
     /// Polls for POLLIN without waiting.
     Poll,
+    /// Makes an epoll instance that watches the device for POLLIN. EEXIST if the process has one (said by the world, not
+    /// by the kernel).
+    Epoll,
+    /// Asks that instance what there is, without waiting; EBADF if there is none.
+    EpollWait,
+    /// Closes it; EBADF if there is none.
+    EpollClose,
     /// Makes a file in memory, and a descriptor for it that is not close-on-exec.
     Memfd {
         /// What it is known by from here on.

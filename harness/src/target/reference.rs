@@ -132,6 +132,8 @@ struct Process {
     /// Devices opened and not released: the last is the one that the process may still have a descriptor of.
     devices: Vec<OpenDevice>,
     next_mapping: u64,
+    /// The device that its epoll instance watches, if it has one.
+    watching: Option<Device>,
 }
 
 /// An open file: it lasts as long as a descriptor, a mapping or a call in progress uses it.
@@ -160,6 +162,7 @@ impl Process {
             memory: Memory::of_threads(specification.threads.len()),
             devices: Vec::new(),
             next_mapping: 0x7000_0000_0000,
+            watching: None,
         }
     }
 
@@ -233,6 +236,27 @@ impl ReferenceWorld {
             Err(_) => PollEvents { invalid: true, ..PollEvents::default() },
         };
         Ok(Answer::Events(events))
+    }
+
+    fn epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        let device = process.descriptor()?.device;
+        if process.watching.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        process.watching = Some(device);
+        // To watch a device is to poll it.
+        self.driver.poll(device, process.caller(at.thread));
+        Ok(Answer::Success)
+    }
+
+    fn epoll_wait(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &self.processes[at.process];
+        let device = process.watching.ok_or(Errno::EBADF)?;
+        // It is watched for as long as it is open, which a mapping keeps it.
+        let is_open = process.devices.iter().any(|open| open.device == device);
+        let readable = is_open && self.driver.poll(device, process.caller(at.thread));
+        Ok(Answer::Events(PollEvents { readable, ..PollEvents::default() }))
     }
 
     /// Makes a file and a descriptor for it.
@@ -408,6 +432,12 @@ impl World for ReferenceWorld {
             SystemCall::Mmap { size, write } => self.mmap(at, size, write),
             SystemCall::Munmap => self.munmap(at),
             SystemCall::Poll => self.poll(at),
+            SystemCall::Epoll => self.epoll(at),
+            SystemCall::EpollWait => self.epoll_wait(at),
+            SystemCall::EpollClose => {
+                let closed = self.processes[at.process].watching.take();
+                closed.map(|_| Answer::Success).ok_or(Errno::EBADF)
+            }
             SystemCall::Memfd { file } => self.make(at, file, None).map(Answer::Descriptor),
             SystemCall::Pipe { reading, writing } => self.make_pipe(at, reading, writing),
             SystemCall::CloseDescriptor(number) => {

@@ -22,6 +22,9 @@ const CALLS: &[&str] = &[
     "mmap",
     "munmap",
     "poll",
+    "epoll",
+    "epoll_wait",
+    "epoll_close",
     "memfd",
     "pipe",
     "signal",
@@ -69,6 +72,9 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
             Some(file) => Call::PollDescriptor(file),
             None => Call::Poll,
         },
+        "epoll" => Call::Epoll,
+        "epoll_wait" => Call::EpollWait,
+        "epoll_close" => Call::EpollClose,
         "memfd" => Call::Memfd(new_file(cursor)?),
         "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
         "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
@@ -208,7 +214,7 @@ fn gives_value(call: &Call) -> bool {
 }
 
 fn is_poll(call: &Call) -> bool {
-    matches!(call, Call::Poll | Call::PollDescriptor(_))
+    matches!(call, Call::Poll | Call::PollDescriptor(_) | Call::EpollWait)
 }
 
 /// Whether a thread can sleep in a call.
@@ -229,7 +235,7 @@ fn told(call: &Call) -> Option<fn(&mut Cursor<'_>) -> Parsed<Told>> {
 
 fn outcomes(call: &Call) -> &'static str {
     match call {
-        Call::Poll | Call::PollDescriptor(_) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
+        call if is_poll(call) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
         call if gives_value(call) => "a number, or an error such as EINVAL",
         call if may_sleep(call) => "`parked`, or an error such as EINVAL",
         call if told(call).is_some() => "`{ … }` with what it tells, or an error such as EINVAL",

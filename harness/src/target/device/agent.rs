@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -26,6 +27,8 @@ use crate::target::{Area, CALL_WORDS};
 /// What an agent has of the device.
 struct Holding {
     descriptor: Option<RawFd>,
+    /// Watches it.
+    epoll: Option<Epoll>,
     /// Address and length of each mapping, the last at the end.
     mappings: Vec<(usize, usize)>,
 }
@@ -40,7 +43,7 @@ const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usiz
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
-static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, mappings: Vec::new() });
+static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, mappings: Vec::new() });
 
 /// Lives as an agent: maps the arenas, starts a thread for each socket, and serves the first one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
@@ -124,6 +127,9 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_MUNMAP => unmap(),
         // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
         OP_POLL => poll(holding().descriptor.unwrap_or(i32::MAX), 0),
+        OP_EPOLL => watch(),
+        OP_EPOLL_WAIT => watched(),
+        OP_EPOLL_CLOSE => holding().epoll.take().map(|_| 0).ok_or(Errno::EBADF),
         OP_MEMFD => make_memfd(request.argument),
         OP_PIPE => make_pipe(),
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
@@ -199,6 +205,26 @@ fn poll(descriptor: RawFd, milliseconds: i32) -> nix::Result<i64> {
     // SAFETY: one valid pollfd, which outlives the call.
     Errno::result(unsafe { nix::libc::poll(&mut poll, 1, milliseconds) })?;
     Ok(poll.revents.into())
+}
+
+/// Makes an epoll instance that watches the device.
+fn watch() -> nix::Result<i64> {
+    let device = descriptor()?;
+    if holding().epoll.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(borrowed(device), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    holding().epoll = Some(epoll);
+    Ok(0)
+}
+
+/// What that instance tells.
+fn watched() -> nix::Result<i64> {
+    let holding = holding();
+    let mut events = [EpollEvent::empty()];
+    let count = holding.epoll.as_ref().ok_or(Errno::EBADF)?.wait(&mut events, EpollTimeout::ZERO)?;
+    Ok(if count == 0 { 0 } else { events[0].events().bits().into() })
 }
 
 /// Makes a file in memory whose position is this.

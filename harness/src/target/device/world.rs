@@ -90,6 +90,9 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Mmap { size, write } => (OP_MMAP, u32::from(*write), *size),
             SystemCall::Munmap => (OP_MUNMAP, 0, 0),
             SystemCall::Poll => (OP_POLL, 0, 0),
+            SystemCall::Epoll => (OP_EPOLL, 0, 0),
+            SystemCall::EpollWait => (OP_EPOLL_WAIT, 0, 0),
+            SystemCall::EpollClose => (OP_EPOLL_CLOSE, 0, 0),
             SystemCall::Exit => (OP_EXIT, 0, 0),
             SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
             SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
@@ -288,7 +291,8 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         return Err(Errno(-result as i32));
     }
     Ok(match call {
-        SystemCall::Poll | SystemCall::PollDescriptor(_) => {
+        // The events of epoll have the numbers of those of poll.
+        SystemCall::Poll | SystemCall::PollDescriptor(_) | SystemCall::EpollWait => {
             let has = |flag: i16| result & i64::from(flag) != 0;
             Answer::Events(PollEvents {
                 readable: has(nix::libc::POLLIN),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 
 use super::initramfs::MODULES;
-use super::message::{Reply, Request, receive, send};
+use super::message::{Reply, Request, hear, say};
 use crate::engine::{Run, Verdict};
 use crate::script;
 use crate::target::device::{DeviceTarget, KernelLog};
@@ -54,7 +54,7 @@ fn serve() -> Result<(), String> {
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     let mut fault = Fault::asked_for();
     loop {
-        let request = receive(&mut channel).map_err(|error| format!("the channel: {error}"))?;
+        let request = hear(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
             (Request::Hello, Ok(target)) => Reply::Ready {
@@ -66,7 +66,7 @@ fn serve() -> Result<(), String> {
                 Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
             }
         };
-        send(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
+        say(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
     }
 }
 
@@ -117,7 +117,7 @@ fn open_channel() -> Result<File, String> {
         let open = || File::options().read(true).write(true).open(&path).ok();
         let terminal = awaited(open).ok_or_else(|| format!("{path} cannot be opened"))?;
         make_raw(&terminal).map_err(|errno| format!("{path}: {errno}"))?;
-        send(&mut &terminal, &Reply::Listening).map_err(|error| format!("{path}: {error}"))?;
+        say(&mut &terminal, &Reply::Listening).map_err(|error| format!("{path}: {error}"))?;
         return Ok(terminal);
     }
     let ports = Path::new("/sys/class/virtio-ports");

@@ -137,7 +137,7 @@ impl GuestTarget {
     /// Asks the guest to run a script. If it dies or its kernel complains over it, the next one gets a fresh guest.
     fn ask(&mut self, request: &Request, patience: Duration) -> Result<Run, SetUpError> {
         let machine = self.machine()?;
-        let answer = machine.send(request).and_then(|()| machine.receive(patience));
+        let answer = machine.ask(request, patience).and_then(|()| machine.receive(patience));
         let silence = match answer {
             Ok(Reply::Ran { run, spoilt }) => {
                 if spoilt {
@@ -187,7 +187,7 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 
 /// Waits until a guest that has been started is there.
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
-    let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
+    let answer = machine.ask(&Request::Hello, patience).and_then(|()| machine.receive(patience));
     match answer {
         Ok(Reply::Ready { driver, profile }) => Ok(Launched { machine, driver, profile }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),

@@ -22,15 +22,15 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::Flush),
         (byte_count(), any::<bool>()).prop_map(|(size, write)| Call::Mmap { size, write }),
         Just(Call::Munmap),
+        proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
         file().prop_map(Call::Memfd),
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
-        file().prop_map(Call::CloseDescriptor),
         process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];
-    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => file().prop_map(Call::PollDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
+    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => Just(Call::EpollWait), 1 => file().prop_map(Call::PollDescriptor), 1 => file().prop_map(Call::CloseDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
 }
 
 fn ioctl() -> impl Strategy<Value = Ioctl> {
@@ -116,7 +116,7 @@ fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     });
     let one = match call {
         Call::Exit => return Just(CallExpectation::Succeeds).boxed(),
-        Call::Poll | Call::PollDescriptor(_) => {
+        Call::Poll | Call::PollDescriptor(_) | Call::EpollWait => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed()
         }
         Call::Count(_) | Call::Ioctl(Ioctl::Version(_)) => {
