@@ -64,7 +64,7 @@ pub(super) fn means(
 ) -> Result<Means, ScriptFault> {
     let descriptor = |name: &Name| bindings.descriptor(thread.process, &Descriptor::File(name.clone()));
     Ok(Means::System(match call {
-        Call::Open { nonblock } => SystemCall::Open { nonblock: *nonblock },
+        Call::Open { context, nonblock } => SystemCall::Open { context: *context, nonblock: *nonblock },
         Call::Close => SystemCall::Close,
         Call::Flush => SystemCall::Flush,
         Call::Mmap { size, write } => SystemCall::Mmap { size: *size, write: *write },

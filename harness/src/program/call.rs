@@ -1,12 +1,14 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{Errno, Handle, Name, PidPattern, Token, Told};
+use super::{Context, Errno, Handle, Name, PidPattern, Token, Told};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// `open`, `open nonblock`: opens the device. A process has at most one open device.
+    /// `open`, `open on hwbinder nonblock`: opens the device of a context. A process has at most one open device.
     Open {
+        /// Of which context.
+        context: Context,
         /// With O_NONBLOCK.
         nonblock: bool,
     },

@@ -35,6 +35,8 @@ pub enum Feature {
     NodeInfo,
     /// FLAT_BINDER_FLAG_TXN_SECURITY_CTX with a security module that gives contexts.
     Lsm,
+    /// The devices of all three contexts.
+    Contexts,
     /// Counters of payload copies, which only the reference driver keeps.
     CopyCounter,
     /// Counters of the driver's objects.

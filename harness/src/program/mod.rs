@@ -7,6 +7,7 @@
 
 mod call;
 mod command;
+mod context;
 mod driver_kind;
 mod feature;
 mod operand;
@@ -16,6 +17,7 @@ mod told;
 
 pub use call::*;
 pub use command::*;
+pub use context::*;
 pub use driver_kind::*;
 pub use feature::*;
 pub use operand::*;
@@ -102,6 +104,8 @@ pub enum Declaration {
 pub struct Process {
     /// Its name, which is also the name of its first thread.
     pub name: Name,
+    /// `on hwbinder`: the context whose device it opens.
+    pub context: Context,
     /// `context-manager`: it makes itself the context manager during set-up, as BINDER_SET_CONTEXT_MGR does.
     pub context_manager: bool,
     /// `uid 10123`: its real and effective user. Without it, the user that the target runs as (0).

@@ -7,8 +7,8 @@ use super::Script;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::names::{Meaning, Mention, MentionKind};
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Counter, DataItem, Declaration, Feature, Ioctl, Object,
-    Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
+    Action, Actor, Call, CallExpectation, Command, Context, Counter, DataItem, Declaration, Feature, Ioctl,
+    Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
 };
 
 /// What is doubtful in a script.
@@ -91,8 +91,16 @@ fn equal_alternatives(script: &Script, warnings: &mut Vec<Diagnostic>) {
 fn missing_features(script: &Script, warnings: &mut Vec<Diagnostic>) {
     let Program { requires, without, .. } = &script.program;
     let mut told: HashSet<Feature> = requires.iter().chain(without).copied().collect();
-    for (step, span) in steps(script) {
-        for (feature, what) in features_of(step) {
+    let declared = script.program.declarations.iter().zip(&script.positions.declarations);
+    let declared = declared.filter_map(|(noted, position)| match &noted.value {
+        Declaration::Process(process) if process.context != Context::default() => {
+            Some((vec![(Feature::Contexts, "another context")], position.bytes.clone()))
+        }
+        _ => None,
+    });
+    let in_steps = steps(script).map(|(step, span)| (features_of(step), span));
+    for (features, span) in declared.chain(in_steps) {
+        for (feature, what) in features {
             if told.insert(feature) {
                 let message = format!("{what} without `requires {feature}`");
                 let label = "used here for the first time";
@@ -140,6 +148,9 @@ fn each_return(item: &ReturnItem, visit: &mut impl FnMut(&ReturnPattern)) {
 
 fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
     match call {
+        Call::Open { context, .. } if *context != Context::default() => {
+            vec![(Feature::Contexts, "another context")]
+        }
         Call::Count(Counter::PayloadCopies | Counter::PayloadBytes) => {
             vec![(Feature::CopyCounter, "a counter of copies")]
         }

@@ -10,7 +10,7 @@ use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
 use super::print::fragment::command_word;
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, DataItem, Declaration, Name, Object, Process,
+    Action, Actor, Call, CallExpectation, Command, Context, DataItem, Declaration, Name, Object, Process,
     ReadExpectation, Step, Transaction, WriteReadOptions,
 };
 use crate::target::Area;
@@ -137,8 +137,9 @@ fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let managers = reading.program.declarations.iter().zip(&reading.positions.declarations).filter(
         |(noted, _)| matches!(&noted.value, Declaration::Process(process) if process.context_manager),
     );
-    let mut first = None;
+    let mut managed: Vec<(Context, Range<usize>)> = Vec::new();
     for (noted, position) in managers {
+        let Declaration::Process(process) = &noted.value else { continue };
         if let Declaration::Process(Process { uid: Some(1..), .. }) = noted.value {
             diagnostics.push(
                 Diagnostic::error(
@@ -149,9 +150,9 @@ fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
                 .help("a device lets only the user become its context manager who was the first to: the target's own"),
             );
         }
-        match &first {
-            None => first = Some(position.bytes.clone()),
-            Some(first) => diagnostics.push(
+        match managed.iter().find(|(context, _)| *context == process.context) {
+            None => managed.push((process.context, position.bytes.clone())),
+            Some((_, first)) => diagnostics.push(
                 Diagnostic::error(
                     "a second context manager",
                     position.bytes.clone(),

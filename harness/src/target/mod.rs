@@ -18,7 +18,7 @@ pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};
-use crate::program::{Counter, DriverKind, Feature, PollEvents, Program};
+use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Program};
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
 
@@ -108,8 +108,10 @@ pub struct ThreadIndex {
 /// A system call with concrete numbers. Each process has at most one open device and one mapping of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SystemCall {
-    /// Opens the device. EEXIST if the process has it open already (said by the world, not by the kernel).
+    /// Opens a device. EEXIST if the process has one open already (said by the world, not by the kernel).
     Open {
+        /// Of which context.
+        context: Context,
         /// With O_NONBLOCK.
         nonblock: bool,
     },

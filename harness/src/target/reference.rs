@@ -8,6 +8,8 @@ mod memory;
 
 use std::collections::BTreeMap;
 
+use strum::VariantArray;
+
 use reference_driver::uapi::Errno;
 use reference_driver::{Caller, Completion, Device, Driver, Fault, OpenFile, Profile, UserMemory};
 
@@ -17,7 +19,7 @@ use super::{
     Answer, Closing, DescriptorState, FileId, Outcome, ProcessSpecification, SystemCall, TargetError,
     ThreadIndex, World, Worlds,
 };
-use crate::program::{Counter, DriverKind, Feature, PollEvents};
+use crate::program::{Context, Counter, DriverKind, Feature, PollEvents};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -62,6 +64,7 @@ impl Worlds for ReferenceTarget {
             | Feature::OnewaySpamDetection
             | Feature::ExtendedError
             | Feature::NodeInfo
+            | Feature::Contexts
             | Feature::Lsm => None,
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
@@ -72,8 +75,11 @@ impl Worlds for ReferenceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile.clone(), 1).with_security_context(SECURITY_CONTEXT);
-        become_first_context_manager(&mut driver)?;
+        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len())
+            .with_security_context(SECURITY_CONTEXT);
+        for context in Context::VARIANTS {
+            become_first_context_manager(&mut driver, *context)?;
+        }
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
         Ok(Box::new(ReferenceWorld { driver, processes: processes.collect(), files: BTreeMap::new() }))
@@ -82,10 +88,10 @@ impl Worlds for ReferenceTarget {
 
 /// A device remembers for good which user first became its context manager. On a device that has been used
 /// before, this has happened; so let it be root here, too.
-fn become_first_context_manager(driver: &mut Driver) -> Result<(), TargetError> {
+fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result<(), TargetError> {
     let root = Caller { pid: 1, tid: 1, euid: 0 };
     let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
-    let device = driver.open(root, 0, false).map_err(broken)?;
+    let device = driver.open(root, context as usize, false).map_err(broken)?;
     let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
     if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1)) {
         return Err(broken(errno));
@@ -181,12 +187,12 @@ impl Process {
 }
 
 impl ReferenceWorld {
-    fn open(&mut self, at: ThreadIndex, nonblock: bool) -> Result<Answer, Errno> {
+    fn open(&mut self, at: ThreadIndex, context: Context, nonblock: bool) -> Result<Answer, Errno> {
         let process = &mut self.processes[at.process];
         if process.descriptor().is_ok() {
             return Err(Errno::EEXIST);
         }
-        let device = self.driver.open(process.caller(at.thread), 0, nonblock)?;
+        let device = self.driver.open(process.caller(at.thread), context as usize, nonblock)?;
         process.devices.push(OpenDevice { device, has_descriptor: true, mapping: None });
         Ok(Answer::Success)
     }
@@ -426,7 +432,7 @@ impl World for ReferenceWorld {
             return Err(TargetError::Broken(format!("{} {why}", process.name)));
         }
         let answer = match call {
-            SystemCall::Open { nonblock } => self.open(at, nonblock),
+            SystemCall::Open { context, nonblock } => self.open(at, context, nonblock),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
             SystemCall::Mmap { size, write } => self.mmap(at, size, write),

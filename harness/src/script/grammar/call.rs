@@ -12,7 +12,9 @@ use super::super::tokens::Kind;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
 use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
-use crate::program::{Call, CallExpectation, ContextManagerObject, Counter, Ioctl, Name, PollEvents, Told};
+use crate::program::{
+    Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents, Told,
+};
 
 /// The first words of calls.
 const CALLS: &[&str] = &[
@@ -60,7 +62,11 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     let at = cursor.peek();
     let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
     Ok(match word.value {
-        "open" => Call::Open { nonblock: cursor.accept_word("nonblock") },
+        "open" => {
+            let context =
+                if cursor.accept_word("on") { super::header::context(cursor)? } else { Context::default() };
+            Call::Open { context, nonblock: cursor.accept_word("nonblock") }
+        }
         "close" => match file_if_any(cursor)? {
             Some(file) => Call::CloseDescriptor(file),
             None => Call::Close,

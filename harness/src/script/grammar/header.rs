@@ -9,7 +9,7 @@ use super::super::diagnostics::Diagnostic;
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
 use super::operand::{integer, mentioned, number, size};
-use crate::program::{Clause, Declaration, DeviceSetUp, DriverKind, Feature, Process, Program};
+use crate::program::{Clause, Context, Declaration, DeviceSetUp, DriverKind, Feature, Process, Program};
 
 /// Which header lines there have been, and where.
 #[derive(Default)]
@@ -129,6 +129,7 @@ pub(super) fn declaration(cursor: &mut Cursor<'_>) -> Parsed<Declaration> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Word {
+    On,
     ContextManager,
     Uid,
     Nonblock,
@@ -138,6 +139,7 @@ enum Word {
 }
 
 const WORDS: &[(&str, Word)] = &[
+    ("on", Word::On),
     ("context-manager", Word::ContextManager),
     ("uid", Word::Uid),
     ("nonblock", Word::Nonblock),
@@ -146,17 +148,31 @@ const WORDS: &[(&str, Word)] = &[
     ("closed", Word::Closed),
 ];
 
+/// What stands behind `on`.
+pub(super) fn context(cursor: &mut Cursor<'_>) -> Parsed<Context> {
+    let known: Vec<(&'static str, Context)> =
+        Context::iter().map(|context| (context.into(), context)).collect();
+    Ok(cursor.known_word("context", &known)?.value)
+}
+
 fn process(cursor: &mut Cursor<'_>) -> Parsed<Process> {
     let what = "a new name for the process";
     let name = mentioned(cursor, what, MentionKind::Binds(Meaning::Process))?;
     let mapped = DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING);
-    let mut process = Process { name, context_manager: false, uid: None, nonblock: false, device: mapped };
+    let mut process = Process {
+        name,
+        context: Context::default(),
+        context_manager: false,
+        uid: None,
+        nonblock: false,
+        device: mapped,
+    };
     let mut seen: Vec<(Word, Range<usize>)> = Vec::new();
     while !matches!(cursor.peek().kind, Kind::Newline | Kind::End | Kind::Comment(_)) {
         let word = cursor.known_word("word of a process", WORDS)?;
         let contradicts = |earlier: Word| {
             let of_the_device = |word| matches!(word, Word::Mmap | Word::Unmapped | Word::Closed);
-            let needs_the_device = |word| matches!(word, Word::ContextManager | Word::Nonblock);
+            let needs_the_device = |word| matches!(word, Word::On | Word::ContextManager | Word::Nonblock);
             earlier == word.value
                 || of_the_device(earlier) && of_the_device(word.value)
                 || earlier == Word::Closed && needs_the_device(word.value)
@@ -173,6 +189,7 @@ fn process(cursor: &mut Cursor<'_>) -> Parsed<Process> {
         }
         seen.push((word.value, word.span));
         match word.value {
+            Word::On => process.context = context(cursor)?,
             Word::ContextManager => process.context_manager = true,
             Word::Uid => process.uid = Some(number(cursor, "a user as a number")?),
             Word::Nonblock => process.nonblock = true,

@@ -7,7 +7,7 @@ mod operand;
 mod payload;
 mod step;
 
-use crate::program::{Actor, CommentLine, Declaration, DeviceSetUp, Noted, Process, Program};
+use crate::program::{Actor, CommentLine, Context, Declaration, DeviceSetUp, Noted, Process, Program};
 use layout::Statement;
 
 /// The canonical script of a program. [`super::parse`] reads it back as the same program, if it is a valid one.
@@ -74,6 +74,9 @@ fn header(text: &mut String, program: &Program) {
 
 fn process(statement: &mut Statement, process: &Process) {
     statement.put(&format!("process {}", process.name));
+    if process.context != Context::default() {
+        statement.put(&format!(" on {}", process.context));
+    }
     if process.context_manager {
         statement.put(" context-manager");
     }

@@ -9,9 +9,9 @@ use super::operand::{
 use super::payload::{bytes, payload};
 use super::separated;
 use crate::program::{
-    Action, Actor, Argument, Call, CallExpectation, Command, Handle, Ioctl, PollEvents, ReadExpectation,
-    ReturnItem, ReturnPattern, SecurityContextPattern, Step, Transaction, TransactionPattern,
-    WriteExpectation, WriteReadOptions,
+    Action, Actor, Argument, Call, CallExpectation, Command, Context, Handle, Ioctl, PollEvents,
+    ReadExpectation, ReturnItem, ReturnPattern, SecurityContextPattern, Step, Transaction,
+    TransactionPattern, WriteExpectation, WriteReadOptions,
 };
 
 /// A step, with the operator in the column behind actors of this width.
@@ -381,8 +381,15 @@ fn transaction_pattern(
 
 fn call_of(statement: &mut Statement, call: &Call) {
     match call {
-        Call::Open { nonblock: false } => statement.put("open"),
-        Call::Open { nonblock: true } => statement.put("open nonblock"),
+        Call::Open { context, nonblock } => {
+            statement.put("open");
+            if *context != Context::default() {
+                statement.put(&format!(" on {context}"));
+            }
+            if *nonblock {
+                statement.put(" nonblock");
+            }
+        }
         Call::Close => statement.put("close"),
         Call::Flush => statement.put("flush"),
         Call::Mmap { size, write } => {

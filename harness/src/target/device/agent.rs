@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,10 +18,12 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use strum::VariantArray;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
 use super::nursery::MOST_THREADS;
+use crate::program::Context;
 use crate::target::{Area, CALL_WORDS};
 
 /// What an agent has of the device.
@@ -120,7 +122,7 @@ fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
 
 fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
     match request.operation {
-        OP_OPEN => open(device, request.detail != 0),
+        OP_OPEN => open(device, request.argument, request.detail != 0),
         OP_CLOSE => close(),
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
         OP_MMAP => map_device(request.argument, request.detail != 0),
@@ -156,15 +158,24 @@ fn borrowed(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
     unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }
 }
 
-fn open(device: &Path, nonblock: bool) -> nix::Result<i64> {
+fn open(device: &Path, context: u64, nonblock: bool) -> nix::Result<i64> {
     if holding().descriptor.is_some() {
         return Err(Errno::EEXIST);
     }
+    let context = Context::VARIANTS.get(context as usize).ok_or(Errno::ENOSYS)?;
     let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
-    let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
+    let file = nix::fcntl::open(&device_of(*context, device), flags, nix::sys::stat::Mode::empty())?;
     holding().descriptor = Some(file.into_raw_fd());
     Ok(0)
+}
+
+/// The device of a context. All but the first are beside that one.
+pub fn device_of(context: Context, device: &Path) -> PathBuf {
+    match context {
+        Context::Binder => device.to_owned(),
+        Context::Hwbinder | Context::Vndbinder => device.with_file_name(context.to_string()),
+    }
 }
 
 fn close() -> nix::Result<i64> {

@@ -26,7 +26,7 @@ pub struct Reply {
     pub result: i64,
 }
 
-/// Opens the device.
+/// Opens the device of the context that has this place among [`crate::program::Context`].
 pub const OP_OPEN: u32 = 1;
 /// Closes it.
 pub const OP_CLOSE: u32 = 2;

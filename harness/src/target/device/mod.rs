@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
-use strum::IntoEnumIterator;
+use strum::{IntoEnumIterator, VariantArray};
 
 use super::{ProcessSpecification, TargetError, World, Worlds};
-use crate::program::{Counter, DriverKind, Feature};
+use crate::program::{Context, Counter, DriverKind, Feature};
+pub use agent::device_of;
 use counters::Counters;
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
@@ -42,6 +43,8 @@ pub struct DeviceTarget {
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
+    /// Whether the devices of the other contexts are there too, and managed by nobody.
+    has_all_contexts: bool,
     /// Whether calls can bring the security contexts of their callers.
     is_told_contexts: bool,
     patience: Duration,
@@ -54,6 +57,13 @@ impl DeviceTarget {
         let missing = missing_features(&device);
         let counters = Counters::of(path);
         close(device, counters.as_ref(), patience);
+        let mut has_all_contexts = true;
+        for context in Context::VARIANTS.iter().filter(|context| **context != Context::default()) {
+            match check(&agent::device_of(*context, path)) {
+                Ok(device) => close(device, counters.as_ref(), patience),
+                Err(_) => has_all_contexts = false,
+            }
+        }
         let nursery = Nursery::start(path).map_err(|error| {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
@@ -65,6 +75,7 @@ impl DeviceTarget {
             counters,
             log,
             missing,
+            has_all_contexts,
             kernel: KernelVersion::running(),
             is_told_contexts: false,
             patience,
@@ -118,6 +129,12 @@ impl Worlds for DeviceTarget {
                 "the kernel has no security module that gives the driver security contexts (on some, \
                  security=selinux on the kernel's command line switches one on)"
                     .to_owned()
+            }),
+            Feature::Contexts => (!self.has_all_contexts).then(|| {
+                format!(
+                    "beside {} there are no devices hwbinder and vndbinder that nobody manages",
+                    self.path.display()
+                )
             }),
             Feature::PendingFrozen => since(6, 2),
             // Whether the driver knows these has been probed.

@@ -84,7 +84,7 @@ impl<'a> DeviceWorld<'a> {
     fn send(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
         let process = &mut self.processes[at.process];
         let (operation, detail, argument) = match call {
-            SystemCall::Open { nonblock } => (OP_OPEN, u32::from(*nonblock), 0),
+            SystemCall::Open { context, nonblock } => (OP_OPEN, u32::from(*nonblock), *context as u64),
             SystemCall::Close => (OP_CLOSE, 0, 0),
             SystemCall::Flush => (OP_FLUSH, 0, 0),
             SystemCall::Mmap { size, write } => (OP_MMAP, u32::from(*write), *size),

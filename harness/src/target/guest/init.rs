@@ -3,20 +3,23 @@
 //! It mounts what it needs, loads the modules that the initramfs brought, finds the channel to the harness and
 //! the binder device, and then runs the scripts that it is sent, one after the other, on that device.
 
+use std::ffi::CStr;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
+use strum::VariantArray;
 
 use super::initramfs::MODULES;
 use super::message::{Reply, Request, hear, say};
 use crate::engine::{Run, Verdict};
+use crate::program::Context;
 use crate::script;
-use crate::target::device::{DeviceTarget, KernelLog};
+use crate::target::device::{DeviceTarget, KernelLog, device_of};
 use crate::target::{Target, Worlds};
 
 /// What the channel is called on both sides.
@@ -97,7 +100,8 @@ fn load_modules() -> Result<(), String> {
     for path in modules {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = File::open(&path).map_err(|error| format!("{name}: {error}"))?;
-        let loaded = nix::kmod::finit_module(file.as_fd(), c"", nix::kmod::ModuleInitFlags::empty());
+        let loaded =
+            nix::kmod::finit_module(file.as_fd(), parameters(&name), nix::kmod::ModuleInitFlags::empty());
         match loaded {
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(nix::errno::Errno::ENOEXEC) => {
@@ -109,6 +113,11 @@ fn load_modules() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What a module is given: the driver is to have a device for each context.
+fn parameters(module: &str) -> &'static CStr {
+    if module.contains("binder_linux") { c"devices=binder,hwbinder,vndbinder" } else { c"" }
 }
 
 /// The channel to the harness: the terminal that the kernel's command line names, or else a virtio port.
@@ -155,8 +164,15 @@ fn find_device() -> Result<PathBuf, String> {
         })?;
         Path::new(place).join("binder")
     };
-    fs::set_permissions(&device, Permissions::from_mode(0o666))
-        .map_err(|error| format!("{}: {error}", device.display()))?;
+    for context in Context::VARIANTS {
+        let device = device_of(*context, &device);
+        match fs::set_permissions(&device, Permissions::from_mode(0o666)) {
+            Err(error) if *context == Context::default() || error.kind() != ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", device.display()));
+            }
+            _ => {}
+        }
+    }
     Ok(device)
 }
 

@@ -17,7 +17,7 @@ pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> 
 fn call() -> impl Strategy<Value = Call> {
     let counters: Vec<Counter> = Counter::iter().collect();
     let system_call = prop_oneof![
-        any::<bool>().prop_map(|nonblock| Call::Open { nonblock }),
+        (super::context(), any::<bool>()).prop_map(|(context, nonblock)| Call::Open { context, nonblock }),
         Just(Call::Close),
         Just(Call::Flush),
         (byte_count(), any::<bool>()).prop_map(|(size, write)| Call::Mmap { size, write }),

@@ -83,6 +83,11 @@ fn noted<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<V
     })
 }
 
+/// A context; mostly the usual one.
+pub fn context() -> impl Strategy<Value = Context> {
+    prop_oneof![3 => Just(Context::Binder), 1 => Just(Context::Hwbinder), 1 => Just(Context::Vndbinder)]
+}
+
 fn declaration() -> impl Strategy<Value = Noted<Declaration>> {
     let device = prop_oneof![
         Just(DeviceSetUp::Closed),
@@ -90,10 +95,10 @@ fn declaration() -> impl Strategy<Value = Noted<Declaration>> {
         Just(DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING)),
         operand::byte_count().prop_map(DeviceSetUp::Mapped),
     ];
-    let process = (any::<bool>(), option::of(any::<u32>()), any::<bool>(), device).prop_map(
-        |(context_manager, uid, nonblock, device)| {
+    let process = (context(), any::<bool>(), option::of(any::<u32>()), any::<bool>(), device).prop_map(
+        |(context, context_manager, uid, nonblock, device)| {
             let name = Name::new("process").expect("a word of letters is a name");
-            Declaration::Process(Process { name, context_manager, uid, nonblock, device })
+            Declaration::Process(Process { name, context, context_manager, uid, nonblock, device })
         },
     );
     // The names are given, and the process found, when the program is settled.

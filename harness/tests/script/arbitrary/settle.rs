@@ -68,6 +68,7 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
                     Declaration::Process(process) => process,
                     Declaration::Thread { name, .. } => Process {
                         name,
+                        context: Context::default(),
                         context_manager: false,
                         uid: None,
                         nonblock: false,
@@ -77,6 +78,9 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
                 process.name = numbered("p", processes);
                 let open = process.device != DeviceSetUp::Closed;
                 process.nonblock &= open;
+                if !open {
+                    process.context = Context::default();
+                }
                 process.context_manager &= open && !managed;
                 managed |= process.context_manager;
                 process.uid = process.uid.filter(|_| !process.context_manager);
