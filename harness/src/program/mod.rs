@@ -11,6 +11,7 @@ mod driver_kind;
 mod feature;
 mod operand;
 mod payload;
+mod race;
 mod returns;
 mod told;
 
@@ -20,6 +21,7 @@ pub use driver_kind::*;
 pub use feature::*;
 pub use operand::*;
 pub use payload::*;
+pub use race::*;
 pub use returns::*;
 pub use told::*;
 
@@ -43,7 +45,7 @@ pub struct Program {
     /// The processes, and their threads, in the order of their declaration.
     pub declarations: Vec<Noted<Declaration>>,
     /// What happens, in order.
-    pub steps: Vec<Noted<Step>>,
+    pub steps: Vec<Noted<Moment>>,
     /// Comments after the last step.
     pub closing: Vec<CommentLine>,
 }
