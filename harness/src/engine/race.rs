@@ -79,17 +79,12 @@ impl Execution<'_> {
     }
 
     /// What a thread is to do in a race.
-    fn racer(
-        &self,
-        index: usize,
-        step: &Step,
-    ) -> Result<(ThreadIndex, SystemCall, Option<Pending>), Stop> {
+    fn racer(&self, index: usize, step: &Step) -> Result<(ThreadIndex, SystemCall, Option<Pending>), Stop> {
         let (Actor::Thread(name) | Actor::AnyOf { alias: name, .. }) = &step.actor;
         let thread = self.cast.thread(name)?;
         self.idle(index, thread)?;
-        let size = |options: &WriteReadOptions| {
-            options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE)
-        };
+        let size =
+            |options: &WriteReadOptions| options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
         let (call, pending) = match &step.action {
             Action::Call { call, .. } => {
                 match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
@@ -99,7 +94,9 @@ impl Execution<'_> {
                     }
                 }
             }
-            Action::Write { options, commands, written } => self.begin(thread, commands, options, 0, written)?,
+            Action::Write { options, commands, written } => {
+                self.begin(thread, commands, options, 0, written)?
+            }
             Action::Read { options, .. } => {
                 self.begin(thread, &[], options, size(options), &WriteExpectation::default())?
             }

@@ -201,11 +201,7 @@ impl<'s> Cursor<'s> {
 
     /// Passes a `|` that joins flags or events, and does not stand before the next step of a race.
     pub(super) fn accept_joint(&mut self) -> bool {
-        let found = self.is_sign("|") && !self.step_begins_behind(self.at);
-        if found {
-            self.advance();
-        }
-        found
+        self.is_sign("|") && !self.step_begins_behind(self.at) && self.accept("|")
     }
 
     fn step_begins_behind(&self, index: usize) -> bool {
@@ -449,7 +445,10 @@ impl<'s> Cursor<'s> {
 
 /// Whether a word begins lines that are no steps.
 fn is_keyword(word: &str) -> bool {
-    matches!(word, "process" | "thread" | "race" | "clause" | "driver" | "requires" | "without" | "unconfirmed")
+    matches!(
+        word,
+        "process" | "thread" | "race" | "clause" | "driver" | "requires" | "without" | "unconfirmed"
+    )
 }
 
 /// Words as an author is to be told of them: "`a`, `b` or `c`".

@@ -12,8 +12,8 @@ use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
 use super::print::fragment::command_word;
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, DataItem, Declaration, Moment, Name, Object, Process, Race,
-    ReadExpectation, Step, Transaction, WriteReadOptions,
+    Action, Actor, Call, CallExpectation, Command, DataItem, Declaration, Moment, Name, Object, Process,
+    Race, ReadExpectation, Step, Transaction, WriteReadOptions,
 };
 use crate::target::Area;
 
@@ -86,7 +86,8 @@ fn sizes(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
         diagnostics.push(Diagnostic::error("too many steps", position.bytes.clone(), label));
     }
     let moments = program.steps.iter().zip(&reading.positions.steps);
-    let steps = moments.flat_map(|(noted, position)| noted.value.steps().iter().map(move |step| (step, position)));
+    let steps =
+        moments.flat_map(|(noted, position)| noted.value.steps().iter().map(move |step| (step, position)));
     for (step, position) in steps {
         let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &step.action else {
             continue;
@@ -224,7 +225,8 @@ impl<'r> Threads<'r> {
             }
             if let Moment::Race(race) = &noted.value {
                 let problems = race.steps.iter().zip(actors);
-                diagnostics.extend(problems.filter_map(|(step, actor)| self.problem_in_race(race, step, actor)));
+                diagnostics
+                    .extend(problems.filter_map(|(step, actor)| self.problem_in_race(race, step, actor)));
             }
             for (step, actor) in noted.value.steps().iter().zip(actors) {
                 self.follow(step, actor);
@@ -242,14 +244,16 @@ impl<'r> Threads<'r> {
         if let (Actor::Thread(name), Action::Read { .. }) = (&step.actor, &step.action)
             && let State::Parked(parked) = self.state(name)
         {
-            let label = "expected a thread that does something new; this is awaited before the race or after it";
+            let label =
+                "expected a thread that does something new; this is awaited before the race or after it";
             return Some(
                 Diagnostic::error(format!("`{name}` is parked"), actor.clone(), label)
                     .related(parked, "parked since here"),
             );
         }
         let Action::Call { call, .. } = &step.action else { return None };
-        let alone = race.steps.iter().filter(|other| process(other) == process(step)).count() < 2;
+        let own = process(step);
+        let alone = race.steps.iter().filter(|other| own.is_some() && process(other) == own).count() < 2;
         match call {
             Call::Await | Call::Count(_) | Call::Signal(_) => Some(Diagnostic::error(
                 "`await`, `count` and `signal` cannot race",

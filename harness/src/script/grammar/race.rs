@@ -22,7 +22,7 @@ pub(super) fn moment(cursor: &mut Cursor<'_>) -> Parsed<(Moment, Vec<Range<usize
     let times = integer::<u32>(cursor, "how often the script is to be run", false)?;
     if !(1..=MOST_TIMES).contains(&times.value) {
         let label = format!("expected a number from 1 to {MOST_TIMES}");
-        return Err(Diagnostic::error("a race that often", times.span, label).into());
+        return Err(Diagnostic::error("a race that cannot be run so many times", times.span, label).into());
     }
     cursor.expect_word("times")?;
     let seed = if cursor.accept_word("seed") { number(cursor, "a seed as a number")? } else { 0 };

@@ -37,11 +37,8 @@ pub fn print(program: &Program) -> String {
     if !program.steps.is_empty() {
         blank(&mut text);
     }
-    let moments = program.steps.iter().map(|noted| match &noted.value {
-        Moment::Step(step) => width_of_actor(step),
-        Moment::Race(race) => MARGIN + race.steps.iter().map(width_of_actor).max().unwrap_or(0),
-    });
-    let width = moments.max().unwrap_or(0);
+    let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
+    let width = steps.map(width_of_actor).max().unwrap_or(0);
     for noted in &program.steps {
         let lines = match &noted.value {
             Moment::Step(step) => {
@@ -57,9 +54,6 @@ pub fn print(program: &Program) -> String {
     text
 }
 
-/// What stands before each step of a race, in columns.
-const MARGIN: usize = 2;
-
 fn width_of_actor(step: &Step) -> usize {
     match &step.actor {
         Actor::Thread(name) => name.as_str().len(),
@@ -67,15 +61,15 @@ fn width_of_actor(step: &Step) -> usize {
     }
 }
 
-/// A race has a line for each step, whose operators stand in the column of all others.
+/// A race has a line for each step, two columns further in than others.
 fn lines_of_race(race: &Race, width: usize) -> String {
     let seed = if race.seed == 0 { String::new() } else { format!("seed {} ", race.seed) };
     let mut text = format!("race {} times {seed}{{\n", race.times);
     for (index, step) in race.steps.iter().enumerate() {
         let mut statement = Statement::default();
         statement.put(if index == 0 { "  " } else { "| " });
-        step::step(&mut statement, step, width - MARGIN);
-        text.push_str(&statement.lines(width + 4));
+        step::step(&mut statement, step, width);
+        text.push_str(&statement.lines(width + 6));
         text.push('\n');
     }
     text + "}"

@@ -41,7 +41,8 @@ pub(super) fn check(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
             let message = format!("`{}` is not known before the race", mention.name);
             let label = "expected a name from before the race: its steps begin at once";
             diagnostics.push(
-                Diagnostic::error(message, mention.span.clone(), label).related(bound.span.clone(), "bound here"),
+                Diagnostic::error(message, mention.span.clone(), label)
+                    .related(bound.span.clone(), "bound here"),
             );
         }
     }

@@ -124,7 +124,8 @@ fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
 /// The nanoseconds of the clock by which requests say when to begin.
 pub fn now() -> u64 {
     // It is there on every Linux.
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 

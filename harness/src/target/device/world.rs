@@ -17,8 +17,8 @@ use super::security;
 use super::workers;
 use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError, ThreadIndex,
-    World,
+    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
+    ThreadIndex, World,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.

@@ -174,7 +174,8 @@ impl States {
     /// Gives the steps to threads that are not parked, each another one of which nothing else is known; `false` if there
     /// are not two. What is done there knows no names that are bound in it, so it is only what binds none.
     fn settle_race(&mut self, race: &mut Race) -> bool {
-        let is_busy = |name: &Name| self.parked.get(name) == Some(&true) || self.in_call.get(name) == Some(&true);
+        let is_busy =
+            |name: &Name| self.parked.get(name) == Some(&true) || self.in_call.get(name) == Some(&true);
         let free: Vec<Name> =
             self.threads.iter().map(|(name, _)| name.clone()).filter(|name| !is_busy(name)).collect();
         race.steps.truncate(free.len());
