@@ -38,6 +38,11 @@ impl Case {
         self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
     }
 
+    /// Whether several of its threads do something at once.
+    pub fn races(&self) -> bool {
+        self.script.as_ref().is_ok_and(|script| script.program.race().is_some())
+    }
+
     /// The clauses that the case shows.
     pub fn clauses(&self) -> &[Clause] {
         self.script.as_ref().map_or(&[], |script| &script.program.clauses)
