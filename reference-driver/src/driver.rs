@@ -117,7 +117,7 @@ impl Driver {
         self.statistics.processes.create();
         self.serials += 1;
         let serial = self.serials;
-        let allocator = Allocator::new(self.profile.spam_detection);
+        let allocator = Allocator::new(&self.profile);
         let process = Process { context, pid: caller.pid, nonblock, serial, allocator, ..Process::default() };
         let device = self.processes.insert(process);
         self.processes_by_serial.insert(serial, device);
