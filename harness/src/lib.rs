@@ -4,6 +4,7 @@ pub mod command_line;
 pub mod compare;
 pub mod engine;
 pub mod expectation;
+pub mod generate;
 pub mod kernel;
 pub mod program;
 pub mod report;

@@ -1,6 +1,6 @@
 //! Warnings: what a script may say, and yet may not mean what its author thinks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::Script;
@@ -8,7 +8,7 @@ use super::diagnostics::{Diagnostic, Diagnostics};
 use super::names::{Meaning, Mention, MentionKind};
 use crate::program::{
     Action, Actor, Call, CallExpectation, Command, Context, Counter, DataItem, Declaration, Feature, Ioctl,
-    Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
+    Noted, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
 };
 
 /// What is doubtful in a script.
@@ -19,6 +19,16 @@ pub fn lint(script: &Script) -> Diagnostics {
     equal_alternatives(script, &mut warnings);
     missing_features(script, &mut warnings);
     Diagnostics::new(script.source.clone(), warnings)
+}
+
+/// What a target must have for a program to make sense, as far as its steps and processes tell.
+pub(crate) fn features_of_program(program: &Program) -> Vec<Feature> {
+    let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
+    let of_steps = steps.flat_map(features_of).map(|(feature, _)| feature);
+    let is_elsewhere = |noted: &Noted<Declaration>| matches!(&noted.value, Declaration::Process(process) if process.context != Context::default());
+    let of_contexts = program.declarations.iter().any(is_elsewhere).then_some(Feature::Contexts);
+    let features: BTreeSet<Feature> = of_steps.chain(of_contexts).collect();
+    features.into_iter().collect()
 }
 
 /// Handles and buffers that are named and never spoken of again.

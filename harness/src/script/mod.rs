@@ -16,6 +16,7 @@ mod tokens;
 
 pub(crate) use diagnostics::near_miss;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub(crate) use lint::features_of_program;
 pub use lint::lint;
 pub(crate) use print::fragment;
 pub use print::print;
