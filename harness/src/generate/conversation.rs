@@ -75,6 +75,8 @@ impl Author for Conversation {
             let can_wait = process == 0 || settler.situation.processes[process].threads.len() > 1;
             if can_wait && !settler.choices.one_in(4) {
                 settler.propose(first, enter());
+                // In C the first read of a thread returns with nothing.
+                settler.propose(first, read());
             }
         }
         let mut attempts = 0;
@@ -133,17 +135,31 @@ pub(super) fn invent(settler: &mut Settler<'_, '_, '_>, emphasis: Emphasis) {
         one => one,
     };
     let idle = settler.idle_threads();
-    // Whoever is in the middle of something goes on with it, mostly: else nothing would come to its end.
-    let busy: Vec<ThreadIndex> = idle
-        .iter()
-        .copied()
-        .filter(|thread| settler.situation.thread(*thread).stack.last() == Some(&Frame::Serving))
-        .collect();
-    let prefer_busy = !busy.is_empty() && !settler.choices.one_in(3);
-    let chosen = settler.choices.pick(if prefer_busy { &busy } else { &idle }).copied();
-    let Some(thread) = chosen else { return };
+    let weights: Vec<u32> = idle.iter().map(|thread| urgency(settler, *thread)).collect();
+    let chosen = settler.choices.weighted(weights.iter().copied());
+    let Some(thread) = chosen.map(|chosen| idle[chosen]) else { return };
     let mut scene = Scene { settler, thread, emphasis, commands: Vec::new() };
     scene.play();
+}
+
+/// How likely a thread is to be the next. Whoever is in the middle of something goes on with it, mostly: else nothing
+/// would come to its end.
+fn urgency(settler: &Settler<'_, '_, '_>, thread: ThreadIndex) -> u32 {
+    let state = settler.situation.thread(thread);
+    let may_read = settler.may_read(thread);
+    match state.stack.last() {
+        _ if state.must_read && may_read => 30,
+        Some(_) => 20,
+        None if can_call(settler, thread) => 6,
+        None if may_read => 6,
+        None => 1,
+    }
+}
+
+/// Whether a thread knows somebody whom it can call.
+fn can_call(settler: &Settler<'_, '_, '_>, thread: ThreadIndex) -> bool {
+    let process = &settler.situation.processes[thread.process];
+    process.is_open && (thread.process != 0 || process.handles.iter().any(|known| known.strong > 0))
 }
 
 /// A thread that is about to do something.
@@ -161,37 +177,42 @@ impl Scene<'_, '_, '_, '_> {
         let (top, is_looper) = (state.stack.last().copied(), state.is_looper);
         let may_read = self.settler.may_read(self.thread);
         let must_read = may_read && state.must_read;
-        let can_call = self.thread.process != 0 || process.handles.iter().any(|known| known.strong > 0);
+        let can_call = can_call(self.settler, self.thread);
+        let serves = top.is_none() && (self.thread.process == 0 || !process.objects.is_empty());
         let has = |count: usize| u32::from(count > 0);
         let counts = match self.emphasis {
             Emphasis::ReferenceCounts => 3,
             _ => 1,
         };
-        let can_send = u32::from(process.is_open);
+        let is_open = process.is_open;
+        let reading = match top {
+            _ if must_read => 10_000,
+            _ if !may_read => 0,
+            Some(Frame::Awaiting) => 300,
+            _ if serves => 100,
+            _ => 16,
+        };
+        let calling = match top {
+            Some(Frame::Awaiting) => 3,
+            _ if !can_call => 1,
+            _ => 80,
+        };
+        let notifications = process.handles.len() + process.deaths.len() + process.freezes.len();
         let weights = [
-            (Deed::Enter, if is_looper { 0 } else { 6 }),
-            (
-                Deed::Read,
-                if !may_read {
-                    0
-                } else if top == Some(Frame::Awaiting) {
-                    30
-                } else {
-                    8
-                },
-            ),
-            (Deed::Call, if top == Some(Frame::Awaiting) { 1 } else { 12 * can_send }),
-            (Deed::Send, 6 * can_send),
-            (Deed::Reply, if top == Some(Frame::Serving) { 30 } else { 0 }),
-            (Deed::Count, 2 * counts * has(process.handles.len() + process.objects.len())),
-            (Deed::Notify, 2 * has(process.handles.len() + process.deaths.len() + process.freezes.len())),
-            (Deed::Free, counts * 4 * has(process.buffers.len())),
-            (Deed::Strange, if matches!(self.emphasis, Emphasis::CommandStreams) { 3 } else { 0 }),
-            (Deed::Look, 1),
-            (Deed::Lifecycle, 1),
-            (Deed::Freeze, 1),
-            (Deed::File, 1),
-            (Deed::Limit, 1),
+            (Deed::Enter, if is_looper || !is_open { 0 } else { 30 }),
+            (Deed::Read, reading),
+            (Deed::Call, calling),
+            (Deed::Send, if can_call { 32 } else { 1 }),
+            (Deed::Reply, if top == Some(Frame::Serving) { 200 } else { 0 }),
+            (Deed::Count, 10 * counts * has(process.handles.len() + process.objects.len())),
+            (Deed::Notify, 12 * has(notifications)),
+            (Deed::Free, counts * 20 * has(process.buffers.len())),
+            (Deed::Strange, if matches!(self.emphasis, Emphasis::CommandStreams) { 12 } else { 1 }),
+            (Deed::Look, 6),
+            (Deed::Lifecycle, if is_open && process.is_mapped { 3 } else { 20 }),
+            (Deed::Freeze, 3),
+            (Deed::File, 4),
+            (Deed::Limit, 3),
         ];
         let chosen = self.settler.choices.weighted(weights.iter().map(|(_, weight)| *weight));
         let Some(chosen) = chosen else { return };
@@ -251,7 +272,11 @@ impl Scene<'_, '_, '_, '_> {
                 _ => options.write_consumed = Some(self.settler.choices.below(80) as u64),
             }
         }
-        let reads = !self.settler.choices.one_in(3);
+        let calls = commands.iter().any(|command| {
+            matches!(command, Command::Transaction { transaction, .. } | Command::TransactionSg { transaction, .. }
+                if transaction.flags & TF_ONE_WAY == 0)
+        });
+        let reads = !self.settler.choices.one_in(if calls { 8 } else { 3 });
         let done = reads
             && self.settler.propose(
                 self.thread,
@@ -336,7 +361,8 @@ impl Scene<'_, '_, '_, '_> {
     fn payload(&mut self, damage: bool) -> (Transaction, bool) {
         let new = [self.settler.new_name("o"), self.settler.new_name("o")];
         let process = &self.settler.situation.processes[self.thread.process];
-        let made = payloads::transaction(&mut self.settler.choices, process, new, damage);
+        let made =
+            payloads::transaction(&mut self.settler.choices, process, self.thread.process == 0, new, damage);
         let (mut transaction, is_scattered) = made;
         transaction.code = self.settler.steps() as u32 * 8 + self.commands.len() as u32 + 1;
         if !self.settler.choices.one_in(3) {

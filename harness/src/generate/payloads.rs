@@ -9,6 +9,7 @@ use crate::program::*;
 pub(super) fn transaction(
     choices: &mut Choices<'_, '_>,
     process: &ProcessSituation,
+    is_manager: bool,
     new_objects: [Name; 2],
     damage: bool,
 ) -> (Transaction, bool) {
@@ -39,6 +40,7 @@ pub(super) fn transaction(
                     let handle = Handle::Symbol(known.name.clone());
                     DataItem::Object(Object::Handle { weak, handle, flags: None })
                 }
+                None if is_manager || !choices.one_in(24) => DataItem::I32(-1),
                 None => {
                     DataItem::Object(Object::Handle { weak: false, handle: Handle::Number(0), flags: None })
                 }
@@ -75,6 +77,10 @@ pub(super) fn transaction(
 
 /// Adds scatter-gather buffers: one, one with a child in it, or one with descriptors.
 fn scatter(choices: &mut Choices<'_, '_>, process: &ProcessSituation, data: &mut Payload) {
+    if data.is_empty() {
+        // In C an object at the very start can be no parent.
+        data.push(DataItem::U32(5));
+    }
     let index = data.iter().filter(|item| matches!(item.without_place(), DataItem::Object(_))).count() as u64;
     let buffer = |content, parent| {
         let buffer = BufferObject { content, parent, flags: None, length: None, buffer: None };
