@@ -7,10 +7,13 @@
 mod choices;
 mod conversation;
 mod depth;
+mod mutate;
 mod payloads;
 mod repair;
 mod settle;
 mod situation;
+#[cfg(test)]
+mod tests;
 mod undefined;
 
 pub use choices::bytes_of_seed;
@@ -22,8 +25,10 @@ use reference_driver::Profile;
 
 use self::choices::Choices;
 use self::conversation::Conversation;
-use self::settle::{Author, Settler, settle_with};
-use crate::program::{Actor, Moment, Program};
+use self::mutate::Proposals;
+use self::settle::settle_with;
+use crate::program::Program;
+use crate::script::{MOST_STEPS, parse};
 
 /// The most steps of a generated program, if nobody asks for another number.
 pub const USUAL_STEPS: usize = 40;
@@ -52,30 +57,44 @@ pub fn generate(emphasis: Emphasis, profile: &Profile, bytes: &mut Unstructured<
 }
 
 /// Settles a program that somebody has written, or that was settled elsewhere: what it expects is replaced by what comes.
-/// Races are left out.
+/// Races come apart into their steps. What is settled for this profile already stays as it is, and takes no bytes.
 pub fn settle(program: &Program, profile: &Profile, bytes: &mut Unstructured<'_>) -> Settled {
-    settle_with(
-        program.clone(),
-        profile,
-        crate::script::MOST_STEPS,
-        Choices(bytes),
-        &mut Given { program: program.clone() },
-    )
+    let mut author = Proposals(mutate::proposals(program));
+    settle_with(program.clone(), profile, MOST_STEPS, Choices(bytes), &mut author)
 }
 
-/// An author whose steps are there already.
-struct Given {
-    program: Program,
+/// A program like this one, in which a few things are different.
+pub fn mutate(
+    program: &Program,
+    profile: &Profile,
+    most_steps: usize,
+    bytes: &mut Unstructured<'_>,
+) -> Settled {
+    let mut choices = Choices(bytes);
+    let mut proposals = mutate::proposals(program);
+    mutate::change(&mut proposals, &mut choices);
+    settle_with(program.clone(), profile, most_steps, choices, &mut Proposals(proposals))
 }
 
-impl Author for Given {
-    fn write(&mut self, settler: &mut Settler<'_, '_, '_>) {
-        for noted in std::mem::take(&mut self.program.steps) {
-            let Moment::Step(step) = noted.value else { continue };
-            let (Actor::Thread(name) | Actor::AnyOf { alias: name, .. }) = &step.actor;
-            if let Some(thread) = settler.thread(name) {
-                settler.propose(thread, step.action);
-            }
-        }
+/// A program in which there is something of two others.
+pub fn cross_over(
+    first: &Program,
+    second: &Program,
+    profile: &Profile,
+    most_steps: usize,
+    bytes: &mut Unstructured<'_>,
+) -> Settled {
+    let mut choices = Choices(bytes);
+    let (program, proposals) = mutate::cross(first, second, &mut choices);
+    settle_with(program, profile, most_steps, choices, &mut Proposals(proposals))
+}
+
+/// The program that an input of a fuzzer is: the script, if it is one, or else what is generated out of its bytes. So any
+/// engine can be used, whether or not it mutates programs as such, and what it keeps and what crashes it can be read.
+pub fn program_of_input(input: &[u8], emphasis: Emphasis, profile: &Profile) -> Settled {
+    // What begins like a script is one, or none: most inputs that do not are arbitrary bytes.
+    match input.starts_with(b"#").then(|| parse(input)) {
+        Some(Ok(script)) => settle(&script.program, profile, &mut Unstructured::new(&[])),
+        _ => generate(emphasis, profile, &mut Unstructured::new(input)),
     }
 }

@@ -107,8 +107,8 @@ pub(super) fn settle_with(
     };
     program.steps = steps;
     program.driver = Some(kind);
-    program.without = Vec::new();
-    program.requires = features_of_program(&program);
+    let used = features_of_program(&program).into_iter();
+    (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());
     program.clauses = Vec::new();
     program.unconfirmed = None;
     program.closing = Vec::new();
@@ -124,6 +124,11 @@ impl Settler<'_, '_, '_> {
     /// How many steps there are so far.
     pub(super) fn steps(&self) -> usize {
         self.steps.len()
+    }
+
+    /// Whether the read of a thread has returned, and nothing has awaited it.
+    pub(super) fn is_woken(&self, thread: ThreadIndex) -> bool {
+        self.rehearsal.woken().contains(&thread)
     }
 
     /// The names of the threads that sleep in a read.
@@ -165,7 +170,7 @@ impl Settler<'_, '_, '_> {
     pub(super) fn propose(&mut self, thread: ThreadIndex, mut action: Action) -> bool {
         let awaits =
             matches!(&action, Action::Read { options, .. } if *options == WriteReadOptions::default());
-        if awaits && !self.is_done() && self.rehearsal.woken().contains(&thread) {
+        if awaits && !self.is_done() && self.is_woken(thread) {
             return self.perform(thread, action);
         }
         self.hear();
