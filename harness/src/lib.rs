@@ -6,6 +6,7 @@ pub mod engine;
 pub mod expectation;
 pub mod generate;
 pub mod kernel;
+pub mod oracle;
 pub mod program;
 pub mod report;
 pub mod script;

@@ -39,7 +39,9 @@ impl Author for Proposals {
                         .iter()
                         .filter_map(|name| aliases.get(name).copied().or_else(|| settler.thread(name)));
                     let chosen = threads.into_iter().find(|thread| settler.is_woken(*thread));
-                    chosen.inspect(|thread| drop(aliases.insert(alias.clone(), *thread)))
+                    chosen.inspect(|thread| {
+                        aliases.insert(alias.clone(), *thread);
+                    })
                 }
             };
             if let Some(thread) = thread {

@@ -20,6 +20,7 @@ pub(crate) use lint::features_of_program;
 pub use lint::lint;
 pub(crate) use print::fragment;
 pub use print::print;
+pub(crate) use rules::bytes_of;
 pub use rules::{MOST_PROCESSES, MOST_STEPS, MOST_THREADS};
 
 use std::collections::HashSet;
