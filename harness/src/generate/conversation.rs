@@ -197,6 +197,14 @@ impl Scene<'_, '_, '_, '_> {
             _ if !can_call => 1,
             _ => 80,
         };
+        let owed = u32::from(process.objects.iter().any(|object| object.owes_increfs || object.owes_acquire));
+        let others = || {
+            let processes = self.settler.situation.processes.iter().enumerate();
+            processes.filter(|(place, _)| *place != self.thread.process).map(|(_, process)| process)
+        };
+        let is_mourned = self.thread.process != 0 && others().any(|process| !process.deaths.is_empty());
+        let is_watched = others().any(|process| !process.freezes.is_empty());
+        let told = process.deaths.iter().chain(&process.freezes).any(|notification| notification.is_told);
         let notifications = process.handles.len() + process.deaths.len() + process.freezes.len();
         let weights = [
             (Deed::Enter, if is_looper || !is_open { 0 } else { 30 }),
@@ -204,13 +212,20 @@ impl Scene<'_, '_, '_, '_> {
             (Deed::Call, calling),
             (Deed::Send, if can_call { 32 } else { 1 }),
             (Deed::Reply, if top == Some(Frame::Serving) { 200 } else { 0 }),
-            (Deed::Count, 10 * counts * has(process.handles.len() + process.objects.len())),
-            (Deed::Notify, 12 * has(notifications)),
-            (Deed::Free, counts * 20 * has(process.buffers.len())),
+            (Deed::Count, counts * (10 * has(process.handles.len() + process.objects.len()) + 30 * owed)),
+            (Deed::Notify, 12 * has(notifications) + if told { 60 } else { 0 }),
+            (Deed::Free, counts * 30 * has(process.buffers.len())),
             (Deed::Strange, if matches!(self.emphasis, Emphasis::CommandStreams) { 12 } else { 1 }),
             (Deed::Look, 6),
-            (Deed::Lifecycle, if is_open && process.is_mapped { 3 } else { 20 }),
-            (Deed::Freeze, 3),
+            (
+                Deed::Lifecycle,
+                match is_open && process.is_mapped {
+                    true if is_mourned => 16,
+                    true => 3,
+                    false => 20,
+                },
+            ),
+            (Deed::Freeze, if is_watched { 30 } else { 3 }),
             (Deed::File, 4),
             (Deed::Limit, 3),
         ];
@@ -562,7 +577,10 @@ impl Scene<'_, '_, '_, '_> {
         let Scene { settler, thread, .. } = self;
         let process = &settler.situation.processes[thread.process];
         let (is_open, is_mapped) = (process.is_open, process.is_mapped);
+        let is_mourned = thread.process != 0
+            && settler.situation.processes.iter().any(|process| !process.deaths.is_empty());
         let call = match settler.choices.below(10) {
+            _ if is_mourned && settler.choices.one_in(2) => Call::Exit,
             0 if settler.choices.one_in(2) => Call::Exit,
             1 => Call::Ioctl(Ioctl::ThreadExit),
             2 => Call::Flush,

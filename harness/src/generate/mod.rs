@@ -31,7 +31,7 @@ use crate::program::Program;
 use crate::script::{MOST_STEPS, parse};
 
 /// The most steps of a generated program, if nobody asks for another number.
-pub const USUAL_STEPS: usize = 40;
+pub const USUAL_STEPS: usize = 64;
 
 /// What a program is mostly about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::EnumIter)]
@@ -51,7 +51,7 @@ pub enum Emphasis {
 pub fn generate(emphasis: Emphasis, profile: &Profile, bytes: &mut Unstructured<'_>) -> Settled {
     let mut choices = Choices(bytes);
     let (program, takes_descriptors) = conversation::cast(&mut choices);
-    let length = 6 + choices.below(USUAL_STEPS - 12);
+    let length = 8 + choices.below(USUAL_STEPS - 24);
     let mut author = Conversation { emphasis, takes_descriptors, length };
     settle_with(program, profile, USUAL_STEPS, choices, &mut author)
 }

@@ -28,6 +28,17 @@ pub(super) struct Repair<'s, 'r, 'c, 'u> {
 impl Repair<'_, '_, '_, '_> {
     /// Makes an action fit. False if there is nothing left of it.
     pub(super) fn action(&mut self, action: &mut Action) -> bool {
+        // How much was consumed of a write that is cut off is only told when the read returns. One that parks could not
+        // say what it expects.
+        if let Action::WriteRead { options, commands, .. } = action
+            && (options.write_size.is_some() || options.write_consumed.is_some())
+        {
+            *action = Action::Write {
+                options: options.clone(),
+                commands: std::mem::take(commands),
+                written: WriteExpectation::default(),
+            };
+        }
         match action {
             Action::Write { options, commands, .. } => {
                 self.options(options);

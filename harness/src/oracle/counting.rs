@@ -173,7 +173,7 @@ struct Ledger {
     under_way: Vec<Parcel>,
     buffers: BTreeMap<Name, (usize, Parcel)>,
     serving: BTreeMap<Name, Vec<Name>>,
-    awaiting: BTreeMap<Name, bool>,
+    awaiting: BTreeMap<Name, u32>,
 }
 
 impl Ledger {
@@ -293,7 +293,7 @@ impl Ledger {
             }
         }
         if is_call {
-            self.awaiting.insert(event.thread.clone(), true);
+            *self.awaiting.entry(event.thread.clone()).or_default() += 1;
         }
         for (node, weak) in &objects {
             self.hold(to, node, *weak);
@@ -411,7 +411,8 @@ impl Ledger {
                 self.arrived(event, transaction, |parcel| parcel.target.as_ref() == Some(&target))
             }
             ReturnPattern::Reply(transaction) => {
-                self.awaiting.insert(event.thread.clone(), false);
+                let awaited = self.awaiting.entry(event.thread.clone()).or_default();
+                *awaited = awaited.saturating_sub(1);
                 self.arrived(event, transaction, |parcel| parcel.to_thread.as_ref() == Some(event.thread))
             }
             ReturnPattern::FailedReply | ReturnPattern::DeadReply | ReturnPattern::FrozenReply => Ok(()),
@@ -542,7 +543,7 @@ impl Ledger {
     /// A thread sleeps. If it takes what there is for its process, there is nothing.
     fn parked(&self, event: &Event<'_>) -> Result<(), Stop> {
         let is_busy = self.serving.get(event.thread).is_some_and(|serving| !serving.is_empty())
-            || self.awaiting.get(event.thread).copied().unwrap_or_default();
+            || self.awaiting.get(event.thread).is_some_and(|awaited| *awaited > 0);
         if is_busy {
             return Ok(());
         }
