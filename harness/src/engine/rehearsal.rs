@@ -102,11 +102,6 @@ impl<'a> Rehearsal<'a> {
         self.execution.bindings.descriptor(process, &Descriptor::File(file.clone())).is_ok()
     }
 
-    /// Whether a name is that of a buffer, be it freed or not.
-    pub(crate) fn has_buffer(&self, name: &Name) -> bool {
-        self.execution.bindings.buffer(name).is_ok()
-    }
-
     /// The number of a handle that has a name.
     pub(crate) fn handle_number(&self, name: &Name) -> Option<u32> {
         self.execution.bindings.handle(&Handle::Symbol(name.clone())).ok()

@@ -1,7 +1,9 @@
 //! Conversations: programs whose every step is chosen by what there is at that point, so that calls are answered, objects
 //! passed on, buffers freed and requests acknowledged, mostly; and sometimes not.
 
-use reference_driver::uapi::{FLAT_BINDER_FLAG_ACCEPTS_FDS, TF_ACCEPT_FDS, TF_ONE_WAY, TF_UPDATE_TXN};
+use reference_driver::uapi::{
+    FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_TXN_SECURITY_CTX, TF_ACCEPT_FDS, TF_ONE_WAY, TF_UPDATE_TXN,
+};
 
 use super::Emphasis;
 use super::choices::Choices;
@@ -67,7 +69,9 @@ impl Author for Conversation {
     fn write(&mut self, settler: &mut Settler<'_, '_, '_>) {
         let manager = ThreadIndex { process: 0, thread: 0 };
         if self.takes_descriptors {
-            let object = ContextManagerObject { object: name(ROOT), flags: FLAT_BINDER_FLAG_ACCEPTS_FDS };
+            let wanted = if settler.choices.one_in(6) { FLAT_BINDER_FLAG_TXN_SECURITY_CTX } else { 0 };
+            let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS | wanted;
+            let object = ContextManagerObject { object: name(ROOT), flags };
             settler.propose(manager, ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))));
         }
         for process in 0..settler.situation.processes.len() {

@@ -1,5 +1,7 @@
 //! Payloads: what generated transactions carry, well made or damaged.
 
+use reference_driver::uapi::{FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_TXN_SECURITY_CTX};
+
 use super::choices::Choices;
 use super::situation::ProcessSituation;
 use crate::program::*;
@@ -31,7 +33,11 @@ pub(super) fn transaction(
                         None => continue,
                     },
                 };
-                let flags = choices.one_in(12).then_some(0);
+                let flags = match choices.below(24) {
+                    22 => Some(0),
+                    23 => Some(FLAT_BINDER_FLAG_ACCEPTS_FDS | FLAT_BINDER_FLAG_TXN_SECURITY_CTX),
+                    _ => None,
+                };
                 DataItem::Object(Object::Binder { weak: choices.one_in(5), object, flags })
             }
             7 | 8 => match choices.pick(&process.handles) {

@@ -133,13 +133,15 @@ impl Repair<'_, '_, '_, '_> {
         };
     }
 
+    /// What is freed is a buffer that has not been before this step: where a freed one was, there may be another.
     fn address(&mut self, address: &mut Address) {
-        let Address::Buffer { buffer, .. } = address else { return };
-        // It may have been freed, or be another process'.
-        if self.rehearsal.has_buffer(buffer) {
+        let Address::Buffer { buffer, offset } = address else { return };
+        // No buffer begins there, since they all begin at multiples of 8.
+        *offset = if *offset == 0 { 0 } else { 4 };
+        let process = &self.situation.processes[self.thread.process];
+        if process.buffers.iter().any(|known| known.name == *buffer) {
             return;
         }
-        let process = &self.situation.processes[self.thread.process];
         *address = match self.choices.pick(&process.buffers) {
             Some(known) => Address::Buffer { buffer: known.name.clone(), offset: 0 },
             None => Address::Unmapped,

@@ -82,6 +82,8 @@ pub(super) fn settle_with(
     author: &mut dyn Author,
 ) -> Settled {
     program.steps.clear();
+    // Else contexts would have no names.
+    program.requires = vec![Feature::Lsm];
     let mut target = ReferenceTarget::new(profile.clone());
     let kind = target.kind();
     let (steps, fault) = match Rehearsal::begin(&program, &mut target) {

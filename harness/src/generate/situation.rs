@@ -6,6 +6,7 @@ use reference_driver::uapi::TF_ONE_WAY;
 use std::collections::BTreeSet;
 
 use crate::program::*;
+use crate::script::bytes_of;
 use crate::target::ThreadIndex;
 
 /// What there is.
@@ -131,10 +132,12 @@ impl Situation {
         let process = &mut self.processes[at.process];
         process.threads[at.thread].has_acted = true;
         match action {
-            Action::Write { commands, written, .. } => process.wrote(at.thread, commands, written),
+            Action::Write { options, commands, written } => {
+                process.wrote(at.thread, options, commands, written);
+            }
             Action::Read { expected, .. } => process.read(at.thread, expected),
-            Action::WriteRead { commands, written, expected, .. } => {
-                process.wrote(at.thread, commands, written);
+            Action::WriteRead { options, commands, written, expected } => {
+                process.wrote(at.thread, options, commands, written);
                 expected.iter().for_each(|expected| process.read(at.thread, expected));
             }
             Action::Call { call, expected } => process.called(at.thread, call, expected),
@@ -237,12 +240,23 @@ impl ProcessSituation {
         }
     }
 
-    fn wrote(&mut self, thread: usize, commands: &[Command], written: &WriteExpectation) {
+    fn wrote(
+        &mut self,
+        thread: usize,
+        options: &WriteReadOptions,
+        commands: &[Command],
+        written: &WriteExpectation,
+    ) {
         self.threads[thread].must_read |= written.errno.is_none() && written.consumed.is_some();
-        if written.errno.is_some() || written.consumed == Some(0) {
-            return;
-        }
+        // Of a write that does not begin or end where it should it cannot be told which commands were done.
+        let is_strange = options.write_size.is_some() || options.write_consumed.is_some();
+        let mut left = if is_strange { u64::MAX } else { written.consumed.unwrap_or(u64::MAX) };
         for command in commands {
+            let size = bytes_of(command) as u64;
+            if left < size {
+                return;
+            }
+            left -= size;
             self.commanded(thread, command);
         }
     }

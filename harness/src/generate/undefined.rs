@@ -7,11 +7,11 @@
 //! | descriptors of files where they are not translated | their numbers are the kernel's choice |
 //! | data that are said to be in a received buffer, and addresses that are numbers | what lies behind a buffer or at an address is left over from something else |
 //! | a read that goes on behind its own end | what stands in memory there is what an earlier read has left |
-//! | objects that want a security context | not every target has a security module |
+//! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |
 //! | ioctls that are not the driver's | the kernel answers them itself |
 //! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
 
-use reference_driver::uapi::{BINDER_TYPE_FD, FLAT_BINDER_FLAG_TXN_SECURITY_CTX};
+use reference_driver::uapi::BINDER_TYPE_FD;
 
 use super::situation::{Frame, Situation};
 use crate::program::*;
@@ -64,9 +64,6 @@ fn avoid_in_call(call: &mut Call) -> bool {
     match call {
         Call::Await | Call::Count(_) | Call::LimitDescriptors(_) => return false,
         Call::Ioctl(Ioctl::Freeze(Argument::Value(request))) => request.timeout_ms = 0,
-        Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))) => {
-            manager.flags &= !FLAT_BINDER_FLAG_TXN_SECURITY_CTX;
-        }
         Call::Ioctl(Ioctl::Raw { request, .. }) => return *request >> 8 & 0xff == u32::from(b'b'),
         _ => {}
     }
@@ -137,9 +134,6 @@ fn avoid_in_items(items: &mut Payload, fds_are_translated: bool, arrays_are_tran
             | DataItem::Descriptor(Descriptor::Number(number)) => *number = NO_DESCRIPTOR,
             DataItem::Object(Object::Explicit { object_type: BINDER_TYPE_FD, binder, .. }) => {
                 *binder = NO_DESCRIPTOR.into();
-            }
-            DataItem::Object(Object::Binder { flags: Some(flags), .. }) => {
-                *flags &= !FLAT_BINDER_FLAG_TXN_SECURITY_CTX;
             }
             DataItem::Object(Object::Buffer(buffer)) => {
                 if let Some(address) = &mut buffer.buffer {

@@ -90,11 +90,16 @@ fn fates(history: &History<'_>) -> BTreeMap<usize, Fate> {
             Happening::Return(ReturnPattern::Reply(_)) => sender.awaited = None,
             Happening::Return(
                 ReturnPattern::FailedReply | ReturnPattern::DeadReply | ReturnPattern::FrozenReply,
-            ) => match sender.untold.pop_back() {
-                Some((sent, _)) => {
+            ) => match (sender.awaited.take(), sender.untold.pop_back()) {
+                (None, Some((sent, _))) => {
                     fates.insert(sent, Fate::Refused);
                 }
-                None => fates.extend(sender.awaited.take().map(|sent| (sent, Fate::Failed))),
+                // Which of them it is about cannot be told.
+                (awaited, sent) => {
+                    let untold = std::mem::take(&mut sender.untold);
+                    let all = awaited.into_iter().chain(sent.into_iter().chain(untold).map(|(sent, _)| sent));
+                    fates.extend(all.map(|sent| (sent, Fate::Failed)));
+                }
             },
             _ => {}
         }
