@@ -253,7 +253,7 @@ impl Repair<'_, '_, '_, '_> {
 
     fn descriptor(&mut self, descriptor: &mut Descriptor) {
         let Descriptor::File(name) = descriptor else { return };
-        if self.rehearsal.has_descriptor(self.thread.process, name) {
+        if self.has_file(name) {
             return;
         }
         *descriptor = match self.file() {
@@ -262,14 +262,16 @@ impl Repair<'_, '_, '_, '_> {
         };
     }
 
-    /// A file that the process has, or had, a descriptor for.
+    /// Whether the process has a descriptor for a file. The number of one that is closed may be another one's by now.
+    fn has_file(&self, name: &Name) -> bool {
+        let process = &self.situation.processes[self.thread.process];
+        process.files.contains(name) && self.rehearsal.has_descriptor(self.thread.process, name)
+    }
+
+    /// A file that the process has a descriptor for.
     fn file(&mut self) -> Option<Name> {
         let process = &self.situation.processes[self.thread.process];
-        let known: Vec<&Name> = process
-            .files
-            .iter()
-            .filter(|file| self.rehearsal.has_descriptor(self.thread.process, file))
-            .collect();
+        let known: Vec<&Name> = process.files.iter().filter(|file| self.has_file(file)).collect();
         self.choices.pick(&known).map(|file| (*file).clone())
     }
 
@@ -281,7 +283,7 @@ impl Repair<'_, '_, '_, '_> {
                 *writing = self.rehearsal.new_name(Some(writing.clone()), "f");
             }
             Call::CloseDescriptor(file) | Call::PollDescriptor(file) => {
-                if !self.rehearsal.has_descriptor(self.thread.process, file) {
+                if !self.has_file(file) {
                     let Some(known) = self.file() else { return false };
                     *file = known;
                 }

@@ -229,6 +229,7 @@ impl ProcessSituation {
             Call::Munmap => self.is_mapped = false,
             Call::Epoll => self.watches = true,
             Call::EpollClose => self.watches = false,
+            Call::CloseDescriptor(file) => self.files.retain(|known| known != file),
             Call::Memfd(file) => self.files.push(file.clone()),
             Call::Pipe { reading, writing } => self.files.extend([reading.clone(), writing.clone()]),
             Call::Ioctl(Ioctl::ThreadExit) => {
@@ -395,6 +396,14 @@ impl ProcessSituation {
                     if !self.files.contains(file) =>
                 {
                     self.files.push(file.clone());
+                }
+                // Those of an array are closed when the buffer is freed, and are what the name stands for from here on.
+                DataItem::Object(Object::Buffer(buffer)) => {
+                    for item in &buffer.content {
+                        if let DataItem::Descriptor(Descriptor::File(file)) = item.without_place() {
+                            self.files.retain(|known| known != file);
+                        }
+                    }
                 }
                 _ => {}
             }

@@ -5,6 +5,7 @@
 //! | a second thread of a process that waits for work of the process | which of them is given it is undefined (pool) |
 //! | BINDER_FREEZE with a timeout | it sleeps for real, or its time passes while others go on |
 //! | descriptors of files where they are not translated | their numbers are the kernel's choice |
+//! | descriptors that are closed | their number may be that of another one by then, which the harness itself may have (see `repair`) |
 //! | data that are said to be in a received buffer, and addresses that are numbers | what lies behind a buffer or at an address is left over from something else |
 //! | a read that goes on behind its own end | what stands in memory there is what an earlier read has left |
 //! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |

@@ -121,6 +121,18 @@ fn sent(command: &Command) -> Option<(&Transaction, Option<&Handle>)> {
 /// An object: its owner, and what that calls it.
 type Node = (usize, String);
 
+/// What an object is called. One that has the numbers of another process' object is called as that one is.
+fn called(node: &crate::program::Node) -> String {
+    match node {
+        crate::program::Node::Explicit { pointer: Token::Symbol(pointer), cookie: Token::Symbol(cookie) }
+            if pointer == cookie =>
+        {
+            pointer.to_string()
+        }
+        node => fragment::node(node),
+    }
+}
+
 /// Why counting ends.
 enum Stop {
     GiveUp,
@@ -192,7 +204,7 @@ impl Ledger {
                             pointer: Token::Number(0),
                             cookie: Token::Number(0),
                         };
-                        ledger.manager = Some((ledger.names.len(), fragment::node(&node)));
+                        ledger.manager = Some((ledger.names.len(), called(&node)));
                     }
                     ledger.processes.insert(process.name.clone(), ledger.names.len());
                     ledger.names.push(process.name.clone());
@@ -396,7 +408,7 @@ impl Ledger {
                 }
             }
             Command::IncrefsDone(node) | Command::AcquireDone(node) => {
-                let told = self.told.entry((process, fragment::node(node))).or_default();
+                let told = self.told.entry((process, called(node))).or_default();
                 match command {
                     Command::IncrefsDone(_) => told.weak_unanswered = false,
                     _ => told.strong_unanswered = false,
@@ -412,7 +424,7 @@ impl Ledger {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. } => {
                 let target = transaction.target.as_ref().ok_or(Stop::GiveUp)?;
-                let target = (event.process, fragment::node(target));
+                let target = (event.process, called(target));
                 self.arrived(event, transaction, |parcel| parcel.target.as_ref() == Some(&target))
             }
             ReturnPattern::Reply(transaction) => {
@@ -521,7 +533,7 @@ impl Ledger {
         node: &crate::program::Node,
         what: &'static str,
     ) -> Result<(), Stop> {
-        let node = (event.process, fragment::node(node));
+        let node = (event.process, called(node));
         let is_strong = matches!(what, "BR_ACQUIRE" | "BR_RELEASE");
         let begins = matches!(what, "BR_INCREFS" | "BR_ACQUIRE");
         if self.manager.as_ref() == Some(&node) {
