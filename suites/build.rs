@@ -1,6 +1,7 @@
-//! Has the crate built anew when a case or an expectation is added, changed or taken away.
+//! Has the crate built anew when a case, a page of the specification or an expectation is added, changed or taken away.
 
 fn main() {
     println!("cargo::rerun-if-changed=cases");
     println!("cargo::rerun-if-changed=expectations");
+    println!("cargo::rerun-if-changed=spec");
 }

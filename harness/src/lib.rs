@@ -8,5 +8,6 @@ pub mod kernel;
 pub mod program;
 pub mod report;
 pub mod script;
+pub mod specification;
 pub mod suite;
 pub mod target;

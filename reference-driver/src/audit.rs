@@ -9,7 +9,7 @@ use crate::driver::Driver;
 use crate::node::{Node, Strength};
 use crate::process::Process;
 use crate::table::Key;
-use crate::thread::Thread;
+use crate::thread::{Parked, Thread};
 use crate::transaction::Transaction;
 use crate::work::{Work, WorkQueue};
 
@@ -34,6 +34,7 @@ impl Driver {
         self.audit_threads(complain);
         self.audit_transactions(complain);
         self.audit_queues(complain);
+        self.audit_freezes(complain);
         for (key, process) in self.processes.iter() {
             let mut prefixed = |complaint| complain(format!("process {key:?}: {complaint}"));
             process.allocator.audit(&mut prefixed);
@@ -44,7 +45,7 @@ impl Driver {
     /// What has been made and not unmade is what there is.
     fn audit_census(&self, complain: &mut dyn FnMut(String)) {
         let completions = self.all_queues().flat_map(|queue| self.queue(queue).iter().copied());
-        let completions = completions.filter(|work| *work == Work::TransactionComplete).count();
+        let completions = completions.filter(|work| matches!(work, Work::TransactionComplete(_))).count();
         let statistics = &self.statistics;
         for (what, counted, there_are) in [
             ("processes", statistics.processes, self.processes.len()),
@@ -52,6 +53,7 @@ impl Driver {
             ("nodes", statistics.nodes, self.nodes.len()),
             ("references", statistics.references, self.references.len()),
             ("deaths", statistics.deaths, self.deaths.len()),
+            ("freezes", statistics.freezes, self.freezes.len()),
             ("transactions", statistics.transactions, self.transactions.len()),
             ("completions", statistics.completions, completions),
         ] {
@@ -59,8 +61,12 @@ impl Driver {
                 complain(format!("{} {what} should be alive, but {there_are} are", counted.alive()));
             }
         }
-        let empty =
-            self.nodes.len() + self.references.len() + self.transactions.len() + self.deaths.len() == 0;
+        let empty = self.nodes.len()
+            + self.references.len()
+            + self.transactions.len()
+            + self.deaths.len()
+            + self.freezes.len()
+            == 0;
         if self.processes.len() == 0 && !empty {
             complain("something is left though every process is gone".to_owned());
         }
@@ -182,7 +188,8 @@ impl Driver {
             if waits && process.waiting_threads.positions().all(|place| Some(place) != thread.waiting) {
                 complain(format!("thread {key:?} is not listed as waiting"));
             }
-            let takes_process_work = thread.parked.is_some_and(|read| read.takes_process_work);
+            let takes_process_work =
+                matches!(&thread.parked, Some(Parked::Read(read)) if read.takes_process_work);
             if waits && !takes_process_work || thread.woken && thread.parked.is_none() {
                 complain(format!("thread {key:?} waits without sleeping"));
             }
@@ -270,8 +277,11 @@ impl Driver {
             }
         }
         for (key, process) in self.processes.iter() {
-            let outstanding =
-                self.transactions.iter().filter(|(_, call)| call.to_process == Some(key)).count();
+            let outstanding = self
+                .transactions
+                .iter()
+                .filter(|(_, call)| call.is_outstanding && call.to_process == Some(key))
+                .count();
             if process.outstanding_transactions as usize != outstanding {
                 let counted = process.outstanding_transactions;
                 complain(format!(
@@ -281,12 +291,15 @@ impl Driver {
         }
     }
 
-    /// Nodes and deaths in queues know where they are, and are of the process whose queue it is.
+    /// Nodes, deaths and freezes in queues know where they are, and are of the process whose queue it is.
     fn audit_queues(&self, complain: &mut dyn FnMut(String)) {
         for queue in self.all_queues() {
             for position in self.queue(queue).positions() {
                 let place = match self.queue(queue).entry(position) {
                     Some(Work::Node(node)) => self.nodes.get(*node).and_then(|node| node.work),
+                    Some(Work::Freeze(listener)) => {
+                        self.freezes.get(*listener).and_then(|freeze| freeze.work)
+                    }
                     Some(Work::Death(death)) => self.deaths.get(*death).and_then(|death| death.work),
                     _ => continue,
                 };
@@ -296,9 +309,52 @@ impl Driver {
             }
         }
         let waiting = self.nodes.iter().filter_map(|(_, node)| node.work);
-        for place in waiting.chain(self.deaths.iter().filter_map(|(_, death)| death.work)) {
+        let deaths = self.deaths.iter().filter_map(|(_, death)| death.work);
+        let freezes = self.freezes.iter().filter_map(|(_, freeze)| freeze.work);
+        for place in waiting.chain(deaths).chain(freezes) {
             if self.queue(place.queue).entry(place.position).is_none() {
                 complain(format!("work believes to be in {:?}, and is not", place.queue));
+            }
+        }
+    }
+
+    /// A freeze notification is asked for by one reference, or has been cleared and waits to be told so; and whoever
+    /// waits to freeze a process sleeps in BINDER_FREEZE.
+    fn audit_freezes(&self, complain: &mut dyn FnMut(String)) {
+        let asked: Vec<_> = self.references.iter().filter_map(|(_, reference)| reference.freeze).collect();
+        for (key, listener) in self.freezes.iter() {
+            let references = asked.iter().filter(|asked| **asked == key).count();
+            if references != usize::from(!listener.is_cleared) {
+                complain(format!("{references} references ask for freeze notification {key:?}"));
+            }
+            if listener.is_cleared && listener.work.is_none() {
+                complain(format!("nobody will be told that freeze notification {key:?} is cleared"));
+            }
+        }
+        if let Some(gone) = asked.iter().find(|asked| self.freezes.get(**asked).is_none()) {
+            complain(format!("a reference asks for freeze notification {gone:?}, which is gone"));
+        }
+        for (key, reference) in self.references.iter() {
+            let Some(cookie) = reference.freeze_cookie else { continue };
+            let requests = self.processes[reference.process].requests_by_cookie.get(&cookie);
+            if requests.is_none_or(|requests| requests.is_cleared || requests.reference != key) {
+                complain(format!("reference {key:?} is not known to ask for freeze notifications"));
+            }
+        }
+        for (key, process) in self.processes.iter() {
+            for requests in process.requests_by_cookie.values().filter(|requests| !requests.is_cleared) {
+                if self.references.get(requests.reference).is_none_or(|reference| reference.process != key) {
+                    complain(format!(
+                        "process {key:?} asks for freeze notifications of what it does not have"
+                    ));
+                }
+            }
+            let sleeps = |thread: &Key<Thread>| {
+                let thread = self.threads.get(*thread);
+                thread.is_some_and(|thread| matches!(thread.parked, Some(Parked::Freeze(_))))
+            };
+            if !process.freezer.waiting().iter().all(sleeps) {
+                complain(format!("process {key:?} is waited for by a thread that does not sleep for that"));
             }
         }
     }
@@ -306,10 +362,13 @@ impl Driver {
     fn all_queues(&self) -> impl Iterator<Item = WorkQueue> {
         let threads = self.threads.iter().map(|(thread, _)| WorkQueue::Thread(thread));
         let nodes = self.nodes.iter().map(|(node, _)| WorkQueue::Asynchronous(node));
-        let processes = self
-            .processes
-            .iter()
-            .flat_map(|(process, _)| [WorkQueue::Process(process), WorkQueue::DeliveredDeaths(process)]);
+        let processes = self.processes.iter().flat_map(|(process, _)| {
+            [
+                WorkQueue::Process(process),
+                WorkQueue::DeliveredDeaths(process),
+                WorkQueue::DeliveredFreezes(process),
+            ]
+        });
         threads.chain(nodes).chain(processes)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use crate::node::Node;
+use crate::oneway_spam::SpamDetection;
 use crate::table::{Key, Table};
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -23,6 +24,8 @@ pub(crate) struct Buffer {
     pub(crate) size: u64,
     pub(crate) before: Option<Key<Buffer>>,
     pub(crate) after: Option<Key<Buffer>>,
+    /// The process of whoever sent what it holds, or held last; 0 if it never held anything.
+    pub(crate) sender_pid: i32,
     /// What it holds; `None` if it is free.
     pub(crate) content: Option<Content>,
 }
@@ -35,12 +38,16 @@ pub(crate) struct Content {
     pub(crate) is_async: bool,
     /// The receiver has been told of it, and may free it.
     pub(crate) allow_user_free: bool,
+    /// Its sender is suspected of oneway spam.
+    pub(crate) oneway_spam_suspect: bool,
     /// TF_CLEAR_BUF: it is wiped when it is freed.
     pub(crate) clear_on_free: bool,
     /// The node that the transaction went to; `None` for a reply.
     pub(crate) target: Option<Key<Node>>,
     /// The transaction that it came with, while that lasts.
     pub(crate) transaction: Option<Key<Transaction>>,
+    /// Where the sender's security context begins, in bytes from the start of the buffer, if it is there.
+    pub(crate) security_context: Option<u64>,
 }
 
 impl Content {
@@ -58,12 +65,19 @@ pub(crate) struct Request {
     /// Scatter-gather buffers, all together.
     pub(crate) buffers_size: u64,
     pub(crate) is_async: bool,
+    /// The process of whoever sends it.
+    pub(crate) sender_pid: i32,
 }
 
 impl Request {
-    /// Whether a transaction can have such sizes.
-    pub(crate) fn is_possible(self) -> bool {
-        self.offsets_size.is_multiple_of(8) && self.buffers_size.is_multiple_of(8) && self.size().is_some()
+    /// Whether a transaction can have such sizes: EINVAL for one that cannot be, ENOMEM for a sum that overflows.
+    pub(crate) fn check_sizes(self) -> Result<(), Errno> {
+        let data = self.data_size.checked_next_multiple_of(8).ok_or(Errno::EINVAL)?;
+        if !self.offsets_size.is_multiple_of(8) || !self.buffers_size.is_multiple_of(8) {
+            return Err(Errno::EINVAL);
+        }
+        let sum = data.checked_add(self.offsets_size).and_then(|sum| sum.checked_add(self.buffers_size));
+        sum.map(drop).ok_or(Errno::ENOMEM)
     }
 
     /// The size of the buffer: each part rounded up to 8, and never 0, so that each has an address of its own.
@@ -97,10 +111,18 @@ pub(crate) struct Allocator {
     by_start: FxHashMap<u64, Key<Buffer>>,
     /// What oneway messages may still use: half of the mapping at first.
     free_async_space: u64,
+    /// Since there was last enough room for oneway messages, somebody has been told that it spams.
+    pub(crate) spam_detected: bool,
+    pub(crate) spam_detection: SpamDetection,
     in_use: usize,
 }
 
 impl Allocator {
+    /// One without a mapping.
+    pub(crate) fn new(spam_detection: SpamDetection) -> Allocator {
+        Allocator { spam_detection, ..Allocator::default() }
+    }
+
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
     pub(crate) fn map(&mut self, address: u64, size: u64) -> Result<(), Errno> {
         if !self.memory.is_empty() {
@@ -113,7 +135,7 @@ impl Allocator {
         self.memory = vec![0; size as usize];
         self.present = vec![false; (size / PAGE) as usize];
         self.free_async_space = size / 2;
-        let whole = Buffer { start: 0, size, before: None, after: None, content: None };
+        let whole = Buffer { start: 0, size, before: None, after: None, sender_pid: 0, content: None };
         let key = self.buffers.insert(whole);
         self.first = Some(key);
         self.free.insert((size, 0));
@@ -160,14 +182,39 @@ impl Allocator {
             offsets_size: request.offsets_size,
             is_async: request.is_async,
             allow_user_free: false,
+            oneway_spam_suspect: false,
             clear_on_free: false,
             target: None,
             transaction: None,
+            security_context: None,
         });
         self.in_use += 1;
+        self.judge_sender(key, request);
         let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
         self.present[pages].fill(true);
         Ok(key)
+    }
+
+    /// Notes the sender of a new message, and whether it is suspected of oneway spam.
+    fn judge_sender(&mut self, key: Key<Buffer>, request: Request) {
+        if self.spam_detection.counts_message {
+            self.note_sender(key, request.sender_pid);
+        }
+        let suspect = request.is_async && self.suspects_spam(request.sender_pid);
+        self.note_sender(key, request.sender_pid);
+        if let Some(content) = &mut self.buffers[key].content {
+            content.oneway_spam_suspect = suspect;
+        }
+    }
+
+    /// What oneway messages may still use, in bytes.
+    pub(crate) fn free_async_space(&self) -> u64 {
+        self.free_async_space
+    }
+
+    /// The size of the mapping, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.memory.len() as u64
     }
 
     /// Cuts a buffer that has just been taken from the free ones; the rest is free.
@@ -178,6 +225,7 @@ impl Allocator {
             size: buffer.size - size,
             before: Some(key),
             after: buffer.after,
+            sender_pid: 0,
             content: None,
         };
         buffer.size = size;
@@ -233,6 +281,16 @@ impl Allocator {
         left.size += gone.size;
         left.after = gone.after;
         self.free.insert((left.size, left.start));
+    }
+
+    /// Writes a security context, which is some multiple of 8 bytes long, to the end of a buffer in use.
+    pub(crate) fn append_security_context(&mut self, key: Key<Buffer>, context: &[u8]) {
+        let bytes = self.bytes_mut(key);
+        let start = bytes.len() - context.len();
+        bytes[start..].copy_from_slice(context);
+        if let Some(content) = &mut self.buffers[key].content {
+            content.security_context = Some(start as u64);
+        }
     }
 
     /// The bytes of a buffer in use.
@@ -333,7 +391,7 @@ mod tests {
     }
 
     fn request(data_size: u64) -> Request {
-        Request { data_size, offsets_size: 0, buffers_size: 0, is_async: false }
+        Request { data_size, offsets_size: 0, buffers_size: 0, is_async: false, sender_pid: 1 }
     }
 
     #[test]
@@ -349,7 +407,7 @@ mod tests {
     fn sizes_that_overflow_are_refused() {
         let mut allocator = mapped(PAGE);
         assert_eq!(allocator.allocate(request(u64::MAX)), Err(Errno::EINVAL));
-        let both = Request { data_size: u64::MAX - 7, offsets_size: 16, buffers_size: 0, is_async: false };
+        let both = Request { offsets_size: 16, ..request(u64::MAX - 7) };
         assert_eq!(allocator.allocate(both), Err(Errno::EINVAL));
         assert_eq!(allocator.allocate(request(PAGE + 1)), Err(Errno::ENOSPC));
     }
@@ -357,9 +415,9 @@ mod tests {
     #[test]
     fn oneway_messages_get_half_of_the_mapping() {
         let mut allocator = mapped(PAGE);
-        let half = Request { data_size: PAGE / 2, offsets_size: 0, buffers_size: 0, is_async: true };
+        let half = Request { is_async: true, ..request(PAGE / 2) };
         let buffer = allocator.allocate(half).unwrap();
-        let more = Request { data_size: 0, offsets_size: 0, buffers_size: 0, is_async: true };
+        let more = Request { is_async: true, ..request(0) };
         assert_eq!(allocator.allocate(more), Err(Errno::ENOSPC));
         allocator.allocate(request(PAGE / 2)).unwrap();
         allocator.release(buffer);
@@ -373,7 +431,7 @@ mod tests {
             let mut held: Vec<Key<Buffer>> = Vec::new();
             for (allocate, size, pick) in operations {
                 if allocate {
-                    let request = Request { data_size: size, offsets_size: size % 5 * 8, buffers_size: 0, is_async: size % 3 == 0 };
+                    let request = Request { offsets_size: size % 5 * 8, is_async: size % 3 == 0, ..request(size) };
                     held.extend(allocator.allocate(request));
                 } else if !held.is_empty() {
                     allocator.release(held.swap_remove(pick % held.len()));

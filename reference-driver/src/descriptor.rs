@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::driver::Driver;
 use crate::memory::UserMemory;
 use crate::object::Passage;
+use crate::scatter::Refused;
 use crate::table::Key;
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -55,12 +56,18 @@ pub(crate) struct FileOnItsWay {
 }
 
 impl Driver {
-    /// The file of a descriptor that is sent; `None` if it cannot be.
-    pub(crate) fn take_file(&self, passage: &Passage<'_>, number: u32, place: u64) -> Option<FileOnItsWay> {
+    /// The file of a descriptor that is sent. EPERM if the receiver takes none, EBADF if there is no such descriptor.
+    pub(crate) fn take_file(
+        &self,
+        passage: &Passage<'_>,
+        number: u32,
+        place: u64,
+    ) -> Result<FileOnItsWay, Refused> {
         if !passage.takes_descriptors {
-            return None;
+            return Err(Refused(Errno::EPERM));
         }
-        Some(FileOnItsWay { file: passage.memory.file(number)?, place })
+        let file = passage.memory.file(number).ok_or(Refused(Errno::EBADF))?;
+        Ok(FileOnItsWay { file, place })
     }
 
     /// Gives the process that reads a transaction its descriptors; all of them or none. Returns their numbers.

@@ -2,10 +2,11 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::buffer::PAGE;
+use crate::buffer::{Allocator, PAGE};
 use crate::caller::Caller;
 use crate::context::{Context, ContextIndex};
 use crate::death::Death;
+use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
 use crate::process::Process;
@@ -13,7 +14,7 @@ use crate::profile::Profile;
 use crate::reference::Reference;
 use crate::statistics::Statistics;
 use crate::table::{Key, Table};
-use crate::thread::Thread;
+use crate::thread::{Parked, Thread};
 use crate::transaction::Transaction;
 use crate::uapi::*;
 
@@ -36,6 +37,11 @@ pub struct Driver {
     pub(crate) woken: Vec<(Key<Process>, i32)>,
     /// Processes with work deferred.
     pub(crate) deferred: Vec<Key<Process>>,
+    /// Threads that wait to freeze a device which has been released.
+    pub(crate) overdue: Vec<(Key<Process>, i32)>,
+    pub(crate) freezes: Table<FreezeListener>,
+    /// How many transactions have been begun.
+    pub(crate) begun_transactions: u32,
     pub(crate) statistics: Statistics,
     /// The processes that there are, by their serial numbers.
     pub(crate) processes_by_serial: FxHashMap<u64, Key<Process>>,
@@ -43,6 +49,8 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    /// What the security module calls every process; `None` without such a module.
+    pub(crate) security_context: Option<&'static str>,
 }
 
 /// An open device: what a file descriptor of it stands for.
@@ -56,21 +64,11 @@ pub enum Completion {
     Done(Result<(), Errno>),
     /// It sleeps. It goes on with [`Driver::resume`] when it has been woken.
     Parked,
-    /// It needs something of a driver that the reference driver does not model. What the driver is like from
-    /// here on means nothing.
-    NotModelled(&'static str),
 }
 
-/// What ends a system call early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interruption {
-    Failed(Errno),
-    NotModelled(&'static str),
-}
-
-impl From<Fault> for Interruption {
-    fn from(_: Fault) -> Interruption {
-        Interruption::Failed(Errno::EFAULT)
+impl From<Fault> for Errno {
+    fn from(_: Fault) -> Errno {
+        Errno::EFAULT
     }
 }
 
@@ -95,11 +93,20 @@ impl Driver {
             transactions: Table::default(),
             woken: Vec::new(),
             deferred: Vec::new(),
+            overdue: Vec::new(),
+            freezes: Table::default(),
+            begun_transactions: 0,
             statistics: Statistics::default(),
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            security_context: None,
         }
+    }
+
+    /// The same driver, on a system whose security module calls every process so.
+    pub fn with_security_context(self, context: &'static str) -> Driver {
+        Driver { security_context: Some(context), ..self }
     }
 
     /// Opens a device. ENXIO if there is no such device.
@@ -110,7 +117,8 @@ impl Driver {
         self.statistics.processes.create();
         self.serials += 1;
         let serial = self.serials;
-        let process = Process { context, pid: caller.pid, nonblock, serial, ..Process::default() };
+        let allocator = Allocator::new(self.profile.spam_detection);
+        let process = Process { context, pid: caller.pid, nonblock, serial, allocator, ..Process::default() };
         let device = self.processes.insert(process);
         self.processes_by_serial.insert(serial, device);
         Ok(device)
@@ -165,11 +173,14 @@ impl Driver {
         if request == BINDER_WRITE_READ {
             return self.write_read(thread, caller, argument, memory);
         }
+        if request == BINDER_FREEZE {
+            return self.freeze(thread, argument, memory);
+        }
         if request == BINDER_THREAD_EXIT {
             self.release_thread(thread);
             return Completion::Done(Ok(()));
         }
-        let result = self.simple_ioctl(device, caller, request, argument, memory);
+        let result = self.simple_ioctl(thread, caller, request, argument, memory);
         self.finish(thread, result)
     }
 
@@ -177,7 +188,8 @@ impl Driver {
     /// is the adapter's mistake, and answered with EINVAL.
     pub fn resume(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
         match self.parked_thread(device, tid) {
-            Some((thread, read)) => self.go_on_reading(thread, read, memory),
+            Some((thread, Parked::Read(read))) => self.go_on_reading(thread, read, memory),
+            Some((thread, Parked::Freeze(freeze))) => self.go_on_freezing(thread, freeze, false),
             None => Completion::Done(Err(Errno::EINVAL)),
         }
     }
@@ -185,10 +197,25 @@ impl Driver {
     /// A signal reaches a thread in its parked call, which ends with EINTR.
     pub fn interrupt(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
         match self.parked_thread(device, tid) {
-            Some((thread, read)) => {
+            Some((thread, Parked::Read(read))) => {
                 self.finish_read(thread, read.argument, read.request, Err(Errno::EINTR), memory)
             }
+            Some((thread, Parked::Freeze(freeze))) => self.interrupt_freeze(thread, &freeze),
             None => Completion::Done(Err(Errno::EINVAL)),
+        }
+    }
+
+    /// The time is up for which a thread was ready to sleep in its call. `None` if it sleeps for as long as it takes,
+    /// or not at all.
+    pub fn time_out(&mut self, device: Device, tid: i32) -> Option<Completion> {
+        let thread = *self.processes[device].threads.get(&tid)?;
+        match self.threads[thread].parked {
+            Some(Parked::Freeze(_)) => {}
+            Some(Parked::Read(_)) | None => return None,
+        }
+        match self.unpark(thread)? {
+            Parked::Freeze(freeze) => Some(self.go_on_freezing(thread, freeze, true)),
+            Parked::Read(_) => None,
         }
     }
 
@@ -211,6 +238,12 @@ impl Driver {
     /// The threads that have been woken since this was last asked, in that order. Each must be resumed.
     pub fn take_woken(&mut self) -> Vec<(Device, i32)> {
         std::mem::take(&mut self.woken)
+    }
+
+    /// The threads whose BINDER_FREEZE, since this was last asked, has come to wait for a device that has been
+    /// released. A real driver forgets that device only when their time is up: see [`Driver::time_out`].
+    pub fn take_overdue(&mut self) -> Vec<(Device, i32)> {
+        std::mem::take(&mut self.overdue)
     }
 
     /// Which driver is being modelled.
@@ -271,30 +304,27 @@ impl Driver {
         if result.is_err() {
             request.read_consumed = 0;
         }
-        let stored = memory.put(argument, &request).map_err(Interruption::from);
+        let stored = memory.put(argument, &request).map_err(Errno::from);
         self.finish(thread, stored.and(result))
     }
 
     /// Ends an ioctl of a thread that lives on.
-    fn finish(&mut self, thread: Key<Thread>, result: Result<(), Interruption>) -> Completion {
+    pub(crate) fn finish(&mut self, thread: Key<Thread>, result: Result<(), Errno>) -> Completion {
         self.threads[thread].need_return = false;
-        match result {
-            Ok(()) => Completion::Done(Ok(())),
-            Err(Interruption::Failed(errno)) => Completion::Done(Err(errno)),
-            Err(Interruption::NotModelled(what)) => Completion::NotModelled(what),
-        }
+        Completion::Done(result)
     }
 
     /// The ioctls that neither sleep nor end the thread.
     fn simple_ioctl(
         &mut self,
-        device: Device,
+        thread: Key<Thread>,
         caller: Caller,
         request: u32,
         argument: u64,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
-        const INVALID: Interruption = Interruption::Failed(Errno::EINVAL);
+    ) -> Result<(), Errno> {
+        const INVALID: Errno = Errno::EINVAL;
+        let device = self.threads[thread].process;
         let unusable = if self.profile.bad_arguments_fault { Fault.into() } else { INVALID };
         match request {
             BINDER_SET_MAX_THREADS => {
@@ -302,30 +332,29 @@ impl Driver {
                 self.processes[device].max_threads = threads;
             }
             BINDER_SET_CONTEXT_MGR => {
-                self.set_context_manager(device, caller, &FlatObject::default())
-                    .map_err(Interruption::Failed)?;
+                self.set_context_manager(device, caller, &FlatObject::default())?;
             }
             BINDER_SET_CONTEXT_MGR_EXT => {
                 let object: FlatObject = self.argument(device, memory, argument).map_err(|Fault| unusable)?;
-                self.set_context_manager(device, caller, &object).map_err(Interruption::Failed)?;
+                self.set_context_manager(device, caller, &object)?;
             }
             BINDER_VERSION => {
                 memory.put(argument, &CURRENT_PROTOCOL_VERSION).map_err(|Fault| unusable)?;
             }
-            BINDER_GET_NODE_DEBUG_INFO | BINDER_GET_NODE_INFO_FOR_REF => {
-                return Err(Interruption::NotModelled("information about nodes"));
-            }
-            BINDER_FREEZE | BINDER_GET_FROZEN_INFO => return Err(Interruption::NotModelled("freezing")),
+            BINDER_GET_NODE_DEBUG_INFO => self.node_debug_info(device, argument, memory)?,
+            BINDER_GET_NODE_INFO_FOR_REF => self.node_info_for_ref(device, argument, memory)?,
+            BINDER_GET_FROZEN_INFO => self.frozen_info(device, argument, memory)?,
             BINDER_ENABLE_ONEWAY_SPAM_DETECTION => {
-                return Err(Interruption::NotModelled("the detection of oneway spam"));
+                let enable: u32 = self.argument(device, memory, argument)?;
+                self.processes[device].detects_oneway_spam = enable != 0;
             }
-            BINDER_GET_EXTENDED_ERROR => return Err(Interruption::NotModelled("extended errors")),
+            BINDER_GET_EXTENDED_ERROR => self.tell_extended_error(thread, argument, memory)?,
             _ => return Err(INVALID),
         }
         Ok(())
     }
 
-    fn argument<T: zerocopy::FromBytes + zerocopy::IntoBytes>(
+    pub(crate) fn argument<T: zerocopy::FromBytes + zerocopy::IntoBytes>(
         &self,
         device: Device,
         memory: &dyn UserMemory,
@@ -336,7 +365,7 @@ impl Driver {
         Ok(value)
     }
 
-    fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, crate::read::ParkedRead)> {
+    fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, Parked)> {
         let thread = *self.processes[device].threads.get(&tid)?;
         Some((thread, self.unpark(thread)?))
     }

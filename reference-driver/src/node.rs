@@ -15,6 +15,8 @@ use crate::work::{Place, Work, WorkQueue};
 /// behalf of the owning process: a buffer that is on its way, a BR_ACQUIRE that has not been answered.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
+    /// No other has had this number before, nor will have.
+    pub(crate) serial: u64,
     /// The owner; `None` once it is dead.
     pub(crate) process: Option<Key<Process>>,
     pub(crate) pointer: u64,
@@ -78,6 +80,7 @@ impl Driver {
         let node = self.node_at(process, object.binder).unwrap_or_else(|| {
             self.statistics.nodes.create();
             let node = self.nodes.insert(Node {
+                serial: self.statistics.nodes.created,
                 process: Some(process),
                 pointer: object.binder,
                 cookie: object.cookie,

@@ -9,7 +9,7 @@ use crate::driver::Driver;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Strength;
 use crate::process::Process;
-use crate::scatter::{Refused, Scatter};
+use crate::scatter::{INVALID, Refused, Scatter};
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::uapi::*;
@@ -31,9 +31,10 @@ pub(crate) struct Passage<'a> {
     pub(crate) takes_descriptors: bool,
 }
 
-/// That a payload could not be put into its buffer. So many of its objects have been translated before.
+/// That a payload could not be put into its buffer, and why. So many of its objects have been translated before.
 pub(crate) struct NotFilled {
     pub(crate) translated: u64,
+    pub(crate) reason: Errno,
 }
 
 /// An object in a payload.
@@ -61,9 +62,9 @@ impl Driver {
         let (process, to) = (self.threads[passage.sender].process, (passage.receiver, passage.buffer));
         let table = data.data_size.next_multiple_of(8);
         self.copy_to_buffer(process, passage.memory, data.offsets, to, table, data.offsets_size)
-            .map_err(|Fault| NotFilled { translated: 0 })?;
+            .map_err(|Fault| NotFilled { translated: 0, reason: Errno::EFAULT })?;
         if !data.offsets_size.is_multiple_of(8) || !buffers_size.is_multiple_of(8) {
-            return Err(NotFilled { translated: 0 });
+            return Err(NotFilled { translated: 0, reason: Errno::EINVAL });
         }
         let mut scatter = Scatter::new(table + data.offsets_size, *buffers_size);
         let mut files = Vec::new();
@@ -73,11 +74,12 @@ impl Driver {
             let offset = self.offset_in_table(passage.receiver, passage.buffer, index);
             copied = self
                 .pass_object(passage, (index, offset), copied, &mut scatter, &mut files)
-                .map_err(|Refused| NotFilled { translated: index })?;
+                .map_err(|Refused(reason)| NotFilled { translated: index, reason })?;
         }
         self.copy_payload(passage, copied..data.data_size)
+            .map_err(Refused::from)
             .and_then(|()| self.copy_scattered(passage, scatter))
-            .map_err(|Fault| NotFilled { translated: all })?;
+            .map_err(|Refused(reason)| NotFilled { translated: all, reason })?;
         Ok(files)
     }
 
@@ -93,7 +95,7 @@ impl Driver {
         let data = &passage.data.transaction;
         if offset != copied {
             if offset < copied || offset > data.data_size {
-                return Err(Refused);
+                return Err(Refused(self.profile.offset_error));
             }
             self.copy_payload(passage, copied..offset)?;
         }
@@ -106,13 +108,14 @@ impl Driver {
             }
             Found::Fd(object) => {
                 let place = offset + std::mem::offset_of!(FdObject, fd) as u64;
-                files.push(self.take_file(passage, object.fd, place).ok_or(Refused)?);
+                files.push(self.take_file(passage, object.fd, place)?);
                 let flags = if self.profile.flags_of_descriptors_arrive { object.flags } else { 0 };
                 Found::Fd(FdObject { flags, fd: 0, padding: 0, ..object })
             }
             Found::FdArray(array) => {
                 self.take_files(passage, scatter, index, &array, files)?;
-                Found::FdArray(array)
+                let padding = if self.profile.flags_of_descriptors_arrive { array.padding } else { 0 };
+                Found::FdArray(FdArrayObject { padding, ..array })
             }
             Found::Buffer(object) => {
                 Found::Buffer(self.scatter(passage, scatter, (index, offset), object)?)
@@ -172,17 +175,21 @@ impl Driver {
         memory.read(from, &mut self.processes[receiver].allocator.bytes_mut(buffer)[range])
     }
 
-    /// Looks at the object that the sender has at an offset of its payload. [`Fault`] if there is none.
-    pub(crate) fn object_in_memory(&self, passage: &Passage<'_>, offset: u64) -> Result<Found, Fault> {
+    /// Looks at the object that the sender has at an offset of its payload.
+    pub(crate) fn object_in_memory(&self, passage: &Passage<'_>, offset: u64) -> Result<Found, Refused> {
         let (sender, data) = (self.threads[passage.sender].process, &passage.data.transaction);
-        let rest = data.data_size.checked_sub(offset).ok_or(Fault)?;
+        let cut_off = || Refused(self.profile.cut_off_object_error);
+        let rest = data.data_size.checked_sub(offset).ok_or(INVALID)?;
         if rest < size_of::<u32>() as u64 || !offset.is_multiple_of(4) {
-            return Err(Fault);
+            return Err(INVALID);
         }
         let mut bytes = [0; LARGEST_OBJECT as usize];
         let length = rest.min(LARGEST_OBJECT) as usize;
-        self.read_memory(sender, passage.memory, data.buffer.wrapping_add(offset), &mut bytes[..length])?;
-        recognise(&bytes[..length]).ok_or(Fault)
+        self.read_memory(sender, passage.memory, data.buffer.wrapping_add(offset), &mut bytes[..length])
+            .map_err(|Fault| cut_off())?;
+        // Whether there is an object at all shows when there is room for any.
+        let is_known = recognise(&bytes).is_some();
+        recognise(&bytes[..length]).ok_or_else(|| if is_known { cut_off() } else { INVALID })
     }
 
     /// Entry `index` of a buffer's table of offsets.
@@ -204,12 +211,13 @@ impl Driver {
         let process = self.threads[passage.sender].process;
         let node = self.node_for(process, &object);
         let handle = if object.cookie == self.nodes[node].cookie {
-            self.refer_to_node(passage.receiver, node, strength, Some(WorkQueue::Thread(passage.sender))).ok()
+            self.refer_to_node(passage.receiver, node, strength, Some(WorkQueue::Thread(passage.sender)))
+                .map_err(Refused)
         } else {
-            None
+            Err(INVALID)
         };
         self.let_go_of_node(node);
-        let (object_type, handle) = (remote_type(strength), handle.ok_or(Refused)?);
+        let (object_type, handle) = (remote_type(strength), handle?);
         Ok(FlatObject { object_type, flags: object.flags, binder: handle.into(), cookie: 0 })
     }
 
@@ -221,8 +229,13 @@ impl Driver {
         strength: Strength,
     ) -> Result<FlatObject, Refused> {
         let (sender, receiver) = (self.threads[passage.sender].process, passage.receiver);
-        let must_be_strong = strength == Strength::Strong;
-        let reference = self.reference_at(sender, object.binder as u32, must_be_strong).ok_or(Refused)?;
+        let handle = object.binder as u32;
+        let reference = match strength {
+            Strength::Strong => self.strong_reference(sender, handle).map_err(Refused)?,
+            Strength::Weak => {
+                self.reference_at(sender, handle, false).ok_or(Refused(self.profile.handle_error))?
+            }
+        };
         let node = self.references[reference].node;
         let state = &self.nodes[node];
         if state.process == Some(receiver) {
@@ -233,7 +246,7 @@ impl Driver {
         self.hold_node(node);
         let handle = self.refer_to_node(receiver, node, strength, None);
         self.let_go_of_node(node);
-        Ok(FlatObject { binder: handle.map_err(|_| Refused)?.into(), cookie: 0, ..object })
+        Ok(FlatObject { binder: handle.map_err(Refused)?.into(), cookie: 0, ..object })
     }
 
     /// Gives up the references that a buffer holds for its first `objects` objects.

@@ -5,9 +5,11 @@ use rustc_hash::FxHashMap;
 use crate::buffer::Allocator;
 use crate::context::ContextIndex;
 use crate::driver::Deferred;
+use crate::freeze::Freezer;
 use crate::node::Node;
 use crate::queue::Queue;
 use crate::reference::{Handles, Reference};
+use crate::rust_freeze_notification::CookieRequests;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::work::Work;
@@ -40,6 +42,10 @@ pub struct Process {
     pub(crate) todo: Queue<Work>,
     /// Deaths that BC_DEAD_BINDER_DONE has not answered yet.
     pub(crate) delivered_deaths: Queue<Work>,
+    /// What it was told of freezing that BC_FREEZE_NOTIFICATION_DONE has not answered yet.
+    pub(crate) delivered_freezes: Queue<Work>,
+    /// Its requests for freeze notifications in the driver in Rust.
+    pub(crate) requests_by_cookie: FxHashMap<u64, CookieRequests>,
 
     /// Its local objects, by their pointers.
     pub(crate) nodes: FxHashMap<u64, Key<Node>>,
@@ -48,6 +54,9 @@ pub struct Process {
     pub(crate) allocator: Allocator,
     /// Transactions and replies that were sent here and are not done with.
     pub(crate) outstanding_transactions: u32,
+    pub(crate) freezer: Freezer,
+    /// It wants to be told when it is suspected of oneway spam.
+    pub(crate) detects_oneway_spam: bool,
     /// What closed descriptors have left to be done.
     pub(crate) deferred: Deferred,
 }

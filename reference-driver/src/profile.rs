@@ -1,5 +1,8 @@
 //! Profiles: which driver is being modelled, where drivers differ.
 
+use crate::oneway_spam::SpamDetection;
+use crate::uapi::Errno;
+
 /// The driver that the model behaves as. Each difference between drivers is a field here, so that the rest of
 /// the model asks for the difference and never for a driver or a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,10 +63,55 @@ pub struct Profile {
     pub(crate) pointers_are_aligned: bool,
     /// An array of no descriptors needs a receiver that takes some, and a place in its buffer, as any other does.
     pub(crate) empty_arrays_are_no_exception: bool,
-    /// What stands in the place of a descriptor's flags arrives.
+    /// What stands in the place of flags arrives with a descriptor, and with an array of them.
     pub(crate) flags_of_descriptors_arrive: bool,
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
     pub(crate) replies_without_descriptors_vanish: bool,
+
+    /// A oneway message to a frozen process is answered with BR_TRANSACTION_PENDING_FROZEN.
+    pub has_pending_frozen: bool,
+    /// That answer is an error: commands behind such a message are not carried out before it is read.
+    pub(crate) pending_is_an_error: bool,
+    /// To freeze a process that is not there succeeds.
+    pub(crate) nobody_can_be_frozen: bool,
+    /// The devices of a process are frozen in the order in which they were opened.
+    pub(crate) freezes_oldest_first: bool,
+    /// Waiting for as long as 2^31 milliseconds fails.
+    pub(crate) long_timeouts_fail: bool,
+    /// Whoever waits to freeze a process waits for what has not been read, and not for calls to be answered.
+    pub(crate) freezing_waits_for_readers_only: bool,
+    /// Whoever waits freezes the process in the end even if it has been thawed meanwhile.
+    pub(crate) freezing_settles_anew: bool,
+    /// Whoever waits to freeze a device keeps it from being forgotten when it is closed.
+    pub(crate) freezing_keeps_devices: bool,
+    pub(crate) freeze_notifications: FreezeNotifications,
+    pub(crate) spam_detection: SpamDetection,
+
+    /// The extended error of what the transaction stack forbids.
+    pub(crate) stack_error: Errno,
+    /// The error of a handle that the process does not have.
+    pub(crate) handle_error: Errno,
+    /// The extended error of an offset that is not within the data, or within another object.
+    pub(crate) offset_error: Errno,
+    /// The extended error of an object that does not end within the data, or cannot be read.
+    pub(crate) cut_off_object_error: Errno,
+    /// The extended error of a scatter-gather buffer that cannot be read.
+    pub(crate) unreadable_buffer_error: Errno,
+    /// BR_DEAD_REPLY and BR_FROZEN_REPLY are no extended errors.
+    pub(crate) only_failures_are_explained: bool,
+    /// The extended error of a new thread has a number.
+    pub(crate) new_threads_have_errors: bool,
+}
+
+/// Whether and how processes are told that others are frozen or thawed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreezeNotifications {
+    /// Not at all.
+    None,
+    /// See [`crate::freeze_notification`].
+    OfC,
+    /// See [`crate::rust_freeze_notification`].
+    OfRust,
 }
 
 /// Two ways to count.
@@ -76,7 +124,10 @@ pub(crate) enum Counting {
 }
 
 impl Profile {
-    /// The C driver of Linux 6.1 to 7.3: in all that is modelled so far, these do the same.
+    /// All there are.
+    pub const ALL: [Profile; 3] = [Profile::C, Profile::C_6_1, Profile::RUST];
+
+    /// The C driver of Linux 6.12 to 7.3: in all that is modelled so far, these do the same.
     pub const C: Profile = Profile {
         name: "c",
         counting: Counting::OfC,
@@ -105,6 +156,36 @@ impl Profile {
         empty_arrays_are_no_exception: false,
         flags_of_descriptors_arrive: true,
         replies_without_descriptors_vanish: false,
+        has_pending_frozen: true,
+        pending_is_an_error: false,
+        nobody_can_be_frozen: false,
+        freezes_oldest_first: false,
+        long_timeouts_fail: true,
+        freezing_waits_for_readers_only: false,
+        freezing_settles_anew: false,
+        freezing_keeps_devices: true,
+        freeze_notifications: FreezeNotifications::OfC,
+        spam_detection: SpamDetection {
+            counts_message: false,
+            tells_once: true,
+            heeds_switch_when_sent: false,
+        },
+        stack_error: Errno::EPROTO,
+        handle_error: Errno::EINVAL,
+        offset_error: Errno::EFAULT,
+        cut_off_object_error: Errno::EINVAL,
+        unreadable_buffer_error: Errno::EINVAL,
+        only_failures_are_explained: false,
+        new_threads_have_errors: false,
+    };
+
+    /// The C driver of Linux 6.1.
+    pub const C_6_1: Profile = Profile {
+        name: "c-6.1",
+        has_pending_frozen: false,
+        freeze_notifications: FreezeNotifications::None,
+        spam_detection: SpamDetection { counts_message: true, ..Profile::C.spam_detection },
+        ..Profile::C
     };
 
     /// The driver in Rust, as it is in Linux 7.3.
@@ -136,7 +217,33 @@ impl Profile {
         empty_arrays_are_no_exception: true,
         flags_of_descriptors_arrive: false,
         replies_without_descriptors_vanish: true,
+        has_pending_frozen: true,
+        pending_is_an_error: true,
+        nobody_can_be_frozen: true,
+        freezes_oldest_first: true,
+        long_timeouts_fail: false,
+        freezing_waits_for_readers_only: true,
+        freezing_settles_anew: true,
+        freezing_keeps_devices: false,
+        freeze_notifications: FreezeNotifications::OfRust,
+        spam_detection: SpamDetection {
+            counts_message: true,
+            tells_once: false,
+            heeds_switch_when_sent: true,
+        },
+        stack_error: Errno::EINVAL,
+        handle_error: Errno::ENOENT,
+        offset_error: Errno::EINVAL,
+        cut_off_object_error: Errno::EFAULT,
+        unreadable_buffer_error: Errno::EFAULT,
+        only_failures_are_explained: true,
+        new_threads_have_errors: true,
     };
+
+    /// Whether there are BC_REQUEST_FREEZE_NOTIFICATION and what goes with it.
+    pub fn has_freeze_notifications(&self) -> bool {
+        self.freeze_notifications != FreezeNotifications::None
+    }
 }
 
 impl Default for Profile {

@@ -2,6 +2,7 @@
 
 use crate::death::Stage;
 use crate::driver::{Completion, Driver};
+use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
 use crate::process::Process;
@@ -10,7 +11,7 @@ use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
 use crate::uapi::*;
-use crate::work::{Work, WorkQueue};
+use crate::work::{Acceptance, Work, WorkQueue};
 use zerocopy::{Immutable, IntoBytes};
 
 /// No work is taken up for which a read buffer has no more than this left: room for the longest return there is.
@@ -205,9 +206,15 @@ impl Driver {
             Work::Transaction(transaction) => {
                 return self.deliver_transaction(thread, transaction, returns);
             }
-            Work::TransactionComplete => {
+            Work::TransactionComplete(acceptance) => {
                 self.statistics.completions.delete();
-                returns.put(&BR_TRANSACTION_COMPLETE)?;
+                let is_told =
+                    self.profile.spam_detection.heeds_switch_when_sent || self.detects_oneway_spam(thread);
+                returns.put(&match acceptance {
+                    Acceptance::PendingFrozen => BR_TRANSACTION_PENDING_FROZEN,
+                    Acceptance::SpamSuspect if is_told => BR_ONEWAY_SPAM_SUSPECT,
+                    Acceptance::Plain | Acceptance::SpamSuspect => BR_TRANSACTION_COMPLETE,
+                })?;
             }
             Work::ReturnError => {
                 let error = self.threads[thread].return_error;
@@ -240,6 +247,25 @@ impl Driver {
                     self.await_answer(self.threads[thread].process, death);
                     returns.put(&BR_DEAD_BINDER)?;
                     returns.put(&cookie)?;
+                    return Ok(Next::Stop);
+                }
+            }
+            Work::FreezeMessage(cookie) => {
+                let process = self.threads[thread].process;
+                if self.deliver_freeze_message(process, cookie, returns)? {
+                    return Ok(Next::Stop);
+                }
+            }
+            Work::Freeze(listener) => {
+                let FreezeListener { cookie, is_frozen, is_cleared, .. } = self.freezes[listener];
+                if is_cleared {
+                    self.forget_freeze_listener(listener);
+                    returns.put(&BR_CLEAR_FREEZE_NOTIFICATION_DONE)?;
+                    returns.put(&cookie)?;
+                } else {
+                    self.await_freeze_answer(thread, listener);
+                    returns.put(&BR_FROZEN_BINDER)?;
+                    returns.put(&FrozenStateInfo { cookie, is_frozen: is_frozen.into(), reserved: 0 })?;
                     return Ok(Next::Stop);
                 }
             }
@@ -290,8 +316,7 @@ impl Driver {
         let Ok(descriptors) = self.install_descriptors(transaction, returns.memory) else {
             return self.fail_to_deliver(receiver, transaction, returns);
         };
-        let (code, data) = self.describe(receiver, transaction);
-        if returns.put(&code).and_then(|()| returns.put(&data)).is_err() {
+        if self.tell(receiver, transaction, returns).is_err() {
             if self.profile.lost_transactions_are_given_back {
                 descriptors.into_iter().for_each(|number| returns.memory.close(number));
                 self.give_back(transaction, BR_FAILED_REPLY);
@@ -307,6 +332,9 @@ impl Driver {
         if expects_reply {
             state.to_parent = self.threads[thread].transaction_stack.replace(transaction);
             state.to_thread = Some(thread);
+            if self.profile.freezing_waits_for_readers_only {
+                self.end_outstanding(transaction);
+            }
         } else {
             self.forget_transaction(transaction);
         }
@@ -348,8 +376,13 @@ impl Driver {
         if is_told { state.sender.pid } else { 0 }
     }
 
-    /// A transaction as its receiver is told of it. Who sent it is the driver's word.
-    fn describe(&self, receiver: Key<Process>, transaction: Key<Transaction>) -> (u32, TransactionData) {
+    /// Tells a receiver of a transaction. Who sent it is the driver's word.
+    fn tell(
+        &self,
+        receiver: Key<Process>,
+        transaction: Key<Transaction>,
+        returns: &mut ReturnStream<'_>,
+    ) -> Result<(), Fault> {
         let state = &self.transactions[transaction];
         let allocator = &self.processes[receiver].allocator;
         let buffer =
@@ -360,8 +393,7 @@ impl Driver {
             _ => unreachable!("an undelivered transaction has its buffer"),
         };
         let target = content.target.map(|node| &self.nodes[node]);
-        let code = if target.is_some() { BR_TRANSACTION } else { BR_REPLY };
-        let data = TransactionData {
+        let transaction = TransactionData {
             target: target.map_or(0, |node| node.pointer),
             cookie: target.map_or(0, |node| node.cookie),
             code: state.code,
@@ -373,7 +405,12 @@ impl Driver {
             buffer: address,
             offsets: address + content.offsets_start(),
         };
-        (code, data)
+        if let Some(start) = content.security_context {
+            returns.put(&BR_TRANSACTION_SEC_CTX)?;
+            return returns.put(&TransactionDataSecctx { transaction, secctx: address + start });
+        }
+        returns.put(if target.is_some() { &BR_TRANSACTION } else { &BR_REPLY })?;
+        returns.put(&transaction)
     }
 }
 

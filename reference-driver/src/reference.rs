@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::death::Death;
 use crate::driver::Driver;
+use crate::freeze_notification::FreezeListener;
 use crate::node::{Node, Strength};
 use crate::process::Process;
 use crate::queue::Position;
@@ -22,6 +23,10 @@ pub(crate) struct Reference {
     pub(crate) weak: u32,
     /// The death notification asked for.
     pub(crate) death: Option<Key<Death>>,
+    /// The freeze notification asked for.
+    pub(crate) freeze: Option<Key<FreezeListener>>,
+    /// The same in the driver in Rust: with which cookie.
+    pub(crate) freeze_cookie: Option<u64>,
     /// Where the node lists this reference.
     pub(crate) listed: Position,
 }
@@ -95,6 +100,16 @@ impl Driver {
         (!must_be_strong || self.references[reference].strong > 0).then_some(reference)
     }
 
+    /// The reference under a handle that must have a strong count; or the error of one that has none, or is unknown.
+    pub(crate) fn strong_reference(
+        &self,
+        process: Key<Process>,
+        handle: u32,
+    ) -> Result<Key<Reference>, Errno> {
+        self.reference_at(process, handle, false).ok_or(self.profile.handle_error)?;
+        self.reference_at(process, handle, true).ok_or(Errno::EINVAL)
+    }
+
     /// Counts one more reference of a process to a node, making the first. Gives the handle.
     pub(crate) fn refer_to_node(
         &mut self,
@@ -149,8 +164,17 @@ impl Driver {
         let handle = self.processes[process].handles.choose(for_context_manager);
         // The node lists the reference, and the reference knows where: insert first, then fill the place in.
         let placeholder = Position::default();
-        let reference =
-            Reference { process, node, handle, strong: 0, weak: 0, death: None, listed: placeholder };
+        let reference = Reference {
+            process,
+            node,
+            handle,
+            strong: 0,
+            weak: 0,
+            death: None,
+            freeze: None,
+            freeze_cookie: None,
+            listed: placeholder,
+        };
         let key = self.references.insert(reference);
         self.references[key].listed = self.nodes[node].references.push_first(key);
         let process = &mut self.processes[process];
@@ -242,6 +266,12 @@ impl Driver {
         if let Some(death) = gone.death {
             self.abandon_death(gone.process, death);
         }
+        if let Some(listener) = gone.freeze {
+            self.forget_freeze_listener(listener);
+        }
+        if let Some(cookie) = gone.freeze_cookie {
+            self.processes[gone.process].requests_by_cookie.remove(&cookie);
+        }
         self.statistics.references.delete();
     }
 }
@@ -262,6 +292,8 @@ mod tests {
             strong: 0,
             weak: 0,
             death: None,
+            freeze: None,
+            freeze_cookie: None,
             listed: Position::default(),
         })
     }

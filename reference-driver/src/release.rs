@@ -52,6 +52,7 @@ impl Driver {
             self.contexts[context].manager = None;
         }
         self.processes[process].is_dead = true;
+        self.abandon_freezing(process);
         for thread in self.threads_of(process) {
             self.release_thread(thread);
         }
@@ -66,6 +67,7 @@ impl Driver {
         }
         self.release_work(WorkQueue::Process(process), true);
         self.release_work(WorkQueue::DeliveredDeaths(process), true);
+        self.release_work(WorkQueue::DeliveredFreezes(process), true);
         let gone = self.processes.remove(process);
         self.processes_by_serial.remove(&gone.serial);
         self.statistics.processes.delete();
@@ -100,8 +102,9 @@ impl Driver {
         }
         state.to_thread = None;
         let (process, buffer, below) = (state.to_process.take(), state.buffer.take(), state.to_parent);
+        let was_outstanding = std::mem::take(&mut state.is_outstanding);
         if let Some(process) = process {
-            self.processes[process].outstanding_transactions -= 1;
+            self.processes[process].outstanding_transactions -= u32::from(was_outstanding);
             self.detach_buffer(process, buffer);
         }
         below
@@ -133,17 +136,22 @@ impl Driver {
                     self.give_back(transaction, BR_DEAD_REPLY);
                 }
                 Work::Transaction(transaction) => self.cancel_transaction(transaction, BR_DEAD_REPLY),
-                Work::TransactionComplete => self.statistics.completions.delete(),
+                Work::TransactionComplete(_) => self.statistics.completions.delete(),
                 // Its handle is still there, and knows it.
                 Work::Death(death) if self.deaths[death].stage == Stage::Dead => {}
                 // Its reference has been forgotten before, and has left it only if it was cleared.
                 Work::Death(death) => self.forget_death(death),
+                Work::Freeze(listener) => self.forget_freeze_listener(listener),
                 Work::Node(_) | Work::FirstStrong(_)
                     if self.profile.node_work_outlives_threads && !process_dies =>
                 {
                     self.requeue_notice(work);
                 }
-                Work::ReturnError | Work::ReplyError | Work::Node(_) | Work::FirstStrong(_) => {}
+                Work::ReturnError
+                | Work::ReplyError
+                | Work::Node(_)
+                | Work::FirstStrong(_)
+                | Work::FreezeMessage(_) => {}
             }
         }
     }

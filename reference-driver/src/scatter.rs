@@ -50,12 +50,15 @@ struct Last {
     minimum: u64,
 }
 
-/// That an object cannot be sent.
-pub(crate) struct Refused;
+/// That an object cannot be sent, and why.
+pub(crate) struct Refused(pub(crate) Errno);
+
+/// There is something wrong with the object itself.
+pub(crate) const INVALID: Refused = Refused(Errno::EINVAL);
 
 impl From<Fault> for Refused {
     fn from(_: Fault) -> Refused {
-        Refused
+        Refused(Errno::EFAULT)
     }
 }
 
@@ -83,17 +86,17 @@ impl Driver {
         mut object: BufferObject,
     ) -> Result<BufferObject, Refused> {
         if object.length > scatter.end.saturating_sub(scatter.next) {
-            return Err(Refused);
+            return Err(INVALID);
         }
         scatter.copies.push(Copy { from: object.buffer, to: scatter.next, length: object.length });
         object.buffer = self.address_of(passage) + scatter.next;
         scatter.next += object.length.next_multiple_of(8);
         if object.flags & BINDER_BUFFER_FLAG_HAS_PARENT != 0 {
-            let (parent_at, parent) = self.parent(passage, index, object.parent).ok_or(Refused)?;
+            let (parent_at, parent) = self.parent(passage, index, object.parent).ok_or(INVALID)?;
             let in_order = self.comes_in_order(passage, scatter.last, parent_at, object.parent_offset);
             let room = parent.length.checked_sub(size_of::<u64>() as u64);
             if !in_order || room.is_none_or(|room| object.parent_offset > room) {
-                return Err(Refused);
+                return Err(INVALID);
             }
             let place = self.place_in(passage, &parent, object.parent_offset);
             scatter.changes.insert(place, Change::Pointer(object.buffer));
@@ -114,23 +117,24 @@ impl Driver {
         files: &mut Vec<FileOnItsWay>,
     ) -> Result<(), Refused> {
         const EACH: u64 = size_of::<u32>() as u64;
-        let (parent_at, parent) = self.parent(passage, index, array.parent).ok_or(Refused)?;
+        let (parent_at, parent) = self.parent(passage, index, array.parent).ok_or(INVALID)?;
         if !self.comes_in_order(passage, scatter.last, parent_at, array.parent_offset) {
-            return Err(Refused);
+            return Err(INVALID);
         }
         let is_empty = array.num_fds == 0;
         if is_empty && self.profile.empty_arrays_are_no_exception && !passage.takes_descriptors {
-            return Err(Refused);
+            return Err(Refused(Errno::EPERM));
         }
         if !is_empty || self.profile.empty_arrays_are_no_exception {
-            let length = array.num_fds.checked_mul(EACH).ok_or(Refused)?;
-            let room = parent.length.checked_sub(length).ok_or(Refused)?;
+            let length = array.num_fds.checked_mul(EACH).ok_or(INVALID)?;
+            let room = parent.length.checked_sub(length).ok_or(INVALID)?;
             // Where the sender has them stands only in its own copy of the parent.
-            let Found::Buffer(sent) = self.object_in_memory(passage, parent_at)? else { return Err(Refused) };
+            let sent = self.object_in_memory(passage, parent_at)?;
+            let Found::Buffer(sent) = sent else { return Err(INVALID) };
             let place = self.place_in(passage, &parent, array.parent_offset);
             let numbers = sent.buffer.wrapping_add(array.parent_offset);
             if array.parent_offset > room || !place.is_multiple_of(EACH) || !numbers.is_multiple_of(EACH) {
-                return Err(Refused);
+                return Err(INVALID);
             }
             if !is_empty {
                 scatter.changes.insert(place, Change::Descriptors(length));
@@ -138,9 +142,10 @@ impl Driver {
             let sender = self.threads[passage.sender].process;
             for each in (0..length).step_by(EACH as usize) {
                 let mut number = [0; EACH as usize];
-                self.read_memory(sender, passage.memory, numbers.wrapping_add(each), &mut number)?;
+                self.read_memory(sender, passage.memory, numbers.wrapping_add(each), &mut number)
+                    .map_err(|Fault| self.unreadable_buffer())?;
                 let number = u32::from_ne_bytes(number);
-                files.push(self.take_file(passage, number, place + each).ok_or(Refused)?);
+                files.push(self.take_file(passage, number, place + each)?);
             }
         }
         let minimum = array.parent_offset.wrapping_add(array.num_fds.wrapping_mul(EACH));
@@ -149,16 +154,17 @@ impl Driver {
     }
 
     /// Copies the buffers of a payload whose objects have all been looked at, but for what changes in them.
-    pub(crate) fn copy_scattered(&mut self, passage: &Passage<'_>, scatter: Scatter) -> Result<(), Fault> {
+    pub(crate) fn copy_scattered(&mut self, passage: &Passage<'_>, scatter: Scatter) -> Result<(), Refused> {
         let Scatter { copies, changes, .. } = scatter;
         for Copy { from, to, length } in copies {
             let mut done = 0;
             for (place, change) in changes.range(to..to + length) {
-                self.copy_piece(passage, from.wrapping_add(done), to + done..*place)?;
+                self.copy_piece(passage, from.wrapping_add(done), to + done..*place)
+                    .map_err(|Fault| self.unreadable_buffer())?;
                 let end = match change {
                     Change::Descriptors(length) => place + length,
                     Change::Pointer(_) if self.profile.pointers_are_aligned && !place.is_multiple_of(4) => {
-                        return Err(Fault);
+                        return Err(INVALID);
                     }
                     Change::Pointer(address) => {
                         let bytes = self.processes[passage.receiver].allocator.bytes_mut(passage.buffer);
@@ -169,9 +175,14 @@ impl Driver {
                 };
                 done = end - to;
             }
-            self.copy_piece(passage, from.wrapping_add(done), to + done..to + length)?;
+            self.copy_piece(passage, from.wrapping_add(done), to + done..to + length)
+                .map_err(|Fault| self.unreadable_buffer())?;
         }
         Ok(())
+    }
+
+    fn unreadable_buffer(&self) -> Refused {
+        Refused(self.profile.unreadable_buffer_error)
     }
 
     /// The object in whose buffer object `index` of a payload has something, and its offset. It must come before.

@@ -37,6 +37,8 @@ pub struct Statistics {
     pub references: Census,
     /// Death notifications.
     pub deaths: Census,
+    /// Freeze notifications.
+    pub freezes: Census,
     /// Transactions.
     pub transactions: Census,
     /// BR_TRANSACTION_COMPLETE that are to be delivered.

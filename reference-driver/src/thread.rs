@@ -1,11 +1,13 @@
 //! Threads: what the driver keeps for each thread that calls it, and how they fall asleep and are woken.
 
 use crate::driver::Driver;
+use crate::freeze::ParkedFreeze;
 use crate::process::Process;
 use crate::queue::{Position, Queue};
 use crate::read::ParkedRead;
 use crate::table::Key;
 use crate::transaction::Transaction;
+use crate::uapi::ExtendedError;
 use crate::work::Work;
 
 /// A thread, as one open device knows it (`struct binder_thread`).
@@ -26,12 +28,23 @@ pub(crate) struct Thread {
     pub(crate) return_error: Option<u32>,
     /// What [`Work::ReplyError`] will say, while it is in `todo`.
     pub(crate) reply_error: Option<u32>,
-    /// The read in which the thread sleeps.
-    pub(crate) parked: Option<ParkedRead>,
+    /// What BINDER_GET_EXTENDED_ERROR will tell.
+    pub(crate) extended_error: ExtendedError,
+    /// The call in which the thread sleeps.
+    pub(crate) parked: Option<Parked>,
     /// Where the process lists it as sleeping for want of work.
     pub(crate) waiting: Option<Position>,
     /// It sleeps no longer, but has not run yet.
     pub(crate) woken: bool,
+}
+
+/// A call in which a thread sleeps.
+#[derive(Debug, Clone)]
+pub(crate) enum Parked {
+    /// A BINDER_WRITE_READ that reads.
+    Read(ParkedRead),
+    /// A BINDER_FREEZE.
+    Freeze(ParkedFreeze),
 }
 
 /// What a thread has said about its place in the pool.
@@ -66,6 +79,7 @@ impl Driver {
             process_todo: false,
             return_error: None,
             reply_error: None,
+            extended_error: self.first_error(),
             parked: None,
             waiting: None,
             woken: false,
@@ -113,10 +127,17 @@ impl Driver {
         }
     }
 
-    /// Wakes a thread, if it sleeps. It goes on reading when the adapter resumes it.
+    /// Wakes a thread, if it sleeps in a read. It goes on reading when the adapter resumes it.
     pub(crate) fn wake(&mut self, thread: Key<Thread>) {
+        if matches!(self.threads[thread].parked, Some(Parked::Read(_))) {
+            self.wake_parked(thread);
+        }
+    }
+
+    /// Wakes a thread that sleeps.
+    pub(crate) fn wake_parked(&mut self, thread: Key<Thread>) {
         let state = &mut self.threads[thread];
-        if state.parked.is_some() && !state.woken {
+        if !state.woken {
             state.woken = true;
             let (process, tid) = (state.process, state.tid);
             self.woken.push((process, tid));
@@ -130,18 +151,21 @@ impl Driver {
             let position = self.processes[process].waiting_threads.push_first(thread);
             self.threads[thread].waiting = Some(position);
         }
-        self.threads[thread].parked = Some(read);
+        self.threads[thread].parked = Some(Parked::Read(read));
     }
 
-    /// Ends the sleep of a thread, woken or not, and gives the read that it slept in.
-    pub(crate) fn unpark(&mut self, thread: Key<Thread>) -> Option<ParkedRead> {
+    /// Ends the sleep of a thread, woken or not, and gives the call that it slept in.
+    pub(crate) fn unpark(&mut self, thread: Key<Thread>) -> Option<Parked> {
         let state = &mut self.threads[thread];
-        let read = state.parked.take()?;
+        let parked = state.parked.take()?;
         state.woken = false;
         if let Some(position) = state.waiting.take() {
             let process = state.process;
             self.processes[process].waiting_threads.remove(position);
         }
-        Some(read)
+        if let Parked::Freeze(freeze) = &parked {
+            self.stop_waiting_to_freeze(thread, freeze);
+        }
+        Some(parked)
     }
 }

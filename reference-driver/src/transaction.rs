@@ -2,7 +2,8 @@
 
 use crate::buffer::{Buffer, Request};
 use crate::descriptor::FileOnItsWay;
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
+use crate::extended_error::Rejection;
 use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
 use crate::object::{NotFilled, Passage};
@@ -10,7 +11,7 @@ use crate::process::Process;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::uapi::*;
-use crate::work::{Work, WorkQueue};
+use crate::work::{Acceptance, Work, WorkQueue};
 
 /// A call, message or reply (`struct binder_transaction`).
 ///
@@ -35,6 +36,8 @@ pub(crate) struct Transaction {
     pub(crate) files: Vec<FileOnItsWay>,
     /// Who sent it, be it gone or not.
     pub(crate) sender: Sender,
+    /// Whoever freezes its receiver waits for it.
+    pub(crate) is_outstanding: bool,
 }
 
 /// A process that has sent something.
@@ -65,12 +68,10 @@ pub(crate) enum Direction {
 
 /// Why a transaction does not go out.
 enum Failure {
-    /// The sender is told this BR_ code.
-    ToSender(u32),
+    /// The sender is told.
+    ToSender(Rejection),
     /// A reply fails: who waits for it is told this BR_ code, and the sender that all is well.
-    ToCaller(Key<Transaction>, u32),
-    /// Something else ends the whole system call.
-    Interrupted(Interruption),
+    ToCaller(Key<Transaction>, u32, Rejection),
 }
 
 /// Where a transaction goes.
@@ -93,26 +94,31 @@ impl Driver {
         data: &TransactionDataSg,
         direction: Direction,
         memory: &dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) {
+        let id = self.begin_transaction(thread);
         let sent = match direction {
             Direction::Call => self.call(thread, euid, data, memory),
             Direction::Reply => self.reply(thread, euid, data, memory),
         };
         match sent {
             Ok(()) => {}
-            Err(Failure::ToSender(error)) => self.set_return_error(thread, error),
-            Err(Failure::ToCaller(call, error)) => {
+            Err(Failure::ToSender(rejection)) => {
+                self.note_error(thread, id, rejection);
+                self.set_return_error(thread, rejection.command);
+            }
+            Err(Failure::ToCaller(call, answer, rejection)) => {
+                if let Some(caller) = self.transactions[call].from {
+                    self.note_error_of_reply(caller, id, rejection);
+                }
                 if self.profile.replies_fail_alike {
-                    self.send_failed_reply(call, error);
+                    self.send_failed_reply(call, answer);
                     self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
                 } else {
                     self.set_return_error(thread, BR_TRANSACTION_COMPLETE);
-                    self.send_failed_reply(call, error);
+                    self.send_failed_reply(call, answer);
                 }
             }
-            Err(Failure::Interrupted(interruption)) => return Err(interruption),
         }
-        Ok(())
     }
 
     fn set_return_error(&mut self, thread: Key<Thread>, error: u32) {
@@ -132,9 +138,9 @@ impl Driver {
             self.callee(thread, data.transaction.target as u32).map_err(Failure::ToSender)?;
         let callee = match self.may_call(thread, process, is_oneway) {
             Ok(callee) => callee,
-            Err(error) => {
+            Err(rejection) => {
                 self.abandon_callee(node);
-                return Err(Failure::ToSender(error));
+                return Err(Failure::ToSender(rejection));
             }
         };
         let waiting = match callee {
@@ -146,52 +152,58 @@ impl Driver {
         let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
         if let Callee::Ended = callee {
             self.retract(transaction, node, process);
-            return Err(Failure::ToSender(BR_DEAD_REPLY));
+            return Err(Failure::ToSender(Rejection::plain(BR_DEAD_REPLY)));
         }
         if is_oneway {
-            let delivered = self.send(transaction, node, process, None);
-            if delivered {
-                self.complete(thread);
-            } else {
-                self.retract(transaction, node, process);
-                return Err(Failure::ToSender(BR_DEAD_REPLY));
+            match self.send(transaction, node, process, None) {
+                Ok(Acceptance::PendingFrozen) if self.profile.pending_is_an_error => {
+                    self.set_return_error(thread, BR_TRANSACTION_PENDING_FROZEN);
+                }
+                Ok(acceptance) => self.complete(thread, acceptance),
+                Err(rejection) => {
+                    self.retract(transaction, node, process);
+                    return Err(Failure::ToSender(rejection));
+                }
             }
         } else {
-            let completion = self.enqueue(WorkQueue::Thread(thread), Work::TransactionComplete);
+            let completion =
+                self.enqueue(WorkQueue::Thread(thread), Work::TransactionComplete(Acceptance::Plain));
             self.statistics.completions.create();
             self.transactions[transaction].from_parent = self.threads[thread].transaction_stack;
             self.threads[thread].transaction_stack = Some(transaction);
-            if !self.send(transaction, node, process, destination.thread) {
+            if let Err(rejection) = self.send(transaction, node, process, destination.thread) {
                 self.pop_transaction(thread, transaction);
                 self.dequeue(completion);
                 self.statistics.completions.delete();
                 self.retract(transaction, node, process);
-                return Err(Failure::ToSender(BR_DEAD_REPLY));
+                return Err(Failure::ToSender(rejection));
             }
         }
         self.let_go_of_node(node);
         Ok(())
     }
 
-    /// The node that a handle calls and its owner; or the BR_ code that says why there is none. The node comes
-    /// with a strong and a temporary reference.
-    fn callee(&mut self, thread: Key<Thread>, handle: u32) -> Result<(Key<Node>, Key<Process>), u32> {
+    /// The node that a handle calls and its owner; or why there is none. The node comes with a strong and a
+    /// temporary reference.
+    fn callee(&mut self, thread: Key<Thread>, handle: u32) -> Result<(Key<Node>, Key<Process>), Rejection> {
+        const DEAD: Rejection = Rejection::dead(Errno::EINVAL);
+        const FAILED: Rejection = Rejection::failed(Errno::EINVAL);
         let caller = self.threads[thread].process;
         let node = if handle == 0 {
-            self.context_manager(caller).ok_or(BR_DEAD_REPLY)?
+            self.context_manager(caller).ok_or(DEAD)?
         } else {
-            let reference = self.reference_at(caller, handle, true).ok_or(BR_FAILED_REPLY)?;
+            let reference = self.strong_reference(caller, handle).map_err(Rejection::failed)?;
             self.references[reference].node
         };
         let owner = self.nodes[node].process.ok_or_else(|| {
             let is_refused = self.profile.stack_is_looked_at_first && self.waits_for_answer(thread);
-            if is_refused { BR_FAILED_REPLY } else { BR_DEAD_REPLY }
+            if is_refused { self.stack_forbids() } else { DEAD }
         })?;
         let is_own_manager = handle == 0
             && self.profile.manager_is_known_by_pid
             && self.processes[owner].pid == self.processes[caller].pid;
         if owner == caller || is_own_manager {
-            return Err(BR_FAILED_REPLY);
+            return Err(FAILED);
         }
         self.take_local(node, Strength::Strong);
         self.hold_node(node);
@@ -203,6 +215,10 @@ impl Driver {
         self.let_go_of_node(node);
     }
 
+    fn stack_forbids(&self) -> Rejection {
+        Rejection::failed(self.profile.stack_error)
+    }
+
     /// Whether the last thing that a thread has done was to call.
     fn waits_for_answer(&self, thread: Key<Thread>) -> bool {
         let top = self.threads[thread].transaction_stack;
@@ -210,14 +226,19 @@ impl Driver {
     }
 
     /// Whether a thread may call now, and whom the call must go to. Oneway messages may always go, to any thread.
-    fn may_call(&self, thread: Key<Thread>, callee: Key<Process>, is_oneway: bool) -> Result<Callee, u32> {
+    fn may_call(
+        &self,
+        thread: Key<Thread>,
+        callee: Key<Process>,
+        is_oneway: bool,
+    ) -> Result<Callee, Rejection> {
         if is_oneway {
             return Ok(Callee::Any);
         }
         let state = &self.threads[thread];
         let has_call = matches!(state.todo.first(), Some(Work::Transaction(_)));
         if has_call || self.waits_for_answer(thread) {
-            return Err(BR_FAILED_REPLY);
+            return Err(self.stack_forbids());
         }
         let stack =
             std::iter::successors(state.transaction_stack, |call| self.transactions[*call].from_parent);
@@ -240,30 +261,32 @@ impl Driver {
     ) -> Result<(), Failure> {
         let call = self.threads[thread].transaction_stack;
         let served = call.filter(|call| self.transactions[*call].to_thread == Some(thread));
-        let call = served.ok_or(Failure::ToSender(BR_FAILED_REPLY))?;
+        let call = served.ok_or(Failure::ToSender(self.stack_forbids()))?;
         self.threads[thread].transaction_stack = self.transactions[call].to_parent;
 
         let Some(caller) = self.transactions[call].from else {
             return self.reply_to_nobody(thread, euid, data, call, memory);
         };
         if self.threads[caller].transaction_stack != Some(call) {
-            return Err(Failure::ToSender(BR_FAILED_REPLY));
+            return Err(Failure::ToSender(self.stack_forbids()));
         }
         let process = self.threads[caller].process;
         let takes_descriptors = self.transactions[call].flags & TF_ACCEPT_FDS != 0;
         let destination = Destination { process, thread: Some(caller), node: None, takes_descriptors };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(transaction) => transaction,
-            Err(Failure::ToSender(_)) if self.profile.replies_fail_alike => {
-                return Err(Failure::ToCaller(call, BR_FAILED_REPLY));
+            Err(Failure::ToSender(rejection)) if self.profile.replies_fail_alike => {
+                return Err(Failure::ToCaller(call, BR_FAILED_REPLY, rejection));
             }
-            Err(Failure::ToSender(error)) => return Err(Failure::ToCaller(call, error)),
+            Err(Failure::ToSender(rejection)) => {
+                return Err(Failure::ToCaller(call, rejection.command, rejection));
+            }
             Err(other) => return Err(other),
         };
-        self.complete(thread);
+        self.complete(thread, Acceptance::Plain);
         self.pop_transaction(caller, call);
         self.enqueue_thread_work(caller, Work::Transaction(transaction));
-        self.processes[process].outstanding_transactions += 1;
+        self.begin_outstanding(transaction, process);
         self.wake(caller);
         self.forget_transaction(call);
         Ok(())
@@ -278,7 +301,7 @@ impl Driver {
         call: Key<Transaction>,
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
-        let undeliverable = Failure::ToCaller(call, BR_DEAD_REPLY);
+        let undeliverable = Failure::ToCaller(call, BR_DEAD_REPLY, Rejection::plain(BR_DEAD_REPLY));
         if !self.profile.callers_outlive_threads {
             return Err(undeliverable);
         }
@@ -289,7 +312,7 @@ impl Driver {
         let destination = Destination { process, thread: None, node: None, takes_descriptors };
         match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
             Ok(reply) => {
-                self.complete(thread);
+                self.complete(thread, Acceptance::Plain);
                 if let Some(buffer) = self.transactions[reply].buffer {
                     self.release_buffer(process, buffer, u64::MAX);
                 }
@@ -304,9 +327,13 @@ impl Driver {
     }
 
     /// Tells a thread that its message or reply is on its way.
-    fn complete(&mut self, thread: Key<Thread>) {
+    fn complete(&mut self, thread: Key<Thread>, acceptance: Acceptance) {
         self.statistics.completions.create();
-        self.enqueue_thread_work(thread, Work::TransactionComplete);
+        let is_untold = acceptance == Acceptance::SpamSuspect
+            && self.profile.spam_detection.heeds_switch_when_sent
+            && !self.detects_oneway_spam(thread);
+        let acceptance = if is_untold { Acceptance::Plain } else { acceptance };
+        self.enqueue_thread_work(thread, Work::TransactionComplete(acceptance));
     }
 
     /// Makes a transaction, with its payload in the receiver's mapping. If that fails, nothing of it is left.
@@ -319,25 +346,34 @@ impl Driver {
         destination: &Destination,
         memory: &dyn UserMemory,
     ) -> Result<Key<Transaction>, Failure> {
-        if destination.node.is_some_and(|node| self.nodes[node].wants_security_context) {
-            return Err(Failure::Interrupted(Interruption::NotModelled("security contexts")));
-        }
         let TransactionDataSg { transaction: header, buffers_size } = *data;
         let is_call = direction == Direction::Call;
         let is_async = is_call && header.flags & TF_ONE_WAY != 0;
+        let sender_pid = self.processes[self.threads[thread].process].pid;
         let TransactionData { data_size, offsets_size, .. } = header;
-        let request = Request { data_size, offsets_size, buffers_size, is_async };
-        let room = if self.profile.sizes_are_looked_at_first && !request.is_possible() {
-            Err(Errno::EINVAL)
-        } else {
-            self.processes[destination.process].allocator.allocate(request)
+        let wants_context = destination.node.is_some_and(|node| self.nodes[node].wants_security_context);
+        let context = self.security_context.filter(|_| wants_context).map(terminated);
+        let room = match &context {
+            None if wants_context => Err(Errno::EOPNOTSUPP),
+            // It lies behind the scatter-gather buffers.
+            _ => match buffers_size.checked_add(context.as_ref().map_or(0, |context| context.len() as u64)) {
+                None => Err(Errno::EINVAL),
+                Some(buffers_size) => {
+                    let request = Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
+                    let possible =
+                        if self.profile.sizes_are_looked_at_first { request.check_sizes() } else { Ok(()) };
+                    possible.and_then(|()| self.processes[destination.process].allocator.allocate(request))
+                }
+            },
         };
         let buffer = match room {
             Ok(buffer) => buffer,
             Err(errno) => {
                 destination.node.into_iter().for_each(|node| self.abandon_callee(node));
-                let error = if errno == Errno::ESRCH { BR_DEAD_REPLY } else { BR_FAILED_REPLY };
-                return Err(Failure::ToSender(error));
+                return Err(Failure::ToSender(match errno {
+                    Errno::ESRCH => Rejection::dead(errno),
+                    _ => Rejection::failed(errno),
+                }));
             }
         };
         let sender = &self.processes[self.threads[thread].process];
@@ -354,6 +390,7 @@ impl Driver {
             sender_euid: euid,
             files: Vec::new(),
             sender,
+            is_outstanding: false,
         });
         self.statistics.transactions.create();
         let allocator = &mut self.processes[destination.process].allocator;
@@ -361,6 +398,9 @@ impl Driver {
             content.target = destination.node;
             content.transaction = Some(transaction);
             content.clear_on_free = header.flags & TF_CLEAR_BUF != 0;
+        }
+        if let Some(context) = context {
+            allocator.append_security_context(buffer, &context);
         }
         let passage = Passage {
             sender: thread,
@@ -375,30 +415,33 @@ impl Driver {
                 self.transactions[transaction].files = files;
                 Ok(transaction)
             }
-            Err(NotFilled { translated }) => {
+            Err(NotFilled { translated, reason }) => {
                 self.release_buffer(destination.process, buffer, translated);
                 self.transactions.remove(transaction);
                 self.statistics.transactions.delete();
                 destination.node.into_iter().for_each(|node| self.let_go_of_node(node));
-                Err(Failure::ToSender(BR_FAILED_REPLY))
+                Err(Failure::ToSender(Rejection::failed(reason)))
             }
         }
     }
 
-    /// Queues a call or message. False if its process is dead, which a node's owner can be only while it is
-    /// being released.
+    /// Queues a call or message. It is rejected if its process is frozen and it is a call, or if the process is dead,
+    /// which a node's owner can be only while it is being released.
     fn send(
         &mut self,
         transaction: Key<Transaction>,
         node: Key<Node>,
         process: Key<Process>,
         thread: Option<Key<Thread>>,
-    ) -> bool {
+    ) -> Result<Acceptance, Rejection> {
         let is_oneway = self.transactions[transaction].flags & TF_ONE_WAY != 0;
         let waits_for_earlier =
             is_oneway && std::mem::replace(&mut self.nodes[node].has_async_transaction, true);
+        if self.refuses_as_frozen(process, is_oneway) {
+            return Err(Rejection::plain(BR_FROZEN_REPLY));
+        }
         if self.processes[process].is_dead {
-            return false;
+            return Err(Rejection::plain(BR_DEAD_REPLY));
         }
         let thread = match thread {
             None if !waits_for_earlier => self.select_thread(process),
@@ -409,12 +452,31 @@ impl Driver {
             self.enqueue_thread_work(thread, work);
             self.wake(thread);
         } else if waits_for_earlier {
+            self.supersede(transaction, node, process);
             self.enqueue(WorkQueue::Asynchronous(node), work);
         } else {
             self.enqueue(WorkQueue::Process(process), work);
         }
-        self.processes[process].outstanding_transactions += 1;
-        true
+        self.begin_outstanding(transaction, process);
+        Ok(self.acceptance_of(transaction, process, is_oneway))
+    }
+
+    fn acceptance_of(
+        &self,
+        transaction: Key<Transaction>,
+        process: Key<Process>,
+        is_oneway: bool,
+    ) -> Acceptance {
+        let state = &self.processes[process];
+        if is_oneway && state.freezer.is_frozen && self.profile.has_pending_frozen {
+            return Acceptance::PendingFrozen;
+        }
+        let content =
+            self.transactions[transaction].buffer.and_then(|buffer| state.allocator.buffers[buffer].content);
+        match content {
+            Some(content) if content.oneway_spam_suspect => Acceptance::SpamSuspect,
+            _ => Acceptance::Plain,
+        }
     }
 
     /// Undoes what [`Driver::prepare`] did for a call or message that could not be queued.
@@ -486,9 +548,9 @@ impl Driver {
 
     /// Removes a transaction that is on no stack and in no queue. Its buffer stays.
     pub(crate) fn forget_transaction(&mut self, transaction: Key<Transaction>) {
+        self.end_outstanding(transaction);
         let gone = self.transactions.remove(transaction);
         if let Some(process) = gone.to_process {
-            self.processes[process].outstanding_transactions -= 1;
             self.detach_buffer(process, gone.buffer);
         }
         self.statistics.transactions.delete();
@@ -519,7 +581,7 @@ impl Driver {
     }
 
     /// Gives up the references that a buffer holds, those of its first `objects` objects, and frees it.
-    fn release_buffer(&mut self, process: Key<Process>, buffer: Key<Buffer>, objects: u64) {
+    pub(crate) fn release_buffer(&mut self, process: Key<Process>, buffer: Key<Buffer>, objects: u64) {
         let content = self.processes[process].allocator.buffers[buffer].content;
         if let Some(node) = content.and_then(|content| content.target) {
             self.drop_local(node, Strength::Strong);
@@ -527,4 +589,11 @@ impl Driver {
         self.release_objects(process, buffer, objects);
         self.processes[process].allocator.release(buffer);
     }
+}
+
+/// A security context as it is told: with a final 0, padded to a multiple of 8 bytes.
+fn terminated(context: &str) -> Vec<u8> {
+    let mut bytes = context.as_bytes().to_owned();
+    bytes.resize((bytes.len() + 1).next_multiple_of(8), 0);
+    bytes
 }

@@ -2,6 +2,7 @@
 
 use crate::death::Death;
 use crate::driver::Driver;
+use crate::freeze_notification::FreezeListener;
 use crate::node::Node;
 use crate::process::Process;
 use crate::queue::{Position, Queue};
@@ -14,8 +15,8 @@ use crate::transaction::Transaction;
 pub(crate) enum Work {
     /// A transaction or reply to deliver.
     Transaction(Key<Transaction>),
-    /// BR_TRANSACTION_COMPLETE.
-    TransactionComplete,
+    /// BR_TRANSACTION_COMPLETE, or what says more than that.
+    TransactionComplete(Acceptance),
     /// Why the thread's own last command failed: its `return_error`.
     ReturnError,
     /// Why the call that the thread waits for failed: its `reply_error`.
@@ -26,6 +27,20 @@ pub(crate) enum Work {
     FirstStrong(Key<Node>),
     /// A death to tell of, or the answer to a request not to be told.
     Death(Key<Death>),
+    /// A process frozen or thawed to tell of, or the answer to a request not to be told.
+    Freeze(Key<FreezeListener>),
+    /// There may be something to tell of the freeze notifications with this cookie.
+    FreezeMessage(u64),
+}
+
+/// How a transaction has been accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acceptance {
+    Plain,
+    /// It is a oneway message to a frozen process.
+    PendingFrozen,
+    /// It is a oneway message, and its sender is suspected of spam.
+    SpamSuspect,
 }
 
 /// A queue of work.
@@ -37,6 +52,8 @@ pub(crate) enum WorkQueue {
     Process(Key<Process>),
     /// Deaths that this process has been told of and has not answered.
     DeliveredDeaths(Key<Process>),
+    /// What this process has been told of freezing, and has not answered.
+    DeliveredFreezes(Key<Process>),
     /// Oneway messages to this node that wait for an earlier one to be done with.
     Asynchronous(Key<Node>),
 }
@@ -54,6 +71,7 @@ impl Driver {
             WorkQueue::Thread(thread) => &self.threads[thread].todo,
             WorkQueue::Process(process) => &self.processes[process].todo,
             WorkQueue::DeliveredDeaths(process) => &self.processes[process].delivered_deaths,
+            WorkQueue::DeliveredFreezes(process) => &self.processes[process].delivered_freezes,
             WorkQueue::Asynchronous(node) => &self.nodes[node].async_todo,
         }
     }
@@ -63,6 +81,7 @@ impl Driver {
             WorkQueue::Thread(thread) => &mut self.threads[thread].todo,
             WorkQueue::Process(process) => &mut self.processes[process].todo,
             WorkQueue::DeliveredDeaths(process) => &mut self.processes[process].delivered_deaths,
+            WorkQueue::DeliveredFreezes(process) => &mut self.processes[process].delivered_freezes,
             WorkQueue::Asynchronous(node) => &mut self.nodes[node].async_todo,
         }
     }
@@ -109,11 +128,12 @@ impl Driver {
         Some(work)
     }
 
-    /// Nodes and deaths must be found in their queues again, so they remember where they are.
+    /// Nodes, deaths and freezes must be found in their queues again, so they remember where they are.
     fn note_place(&mut self, work: Work, place: Option<Place>) {
         match work {
             Work::Node(node) => self.nodes[node].work = place,
             Work::Death(death) => self.deaths[death].work = place,
+            Work::Freeze(listener) => self.freezes[listener].work = place,
             _ => {}
         }
     }

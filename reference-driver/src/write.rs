@@ -1,10 +1,11 @@
 //! Writing: the commands of a write buffer, one after the other.
 
 use crate::caller::Caller;
-use crate::driver::{Driver, Interruption};
+use crate::driver::Driver;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Strength;
 use crate::process::Process;
+use crate::profile::FreezeNotifications;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Direction;
@@ -42,7 +43,7 @@ impl Driver {
         caller: Caller,
         request: &mut WriteRead,
         memory: &mut dyn UserMemory,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let process = self.threads[thread].process;
         let end = request.write_buffer.wrapping_add(request.write_size);
         let position = request.write_buffer.wrapping_add(request.write_consumed);
@@ -63,7 +64,7 @@ impl Driver {
         thread: Key<Thread>,
         caller: Caller,
         stream: &mut CommandStream<'_>,
-    ) -> Result<(), Interruption> {
+    ) -> Result<(), Errno> {
         let process = stream.process;
         match stream.next::<u32>(self)? {
             BC_INCREFS => {
@@ -103,19 +104,19 @@ impl Driver {
             }
             BC_TRANSACTION => {
                 let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory);
             }
             BC_REPLY => {
                 let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory);
             }
             BC_TRANSACTION_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory);
             }
             BC_REPLY_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory)?;
+                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory);
             }
             BC_REGISTER_LOOPER => self.register_looper(thread),
             BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,
@@ -132,28 +133,41 @@ impl Driver {
                 let cookie = stream.next(self)?;
                 self.dead_binder_done(thread, cookie);
             }
-            BC_REQUEST_FREEZE_NOTIFICATION | BC_CLEAR_FREEZE_NOTIFICATION | BC_FREEZE_NOTIFICATION_DONE => {
-                return Err(Interruption::NotModelled("freeze notifications"));
+            BC_REQUEST_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                match self.profile.freeze_notifications {
+                    FreezeNotifications::OfRust => self.request_cookie(process, handle, cookie)?,
+                    _ => self.request_freeze_notification(process, handle, cookie)?,
+                }
+            }
+            BC_CLEAR_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
+                let HandleCookie { handle, cookie } = stream.next(self)?;
+                match self.profile.freeze_notifications {
+                    FreezeNotifications::OfRust => self.clear_cookie(process, handle, cookie)?,
+                    _ => self.clear_freeze_notification(process, handle, cookie)?,
+                }
+            }
+            BC_FREEZE_NOTIFICATION_DONE if self.profile.has_freeze_notifications() => {
+                let cookie = stream.next(self)?;
+                match self.profile.freeze_notifications {
+                    FreezeNotifications::OfRust => self.answer_cookie(process, cookie)?,
+                    _ => self.freeze_notification_done(process, cookie)?,
+                }
             }
             // BC_ATTEMPT_ACQUIRE and BC_ACQUIRE_RESULT have numbers, and no driver has ever carried them out.
-            _ => return Err(Interruption::Failed(Errno::EINVAL)),
+            _ => return Err(Errno::EINVAL),
         }
         Ok(())
     }
 
     /// BC_ACQUIRE and BC_INCREFS. Handle 0 can be had for the asking, but not by the context manager itself.
     /// Any other wrong handle changes nothing, and is not reported.
-    fn increment(
-        &mut self,
-        process: Key<Process>,
-        handle: u32,
-        strength: Strength,
-    ) -> Result<(), Interruption> {
+    fn increment(&mut self, process: Key<Process>, handle: u32, strength: Strength) -> Result<(), Errno> {
         if handle == 0
             && let Some(node) = self.context_manager(process)
         {
             if self.nodes[node].process == Some(process) {
-                return Err(Interruption::Failed(Errno::EINVAL));
+                return Err(Errno::EINVAL);
             }
             if self.refer_to_context_manager(process, node, strength).is_ok() {
                 return Ok(());

@@ -24,6 +24,16 @@ enum Deed {
     MaxThreads(u32),
     /// The process ends, and another one takes its place.
     Replace,
+    /// The process of that thread is frozen or thawed.
+    Freeze {
+        target: usize,
+        enable: u32,
+        timeout_ms: u32,
+    },
+    TimeOut,
+    DetectSpam(bool),
+    /// A request that tells something.
+    Ask(u32),
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +58,7 @@ enum Command {
         pointer: u64,
     },
     Looper(u32),
+    FreezeDone(u64),
     Death {
         code: u32,
         handle: u32,
@@ -108,6 +119,7 @@ fn command() -> impl Strategy<Value = Command> {
         0,
         TF_ONE_WAY,
         TF_ONE_WAY | TF_CLEAR_BUF,
+        TF_ONE_WAY | TF_UPDATE_TXN,
         TF_STATUS_CODE,
         TF_ACCEPT_FDS,
     ]);
@@ -124,6 +136,9 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(Command::Looper),
         2 => (prop::sample::select(vec![BC_REQUEST_DEATH_NOTIFICATION, BC_CLEAR_DEATH_NOTIFICATION]), 0u32..4, 0u64..3)
             .prop_map(|(code, handle, cookie)| Command::Death { code, handle, cookie }),
+        3 => (prop::sample::select(vec![BC_REQUEST_FREEZE_NOTIFICATION, BC_CLEAR_FREEZE_NOTIFICATION]), 0u32..4, 0u64..3)
+            .prop_map(|(code, handle, cookie)| Command::Death { code, handle, cookie }),
+        2 => (0u64..3).prop_map(Command::FreezeDone),
         1 => (0u64..3).prop_map(Command::DeadBinderDone),
         1 => any::<u32>().prop_map(Command::Garbage),
     ]
@@ -141,6 +156,12 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::ThreadExit),
         1 => (0u32..3).prop_map(Deed::MaxThreads),
         1 => Just(Deed::Replace),
+        3 => (0usize..6, 0u32..2, 0u32..2)
+            .prop_map(|(target, enable, timeout_ms)| Deed::Freeze { target, enable, timeout_ms }),
+        2 => Just(Deed::TimeOut),
+        1 => any::<bool>().prop_map(Deed::DetectSpam),
+        1 => prop::sample::select(vec![BINDER_GET_EXTENDED_ERROR, BINDER_GET_NODE_DEBUG_INFO,
+            BINDER_GET_NODE_INFO_FOR_REF, BINDER_GET_FROZEN_INFO]).prop_map(Deed::Ask),
     ]
 }
 
@@ -171,6 +192,7 @@ fn encode(party: &mut Party, commands: &[Command]) -> Vec<u8> {
             Command::Death { code, handle, cookie } => {
                 put(*code, &[&handle.to_ne_bytes(), &cookie.to_ne_bytes()]);
             }
+            Command::FreezeDone(cookie) => put(BC_FREEZE_NOTIFICATION_DONE, &[&cookie.to_ne_bytes()]),
             Command::DeadBinderDone(cookie) => put(BC_DEAD_BINDER_DONE, &[&cookie.to_ne_bytes()]),
             Command::Garbage(code) => put(*code, &[]),
         }
@@ -185,7 +207,9 @@ fn transaction(party: &mut Party, target: u64, flags: u32, payload: &Payload) ->
         offsets.push(data.len() as u64);
         let bytes = match *object {
             Object::Node { object_type, number } => {
-                let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS;
+                let asks_for_context = number.is_multiple_of(2);
+                let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS
+                    | if asks_for_context { FLAT_BINDER_FLAG_TXN_SECURITY_CTX } else { 0 };
                 let object = FlatObject { object_type, flags, binder: number, cookie: number };
                 object.as_bytes().to_vec()
             }
@@ -258,6 +282,18 @@ fn perform(world: &mut World, thread: usize, deed: &Deed) {
         Deed::ThreadExit => world.ioctl(thread, BINDER_THREAD_EXIT, &[]),
         Deed::MaxThreads(most) => world.ioctl(thread, BINDER_SET_MAX_THREADS, &most.to_ne_bytes()),
         Deed::Replace => world.replace(thread),
+        Deed::Freeze { target, enable, timeout_ms } => {
+            world.interrupt(thread);
+            let pid = world.pid(*target) as u32;
+            let info = FreezeInfo { pid, enable: *enable, timeout_ms: *timeout_ms };
+            world.ioctl(thread, BINDER_FREEZE, zerocopy::IntoBytes::as_bytes(&info));
+        }
+        Deed::TimeOut => world.time_out(thread),
+        Deed::DetectSpam(enable) => {
+            let enable = u32::from(*enable);
+            world.ioctl(thread, BINDER_ENABLE_ONEWAY_SPAM_DETECTION, &enable.to_ne_bytes());
+        }
+        Deed::Ask(request) => world.ioctl(thread, *request, &[0; 32]),
     }
     // Without a context manager nobody could reach anybody. A second one is refused.
     become_manager(world);
@@ -269,10 +305,9 @@ proptest! {
 
     #[test]
     fn the_state_always_makes_sense(
-        in_rust in any::<bool>(),
+        profile in prop::sample::select(Profile::ALL.to_vec()),
         deeds in prop::collection::vec((0usize..6, deed()), 1..120),
     ) {
-        let profile = if in_rust { Profile::RUST } else { Profile::C };
         let mut world = World::new(profile, 3, 2);
         become_manager(&mut world);
         for (thread, deed) in &deeds {
@@ -284,7 +319,7 @@ proptest! {
         prop_assert_eq!(world.driver.audit(), Vec::<String>::new(), "after closing");
         let statistics = world.driver.statistics();
         let left = [statistics.processes, statistics.threads, statistics.nodes, statistics.references,
-            statistics.deaths, statistics.transactions, statistics.completions];
+            statistics.deaths, statistics.freezes, statistics.transactions, statistics.completions];
         prop_assert!(left.iter().all(|census| census.alive() == 0), "left: {:?}", statistics);
     }
 }

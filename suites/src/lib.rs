@@ -5,6 +5,7 @@
 use include_dir::{Dir, DirEntry, include_dir};
 
 static CASES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/cases");
+static SPECIFICATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/spec");
 static EXPECTATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/expectations");
 
 /// The ending of a script's file name, without the dot.
@@ -26,6 +27,25 @@ pub struct ExpectationsFile {
     pub driver: &'static str,
     /// The list, in TOML.
     pub list: &'static str,
+}
+
+/// A page of the specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecificationFile {
+    /// Its file, such as `transactions.md`.
+    pub name: &'static str,
+    /// What it says, in Markdown.
+    pub text: &'static str,
+}
+
+/// All pages of the specification, the list of them among them.
+pub fn specification() -> Vec<SpecificationFile> {
+    let files = SPECIFICATION.files().filter_map(|file| {
+        let name = file.path().to_str()?;
+        // A page that is not UTF-8 is as good as one without a title, and refused like one.
+        Some(SpecificationFile { name, text: file.contents_utf8().unwrap_or_default() })
+    });
+    files.collect()
 }
 
 /// All lists of known deviations.

@@ -3,21 +3,26 @@
 use std::io::Write;
 
 use super::{CommandError, ListArguments, Status};
-use crate::suite::{self, Case};
+use crate::report::write_coverage;
+use crate::suite::{self, Case, Coverage};
 
 pub(super) fn list(arguments: &ListArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let cases = suite::select(&arguments.filter)?;
+    let status = match cases.iter().all(|case| case.script.is_ok()) {
+        true => Status::AsExpected,
+        false => Status::CouldNotRun,
+    };
+    if arguments.coverage {
+        write_coverage(out, &Coverage::of(&cases))?;
+        return Ok(status);
+    }
     let width = cases.iter().map(|case| case.id.chars().count()).max().unwrap_or(0);
-    let mut status = Status::AsExpected;
     for case in &cases {
         let bold = anstyle::Style::new().bold();
         let blanks = width - case.id.chars().count();
         writeln!(out, "{bold}{}{bold:#}{:blanks$}  {}", case.id, "", title(case))?;
         for remark in remarks(case) {
             writeln!(out, "{:width$}  {remark}", "")?;
-        }
-        if case.script.is_err() {
-            status = Status::CouldNotRun;
         }
     }
     Ok(status)
@@ -41,6 +46,10 @@ fn remarks(case: &Case) -> Vec<String> {
     let requires: Vec<String> = script.program.requires.iter().map(ToString::to_string).collect();
     if !requires.is_empty() {
         remarks.push(format!("requires {}", requires.join(", ")));
+    }
+    let without: Vec<String> = script.program.without.iter().map(ToString::to_string).collect();
+    if !without.is_empty() {
+        remarks.push(format!("without {}", without.join(", ")));
     }
     remarks.extend(case.unconfirmed().map(|reason| format!("unconfirmed: {reason}")));
     remarks

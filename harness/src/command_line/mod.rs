@@ -5,6 +5,7 @@ mod format;
 mod kernel;
 mod list;
 mod run;
+mod spec;
 mod trace;
 
 use std::io::{self, Write};
@@ -14,7 +15,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::SetUpError;
+use crate::expectation::UnreadableExpectations;
 use crate::kernel::KernelError;
+use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{FileError, SelectionError};
 use crate::target::qemu::Accelerator;
 use crate::target::{self, NoTarget, Target, TargetOptions};
@@ -38,6 +41,8 @@ enum Command {
     Run(RunArguments),
     /// List cases with what they are about
     List(ListArguments),
+    /// Show what the specification says, with the cases that show it
+    Spec(SpecArguments),
     /// Read scripts, and say what is wrong with them
     Check(CheckArguments),
     /// Run one script, and show what each of its steps did
@@ -144,6 +149,17 @@ enum Format {
 struct ListArguments {
     /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
     filter: Vec<String>,
+    /// Say instead how many of the cases use each command, return, ioctl, object type and transaction flag, and which
+    /// of them none does
+    #[arg(long)]
+    coverage: bool,
+}
+
+#[derive(Debug, Args)]
+struct SpecArguments {
+    /// A clause such as txn.3, or a page such as txn or transactions; without any, all pages are listed
+    #[arg(value_name = "CLAUSE|PAGE")]
+    entry: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +212,12 @@ enum CommandError {
     Target(#[from] NoTarget),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Specification(#[from] MalformedSpecification),
+    #[error(transparent)]
+    NoEntry(#[from] NoEntry),
+    #[error(transparent)]
+    Expectations(#[from] UnreadableExpectations),
     #[error("{0}")]
     Options(String),
     #[error("the target cannot be used: {0}")]
@@ -213,6 +235,7 @@ impl CommandLine {
         let done = match command.expect("the words above hold a command") {
             Command::Run(arguments) => run::run(&arguments, &mut out),
             Command::List(arguments) => list::list(&arguments, &mut out),
+            Command::Spec(arguments) => spec::spec(&arguments, &mut out),
             Command::Check(arguments) => check::check(&arguments, &mut out),
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),

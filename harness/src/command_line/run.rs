@@ -12,7 +12,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, Format, RunArguments, Status, complain};
 use crate::engine::SetUpError;
 use crate::kernel::{Store, Usual, usual};
-use crate::program::DriverKind;
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
 use crate::target::{Target, is_guest};
@@ -74,7 +73,7 @@ fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
     let store = Store::of_user()?;
     let (there, missing): (Vec<Usual>, _) = usual().into_iter().partition(|usual| usual.is_in(&store));
     let targets = there.into_iter().map(|usual| usual.target);
-    let models = ["reference", "reference:rust"].map(str::to_owned);
+    let models = ["reference", "reference:c-6.1", "reference:rust"].map(str::to_owned);
     Ok((models.into_iter().chain(targets).collect(), missing))
 }
 
@@ -89,7 +88,7 @@ fn run_on(
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());
     let mut seconds_to_first_case = 0.0;
-    let mut driver = None;
+    let mut profile = None;
     let work = Work { arguments, name, cases, next: AtomicUsize::new(0) };
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -100,8 +99,10 @@ fn run_on(
         // Results come in any order, and are told in the order of the cases.
         let mut early = BTreeMap::new();
         while let Ok(ran) = receiver.recv() {
-            let Ran { index, result, kind } = ran.inspect_err(|_| work.stop())?;
-            driver = driver.or(kind);
+            let Ran { index, result, profile: of_driver } = ran.inspect_err(|_| work.stop())?;
+            if profile.is_none() {
+                profile = of_driver;
+            }
             if seconds_to_first_case == 0.0 {
                 seconds_to_first_case = started.elapsed().as_secs_f64();
             }
@@ -120,7 +121,7 @@ fn run_on(
     progress.finish_and_clear();
     Ok(TargetResults {
         target: name.to_owned(),
-        driver,
+        profile,
         seconds: started.elapsed().as_secs_f64(),
         seconds_to_first_case,
         counts: Counts::of(&results),
@@ -134,8 +135,8 @@ struct Ran {
     index: usize,
     /// What became of it.
     result: CaseResult,
-    /// The implementation that the target has of the driver, or models.
-    kind: Option<DriverKind>,
+    /// The profile that the target's driver is nearest to.
+    profile: Option<String>,
 }
 
 /// Cases that are run by several threads, each on a target of its own.
@@ -175,7 +176,7 @@ impl Work<'_> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(case) = self.cases.get(index) else { return false };
         let ran = CaseResult::of(case, target)
-            .map(|result| Ran { index, result, kind: target.kind() })
+            .map(|result| Ran { index, result, profile: target.profile() })
             .map_err(CommandError::from);
         let goes_on = ran.is_ok();
         sender.send(ran).is_ok() && goes_on

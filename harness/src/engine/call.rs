@@ -3,25 +3,34 @@
 use reference_driver::uapi::*;
 use zerocopy::{Immutable, IntoBytes};
 
+use super::cast::Cast;
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
-use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents};
+use super::told;
+use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents, Token, Told};
 use crate::target::{Area, SystemCall, ThreadIndex, UNMAPPED};
 
 /// What came of a call that returned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CallResult {
     Failed(Errno),
     /// It succeeded, and gave this number if it gives one.
     Succeeded(Option<u64>),
     Polled(PollEvents),
+    /// It succeeded, and tells this.
+    Told(Told),
+    /// It did not return.
+    Parked,
 }
 
-/// How an action is done: by a system call, or by asking the world.
+/// How an action is done: by a system call, or by the world itself.
 #[derive(Debug)]
 pub(super) enum Means {
     System(SystemCall),
+    /// The end of a call in which the thread is parked.
+    Await,
     Count(crate::program::Counter),
+    Signal(ThreadIndex),
 }
 
 /// An ioctl whose argument points at a value, by the thread with this index in its process.
@@ -49,17 +58,21 @@ fn with_argument<T: IntoBytes + Immutable + Copy>(
 pub(super) fn means(
     call: &Call,
     thread: ThreadIndex,
+    cast: &Cast,
     symbols: &Symbols,
     bindings: &Bindings,
 ) -> Result<Means, ScriptFault> {
     let descriptor = |name: &Name| bindings.descriptor(thread.process, &Descriptor::File(name.clone()));
     Ok(Means::System(match call {
-        Call::Open { nonblock } => SystemCall::Open { nonblock: *nonblock },
+        Call::Open { context, nonblock } => SystemCall::Open { context: *context, nonblock: *nonblock },
         Call::Close => SystemCall::Close,
         Call::Flush => SystemCall::Flush,
         Call::Mmap { size, write } => SystemCall::Mmap { size: *size, write: *write },
         Call::Munmap => SystemCall::Munmap,
         Call::Poll => SystemCall::Poll,
+        Call::Epoll => SystemCall::Epoll,
+        Call::EpollWait => SystemCall::EpollWait,
+        Call::EpollClose => SystemCall::EpollClose,
         Call::Exit => SystemCall::Exit,
         Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
         Call::Pipe { reading, writing } => {
@@ -67,14 +80,21 @@ pub(super) fn means(
         }
         Call::CloseDescriptor(file) => SystemCall::CloseDescriptor(descriptor(file)?),
         Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
+        Call::Signal(target) => return Ok(Means::Signal(cast.thread(target)?)),
         Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
-        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols),
+        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols, bindings)?,
+        Call::Await => return Ok(Means::Await),
         Call::Count(counter) => return Ok(Means::Count(*counter)),
     }))
 }
 
-fn means_of_ioctl(ioctl: &Ioctl, thread: usize, symbols: &Symbols) -> SystemCall {
-    match ioctl {
+fn means_of_ioctl(
+    ioctl: &Ioctl,
+    thread: usize,
+    symbols: &Symbols,
+    bindings: &Bindings,
+) -> Result<SystemCall, ScriptFault> {
+    Ok(match ioctl {
         Ioctl::WriteReadUnmapped => unmapped(BINDER_WRITE_READ),
         Ioctl::SetIdleTimeout(argument) => with_argument(BINDER_SET_IDLE_TIMEOUT, thread, argument),
         Ioctl::SetMaxThreads(argument) => with_argument(BINDER_SET_MAX_THREADS, thread, argument),
@@ -94,10 +114,68 @@ fn means_of_ioctl(ioctl: &Ioctl, thread: usize, symbols: &Symbols) -> SystemCall
         Ioctl::ThreadExit => with_number(BINDER_THREAD_EXIT, thread, 0_i32),
         Ioctl::Version(Argument::Value(())) => with_number(BINDER_VERSION, thread, 0_i32),
         Ioctl::Version(Argument::Unmapped) => unmapped(BINDER_VERSION),
+        Ioctl::GetNodeDebugInfo(Argument::Unmapped) => unmapped(BINDER_GET_NODE_DEBUG_INFO),
+        Ioctl::GetNodeDebugInfo(Argument::Value(start)) => {
+            let pointer = match start {
+                Token::Number(number) => *number,
+                Token::Symbol(object) => symbols.object(object).pointer,
+            };
+            let info = NodeDebugInfo { pointer, ..NodeDebugInfo::default() };
+            with_number(BINDER_GET_NODE_DEBUG_INFO, thread, info)
+        }
+        Ioctl::GetNodeInfoForRef(Argument::Unmapped) => unmapped(BINDER_GET_NODE_INFO_FOR_REF),
+        Ioctl::GetNodeInfoForRef(Argument::Value(request)) => {
+            let info = NodeInfoForRef {
+                handle: bindings.handle(&request.handle)?,
+                strong_count: request.strong_count,
+                weak_count: request.weak_count,
+                reserved1: request.reserved1,
+                reserved2: request.reserved2,
+                reserved3: request.reserved3,
+            };
+            with_number(BINDER_GET_NODE_INFO_FOR_REF, thread, info)
+        }
+        Ioctl::Freeze(Argument::Unmapped) => unmapped(BINDER_FREEZE),
+        Ioctl::Freeze(Argument::Value(request)) => {
+            let info = FreezeInfo {
+                pid: symbols.pid(&request.pid)? as u32,
+                enable: request.enable,
+                timeout_ms: request.timeout_ms,
+            };
+            with_number(BINDER_FREEZE, thread, info)
+        }
+        Ioctl::GetFrozenInfo(Argument::Unmapped) => unmapped(BINDER_GET_FROZEN_INFO),
+        Ioctl::GetFrozenInfo(Argument::Value(process)) => {
+            // What comes back must be the driver's word, and not what was there before.
+            let info = FrozenStatusInfo { pid: symbols.pid(process)? as u32, sync_recv: !0, async_recv: !0 };
+            with_number(BINDER_GET_FROZEN_INFO, thread, info)
+        }
+        Ioctl::EnableOnewaySpamDetection(argument) => {
+            with_argument(BINDER_ENABLE_ONEWAY_SPAM_DETECTION, thread, argument)
+        }
+        Ioctl::GetExtendedError(Argument::Unmapped) => unmapped(BINDER_GET_EXTENDED_ERROR),
+        Ioctl::GetExtendedError(Argument::Value(())) => {
+            let info = ExtendedError { id: !0, command: !0, param: !0 };
+            with_number(BINDER_GET_EXTENDED_ERROR, thread, info)
+        }
         Ioctl::Raw { request, argument } => {
             SystemCall::Ioctl { request: *request, argument: *argument, memory: Vec::new() }
         }
+    })
+}
+
+/// Whether the thread is meant to be left sleeping in a call. Else, if it sleeps, time passes until it does not.
+pub(super) fn may_park(expected: &CallExpectation) -> bool {
+    match expected {
+        CallExpectation::Parked => true,
+        CallExpectation::AnyOf(choices) => choices.iter().any(may_park),
+        _ => false,
     }
+}
+
+/// Whether a thread can sleep in a call until a time of its own choice has passed.
+pub(super) fn has_time_limit(call: &Call) -> bool {
+    matches!(call, Call::Await | Call::Ioctl(Ioctl::Freeze(_)))
 }
 
 /// Whether a call gives a number where its argument was.
@@ -106,17 +184,24 @@ pub(super) fn gives_number(call: &Call) -> bool {
 }
 
 /// Whether a call gave what it must.
-pub(super) fn matches(expected: &CallExpectation, came: CallResult) -> bool {
+pub(super) fn matches(expected: &CallExpectation, came: &CallResult, symbols: &Symbols) -> bool {
     match (expected, came) {
-        (CallExpectation::Succeeds, CallResult::Succeeded(_) | CallResult::Polled(_)) => true,
+        (
+            CallExpectation::Succeeds,
+            CallResult::Succeeded(_) | CallResult::Polled(_) | CallResult::Told(_),
+        ) => true,
+        (CallExpectation::Parked, CallResult::Parked) => true,
+        (CallExpectation::Tells(expected), CallResult::Told(came)) => told::matches(expected, came, symbols),
         (CallExpectation::Value(expected), CallResult::Succeeded(value)) => *expected == value.unwrap_or(0),
-        (CallExpectation::Value(0), CallResult::Polled(events)) => events == PollEvents::default(),
-        (CallExpectation::Events(expected), CallResult::Polled(events)) => *expected == events,
+        (CallExpectation::Value(0), CallResult::Polled(events)) => *events == PollEvents::default(),
+        (CallExpectation::Events(expected), CallResult::Polled(events)) => expected == events,
         (CallExpectation::Events(expected), CallResult::Succeeded(value)) => {
             *expected == PollEvents::default() && value.unwrap_or(0) == 0
         }
-        (CallExpectation::Fails(expected), CallResult::Failed(errno)) => *expected == errno,
-        (CallExpectation::AnyOf(choices), came) => choices.iter().any(|choice| matches(choice, came)),
+        (CallExpectation::Fails(expected), CallResult::Failed(errno)) => expected == errno,
+        (CallExpectation::AnyOf(choices), came) => {
+            choices.iter().any(|choice| matches(choice, came, symbols))
+        }
         _ => false,
     }
 }

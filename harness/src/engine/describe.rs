@@ -9,6 +9,7 @@ use super::matching::Reader;
 use super::objects::ArrivedObject;
 use super::payload::{NO_PARENT, USUAL_BINDER_FLAGS, buffer_flags, natural_offset, place, read_str16};
 use crate::program::{BufferObject, *};
+use crate::target::UNMAPPED;
 
 /// A run of zero bytes as long as this is shown by its length.
 const LONG_ZEROES: usize = 16;
@@ -63,7 +64,7 @@ impl Reader<'_> {
             Return::Transaction(received) => ReturnPattern::Transaction(self.call(received, like_data)),
             Return::TransactionSecCtx { received, secctx, .. } => ReturnPattern::TransactionSecCtx {
                 transaction: self.call(received, like_data),
-                secctx: secctx.as_ref().map(|secctx| String::from_utf8_lossy(secctx).into_owned()),
+                secctx: secctx.as_ref().map(|secctx| self.security_context(secctx, received, like)),
             },
             Return::Reply(received) => ReturnPattern::Reply(self.reply(received, like_data)),
             Return::AcquireResult(result) => ReturnPattern::AcquireResult(*result),
@@ -91,6 +92,26 @@ impl Reader<'_> {
                 ReturnPattern::ClearFreezeNotificationDone(cookie(number))
             }
         }
+    }
+
+    /// A security context: that of the process of which `like` says so, or which has sent it, if it could be theirs.
+    fn security_context(
+        &self,
+        context: &[u8],
+        received: &Received,
+        like: Option<&ReturnPattern>,
+    ) -> SecurityContextPattern {
+        let sender = self.symbols.pid_named(received.header.sender_pid);
+        let mut likely = Vec::new();
+        if let Some(ReturnPattern::TransactionSecCtx { secctx, .. }) = like
+            && let Some(SecurityContextPattern::Process(expected)) = secctx
+        {
+            likely.push(expected);
+        }
+        if let PidPattern::Process(sender) = &sender {
+            likely.push(sender);
+        }
+        self.symbols.security_context_named(context, &likely)
     }
 
     /// A call or oneway message: who called what is part of it.
@@ -206,9 +227,11 @@ impl Reader<'_> {
                 let binder = u64::from(padding) << 32 | u64::from(fd);
                 Object::Explicit { object_type, flags, binder, cookie }
             }
-            ArrivedObject::FdArray(FdArrayObject { num_fds, parent, parent_offset, .. }) => {
-                Object::FdArray { count: num_fds, parent: Parent { index: parent, offset: parent_offset } }
-            }
+            ArrivedObject::FdArray(array) => Object::FdArray {
+                count: array.num_fds,
+                parent: Parent { index: array.parent, offset: array.parent_offset },
+                pad: array.padding,
+            },
             ArrivedObject::Buffer(buffer) => Object::Buffer(self.buffer(offset, &buffer, received, like)),
         };
         Some((object, arrived.size()))
@@ -276,7 +299,10 @@ impl Reader<'_> {
         let Some(bytes) = received.buffers.get(&offset) else {
             return BufferObject {
                 length: Some(buffer.length),
-                buffer: Some(Address::Unmapped),
+                buffer: Some(match buffer.buffer {
+                    UNMAPPED => Address::Unmapped,
+                    address => Address::Number(address),
+                }),
                 ..described
             };
         };

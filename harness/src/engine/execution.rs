@@ -9,6 +9,7 @@ use super::fault::ScriptFault;
 use super::judge::{Difference, Pending, WriteReadResult, judge_call, judge_read, judge_write};
 use super::matching::{Reader, Refusal};
 use super::symbols::{Bindings, Symbols};
+use super::told;
 use super::transcript::{StepOutcome, StepRecord, Transcript, WriteReadRecord};
 use super::verdict::Deviation;
 use super::wording;
@@ -60,6 +61,10 @@ enum ThreadState {
     Parked(Pending),
     /// Its read has returned, and no step has looked at that.
     Woken { pending: Pending, finished: Finished, by: usize },
+    /// It sleeps in this call.
+    ParkedInCall(Call),
+    /// Its call has returned, and no step has looked at that.
+    Returned { result: CallResult },
     /// Its process has ended.
     Ended,
 }
@@ -89,7 +94,8 @@ impl<'a> Execution<'a> {
         }
         let unawaited = self.states.iter().find_map(|(thread, state)| match state {
             ThreadState::Woken { finished, .. } => Some(self.unawaited(*thread, finished)),
-            ThreadState::Parked(_) | ThreadState::Ended => None,
+            ThreadState::Returned { result } => Some(self.unawaited_call(*thread, result)),
+            ThreadState::Parked(_) | ThreadState::ParkedInCall(_) | ThreadState::Ended => None,
         });
         match unawaited {
             Some(deviation) => Err(Stop::Deviation(deviation)),
@@ -112,6 +118,19 @@ impl<'a> Execution<'a> {
                 self.cast.name(thread)
             ),
             came,
+        }
+    }
+
+    fn unawaited_call(&self, thread: ThreadIndex, result: &CallResult) -> Deviation {
+        let words = wording::call_result_in_words(result);
+        Deviation {
+            step: None,
+            expected: "no call that returns and nothing in the script awaits".to_owned(),
+            difference: format!(
+                "{}'s call {words}, and nothing in the script awaits it",
+                self.cast.name(thread)
+            ),
+            came: wording::call_result(result),
         }
     }
 
@@ -202,7 +221,9 @@ impl<'a> Execution<'a> {
                 Some(ThreadState::Woken { by, .. }) => woken.push((name, thread, *by)),
                 Some(ThreadState::Parked(_)) => {}
                 Some(ThreadState::Ended) => return Err(ScriptFault::Ended(name.clone()).into()),
-                None => return Err(ScriptFault::NotParked(name.clone()).into()),
+                Some(ThreadState::ParkedInCall(_) | ThreadState::Returned { .. }) | None => {
+                    return Err(ScriptFault::NotParked(name.clone()).into());
+                }
             }
         }
         if let [(_, thread, by)] = woken[..] {
@@ -237,10 +258,15 @@ impl<'a> Execution<'a> {
     fn idle(&self, index: usize, thread: ThreadIndex) -> Result<(), Stop> {
         match self.states.get(&thread) {
             None => Ok(()),
-            Some(ThreadState::Parked(_)) => Err(ScriptFault::Parked(self.cast.name(thread).clone()).into()),
+            Some(ThreadState::Parked(_) | ThreadState::ParkedInCall(_)) => {
+                Err(ScriptFault::Parked(self.cast.name(thread).clone()).into())
+            }
             Some(ThreadState::Ended) => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
             Some(ThreadState::Woken { finished, .. }) => {
                 Err(Stop::Deviation(Deviation { step: Some(index), ..self.unawaited(thread, finished) }))
+            }
+            Some(ThreadState::Returned { result }) => {
+                Err(Stop::Deviation(Deviation { step: Some(index), ..self.unawaited_call(thread, result) }))
             }
         }
     }
@@ -288,6 +314,9 @@ impl<'a> Execution<'a> {
                 let outcome = self.world.collect(thread)?;
                 Ok((pending.clone(), self.ended_or_parked(thread, pending, outcome)?))
             }
+            ThreadState::ParkedInCall(_) | ThreadState::Returned { .. } => {
+                Err(ScriptFault::Parked(self.cast.name(thread).clone()).into())
+            }
             ThreadState::Ended => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
         }
     }
@@ -309,21 +338,24 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Looks which parked threads a step has woken. What they read is taken down at once, while it is there.
+    /// Looks which parked threads a step has woken. What came of that is taken down at once, while it is there.
     fn wake(&mut self, index: usize, actor: ThreadIndex) -> Result<(), Stop> {
-        let parked: Vec<ThreadIndex> = self
-            .states
-            .iter()
-            .filter(|(thread, state)| **thread != actor && matches!(state, ThreadState::Parked(_)))
-            .map(|(thread, _)| *thread)
-            .collect();
-        for thread in parked {
+        let others = self.states.iter().filter(|(thread, _)| **thread != actor);
+        let parked = others
+            .filter(|(_, state)| matches!(state, ThreadState::Parked(_) | ThreadState::ParkedInCall(_)));
+        for thread in parked.map(|(thread, _)| *thread).collect::<Vec<_>>() {
             let Outcome::Done(result) = self.world.collect(thread)? else { continue };
-            let Some(ThreadState::Parked(pending)) = self.states.remove(&thread) else {
-                unreachable!("it was found parked above")
+            let state = match self.states.remove(&thread) {
+                Some(ThreadState::Parked(pending)) => {
+                    let finished = finish(&mut *self.world, thread, &pending.given, result)?;
+                    ThreadState::Woken { pending, finished, by: index }
+                }
+                Some(ThreadState::ParkedInCall(call)) => {
+                    ThreadState::Returned { result: self.call_result(thread, &call, result)? }
+                }
+                _ => unreachable!("it was found parked above"),
             };
-            let finished = finish(&mut *self.world, thread, &pending.given, result)?;
-            self.states.insert(thread, ThreadState::Woken { pending, finished, by: index });
+            self.states.insert(thread, state);
             let name = self.cast.name(thread).to_string();
             if let Some(record) = self.transcript.steps.last_mut() {
                 record.woke.push(name);
@@ -340,36 +372,97 @@ impl<'a> Execution<'a> {
         call: &Call,
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
-        self.idle(index, thread)?;
-        let result = match call::means(call, thread, &self.symbols, &self.bindings)? {
-            Means::Count(counter) => CallResult::Succeeded(Some(self.world.count(thread.process, counter)?)),
-            Means::System(system_call) => match self.world.call(thread, system_call)? {
-                Outcome::Parked => {
-                    self.note(index, step, StepOutcome::Parked);
-                    let expected = fragment::call_expectation(expected);
-                    let difference = "the call did not return".to_owned();
-                    return Ok(Err(Difference { expected, came: "parked".to_owned(), difference }));
+        let result = match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
+            Means::Await => self.await_call(thread, expected)?,
+            Means::Count(counter) => {
+                self.idle(index, thread)?;
+                CallResult::Succeeded(Some(self.world.count(thread.process, counter)?))
+            }
+            Means::Signal(target) => {
+                self.idle(index, thread)?;
+                match self.world.signal(target)? {
+                    Ok(()) => CallResult::Succeeded(None),
+                    Err(errno) => CallResult::Failed(errno),
                 }
-                Outcome::Done(Err(errno)) => CallResult::Failed(errno),
-                Outcome::Done(Ok(Answer::Events(events))) => CallResult::Polled(events),
-                Outcome::Done(Ok(Answer::Success)) if call::gives_number(call) => {
-                    let address = Area::Argument.addresses(thread.thread).start;
-                    let bytes = self.world.read_memory(thread.process, address, 4)?;
-                    let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-                    CallResult::Succeeded(number.map(u64::from))
-                }
-                Outcome::Done(Ok(answer)) => {
-                    self.bind_descriptors(thread.process, call, answer);
-                    CallResult::Succeeded(None)
-                }
-            },
+            }
+            Means::System(system_call) => {
+                self.idle(index, thread)?;
+                let outcome = self.world.call(thread, system_call)?;
+                self.end_of_call(thread, call, expected, outcome)?
+            }
         };
         if *call == Call::Exit {
             self.end(thread.process);
         }
-        self.note(index, step, wording::call_outcome(result));
+        self.note(index, step, wording::call_outcome(&result));
         self.wake(index, thread)?;
-        Ok(judge_call(expected, result))
+        Ok(judge_call(expected, &result, &self.symbols))
+    }
+
+    /// The end of a call in which a thread was parked, or that it still is.
+    fn await_call(&mut self, thread: ThreadIndex, expected: &CallExpectation) -> Result<CallResult, Stop> {
+        match self.states.remove(&thread) {
+            Some(ThreadState::Returned { result }) => Ok(result),
+            Some(ThreadState::ParkedInCall(call)) => {
+                let outcome = self.world.collect(thread)?;
+                self.end_of_call(thread, &call, expected, outcome)
+            }
+            Some(ThreadState::Parked(_) | ThreadState::Woken { .. }) | None => {
+                Err(ScriptFault::NotInCall(self.cast.name(thread).clone()).into())
+            }
+            Some(ThreadState::Ended) => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
+        }
+    }
+
+    /// What came of a call. Where it sleeps and is not meant to be left at that, time passes first.
+    fn end_of_call(
+        &mut self,
+        thread: ThreadIndex,
+        call: &Call,
+        expected: &CallExpectation,
+        mut outcome: Outcome,
+    ) -> Result<CallResult, Stop> {
+        if outcome == Outcome::Parked && call::has_time_limit(call) && !call::may_park(expected) {
+            outcome = self.world.expire(thread)?;
+        }
+        match outcome {
+            Outcome::Parked => {
+                self.states.insert(thread, ThreadState::ParkedInCall(call.clone()));
+                Ok(CallResult::Parked)
+            }
+            Outcome::Done(result) => self.call_result(thread, call, result),
+        }
+    }
+
+    /// What a call returned, with what it tells where its argument was.
+    fn call_result(
+        &mut self,
+        thread: ThreadIndex,
+        call: &Call,
+        result: Result<Answer, Errno>,
+    ) -> Result<CallResult, Stop> {
+        match result {
+            Err(errno) => return Ok(CallResult::Failed(errno)),
+            Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
+            Ok(Answer::Success) => {}
+            Ok(answer) => {
+                self.bind_descriptors(thread.process, call, answer);
+                return Ok(CallResult::Succeeded(None));
+            }
+        }
+        let address = Area::Argument.addresses(thread.thread).start;
+        if call::gives_number(call) {
+            let bytes = self.world.read_memory(thread.process, address, 4)?;
+            let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+            return Ok(CallResult::Succeeded(number.map(u64::from)));
+        }
+        if let Some(size) = told::size(call)
+            && let Some(bytes) = self.world.read_memory(thread.process, address, size)?
+            && let Some(told) = told::read(call, &bytes, thread.process, &self.symbols)
+        {
+            return Ok(CallResult::Told(told));
+        }
+        Ok(CallResult::Succeeded(None))
     }
 
     /// Keeps the numbers of descriptors that a call has made.
@@ -390,7 +483,8 @@ impl<'a> Execution<'a> {
     fn end(&mut self, process: usize) {
         let threads = self.cast.specifications()[process].threads.len();
         for thread in (0..threads).map(|thread| ThreadIndex { process, thread }) {
-            if !matches!(self.states.get(&thread), Some(ThreadState::Woken { .. })) {
+            let state = self.states.get(&thread);
+            if !matches!(state, Some(ThreadState::Woken { .. } | ThreadState::Returned { .. })) {
                 self.states.insert(thread, ThreadState::Ended);
             }
         }

@@ -45,11 +45,16 @@ pub enum ScriptFault {
         limit: u64,
     },
     /// A thread does something while it waits in the driver.
-    #[error("{0} is parked in a read, so it can do nothing but `<`, which awaits the end of that read")]
+    #[error(
+        "{0} is parked, so it can do nothing but await the end of that: `<` of a read, `! await` of a call"
+    )]
     Parked(Name),
     /// One of several threads is awaited, and it does not wait for anything.
     #[error("{0} is not parked in a read, so it cannot be one of those that may be woken")]
     NotParked(Name),
+    /// The end of a call is awaited, and there is none.
+    #[error("{0} is not parked in a call, so there is nothing to await")]
+    NotInCall(Name),
     /// A read is given departures, and none is begun.
     #[error("{0} is parked in a read already, so this `<` only awaits its end and can have no options")]
     OptionsOfParkedRead(Name),

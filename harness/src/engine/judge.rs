@@ -4,7 +4,7 @@ use reference_driver::uapi::{Errno, WriteRead};
 
 use super::call::{self, CallResult};
 use super::matching::{Reader, Refusal, match_returns};
-use super::symbols::Bindings;
+use super::symbols::{Bindings, Symbols};
 use super::wording;
 use super::write_read::Finished;
 use crate::program::{CallExpectation, ReadExpectation, WriteExpectation};
@@ -41,8 +41,12 @@ impl From<Difference> for Refusal<Difference> {
 }
 
 /// Judges a call other than BINDER_WRITE_READ.
-pub(super) fn judge_call(expected: &CallExpectation, result: CallResult) -> Result<(), Difference> {
-    if call::matches(expected, result) {
+pub(super) fn judge_call(
+    expected: &CallExpectation,
+    result: &CallResult,
+    symbols: &Symbols,
+) -> Result<(), Difference> {
+    if call::matches(expected, result, symbols) {
         return Ok(());
     }
     let words = wording::call_result_in_words(result);

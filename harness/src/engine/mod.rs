@@ -19,6 +19,7 @@ mod set_up;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transcript;
 mod verdict;
 mod wording;
@@ -32,8 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use self::cast::Cast;
 use self::execution::{Execution, Stop};
-use self::symbols::Symbols;
-use crate::program::Program;
+use self::symbols::{KnownProcess, Symbols};
+use crate::program::{Feature, Program};
 use crate::target::{Closing, TargetError, Worlds};
 
 /// What came of running a program on a target.
@@ -56,12 +57,19 @@ impl Run {
 #[error("{0}")]
 pub struct SetUpError(pub String);
 
+/// Why a program is not about a target, if it is not: that lacks something, or has too much.
+pub fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {
+    let lacking = program.requires.iter().find_map(|feature| worlds.lacks(*feature));
+    let had = || program.without.iter().find(|feature| worlds.lacks(**feature).is_none());
+    lacking.or_else(|| had().map(|feature| format!("the script is about drivers without {feature}")))
+}
+
 /// Runs a program on a fresh world.
 pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError> {
     if let Some(driver) = program.driver.filter(|driver| *driver != worlds.kind()) {
         return Ok(Run::without_steps(Verdict::OtherDriver { driver }));
     }
-    if let Some(reason) = program.requires.iter().find_map(|feature| worlds.lacks(*feature)) {
+    if let Some(reason) = inapplicable(program, worlds) {
         return Ok(Run::without_steps(Verdict::Skip { reason }));
     }
     let mut execution = match prepare(program, worlds) {
@@ -123,9 +131,15 @@ fn judge_complaints(judged: Verdict, complaints: Vec<String>) -> Verdict {
 fn prepare<'a>(program: &'a Program, worlds: &'a mut dyn Worlds) -> Result<Execution<'a>, Stop> {
     let cast = Cast::of(program)?;
     let specifications = cast.specifications();
-    let world = worlds.world(&specifications)?;
-    let pids: Vec<i32> = (0..specifications.len()).map(|process| world.pid(process)).collect();
-    let symbols = Symbols::of(program, &cast, &pids)?;
+    let mut world = worlds.world(&specifications)?;
+    let is_told_contexts = program.requires.contains(&Feature::Lsm);
+    let processes: Vec<KnownProcess> = (0..specifications.len())
+        .map(|process| {
+            let context = is_told_contexts.then(|| world.security_context(process)).transpose()?;
+            Ok(KnownProcess { pid: world.pid(process), security_context: context.flatten() })
+        })
+        .collect::<Result<_, TargetError>>()?;
+    let symbols = Symbols::of(program, &cast, &processes)?;
     Ok(Execution::new(program, cast, symbols, world))
 }
 

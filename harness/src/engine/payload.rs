@@ -182,10 +182,10 @@ impl Sender<'_> {
                     FdObject { object_type: BINDER_TYPE_FD, flags: *flags, fd, padding: 0, cookie: *cookie };
                 return Ok(object.as_bytes().to_vec());
             }
-            Object::FdArray { count, parent } => {
+            Object::FdArray { count, parent, pad } => {
                 let object = FdArrayObject {
                     object_type: BINDER_TYPE_FDA,
-                    padding: 0,
+                    padding: *pad,
                     num_fds: *count,
                     parent: parent.index,
                     parent_offset: parent.offset,

@@ -14,7 +14,7 @@ impl Execution<'_> {
         for (index, process) in self.cast.processes().to_vec().into_iter().enumerate() {
             let thread = ThreadIndex { process: index, thread: 0 };
             if process.device != DeviceSetUp::Closed {
-                let call = SystemCall::Open { nonblock: process.nonblock };
+                let call = SystemCall::Open { context: process.context, nonblock: process.nonblock };
                 self.set_up_with(thread, "open", call)?;
             }
             if let Some(size) = mapping(process.device) {

@@ -13,6 +13,14 @@ use super::fault::ScriptFault;
 use crate::program::*;
 use crate::target::{FileId, UNMAPPED};
 
+/// What a process is to the target that it runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KnownProcess {
+    pub(super) pid: i32,
+    /// What a security module calls it, if the program is about that.
+    pub(super) security_context: Option<Vec<u8>>,
+}
+
 /// The pointer of the first object of the first process.
 const POINTERS: u64 = 0x7b00_0000_0000;
 /// The cookie of that object.
@@ -33,6 +41,8 @@ pub(super) struct Symbols {
     cookies: BTreeMap<Name, u64>,
     files: BTreeMap<Name, FileId>,
     processes: Vec<(Name, i32)>,
+    /// What a security module calls them.
+    security_contexts: BTreeMap<Name, Vec<u8>>,
 }
 
 /// What the driver chose.
@@ -136,8 +146,12 @@ impl<'a> NewBindings<'a> {
 }
 
 impl Symbols {
-    /// The symbols of a program, whose processes have these ids.
-    pub(super) fn of(program: &Program, cast: &Cast, pids: &[i32]) -> Result<Symbols, ScriptFault> {
+    /// The symbols of a program, whose processes are these to the target.
+    pub(super) fn of(
+        program: &Program,
+        cast: &Cast,
+        processes: &[KnownProcess],
+    ) -> Result<Symbols, ScriptFault> {
         let names = cast.processes().iter().map(|process| process.name.clone());
         let mut appearance = Appearance {
             symbols: Symbols {
@@ -145,7 +159,11 @@ impl Symbols {
                 names: BTreeMap::new(),
                 cookies: BTreeMap::new(),
                 files: BTreeMap::new(),
-                processes: names.zip(pids.iter().copied()).collect(),
+                processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),
+                security_contexts: names
+                    .zip(processes)
+                    .filter_map(|(name, process)| Some((name, process.security_context.clone()?)))
+                    .collect(),
             },
             process: 0,
             objects: vec![0; cast.processes().len()],
@@ -246,6 +264,25 @@ impl Symbols {
         known.map_or(PidPattern::Number(pid), |(name, _)| PidPattern::Process(name.clone()))
     }
 
+    /// What a security module calls a process, as a script would write it. Where several are called so, the one that it
+    /// is most likely about stands first among those given.
+    pub(super) fn security_context_named(&self, context: &[u8], likely: &[&Name]) -> SecurityContextPattern {
+        let is_called = |name: &Name| self.security_contexts.get(name).is_some_and(|known| known == context);
+        let others = self.processes.iter().map(|(name, _)| name);
+        match likely.iter().copied().chain(others).find(|name| is_called(name)) {
+            Some(name) => SecurityContextPattern::Process(name.clone()),
+            None => SecurityContextPattern::Text(String::from_utf8_lossy(context).into_owned()),
+        }
+    }
+
+    /// The security context that a pattern asks for; `None` if the security module has given the process none.
+    pub(super) fn security_context<'s>(&'s self, pattern: &'s SecurityContextPattern) -> Option<&'s [u8]> {
+        match pattern {
+            SecurityContextPattern::Process(name) => self.security_contexts.get(name).map(Vec::as_slice),
+            SecurityContextPattern::Text(text) => Some(text.as_bytes()),
+        }
+    }
+
     /// The process id that a pattern asks for.
     pub(super) fn pid(&self, pattern: &PidPattern) -> Result<i32, ScriptFault> {
         match pattern {
@@ -284,7 +321,12 @@ impl Appearance {
                 self.file(reading);
                 self.file(writing);
             }
-            Action::Call { .. } => {}
+            Action::Call { call, expected } => {
+                if let Call::Ioctl(Ioctl::GetNodeDebugInfo(Argument::Value(Token::Symbol(object)))) = call {
+                    self.object(object);
+                }
+                self.told(expected);
+            }
         }
     }
 
@@ -361,6 +403,14 @@ impl Appearance {
             | ReturnPattern::FrozenReply
             | ReturnPattern::OnewaySpamSuspect
             | ReturnPattern::TransactionPendingFrozen => {}
+        }
+    }
+
+    fn told(&mut self, expected: &CallExpectation) {
+        match expected {
+            CallExpectation::Tells(Told::NodeDebugInfo { node, .. }) => self.node(node),
+            CallExpectation::AnyOf(choices) => choices.iter().for_each(|choice| self.told(choice)),
+            _ => {}
         }
     }
 

@@ -23,7 +23,7 @@ pub struct StepRecord {
     pub script: String,
     /// What came of it.
     pub outcome: StepOutcome,
-    /// Threads whose parked reads it ended, as the script calls them.
+    /// Threads whose parked reads or calls it ended, as the script calls them.
     pub woke: Vec<String>,
 }
 
@@ -45,6 +45,11 @@ pub enum StepOutcome {
     Polled {
         /// The names of the events.
         events: Vec<String>,
+    },
+    /// Another call succeeded, and filled in a structure.
+    Told {
+        /// The structure as a script would write it.
+        structure: String,
     },
     /// Another call failed.
     Failed {

@@ -76,12 +76,14 @@ fn events(events: PollEvents) -> Vec<String> {
 }
 
 /// What came of a call, after `=`.
-pub(super) fn call_result(result: CallResult) -> String {
+pub(super) fn call_result(result: &CallResult) -> String {
     match result {
+        CallResult::Told(told) => fragment::told(told),
+        CallResult::Parked => "parked".to_owned(),
         CallResult::Failed(errno) => errno.to_string(),
         CallResult::Succeeded(None) => "success".to_owned(),
         CallResult::Succeeded(Some(value)) => value.to_string(),
-        CallResult::Polled(found) => match &events(found)[..] {
+        CallResult::Polled(found) => match &events(*found)[..] {
             [] => "0".to_owned(),
             names => names.join(" | "),
         },
@@ -89,8 +91,10 @@ pub(super) fn call_result(result: CallResult) -> String {
 }
 
 /// What came of a call, after "it".
-pub(super) fn call_result_in_words(result: CallResult) -> String {
+pub(super) fn call_result_in_words(result: &CallResult) -> String {
     match result {
+        CallResult::Told(told) => format!("told {}", fragment::told(told)),
+        CallResult::Parked => "did not return".to_owned(),
         CallResult::Failed(errno) => format!("failed with {errno}"),
         CallResult::Succeeded(None) => "succeeded".to_owned(),
         other => format!("gave {}", call_result(other)),
@@ -98,11 +102,13 @@ pub(super) fn call_result_in_words(result: CallResult) -> String {
 }
 
 /// What came of a call, for the transcript.
-pub(super) fn call_outcome(result: CallResult) -> StepOutcome {
+pub(super) fn call_outcome(result: &CallResult) -> StepOutcome {
     match result {
+        CallResult::Told(told) => StepOutcome::Told { structure: fragment::told(told) },
+        CallResult::Parked => StepOutcome::Parked,
         CallResult::Failed(errno) => StepOutcome::Failed { errno: errno.to_string() },
-        CallResult::Succeeded(value) => StepOutcome::Succeeded { value },
-        CallResult::Polled(found) => StepOutcome::Polled { events: events(found) },
+        CallResult::Succeeded(value) => StepOutcome::Succeeded { value: *value },
+        CallResult::Polled(found) => StepOutcome::Polled { events: events(*found) },
     }
 }
 

@@ -1,12 +1,14 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{Errno, Name};
+use super::{Context, Errno, Handle, Name, PidPattern, Token, Told};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// `open`, `open nonblock`: opens the device. A process has at most one open device.
+    /// `open`, `open on hwbinder nonblock`: opens the device of a context. A process has at most one open device.
     Open {
+        /// Of which context.
+        context: Context,
         /// With O_NONBLOCK.
         nonblock: bool,
     },
@@ -25,8 +27,16 @@ pub enum Call {
     Munmap,
     /// `poll`: asks, without waiting, whether there is something to read.
     Poll,
+    /// `epoll`: has an epoll instance of the process watch the device. A process has at most one.
+    Epoll,
+    /// `epoll_wait`: asks that instance, without waiting, whether there is something to read.
+    EpollWait,
+    /// `epoll_close`: closes it.
+    EpollClose,
     /// `exit`: the process of the thread ends, with all its threads.
     Exit,
+    /// `await`: lets time pass until the ioctl returns that the thread is parked in.
+    Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.
     Memfd(Name),
     /// `pipe reading writing`: makes a pipe, and a descriptor for each of its ends.
@@ -40,6 +50,8 @@ pub enum Call {
     CloseDescriptor(Name),
     /// `poll reading`: as `poll`, of the descriptor that the process has for a file.
     PollDescriptor(Name),
+    /// `signal client`: sends a signal to this thread, which handles it by doing nothing.
+    Signal(Name),
     /// `limit_descriptors 1`: lets the process have so many descriptors more than it has now.
     LimitDescriptors(u32),
     /// An ioctl.
@@ -67,6 +79,18 @@ pub enum Ioctl {
     ThreadExit,
     /// `BINDER_VERSION`
     Version(Argument<()>),
+    /// `BINDER_GET_NODE_DEBUG_INFO { ptr foo }`: where to begin, as a number or an object's pointer.
+    GetNodeDebugInfo(Argument<Token>),
+    /// `BINDER_GET_NODE_INFO_FOR_REF { handle h }`
+    GetNodeInfoForRef(Argument<NodeInfoRequest>),
+    /// `BINDER_FREEZE { pid app, enable 1, timeout_ms 100 }`
+    Freeze(Argument<FreezeRequest>),
+    /// `BINDER_GET_FROZEN_INFO { pid app }`
+    GetFrozenInfo(Argument<PidPattern>),
+    /// `BINDER_ENABLE_ONEWAY_SPAM_DETECTION 1`
+    EnableOnewaySpamDetection(Argument<u32>),
+    /// `BINDER_GET_EXTENDED_ERROR`
+    GetExtendedError(Argument<()>),
     /// `ioctl 0xc0046263 0x10`: any request with any argument.
     Raw {
         /// The request.
@@ -92,6 +116,34 @@ pub struct ContextManagerObject {
     pub object: Name,
     /// FLAT_BINDER_FLAG_ flags; 0 where the script says nothing.
     pub flags: u32,
+}
+
+/// Which process to freeze or thaw (`struct binder_freeze_info`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeRequest {
+    /// `pid app`, `pid 17`
+    pub pid: PidPattern,
+    /// `enable 1` freezes, `enable 0` thaws.
+    pub enable: u32,
+    /// `timeout_ms 100`: how long to wait for running transactions. Without it, 0.
+    pub timeout_ms: u32,
+}
+
+/// What BINDER_GET_NODE_INFO_FOR_REF is given. All but the handle is 0, unless the script says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfoRequest {
+    /// `handle h`
+    pub handle: Handle,
+    /// `strong_count N`
+    pub strong_count: u32,
+    /// `weak_count N`
+    pub weak_count: u32,
+    /// `reserved1 N`
+    pub reserved1: u32,
+    /// `reserved2 N`
+    pub reserved2: u32,
+    /// `reserved3 N`
+    pub reserved3: u32,
 }
 
 /// A figure that a target counts.
@@ -136,6 +188,10 @@ pub enum CallExpectation {
     Succeeds,
     /// `= 8`: it succeeds with this value: a version, a count.
     Value(u64),
+    /// `= { sync_recv 1, async_recv 0 }`: it succeeds and tells this.
+    Tells(Told),
+    /// `= parked`: it does not return; the thread sleeps.
+    Parked,
     /// `= EBUSY`: it fails.
     Fails(Errno),
     /// `= POLLIN`, `= 0`: what a poll finds. Several are joined by `|`.

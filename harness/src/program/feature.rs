@@ -1,6 +1,6 @@
 //! Features: what a program may require of a target.
 
-/// Something that not every target has. The words are those of the `requires` line.
+/// Something that not every target has. The words are those of the `requires` and the `without` line.
 #[derive(
     Debug,
     Clone,
@@ -23,6 +23,8 @@ pub enum Feature {
     ScatterGather,
     /// BINDER_FREEZE, BINDER_GET_FROZEN_INFO.
     Freeze,
+    /// BR_TRANSACTION_PENDING_FROZEN, in place of BR_TRANSACTION_COMPLETE.
+    PendingFrozen,
     /// BC_REQUEST_FREEZE_NOTIFICATION and what goes with it.
     FreezeNotification,
     /// BINDER_ENABLE_ONEWAY_SPAM_DETECTION.
@@ -33,6 +35,8 @@ pub enum Feature {
     NodeInfo,
     /// FLAT_BINDER_FLAG_TXN_SECURITY_CTX with a security module that gives contexts.
     Lsm,
+    /// The devices of all three contexts.
+    Contexts,
     /// Counters of payload copies, which only the reference driver keeps.
     CopyCounter,
     /// Counters of the driver's objects.

@@ -7,19 +7,23 @@
 
 mod call;
 mod command;
+mod context;
 mod driver_kind;
 mod feature;
 mod operand;
 mod payload;
 mod returns;
+mod told;
 
 pub use call::*;
 pub use command::*;
+pub use context::*;
 pub use driver_kind::*;
 pub use feature::*;
 pub use operand::*;
 pub use payload::*;
 pub use returns::*;
+pub use told::*;
 
 use std::fmt;
 
@@ -34,6 +38,8 @@ pub struct Program {
     pub driver: Option<DriverKind>,
     /// `requires`, what a target must have for the program to make sense.
     pub requires: Vec<Feature>,
+    /// `without`, what a target must not have: the program is about drivers before that came.
+    pub without: Vec<Feature>,
     /// `unconfirmed:`, why no real kernel has confirmed yet what is expected here.
     pub unconfirmed: Option<String>,
     /// The processes, and their threads, in the order of their declaration.
@@ -98,6 +104,8 @@ pub enum Declaration {
 pub struct Process {
     /// Its name, which is also the name of its first thread.
     pub name: Name,
+    /// `on hwbinder`: the context whose device it opens.
+    pub context: Context,
     /// `context-manager`: it makes itself the context manager during set-up, as BINDER_SET_CONTEXT_MGR does.
     pub context_manager: bool,
     /// `uid 10123`: its real and effective user. Without it, the user that the target runs as (0).

@@ -89,13 +89,15 @@ pub enum Object<H> {
         /// The cookie. 0 where the script says nothing.
         cookie: u64,
     },
-    /// `fda 2 parent 0 offset 8`: an array of descriptors in the buffer of another object
+    /// `fda 2 parent 0 offset 8 pad 0x1`: an array of descriptors in the buffer of another object
     /// (`struct binder_fd_array_object`).
     FdArray {
         /// How many there are.
         count: u64,
         /// In whose buffer they are, and where in it.
         parent: Parent,
+        /// What stands between the type and the count. 0 where the script says nothing.
+        pad: u32,
     },
     /// `ptr [ u32 7 ] parent 0 offset 8`: a scatter-gather buffer (`struct binder_buffer_object`).
     Buffer(BufferObject<H>),

@@ -22,12 +22,12 @@ pub enum ReturnPattern {
     Ok,
     /// `BR_TRANSACTION { code 7, pid client, data [ … ] } as call`
     Transaction(TransactionPattern),
-    /// `BR_TRANSACTION_SEC_CTX { …, secctx "unconfined" } as call`
+    /// `BR_TRANSACTION_SEC_CTX { …, secctx client } as call`
     TransactionSecCtx {
         /// What arrives.
         transaction: TransactionPattern,
         /// The caller's security context; `None` is unchecked.
-        secctx: Option<String>,
+        secctx: Option<SecurityContextPattern>,
     },
     /// `BR_REPLY { data [ … ] } as reply`
     Reply(TransactionPattern),
@@ -72,6 +72,15 @@ pub enum ReturnPattern {
     },
     /// `BR_CLEAR_FREEZE_NOTIFICATION_DONE frost`
     ClearFreezeNotificationDone(Token),
+}
+
+/// A security context as it must arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecurityContextPattern {
+    /// `client`: that which the target's security module has given to this process.
+    Process(Name),
+    /// `"kernel"`: this very one.
+    Text(String),
 }
 
 /// A call, oneway message or reply as it must arrive.

@@ -10,14 +10,14 @@ use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, write_transcript};
 use crate::engine::{Deviation, Verdict};
 
-/// Writes what there is to say of a case: nothing if it passed or is about another driver, one line if it was skipped, and of a deviation
-/// everything that is known.
+/// Of so many cases that were skipped for one reason, all are named.
+const NAMED_SKIPS: usize = 3;
+
+/// Writes what there is to say of a case at once: of a deviation everything that is known, and nothing if it passed, is
+/// about another driver, or was skipped.
 pub fn write_case(out: &mut dyn Write, case: &CaseResult) -> io::Result<()> {
     match &case.verdict {
-        Verdict::Pass | Verdict::OtherDriver { .. } => Ok(()),
-        Verdict::Skip { reason } => {
-            writeln!(out, "{} {}: {reason}", Styled(ASIDE, "SKIP"), Styled(NAME, &case.id))
-        }
+        Verdict::Pass | Verdict::OtherDriver { .. } | Verdict::Skip { .. } => Ok(()),
         Verdict::Broken { reason } => {
             let mut lines = reason.trim_end().lines();
             let first = lines.next().unwrap_or_default();
@@ -70,6 +70,7 @@ fn write_deviation(out: &mut dyn Write, case: &CaseResult, deviation: &Deviation
 
 /// Writes how many cases came to which verdict, and how to go on; with `topics`, also how many of each topic.
 pub fn write_summary(out: &mut dyn Write, results: &TargetResults, topics: bool) -> io::Result<()> {
+    write_skips(out, results)?;
     if topics {
         write_topics(out, results)?;
     }
@@ -80,6 +81,26 @@ pub fn write_summary(out: &mut dyn Write, results: &TargetResults, topics: bool)
             other => format!(" --target {}", quoted(other)),
         };
         writeln!(out, "to run a failed case again: binderdrill run{target} {}", quoted(&case.id))?;
+    }
+    Ok(())
+}
+
+/// Writes why cases were skipped, a line a reason.
+fn write_skips(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for case in &results.cases {
+        let Verdict::Skip { reason } = &case.verdict else { continue };
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, cases)) => cases.push(&case.id),
+            None => reasons.push((reason, vec![&case.id])),
+        }
+    }
+    for (reason, cases) in reasons {
+        let cases = match cases.len() {
+            ..=NAMED_SKIPS => cases.join(", "),
+            several => format!("{several} cases"),
+        };
+        writeln!(out, "{} {}: {reason}", Styled(ASIDE, "SKIP"), Styled(NAME, cases))?;
     }
     Ok(())
 }
@@ -107,8 +128,10 @@ fn write_topics(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> 
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let last_told = results.cases.iter().rfind(|case| case.verdict != Verdict::Pass);
-    if last_told.is_some_and(|case| !matches!(case.verdict, Verdict::Fail(_))) {
+    let is_told = |case: &&CaseResult| !matches!(case.verdict, Verdict::Pass | Verdict::OtherDriver { .. });
+    let skips = results.counts.skipped > 0;
+    let last_told = results.cases.iter().rfind(is_told);
+    if skips || last_told.is_some_and(|case| !matches!(case.verdict, Verdict::Fail(_))) {
         // A deviation ends with an empty line of its own.
         writeln!(out)?;
     }

@@ -32,10 +32,9 @@ pub fn write_matrix(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         several => (BAD, format!("{several} cases were not done alike by all targets")),
     };
     writeln!(out, "{}", Styled(style, count))?;
-    for (what, differences) in [
-        ("where a script leaves the choice, to C and to Rust", &results.choices),
-        ("known deviations", &results.known),
-    ] {
+    for (what, differences) in
+        [("choices that scripts leave to a driver", &results.choices), ("known deviations", &results.known)]
+    {
         if !differences.is_empty() {
             let cases: Vec<&str> = differences.iter().map(|difference| difference.id.as_str()).collect();
             writeln!(out, "{}", Styled(FAINT, format!("  {what}: {}", cases.join(", "))))?;

@@ -1,11 +1,13 @@
 //! Reports: what running cases on a target showed, for people and for programs.
 
+mod coverage;
 mod human;
 mod matrix;
 mod results;
 mod style;
 mod transcript;
 
+pub use coverage::write_coverage;
 pub use human::{write_case, write_summary};
 pub use matrix::write_matrix;
 pub use results::{CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Results, TargetResults};

@@ -1,12 +1,10 @@
 //! Results: what running cases on a target showed, as it is written in JSON.
 
 use serde::{Deserialize, Serialize};
-use strum::IntoEnumIterator;
 
 use crate::compare::{Divergence, divergence};
 use crate::engine::{SetUpError, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
-use crate::program::DriverKind;
 use crate::suite::Case;
 use crate::target::Target;
 
@@ -22,11 +20,11 @@ pub struct Results {
     pub binderdrill: String,
     /// The targets, in the order in which the user named them.
     pub runs: Vec<TargetResults>,
-    /// The cases that not all targets did the same with which have the same implementation of the driver, or with
-    /// which one deviated and another did not; but for those that were not run on all.
+    /// The cases that targets of one profile did different things with, or with which one target deviated and another
+    /// did not; but for those that were not run on all.
     pub divergences: Vec<CaseDivergence>,
-    /// The cases that the driver in C and the one in Rust did different things with, all of which are right: their
-    /// scripts leave the choice.
+    /// The cases that drivers of different profiles did different things with, all of which are right: their scripts
+    /// leave the choice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<CaseDivergence>,
     /// The cases that targets did different things with as they are known to do.
@@ -51,9 +49,9 @@ pub struct CaseDivergence {
 pub struct TargetResults {
     /// The target as the user named it.
     pub target: String,
-    /// Which implementation of the driver it has, or models; none if no case was run.
+    /// The profile of the reference driver that its driver is nearest to; none if no case was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver: Option<DriverKind>,
+    pub profile: Option<String>,
     /// Wall time from the preparation of the target to the end of the last case, in seconds.
     pub seconds: f64,
     /// Wall time to the end of the first case, in seconds: mostly what it takes to boot.
@@ -160,9 +158,9 @@ impl Differences {
                 None => differences.known.push(all),
                 Some(news) => {
                     let within_one =
-                        |kind| diverging(&|ran| is_news(ran) && ran.driver == Some(kind)).is_some();
+                        |one: &Ran| diverging(&|ran| is_news(ran) && ran.profile == one.profile).is_some();
                     let failed = ran.iter().any(|ran| matches!(ran.verdict, Verdict::Fail(_)));
-                    if failed || DriverKind::iter().any(within_one) {
+                    if failed || ran.iter().any(within_one) {
                         differences.divergences.push(news);
                     } else {
                         differences.choices.push(news);
@@ -177,7 +175,7 @@ impl Differences {
 /// What a target did with a case that it ran to a verdict which is about the driver.
 struct Ran<'a> {
     target: &'a str,
-    driver: Option<DriverKind>,
+    profile: Option<&'a str>,
     verdict: &'a Verdict,
     transcript: &'a Transcript,
 }
@@ -187,7 +185,12 @@ impl Ran<'_> {
         let CaseResult { verdict, transcript, .. } = &run.cases[index];
         let is_of_driver =
             matches!(verdict, Verdict::Pass | Verdict::Fail(_) | Verdict::KnownDeviation { .. });
-        is_of_driver.then_some(Ran { target: &run.target, driver: run.driver, verdict, transcript })
+        is_of_driver.then_some(Ran {
+            target: &run.target,
+            profile: run.profile.as_deref(),
+            verdict,
+            transcript,
+        })
     }
 }
 
@@ -269,7 +272,7 @@ mod tests {
     use crate::engine::{Deviation, StepOutcome, StepRecord};
 
     /// What one target did in a case of one step, which passes or not.
-    fn run(target: &str, driver: DriverKind, outcome: StepOutcome, verdict: Verdict) -> TargetResults {
+    fn run(target: &str, profile: &str, outcome: StepOutcome, verdict: Verdict) -> TargetResults {
         let step = StepRecord {
             step: 0,
             thread: "client".to_owned(),
@@ -290,7 +293,7 @@ mod tests {
         };
         TargetResults {
             target: target.to_owned(),
-            driver: Some(driver),
+            profile: Some(profile.to_owned()),
             seconds: 0.0,
             seconds_to_first_case: 0.0,
             counts: Counts::of([&case]),
@@ -303,10 +306,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_script_leaves_open_the_two_drivers_may_do_differently() {
+    fn what_the_script_leaves_open_different_drivers_may_do_differently() {
         let results = Results::of(vec![
-            run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
-            run("rust", DriverKind::Rust, otherwise(), Verdict::Pass),
+            run("c", "c", StepOutcome::Parked, Verdict::Pass),
+            run("rust", "rust", otherwise(), Verdict::Pass),
         ]);
         assert!(results.divergences.is_empty());
         assert_eq!(results.choices.len(), 1);
@@ -316,8 +319,8 @@ mod tests {
     #[test]
     fn one_driver_does_the_same_everywhere() {
         let results = Results::of(vec![
-            run("reference", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
-            run("c", DriverKind::C, otherwise(), Verdict::Pass),
+            run("reference", "c", StepOutcome::Parked, Verdict::Pass),
+            run("c", "c", otherwise(), Verdict::Pass),
         ]);
         assert_eq!(results.divergences.len(), 1);
         assert!(results.choices.is_empty());
@@ -340,8 +343,8 @@ mod tests {
             source: "a place".to_owned(),
         };
         let results = Results::of(vec![
-            run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
-            run("rust", DriverKind::Rust, otherwise(), known),
+            run("c", "c", StepOutcome::Parked, Verdict::Pass),
+            run("rust", "rust", otherwise(), known),
         ]);
         assert!(results.divergences.is_empty() && results.choices.is_empty());
         assert_eq!(results.known.len(), 1);
@@ -350,8 +353,8 @@ mod tests {
     #[test]
     fn a_deviation_is_no_choice() {
         let results = Results::of(vec![
-            run("c", DriverKind::C, StepOutcome::Parked, Verdict::Pass),
-            run("rust", DriverKind::Rust, otherwise(), Verdict::Fail(deviation())),
+            run("c", "c", StepOutcome::Parked, Verdict::Pass),
+            run("rust", "rust", otherwise(), Verdict::Fail(deviation())),
         ]);
         assert_eq!(results.divergences.len(), 1);
         assert!(results.choices.is_empty());

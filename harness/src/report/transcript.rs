@@ -47,6 +47,7 @@ pub(super) fn remarks(record: &StepRecord) -> Vec<String> {
         StepOutcome::WriteRead(done) => write_read(done),
         StepOutcome::Succeeded { value: None } => vec!["= success".to_owned()],
         StepOutcome::Succeeded { value: Some(value) } => vec![format!("= {value}")],
+        StepOutcome::Told { structure } => vec![format!("= {structure}")],
         StepOutcome::Polled { events } if events.is_empty() => vec!["= 0".to_owned()],
         StepOutcome::Polled { events } => vec![format!("= {}", events.join(" | "))],
         StepOutcome::Failed { errno } => vec![format!("= {errno}")],

@@ -410,7 +410,7 @@ impl<'s> Cursor<'s> {
 
 /// Whether a word begins lines that are no steps.
 fn is_keyword(word: &str) -> bool {
-    matches!(word, "process" | "thread" | "clause" | "driver" | "requires" | "unconfirmed")
+    matches!(word, "process" | "thread" | "clause" | "driver" | "requires" | "without" | "unconfirmed")
 }
 
 /// Words as an author is to be told of them: "`a`, `b` or `c`".

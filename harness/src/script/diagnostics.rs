@@ -214,7 +214,7 @@ impl fmt::Debug for Diagnostics {
 }
 
 /// The word among `known` that the author may have meant by `word`.
-pub(super) fn near_miss<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn near_miss<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A longer word is no near miss of anything, and would take its time.
     if word.len() > 64 {
         return None;

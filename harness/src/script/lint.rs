@@ -7,8 +7,8 @@ use super::Script;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::names::{Meaning, Mention, MentionKind};
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Counter, DataItem, Declaration, Feature, Object, Program,
-    ReadExpectation, ReturnItem, ReturnPattern, Step,
+    Action, Actor, Call, CallExpectation, Command, Context, Counter, DataItem, Declaration, Feature, Ioctl,
+    Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
 };
 
 /// What is doubtful in a script.
@@ -89,9 +89,18 @@ fn equal_alternatives(script: &Script, warnings: &mut Vec<Diagnostic>) {
 
 /// Features that a script uses without requiring them, so that it fails where it ought to be skipped.
 fn missing_features(script: &Script, warnings: &mut Vec<Diagnostic>) {
-    let mut told: HashSet<Feature> = script.program.requires.iter().copied().collect();
-    for (step, span) in steps(script) {
-        for (feature, what) in features_of(step) {
+    let Program { requires, without, .. } = &script.program;
+    let mut told: HashSet<Feature> = requires.iter().chain(without).copied().collect();
+    let declared = script.program.declarations.iter().zip(&script.positions.declarations);
+    let declared = declared.filter_map(|(noted, position)| match &noted.value {
+        Declaration::Process(process) if process.context != Context::default() => {
+            Some((vec![(Feature::Contexts, "another context")], position.bytes.clone()))
+        }
+        _ => None,
+    });
+    let in_steps = steps(script).map(|(step, span)| (features_of(step), span));
+    for (features, span) in declared.chain(in_steps) {
+        for (feature, what) in features {
             if told.insert(feature) {
                 let message = format!("{what} without `requires {feature}`");
                 let label = "used here for the first time";
@@ -139,11 +148,22 @@ fn each_return(item: &ReturnItem, visit: &mut impl FnMut(&ReturnPattern)) {
 
 fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
     match call {
+        Call::Open { context, .. } if *context != Context::default() => {
+            vec![(Feature::Contexts, "another context")]
+        }
         Call::Count(Counter::PayloadCopies | Counter::PayloadBytes) => {
             vec![(Feature::CopyCounter, "a counter of copies")]
         }
         Call::Count(Counter::Descriptors) => Vec::new(),
         Call::Count(_) => vec![(Feature::ObjectCounter, "a counter of the driver's objects")],
+        Call::Ioctl(Ioctl::Freeze(_) | Ioctl::GetFrozenInfo(_)) => vec![(Feature::Freeze, "freezing")],
+        Call::Ioctl(Ioctl::EnableOnewaySpamDetection(_)) => {
+            vec![(Feature::OnewaySpamDetection, "detection of spam")]
+        }
+        Call::Ioctl(Ioctl::GetExtendedError(_)) => vec![(Feature::ExtendedError, "an extended error")],
+        Call::Ioctl(Ioctl::GetNodeDebugInfo(_) | Ioctl::GetNodeInfoForRef(_)) => {
+            vec![(Feature::NodeInfo, "information about nodes")]
+        }
         _ => Vec::new(),
     }
 }
@@ -186,8 +206,9 @@ fn feature_of_return(pattern: &ReturnPattern) -> Option<(Feature, &'static str)>
         ReturnPattern::FrozenBinder { .. } | ReturnPattern::ClearFreezeNotificationDone(_) => {
             Some((Feature::FreezeNotification, "a freeze notification"))
         }
-        ReturnPattern::FrozenReply | ReturnPattern::TransactionPendingFrozen => {
-            Some((Feature::Freeze, "a frozen process"))
+        ReturnPattern::FrozenReply => Some((Feature::Freeze, "a frozen process")),
+        ReturnPattern::TransactionPendingFrozen => {
+            Some((Feature::PendingFrozen, "a message pending for a frozen process"))
         }
         ReturnPattern::OnewaySpamSuspect => Some((Feature::OnewaySpamDetection, "detection of spam")),
         _ => None,

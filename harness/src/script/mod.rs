@@ -14,6 +14,7 @@ mod print;
 mod rules;
 mod tokens;
 
+pub(crate) use diagnostics::near_miss;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use lint::lint;
 pub(crate) use print::fragment;

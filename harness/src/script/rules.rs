@@ -8,9 +8,9 @@ use reference_driver::uapi::{COMMANDS, argument_size};
 
 use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
-use super::print::command_word;
+use super::print::fragment::command_word;
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, DataItem, Declaration, Name, Object, Process,
+    Action, Actor, Call, CallExpectation, Command, Context, DataItem, Declaration, Name, Object, Process,
     ReadExpectation, Step, Transaction, WriteReadOptions,
 };
 use crate::target::Area;
@@ -137,8 +137,9 @@ fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let managers = reading.program.declarations.iter().zip(&reading.positions.declarations).filter(
         |(noted, _)| matches!(&noted.value, Declaration::Process(process) if process.context_manager),
     );
-    let mut first = None;
+    let mut managed: Vec<(Context, Range<usize>)> = Vec::new();
     for (noted, position) in managers {
+        let Declaration::Process(process) = &noted.value else { continue };
         if let Declaration::Process(Process { uid: Some(1..), .. }) = noted.value {
             diagnostics.push(
                 Diagnostic::error(
@@ -149,9 +150,9 @@ fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
                 .help("a device lets only the user become its context manager who was the first to: the target's own"),
             );
         }
-        match &first {
-            None => first = Some(position.bytes.clone()),
-            Some(first) => diagnostics.push(
+        match managed.iter().find(|(context, _)| *context == process.context) {
+            None => managed.push((process.context, position.bytes.clone())),
+            Some((_, first)) => diagnostics.push(
                 Diagnostic::error(
                     "a second context manager",
                     position.bytes.clone(),
@@ -170,6 +171,8 @@ enum State {
     Idle,
     /// It sleeps in the read of the step that stands there.
     Parked(Range<usize>),
+    /// It sleeps in the call of the step that stands there.
+    ParkedInCall(Range<usize>),
     /// It depends on choices of the driver.
     Unknown,
     /// Its process has ended in the step that stands there.
@@ -221,6 +224,12 @@ impl<'r> Threads<'r> {
     fn problem(&self, name: &Name, step: &Step, actor: &Range<usize>) -> Option<Diagnostic> {
         match (self.state(name), &step.action) {
             (State::Ended(exit), _) => Some(ended(name, actor, exit)),
+            (State::ParkedInCall(_), Action::Call { call: Call::Await, .. }) => None,
+            (State::Idle, Action::Call { call: Call::Await, .. }) => Some(Diagnostic::error(
+                format!("`{name}` is not parked in a call"),
+                actor.clone(),
+                "expected a thread that sleeps in a call, such as a BINDER_FREEZE that is `= parked`",
+            )),
             (State::Parked(parked), Action::Read { options, .. }) => {
                 (*options != WriteReadOptions::default()).then(|| {
                     Diagnostic::error(
@@ -231,11 +240,14 @@ impl<'r> Threads<'r> {
                     .related(parked, "parked since here")
                 })
             }
-            (State::Parked(parked), _) => Some(
+            (State::Parked(parked) | State::ParkedInCall(parked), _) => Some(
                 Diagnostic::error(
                     format!("`{name}` is parked"),
                     actor.clone(),
-                    "expected `<`, which awaits the read that it is parked in",
+                    match self.state(name) {
+                        State::Parked(_) => "expected `<`, which awaits the read that it is parked in",
+                        _ => "expected `! await`, which awaits the call that it is parked in",
+                    },
                 )
                 .related(parked, "parked since here"),
             ),
@@ -249,8 +261,8 @@ impl<'r> Threads<'r> {
     /// What keeps a thread from being one of those that may have been woken.
     fn problem_of_choice(&self, name: &Name, actor: &Range<usize>) -> Option<Diagnostic> {
         match self.state(name) {
-            State::Idle => Some(Diagnostic::error(
-                format!("`{name}` is not parked"),
+            State::Idle | State::ParkedInCall(_) => Some(Diagnostic::error(
+                format!("`{name}` is not parked in a read"),
                 actor.clone(),
                 "expected parked threads, one of which has been woken",
             )),
@@ -266,6 +278,7 @@ impl<'r> Threads<'r> {
                 after(expected, actor)
             }
             Action::Call { call: Call::Exit, .. } => State::Ended(actor.clone()),
+            Action::Call { expected, .. } => after_call(expected, actor),
             _ => State::Idle,
         };
         let name = match &step.actor {
@@ -301,7 +314,9 @@ impl<'r> Threads<'r> {
             }
             _ => {
                 // A thread that is still parked has been so since an earlier step.
-                if let (State::Parked(_), State::Parked(_)) = (&state, self.state(name)) {
+                if let (State::Parked(_), State::Parked(_))
+                | (State::ParkedInCall(_), State::ParkedInCall(_)) = (&state, self.state(name))
+                {
                     return;
                 }
                 self.states.insert(name.as_str(), state);
@@ -333,6 +348,15 @@ fn never_parked(step: &Step, actor: &Range<usize>) -> Option<Diagnostic> {
             "`any of` is for the one thread that has been woken: expected what it reads",
         )
     })
+}
+
+/// What is known of a thread after a call.
+fn after_call(expected: &CallExpectation, actor: &Range<usize>) -> State {
+    match expected {
+        CallExpectation::Parked => State::ParkedInCall(actor.clone()),
+        CallExpectation::AnyOf(choice) if choice.contains(&CallExpectation::Parked) => State::Unknown,
+        _ => State::Idle,
+    }
 }
 
 /// What is known of a thread after a read.

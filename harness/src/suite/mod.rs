@@ -1,8 +1,10 @@
 //! Cases: scripts with a name, from the suite that is built in or from files, and how they are selected.
 
+mod coverage;
 mod files;
 mod selection;
 
+pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
 pub use selection::{SelectionError, select};
 

@@ -18,7 +18,8 @@ pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
 
 use crate::engine::{self, Run, SetUpError};
-use crate::program::{Counter, DriverKind, Feature, PollEvents, Program};
+use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Program};
+use reference_driver::Profile;
 use reference_driver::uapi::Errno;
 
 /// A driver that programs can be run on. It may be used by another thread than the one that prepared it.
@@ -35,8 +36,8 @@ pub trait Target: Send {
     /// it does wrong is to be expected; but where it is a model of the one in Rust, it models what is wrong with that.
     fn driver(&self) -> Option<String>;
 
-    /// Which implementation of the driver it has, or models, as far as it is known yet.
-    fn kind(&self) -> Option<DriverKind>;
+    /// The name of the reference driver's profile that its driver is nearest to, as far as it is known yet.
+    fn profile(&self) -> Option<String>;
 }
 
 /// A driver that can be reached from this very process.
@@ -49,6 +50,15 @@ pub trait Worlds {
 
     /// Which implementation of the driver it has, or models.
     fn kind(&self) -> DriverKind;
+
+    /// The reference driver's profile that its driver is nearest to.
+    fn profile(&self) -> Profile {
+        match self.kind() {
+            DriverKind::Rust => Profile::RUST,
+            DriverKind::C if self.lacks(Feature::FreezeNotification).is_some() => Profile::C_6_1,
+            DriverKind::C => Profile::C,
+        }
+    }
 
     /// Whether it has what a program may require; if not, why not, in words that follow "skipped: ".
     fn lacks(&self, feature: Feature) -> Option<String>;
@@ -70,8 +80,8 @@ impl<W: Worlds + Send> Target for W {
         Worlds::driver(self)
     }
 
-    fn kind(&self) -> Option<DriverKind> {
-        Some(Worlds::kind(self))
+    fn profile(&self) -> Option<String> {
+        Some(Worlds::profile(self).name.to_owned())
     }
 }
 
@@ -98,8 +108,10 @@ pub struct ThreadIndex {
 /// A system call with concrete numbers. Each process has at most one open device and one mapping of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SystemCall {
-    /// Opens the device. EEXIST if the process has it open already (said by the world, not by the kernel).
+    /// Opens a device. EEXIST if the process has one open already (said by the world, not by the kernel).
     Open {
+        /// Of which context.
+        context: Context,
         /// With O_NONBLOCK.
         nonblock: bool,
     },
@@ -118,6 +130,13 @@ pub enum SystemCall {
     Munmap,
     /// Polls for POLLIN without waiting.
     Poll,
+    /// Makes an epoll instance that watches the device for POLLIN. EEXIST if the process has one (said by the world, not
+    /// by the kernel).
+    Epoll,
+    /// Asks that instance what there is, without waiting; EBADF if there is none.
+    EpollWait,
+    /// Closes it; EBADF if there is none.
+    EpollClose,
     /// Makes a file in memory, and a descriptor for it that is not close-on-exec.
     Memfd {
         /// What it is known by from here on.
@@ -198,6 +217,14 @@ pub trait World {
     /// What has become of a call that parked. `Done` is told once; then the thread is idle again.
     fn collect(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
 
+    /// Lets time pass until a call in which a thread is parked gives up waiting, and everything that this sets off
+    /// has come to rest. `Parked` if it waits without limit.
+    fn expire(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;
+
+    /// Sends a signal to a thread, which handles it by doing nothing, and waits until everything that this sets off has
+    /// come to rest. ESRCH if its process has ended.
+    fn signal(&mut self, thread: ThreadIndex) -> Result<Result<(), Errno>, TargetError>;
+
     /// Bytes of a process' memory: its arena, or its mapping of the device. `None` where not mapped.
     fn read_memory(
         &mut self,
@@ -211,6 +238,10 @@ pub trait World {
 
     /// The process id by which the driver calls a process.
     fn pid(&self, process: usize) -> i32;
+
+    /// What the security module of the target calls a process; `None` if it has no name for it, or there is no such
+    /// module.
+    fn security_context(&mut self, process: usize) -> Result<Option<Vec<u8>>, TargetError>;
 
     /// A counter of the driver, as the process sees it; an error if this target does not keep it.
     fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError>;

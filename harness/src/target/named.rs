@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reference_driver::Profile;
+
 use super::device::DeviceTarget;
 use super::guest::{GUEST_MODULES, GuestOptions, GuestTarget, Module, with_needs};
 use super::qemu::{Accelerator, Qemu};
@@ -10,12 +12,12 @@ use super::uml::Uml;
 use super::{ReferenceTarget, Target};
 use crate::engine::SetUpError;
 use crate::kernel::{BuiltFor, Store};
-use crate::program::DriverKind;
 
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
     ("reference", "the reference driver, in this process"),
-    ("reference:rust", "the reference driver as a model of the driver in Rust"),
+    ("reference:c-6.1", "the same as a model of the driver of Linux 6.1"),
+    ("reference:rust", "the same as a model of the driver in Rust"),
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),
     ("vm:PATH", "a kernel of your own in QEMU"),
@@ -74,6 +76,10 @@ fn known() -> String {
     known.join(", ")
 }
 
+/// What a stock kernel is told. The security module that it would use by itself, AppArmor, gives the driver no security
+/// contexts; SELinux does, also without a policy.
+const STOCK_SWITCHES: &[&str] = &["security=selinux"];
+
 /// Whether this is a target of which there can be several at a time: each is a kernel of its own.
 pub fn is_guest(name: &str) -> bool {
     name.split_once(':').is_some_and(|(kind, _)| ["vm", "uml", "built"].contains(&kind))
@@ -83,8 +89,12 @@ pub fn is_guest(name: &str) -> bool {
 pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoTarget> {
     let unusable = |reason: String| NoTarget::Unusable { name: name.to_owned(), reason };
     match name.split_once(':') {
-        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(DriverKind::C))),
-        Some(("reference", "rust")) => Ok(Box::new(ReferenceTarget::new(DriverKind::Rust))),
+        None if name == "reference" => Ok(Box::new(ReferenceTarget::new(Profile::C))),
+        Some(("reference", model)) => {
+            let profile = Profile::ALL.into_iter().find(|profile| profile.name == model);
+            let profile = profile.ok_or_else(|| NoTarget::Unknown { name: name.to_owned() })?;
+            Ok(Box::new(ReferenceTarget::new(profile)))
+        }
         Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);
@@ -117,6 +127,7 @@ fn uml(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget,
     let guest = GuestOptions {
         kernel: PathBuf::from(kernel),
         modules: own_modules(options)?,
+        switches: &[],
         append: options.append.clone(),
         cpus: options.cpus,
         patience: options.patience,
@@ -133,13 +144,13 @@ fn own_modules(options: &TargetOptions) -> Result<Vec<Module>, SetUpError> {
 /// A kernel in a virtual machine: a stock kernel by its name, or any image by its path.
 fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, SetUpError> {
     let set_up = |error: &dyn std::fmt::Display| SetUpError(error.to_string());
-    let (image, mut modules) = if kernel.starts_with("debian-") && !kernel.contains('/') {
+    let (image, mut modules, switches) = if kernel.starts_with("debian-") && !kernel.contains('/') {
         let store = Store::of_user().map_err(|error| set_up(&error))?;
         let kernel = store.kernel(kernel).map_err(|error| set_up(&error))?;
         let modules = with_needs(&kernel.modules(), GUEST_MODULES).map_err(|error| set_up(&error))?;
-        (kernel.image(), modules)
+        (kernel.image(), modules, STOCK_SWITCHES)
     } else {
-        (PathBuf::from(kernel), Vec::new())
+        (PathBuf::from(kernel), Vec::new(), [].as_slice())
     };
     for module in own_modules(options)? {
         // One's own driver takes the place of the stock one.
@@ -149,6 +160,7 @@ fn vm(name: &str, kernel: &str, options: &TargetOptions) -> Result<GuestTarget, 
     let guest = GuestOptions {
         kernel: image,
         modules,
+        switches,
         append: options.append.clone(),
         cpus: options.cpus,
         patience: options.patience,

@@ -8,6 +8,8 @@ mod memory;
 
 use std::collections::BTreeMap;
 
+use strum::VariantArray;
+
 use reference_driver::uapi::Errno;
 use reference_driver::{Caller, Completion, Device, Driver, Fault, OpenFile, Profile, UserMemory};
 
@@ -17,57 +19,67 @@ use super::{
     Answer, Closing, DescriptorState, FileId, Outcome, ProcessSpecification, SystemCall, TargetError,
     ThreadIndex, World, Worlds,
 };
-use crate::program::{Counter, DriverKind, Feature, PollEvents};
+use crate::program::{Context, Counter, DriverKind, Feature, PollEvents};
+
+/// What the security module calls every process, as one does that has no policy.
+const SECURITY_CONTEXT: &str = "kernel";
 
 /// The reference driver.
 #[derive(Debug)]
 pub struct ReferenceTarget {
-    kind: DriverKind,
+    profile: Profile,
 }
 
 impl ReferenceTarget {
-    /// The reference driver as a model of this implementation.
-    pub fn new(kind: DriverKind) -> ReferenceTarget {
-        ReferenceTarget { kind }
-    }
-
-    fn profile(&self) -> Profile {
-        match self.kind {
-            DriverKind::C => Profile::C,
-            DriverKind::Rust => Profile::RUST,
-        }
+    /// The reference driver as a model of this driver.
+    pub fn new(profile: Profile) -> ReferenceTarget {
+        ReferenceTarget { profile }
     }
 }
 
 impl Worlds for ReferenceTarget {
     fn name(&self) -> String {
-        match self.kind {
-            DriverKind::C => "reference".to_owned(),
-            DriverKind::Rust => format!("reference:{}", self.kind),
+        match self.profile == Profile::default() {
+            true => "reference".to_owned(),
+            false => format!("reference:{}", self.profile.name),
         }
     }
 
     fn driver(&self) -> Option<String> {
         // As a model of the driver in Rust it does what is known to be wrong with that one, too.
-        (self.kind == DriverKind::Rust).then(|| "linux-rust".to_owned())
+        (self.kind() == DriverKind::Rust).then(|| "linux-rust".to_owned())
     }
 
     fn kind(&self) -> DriverKind {
-        self.kind
+        if self.profile == Profile::RUST { DriverKind::Rust } else { DriverKind::C }
     }
 
     fn lacks(&self, feature: Feature) -> Option<String> {
         match feature {
-            Feature::CopyCounter | Feature::ObjectCounter | Feature::FdPassing | Feature::ScatterGather => {
-                None
+            Feature::CopyCounter
+            | Feature::ObjectCounter
+            | Feature::FdPassing
+            | Feature::ScatterGather
+            | Feature::Freeze
+            | Feature::OnewaySpamDetection
+            | Feature::ExtendedError
+            | Feature::NodeInfo
+            | Feature::Contexts
+            | Feature::Lsm => None,
+            Feature::PendingFrozen if self.profile.has_pending_frozen => None,
+            Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
+            missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
+                Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
-            modelled_later => Some(format!("the reference driver does not model {modelled_later} yet")),
         }
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile(), 1);
-        become_first_context_manager(&mut driver)?;
+        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len())
+            .with_security_context(SECURITY_CONTEXT);
+        for context in Context::VARIANTS {
+            become_first_context_manager(&mut driver, *context)?;
+        }
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
         Ok(Box::new(ReferenceWorld { driver, processes: processes.collect(), files: BTreeMap::new() }))
@@ -76,10 +88,10 @@ impl Worlds for ReferenceTarget {
 
 /// A device remembers for good which user first became its context manager. On a device that has been used
 /// before, this has happened; so let it be root here, too.
-fn become_first_context_manager(driver: &mut Driver) -> Result<(), TargetError> {
+fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result<(), TargetError> {
     let root = Caller { pid: 1, tid: 1, euid: 0 };
     let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
-    let device = driver.open(root, 0, false).map_err(broken)?;
+    let device = driver.open(root, context as usize, false).map_err(broken)?;
     let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
     if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1)) {
         return Err(broken(errno));
@@ -126,6 +138,8 @@ struct Process {
     /// Devices opened and not released: the last is the one that the process may still have a descriptor of.
     devices: Vec<OpenDevice>,
     next_mapping: u64,
+    /// The device that its epoll instance watches, if it has one.
+    watching: Option<Device>,
 }
 
 /// An open file: it lasts as long as a descriptor, a mapping or a call in progress uses it.
@@ -154,6 +168,7 @@ impl Process {
             memory: Memory::of_threads(specification.threads.len()),
             devices: Vec::new(),
             next_mapping: 0x7000_0000_0000,
+            watching: None,
         }
     }
 
@@ -172,12 +187,12 @@ impl Process {
 }
 
 impl ReferenceWorld {
-    fn open(&mut self, at: ThreadIndex, nonblock: bool) -> Result<Answer, Errno> {
+    fn open(&mut self, at: ThreadIndex, context: Context, nonblock: bool) -> Result<Answer, Errno> {
         let process = &mut self.processes[at.process];
         if process.descriptor().is_ok() {
             return Err(Errno::EEXIST);
         }
-        let device = self.driver.open(process.caller(at.thread), 0, nonblock)?;
+        let device = self.driver.open(process.caller(at.thread), context as usize, nonblock)?;
         process.devices.push(OpenDevice { device, has_descriptor: true, mapping: None });
         Ok(Answer::Success)
     }
@@ -227,6 +242,27 @@ impl ReferenceWorld {
             Err(_) => PollEvents { invalid: true, ..PollEvents::default() },
         };
         Ok(Answer::Events(events))
+    }
+
+    fn epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        let device = process.descriptor()?.device;
+        if process.watching.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        process.watching = Some(device);
+        // To watch a device is to poll it.
+        self.driver.poll(device, process.caller(at.thread));
+        Ok(Answer::Success)
+    }
+
+    fn epoll_wait(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &self.processes[at.process];
+        let device = process.watching.ok_or(Errno::EBADF)?;
+        // It is watched for as long as it is open, which a mapping keeps it.
+        let is_open = process.devices.iter().any(|open| open.device == device);
+        let readable = is_open && self.driver.poll(device, process.caller(at.thread));
+        Ok(Answer::Events(PollEvents { readable, ..PollEvents::default() }))
     }
 
     /// Makes a file and a descriptor for it.
@@ -310,7 +346,7 @@ impl ReferenceWorld {
         };
         let caller = process.caller(at.thread);
         let completion = self.driver.ioctl(device, caller, request, argument, &mut process.memory);
-        outcome(completion, device, &mut process.threads[at.thread])
+        Ok(outcome(completion, device, &mut process.threads[at.thread]))
     }
 
     /// Lets everything that a call has set off come to rest.
@@ -319,11 +355,16 @@ impl ReferenceWorld {
             self.release_unused_devices();
             self.driver.run_deferred_work();
             let woken = self.driver.take_woken();
-            if woken.is_empty() {
+            // A released device is not forgotten before their time is up, and so that is waited for.
+            let overdue = self.driver.take_overdue();
+            if woken.is_empty() && overdue.is_empty() {
                 break;
             }
             for (device, tid) in woken {
-                self.resume(device, tid)?;
+                self.go_on(device, tid, |driver, memory| Some(driver.resume(device, tid, memory)))?;
+            }
+            for (device, tid) in overdue {
+                self.go_on(device, tid, |driver, _| driver.time_out(device, tid))?;
             }
         }
         let complaints = self.driver.audit();
@@ -336,7 +377,13 @@ impl ReferenceWorld {
         )))
     }
 
-    fn resume(&mut self, device: Device, tid: i32) -> Result<(), TargetError> {
+    /// Goes on with a parked call.
+    fn go_on(
+        &mut self,
+        device: Device,
+        tid: i32,
+        going_on: impl FnOnce(&mut Driver, &mut Memory) -> Option<Completion>,
+    ) -> Result<(), TargetError> {
         let sleeps_there = |process: &&mut Process| process.is_in_call(device);
         let Some(process) = self.processes.iter_mut().find(sleeps_there) else { return Ok(()) };
         let thread = &mut process.threads[(tid - process.pid) as usize];
@@ -344,8 +391,8 @@ impl ReferenceWorld {
         if *thread != Thread::Parked(device) {
             return Ok(());
         }
-        let completion = self.driver.resume(device, tid, &mut process.memory);
-        if let Outcome::Done(result) = outcome(completion, device, thread)? {
+        let Some(completion) = going_on(&mut self.driver, &mut process.memory) else { return Ok(()) };
+        if let Outcome::Done(result) = outcome(completion, device, thread) {
             *thread = Thread::Returned(result.map(|_| ()));
         }
         Ok(())
@@ -364,18 +411,15 @@ impl ReferenceWorld {
 }
 
 /// What a completion means for the thread that made the call.
-fn outcome(completion: Completion, device: Device, thread: &mut Thread) -> Result<Outcome, TargetError> {
+fn outcome(completion: Completion, device: Device, thread: &mut Thread) -> Outcome {
     match completion {
         Completion::Done(result) => {
             *thread = Thread::Idle;
-            Ok(Outcome::Done(result.map(|()| Answer::Success)))
+            Outcome::Done(result.map(|()| Answer::Success))
         }
         Completion::Parked => {
             *thread = Thread::Parked(device);
-            Ok(Outcome::Parked)
-        }
-        Completion::NotModelled(what) => {
-            Err(TargetError::Unsupported(format!("the reference driver does not model {what} yet")))
+            Outcome::Parked
         }
     }
 }
@@ -388,12 +432,18 @@ impl World for ReferenceWorld {
             return Err(TargetError::Broken(format!("{} {why}", process.name)));
         }
         let answer = match call {
-            SystemCall::Open { nonblock } => self.open(at, nonblock),
+            SystemCall::Open { context, nonblock } => self.open(at, context, nonblock),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
             SystemCall::Mmap { size, write } => self.mmap(at, size, write),
             SystemCall::Munmap => self.munmap(at),
             SystemCall::Poll => self.poll(at),
+            SystemCall::Epoll => self.epoll(at),
+            SystemCall::EpollWait => self.epoll_wait(at),
+            SystemCall::EpollClose => {
+                let closed = self.processes[at.process].watching.take();
+                closed.map(|_| Answer::Success).ok_or(Errno::EBADF)
+            }
             SystemCall::Memfd { file } => self.make(at, file, None).map(Answer::Descriptor),
             SystemCall::Pipe { reading, writing } => self.make_pipe(at, reading, writing),
             SystemCall::CloseDescriptor(number) => {
@@ -436,6 +486,42 @@ impl World for ReferenceWorld {
         }
     }
 
+    fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        // Each device of a process is waited for on its own.
+        while let Thread::Parked(device) = self.processes[at.process].threads[at.thread] {
+            let tid = self.processes[at.process].caller(at.thread).tid;
+            let mut has_limit = false;
+            self.go_on(device, tid, |driver, _| {
+                let completion = driver.time_out(device, tid);
+                has_limit = completion.is_some();
+                completion
+            })?;
+            self.settle()?;
+            if !has_limit {
+                break;
+            }
+        }
+        self.collect(at)
+    }
+
+    fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        let process = &mut self.processes[target.process];
+        if !process.alive {
+            return Ok(Err(Errno::ESRCH));
+        }
+        let thread = &mut process.threads[target.thread];
+        // Elsewhere than in a call a signal changes nothing.
+        if let Thread::Parked(device) = *thread {
+            let tid = process.pid + target.thread as i32;
+            let completion = self.driver.interrupt(device, tid, &mut process.memory);
+            if let Outcome::Done(result) = outcome(completion, device, thread) {
+                *thread = Thread::Returned(result.map(|_| ()));
+            }
+            self.settle()?;
+        }
+        Ok(Ok(()))
+    }
+
     fn read_memory(
         &mut self,
         process: usize,
@@ -458,6 +544,10 @@ impl World for ReferenceWorld {
             file: Some(FileId(descriptor.file.number())),
             close_on_exec: descriptor.close_on_exec,
         }))
+    }
+
+    fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(Some(SECURITY_CONTEXT.as_bytes().to_owned()))
     }
 
     fn pid(&self, process: usize) -> i32 {
@@ -493,6 +583,7 @@ impl World for ReferenceWorld {
             ("references", statistics.references),
             ("transactions", statistics.transactions),
             ("deaths", statistics.deaths),
+            ("freezes", statistics.freezes),
             ("threads", statistics.threads),
             ("processes", statistics.processes),
             ("completions", statistics.completions),

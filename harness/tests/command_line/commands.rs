@@ -26,6 +26,9 @@ fn the_exit_status_tells_how_it_went() {
         (&["run", "--target", "no-such-target"], 2),
         (&["run", "--no-such-option"], 2),
         (&["list", "no-such-case"], 2),
+        (&["spec"], 0),
+        (&["spec", "transactions"], 0),
+        (&["spec", "no-such-page"], 2),
         (&["trace", "passes.drill"], 0),
         (&["trace", "deviates.drill"], 1),
         (&["trace", "malformed.drill"], 2),
@@ -49,6 +52,15 @@ fn a_filter_that_selects_nothing_suggests_what_is_near() {
     assert_eq!(status(&output), 2);
     assert_eq!(stdout(&output), "");
     assert!(stderr(&output).contains("near it there is transaction/sync-call"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unknown_clause_is_told_what_there_is() {
+    for (word, expected) in [("tnx.3", "did you mean txn?"), ("txn.999", "Transactions has txn.1 to txn.")] {
+        let output = binderdrill(&["spec", word]);
+        assert_eq!((status(&output), stdout(&output)), (2, String::new()));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
 }
 
 #[test]

@@ -75,10 +75,24 @@ fn a_list_says_what_cases_are_about() {
 }
 
 #[test]
+fn the_coverage_of_cases_shows_what_none_of_them_uses() {
+    let output = binderdrill(&["list", "--coverage", "passes.drill", "deviates.drill"]);
+    assert_eq!(status(&output), 0);
+    insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
 fn colours_are_for_terminals_and_for_those_who_ask() {
     let coloured = |output: Output| stdout(&output).contains('\x1b');
     let run = || command(&["run", "deviates.drill"]);
     assert!(!coloured(run().output().unwrap()));
     assert!(coloured(run().env("CLICOLOR_FORCE", "1").output().unwrap()));
     assert!(!coloured(run().env("NO_COLOR", "1").output().unwrap()));
+}
+
+#[test]
+fn a_clause_is_shown_with_its_cases_and_those_that_deviate() {
+    let output = binderdrill(&["spec", "dev.7"]);
+    assert_eq!(status(&output), 0);
+    insta::assert_snapshot!(stdout(&output));
 }

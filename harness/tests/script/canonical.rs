@@ -21,6 +21,7 @@ fn a_call() {
 
 clause: txn.3, txn.7, identity.1
 requires lsm
+without pending_frozen
 
 process server context-manager
 process client mmap 1024K uid 10_123

@@ -59,6 +59,8 @@ pub struct Party {
     pid: i32,
     memory: Memory,
     parked: Vec<bool>,
+    /// Threads whose last call was a BINDER_FREEZE.
+    freezing: Vec<bool>,
     /// Buffers that it has been told of and has not freed.
     pub buffers: Vec<u64>,
     /// Where in its arena the next payload goes.
@@ -78,6 +80,7 @@ impl Party {
                 (0..DESCRIPTORS as u32).map(|number| (number < 2).then(|| OpenFile::new(number))).collect(),
             ),
             parked: vec![false; threads],
+            freezing: vec![false; threads],
             buffers: Vec::new(),
             next_payload: 0,
         }
@@ -108,8 +111,12 @@ pub struct World {
 
 impl World {
     pub fn new(profile: Profile, parties: usize, threads: usize) -> World {
-        let mut world =
-            World { driver: Driver::new(profile, 1), parties: Vec::new(), threads, next_pid: 100 };
+        let mut world = World {
+            driver: Driver::new(profile, 1).with_security_context("context"),
+            parties: Vec::new(),
+            threads,
+            next_pid: 100,
+        };
         for _ in 0..parties {
             let party = Party::new(&mut world.driver, world.next_pid, threads);
             world.parties.push(party);
@@ -162,9 +169,9 @@ impl World {
         let party = &mut self.parties[party];
         party.memory.write(base + ARGUMENT, argument).unwrap();
         let device = party.device;
+        party.freezing[own] = request == BINDER_FREEZE;
         let completion = self.driver.ioctl(device, caller, request, base + ARGUMENT, &mut party.memory);
-        let read = request == BINDER_WRITE_READ;
-        self.note(thread, completion, read);
+        self.note(thread, completion, request == BINDER_WRITE_READ);
     }
 
     /// Takes note of how a call went, and of the buffers that it brought.
@@ -181,7 +188,8 @@ impl World {
         let mut returns = &party.memory.0[returns..returns + request.read_consumed as usize];
         while let Ok((code, rest)) = u32::read_from_prefix(returns) {
             let size = argument_size(code).min(rest.len());
-            if (code == BR_TRANSACTION || code == BR_REPLY)
+            // With a security context, that stands behind the rest.
+            if [BR_TRANSACTION, BR_TRANSACTION_SEC_CTX, BR_REPLY].contains(&code)
                 && let Ok((data, _)) = TransactionData::read_from_prefix(rest)
             {
                 party.buffers.push(data.buffer);
@@ -243,21 +251,48 @@ impl World {
         loop {
             self.driver.run_deferred_work();
             let woken = self.driver.take_woken();
-            if woken.is_empty() {
+            let overdue = self.driver.take_overdue();
+            if woken.is_empty() && overdue.is_empty() {
                 return;
             }
             for (device, tid) in woken {
-                let Some(party) = self.parties.iter().position(|party| party.device == device) else {
-                    continue;
-                };
-                let own = (tid - self.parties[party].pid) as usize;
-                if self.parties[party].parked[own] {
+                if let Some((party, own)) = self.parked_thread(device, tid) {
+                    // Of a freeze there is nothing to be taken note of in what the thread read last.
+                    let reads = !self.parties[party].freezing[own];
                     let memory = &mut self.parties[party].memory;
                     let completion = self.driver.resume(device, tid, memory);
-                    self.note(party * self.threads + own, completion, true);
+                    self.note(party * self.threads + own, completion, reads);
+                }
+            }
+            for (device, tid) in overdue {
+                if let Some((party, own)) = self.parked_thread(device, tid) {
+                    self.time_out(party * self.threads + own);
                 }
             }
         }
+    }
+
+    /// The party and the thread of it behind a thread id, if it is parked.
+    fn parked_thread(&self, device: Device, tid: i32) -> Option<(usize, usize)> {
+        let party = self.parties.iter().position(|party| party.device == device)?;
+        let own = (tid - self.parties[party].pid) as usize;
+        self.parties[party].parked[own].then_some((party, own))
+    }
+
+    /// Lets the time run out of a thread that may have gone to sleep for some time.
+    pub fn time_out(&mut self, thread: usize) {
+        if self.is_parked(thread) {
+            let tid = self.caller(thread).tid;
+            let device = self.party(thread).device;
+            if let Some(completion) = self.driver.time_out(device, tid) {
+                self.note(thread, completion, false);
+            }
+        }
+    }
+
+    /// The process id of the party that a thread is of.
+    pub fn pid(&self, thread: usize) -> i32 {
+        self.caller(thread).pid
     }
 
     /// Ends every process.

@@ -10,7 +10,7 @@ use super::decode::Return;
 use super::describe;
 use super::fault::ScriptFault;
 use super::symbols::{NewBindings, Symbols};
-use crate::program::{Node, ReturnPattern, Token};
+use crate::program::{Node, ReturnPattern, SecurityContextPattern, Token};
 use crate::script::fragment;
 
 pub(super) use return_list::match_returns;
@@ -74,7 +74,7 @@ impl Reader<'_> {
                 Return::TransactionSecCtx { received, secctx: came, .. },
             ) => {
                 self.match_transaction(transaction, received, bindings)?;
-                self.match_security_context(secctx.as_deref(), came.as_deref())
+                self.match_security_context(secctx.as_ref(), came.as_deref())
             }
             (ReturnPattern::Error(expected), Return::Error(came))
             | (ReturnPattern::AcquireResult(expected), Return::AcquireResult(came)) => {
@@ -128,14 +128,19 @@ impl Reader<'_> {
         same("the cookie is", &came, &expected, |number| fragment::token(&self.symbols.cookie_named(*number)))
     }
 
-    fn match_security_context(&self, expected: Option<&str>, came: Option<&[u8]>) -> Result<(), Refusal> {
+    fn match_security_context(
+        &self,
+        expected: Option<&SecurityContextPattern>,
+        came: Option<&[u8]>,
+    ) -> Result<(), Refusal> {
         let Some(came) = came else {
             return differs("the security context is no string in the receiver's memory");
         };
         match expected {
-            Some(expected) if expected.as_bytes() != came => {
-                let came = String::from_utf8_lossy(came);
-                differs(format!("the security context is {came:?}, not {expected:?}"))
+            Some(expected) if self.symbols.security_context(expected) != Some(came) => {
+                let came = fragment::security_context(&self.symbols.security_context_named(came, &[]));
+                let expected = fragment::security_context(expected);
+                differs(format!("the security context is {came}, not {expected}"))
             }
             _ => Ok(()),
         }

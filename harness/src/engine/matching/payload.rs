@@ -132,11 +132,11 @@ impl Reader<'_> {
                 this.hexadecimal("the bytes behind its descriptor", fd.padding, 0_u32)?;
                 self.match_descriptor(&this.to_string(), descriptor, fd.fd, came, bindings)
             }
-            (Object::FdArray { count, parent }, Some(ArrivedObject::FdArray(array))) => {
+            (Object::FdArray { count, parent, pad }, Some(ArrivedObject::FdArray(array))) => {
                 this.decimal("so many descriptors:", array.num_fds, *count)?;
                 this.decimal("parent", array.parent, parent.index)?;
                 this.decimal("offset", array.parent_offset, parent.offset)?;
-                this.hexadecimal("padding", array.padding, 0_u32)
+                this.hexadecimal("pad", array.padding, *pad)
             }
             (Object::Buffer(expected), Some(ArrivedObject::Buffer(buffer))) => {
                 self.match_buffer(this, expected, &buffer, came, bindings)

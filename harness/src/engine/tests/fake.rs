@@ -231,6 +231,10 @@ impl World for FakeWorld {
         Ok(self.returned.remove(&thread).map_or(Outcome::Parked, Outcome::Done))
     }
 
+    fn expire(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError> {
+        self.collect(thread)
+    }
+
     fn read_memory(
         &mut self,
         process: usize,
@@ -241,6 +245,14 @@ impl World for FakeWorld {
     }
 
     fn descriptor(&mut self, _: usize, _: u32) -> Result<Option<DescriptorState>, TargetError> {
+        Ok(None)
+    }
+
+    fn signal(&mut self, _: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        Ok(Ok(()))
+    }
+
+    fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
         Ok(None)
     }
 

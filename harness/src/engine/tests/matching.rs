@@ -9,6 +9,7 @@ use super::{difference, run_script};
 use crate::engine::cast::Cast;
 use crate::engine::decode::{Received, Return, decode};
 use crate::engine::matching::{Reader, Refusal, match_returns};
+use crate::engine::objects::ArrivedObject;
 use crate::engine::payload::{read_str16, str16};
 use crate::engine::symbols::{Bindings, Symbols};
 use crate::engine::{Run, ScriptFault, Verdict};
@@ -106,6 +107,28 @@ fn a_payload_outside_of_memory_is_a_deviation() {
 }
 
 #[test]
+fn an_array_of_descriptors_is_told_with_what_stands_behind_its_type() {
+    let read = |expected: &str| {
+        let array = FdArrayObject {
+            object_type: BINDER_TYPE_FDA,
+            padding: 0x7a,
+            num_fds: 2,
+            parent: 0,
+            parent_offset: 4,
+        };
+        let expected = format!(
+            "BR_TRANSACTION_COMPLETE, BR_TRANSACTION {{ code 7, flags TF_ACCEPT_FDS, data [ {expected} ] }} as call"
+        );
+        read(&expected, call(array.as_bytes(), &[0]))
+    };
+    assert_eq!(read("fda 2 parent 0 offset 4 pad 0x7a").verdict, Verdict::Pass);
+    let run = read("fda 2 parent 0 offset 4");
+    let Verdict::Fail(deviation) = &run.verdict else { panic!("{:?}", run.verdict) };
+    assert!(deviation.came.contains("data [ fda 2 parent 0 offset 4 pad 0x7a ]"), "{}", deviation.came);
+    assert!(difference(&run).ends_with("has pad 0x7a, not 0x0"), "{}", difference(&run));
+}
+
+#[test]
 fn a_handle_is_bound_where_it_arrives_and_stands_for_its_number() {
     let expected = "BR_TRANSACTION_COMPLETE, BR_TRANSACTION { code 7, flags TF_ACCEPT_FDS, \
                     data [ u32 42, handle ?h, str16 \"ping\" ] } as call\n\
@@ -199,8 +222,24 @@ fn received(data: Vec<u8>, offsets: Vec<u64>) -> Return {
     Return::Transaction(Received { data: Some(data), offsets, ..Received::bare(header) })
 }
 
-/// Payloads with many zeroes and with things that look like objects.
-fn arbitrary_payload() -> impl Strategy<Value = Vec<u8>> {
+/// Payloads with many zeroes and with things that look like objects, and tables of offsets that lead to them or
+/// anywhere.
+fn arbitrary_payload() -> impl Strategy<Value = (Vec<u8>, Vec<u64>)> {
+    let index = prop_oneof![0..4_u64, any::<u64>()];
+    let number = prop_oneof![0..40_u64, any::<u64>()];
+    let flags = prop_oneof![0..2_u32, any::<u32>()];
+    let fd_array = (flags.clone(), number.clone(), index.clone(), number.clone()).prop_map(
+        |(padding, num_fds, parent, parent_offset)| {
+            let object_type = BINDER_TYPE_FDA;
+            FdArrayObject { object_type, padding, num_fds, parent, parent_offset }.as_bytes().to_vec()
+        },
+    );
+    let buffer = (flags, number.clone(), number.clone(), index, number).prop_map(
+        |(flags, buffer, length, parent, parent_offset)| {
+            let object_type = BINDER_TYPE_PTR;
+            BufferObject { object_type, flags, buffer, length, parent, parent_offset }.as_bytes().to_vec()
+        },
+    );
     let object_type = prop::sample::select(OBJECT_TYPES).prop_map(|(_, code)| code);
     let piece = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..9),
@@ -211,8 +250,18 @@ fn arbitrary_payload() -> impl Strategy<Value = Vec<u8>> {
             }
         ),
         ".{0,6}".prop_map(|text| str16(&text)),
+        fd_array,
+        buffer,
     ];
-    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    let anywhere = prop::option::weighted(0.3, 0..80_u64);
+    prop::collection::vec((piece, any::<bool>(), anywhere), 0..6).prop_map(|pieces| {
+        let (mut data, mut offsets) = (Vec::new(), Vec::new());
+        for (piece, is_in_table, anywhere) in pieces {
+            offsets.extend(is_in_table.then_some(data.len() as u64).into_iter().chain(anywhere));
+            data.extend(piece);
+        }
+        (data, offsets)
+    })
 }
 
 fn arbitrary_like() -> impl Strategy<Value = Vec<DataItem<crate::program::HandlePattern>>> {
@@ -231,13 +280,20 @@ proptest! {
     /// Whatever came, its description is a pattern that it matches.
     #[test]
     fn what_came_matches_its_own_description(
-        data in arbitrary_payload(),
-        offsets in prop::collection::vec(0..80_u64, 0..4),
+        (data, offsets) in arbitrary_payload(),
+        contents in prop::collection::vec(prop::option::of(arbitrary_payload()), 4),
         like in arbitrary_like(),
     ) {
         let (symbols, bindings) = nobody();
         let reader = Reader { symbols: &symbols, process: 0 };
-        let came = received(data, offsets);
+        let mut came = received(data, offsets);
+        let received = came.received_mut().expect("it is a call");
+        let buffers: Vec<u64> = received.objects().filter_map(|(_, offset, object)| {
+            matches!(object, ArrivedObject::Buffer(_)).then_some(offset)
+        }).collect();
+        for (offset, content) in buffers.into_iter().zip(contents) {
+            received.buffers.extend(content.map(|(content, _)| (offset, content)));
+        }
         let like = ReturnPattern::Transaction(TransactionPattern { data: like, ..Default::default() });
         let described = reader.describe(&came, Some(&like));
         let matched = match_returns(reader, &[ReturnItem::One(described)], &[came], &bindings);

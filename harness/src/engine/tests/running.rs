@@ -29,6 +29,32 @@ fn a_read_opens_with_noop_or_spawn_looper() {
 }
 
 #[test]
+fn what_a_request_tells_is_compared_field_by_field() {
+    let untouched = |expected: &str| {
+        let call = "! BINDER_GET_FROZEN_INFO { pid client }";
+        run_script(&format!("{CLIENT}client  {call}{expected}\n"), Vec::new())
+    };
+    assert_eq!(untouched("").verdict, Verdict::Pass);
+    let all = untouched(" = { sync_recv 4294967295, async_recv 4294967295 }");
+    assert_eq!(all.verdict, Verdict::Pass);
+    assert_eq!(
+        difference(&untouched(" = { sync_recv 1, async_recv 4294967295 }")),
+        "it told { sync_recv 4294967295, async_recv 4294967295 }, where it must be { sync_recv 1, async_recv 4294967295 }"
+    );
+    assert_eq!(
+        difference(&untouched(" = EINVAL")),
+        "it told { sync_recv 4294967295, async_recv 4294967295 }, where it must be EINVAL"
+    );
+}
+
+#[test]
+fn a_call_that_does_not_sleep_is_not_parked() {
+    let run =
+        run_script(&format!("{CLIENT}client  ! BINDER_FREEZE {{ pid 7, enable 1 }} = parked\n"), Vec::new());
+    assert_eq!(difference(&run), "it succeeded, where it must be parked");
+}
+
+#[test]
 fn nothing_is_a_noop_alone() {
     assert_eq!(run_client("< nothing", Reply::returns(noop_and(&[]))).verdict, Verdict::Pass);
     let two = Reply::returns(noop_and(&[plain(BR_NOOP)]));
@@ -125,6 +151,12 @@ fn what_a_target_lacks_is_skipped() {
     let requires = Program { requires: vec![crate::program::Feature::Lsm], ..Program::default() };
     let run = crate::engine::run(&requires, &mut FakeWorlds::new(Vec::new())).unwrap();
     assert_eq!(run.verdict, Verdict::Skip { reason: "the fake has no security module".to_owned() });
+    let without = Program { without: vec![crate::program::Feature::Freeze], ..Program::default() };
+    let run = crate::engine::run(&without, &mut FakeWorlds::new(Vec::new())).unwrap();
+    assert_eq!(
+        run.verdict,
+        Verdict::Skip { reason: "the script is about drivers without freeze".to_owned() }
+    );
 }
 
 #[test]

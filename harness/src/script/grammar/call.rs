@@ -2,17 +2,18 @@
 
 use std::ops::Range;
 
-use reference_driver::uapi::{FLAT_OBJECT_FLAGS, IOCTLS};
+use reference_driver::uapi::FLAT_OBJECT_FLAGS;
 use strum::IntoEnumIterator;
 
 use super::super::cursor::{Cursor, Parsed, shortened};
 use super::super::diagnostics::{Diagnostic, near_miss};
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
-use super::operand::{Number, errno, flags, mentioned, number, object, size};
+use super::ioctl::{self, argument, no_argument, or_unmapped};
+use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
 use crate::program::{
-    Argument, Call, CallExpectation, ContextManagerObject, Counter, Ioctl, Name, PollEvents,
+    Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents, Told,
 };
 
 /// The first words of calls.
@@ -23,10 +24,15 @@ const CALLS: &[&str] = &[
     "mmap",
     "munmap",
     "poll",
+    "epoll",
+    "epoll_wait",
+    "epoll_close",
     "memfd",
     "pipe",
+    "signal",
     "limit_descriptors",
     "exit",
+    "await",
     "count",
     "ioctl",
     "BINDER_WRITE_READ",
@@ -37,6 +43,12 @@ const CALLS: &[&str] = &[
     "BINDER_SET_CONTEXT_MGR_EXT",
     "BINDER_THREAD_EXIT",
     "BINDER_VERSION",
+    "BINDER_GET_NODE_DEBUG_INFO",
+    "BINDER_GET_NODE_INFO_FOR_REF",
+    "BINDER_FREEZE",
+    "BINDER_GET_FROZEN_INFO",
+    "BINDER_ENABLE_ONEWAY_SPAM_DETECTION",
+    "BINDER_GET_EXTENDED_ERROR",
 ];
 
 /// What stands behind `!`: a call and what must come of it.
@@ -50,7 +62,11 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     let at = cursor.peek();
     let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
     Ok(match word.value {
-        "open" => Call::Open { nonblock: cursor.accept_word("nonblock") },
+        "open" => {
+            let context =
+                if cursor.accept_word("on") { super::header::context(cursor)? } else { Context::default() };
+            Call::Open { context, nonblock: cursor.accept_word("nonblock") }
+        }
         "close" => match file_if_any(cursor)? {
             Some(file) => Call::CloseDescriptor(file),
             None => Call::Close,
@@ -62,10 +78,15 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
             Some(file) => Call::PollDescriptor(file),
             None => Call::Poll,
         },
+        "epoll" => Call::Epoll,
+        "epoll_wait" => Call::EpollWait,
+        "epoll_close" => Call::EpollClose,
         "memfd" => Call::Memfd(new_file(cursor)?),
         "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
+        "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
         "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
+        "await" => Call::Await,
         "count" => {
             let counters: Vec<(&'static str, Counter)> =
                 Counter::iter().map(|counter| (counter.into(), counter)).collect();
@@ -83,12 +104,25 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "BINDER_SET_MAX_THREADS" => Call::Ioctl(Ioctl::SetMaxThreads(argument(cursor)?)),
         "BINDER_SET_IDLE_PRIORITY" => Call::Ioctl(Ioctl::SetIdlePriority(argument(cursor)?)),
         "BINDER_SET_CONTEXT_MGR" => Call::Ioctl(Ioctl::SetContextMgr),
-        "BINDER_SET_CONTEXT_MGR_EXT" => Call::Ioctl(Ioctl::SetContextMgrExt(manager_object(cursor)?)),
+        "BINDER_SET_CONTEXT_MGR_EXT" => {
+            Call::Ioctl(Ioctl::SetContextMgrExt(or_unmapped(cursor, manager_object)?))
+        }
         "BINDER_THREAD_EXIT" => Call::Ioctl(Ioctl::ThreadExit),
-        "BINDER_VERSION" => Call::Ioctl(Ioctl::Version(match cursor.accept_word("unmapped") {
-            true => Argument::Unmapped,
-            false => Argument::Value(()),
-        })),
+        "BINDER_VERSION" => Call::Ioctl(Ioctl::Version(no_argument(cursor)?)),
+        "BINDER_GET_NODE_DEBUG_INFO" => {
+            Call::Ioctl(Ioctl::GetNodeDebugInfo(or_unmapped(cursor, ioctl::pointer)?))
+        }
+        "BINDER_GET_NODE_INFO_FOR_REF" => {
+            Call::Ioctl(Ioctl::GetNodeInfoForRef(or_unmapped(cursor, ioctl::node_info_request)?))
+        }
+        "BINDER_FREEZE" => Call::Ioctl(Ioctl::Freeze(or_unmapped(cursor, ioctl::freeze_request)?)),
+        "BINDER_GET_FROZEN_INFO" => {
+            Call::Ioctl(Ioctl::GetFrozenInfo(or_unmapped(cursor, ioctl::frozen_process)?))
+        }
+        "BINDER_ENABLE_ONEWAY_SPAM_DETECTION" => {
+            Call::Ioctl(Ioctl::EnableOnewaySpamDetection(argument(cursor)?))
+        }
+        "BINDER_GET_EXTENDED_ERROR" => Call::Ioctl(Ioctl::GetExtendedError(no_argument(cursor)?)),
         other => return Err(unknown(other, at.span.clone()).into()),
     })
 }
@@ -107,11 +141,6 @@ fn file_if_any(cursor: &mut Cursor<'_>) -> Parsed<Option<Name>> {
 }
 
 fn unknown(word: &str, span: Range<usize>) -> Diagnostic {
-    if IOCTLS.iter().any(|(name, _)| *name == word) {
-        let message = format!("scripts have no form for {word} yet");
-        return Diagnostic::error(message, span, "expected another call")
-            .help("`ioctl REQUEST ARGUMENT` does any ioctl, with plain numbers");
-    }
     if word.starts_with("BC_") || word.starts_with("BR_") {
         let message = format!("`{}` is no call", shortened(word));
         return Diagnostic::error(message, span, "expected a call such as `mmap`, `poll` or BINDER_VERSION")
@@ -124,25 +153,11 @@ fn unknown(word: &str, span: Range<usize>) -> Diagnostic {
     Diagnostic::error(format!("unknown call `{}`", shortened(word)), span, label)
 }
 
-/// `4`, `unmapped`
-fn argument<T: Number>(cursor: &mut Cursor<'_>) -> Parsed<Argument<T>> {
-    if cursor.accept_word("unmapped") {
-        return Ok(Argument::Unmapped);
-    }
-    if cursor.peek().kind != Kind::Number {
-        return Err(cursor.expected("a number or `unmapped`"));
-    }
-    Ok(Argument::Value(number(cursor, "a number")?))
-}
-
-/// `foo flags 0x100`, `unmapped`
-fn manager_object(cursor: &mut Cursor<'_>) -> Parsed<Argument<ContextManagerObject>> {
-    if cursor.accept_word("unmapped") {
-        return Ok(Argument::Unmapped);
-    }
+/// `foo flags 0x100`
+fn manager_object(cursor: &mut Cursor<'_>) -> Parsed<ContextManagerObject> {
     let object = object(cursor)?;
     let flags = if cursor.accept_word("flags") { flags(cursor, FLAT_OBJECT_FLAGS)? } else { 0 };
-    Ok(Argument::Value(ContextManagerObject { object, flags }))
+    Ok(ContextManagerObject { object, flags })
 }
 
 /// What stands behind `=`.
@@ -177,6 +192,14 @@ fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExp
         }
         return Ok(CallExpectation::Events(poll_event(cursor)?));
     }
+    if may_sleep(call) && cursor.accept_word("parked") {
+        return Ok(CallExpectation::Parked);
+    }
+    if cursor.is_sign("{")
+        && let Some(told) = told(call)
+    {
+        return Ok(CallExpectation::Tells(told(cursor)?));
+    }
     if token.kind != Kind::Number {
         return Ok(CallExpectation::Fails(errno(cursor, outcomes(call))?));
     }
@@ -197,13 +220,31 @@ fn gives_value(call: &Call) -> bool {
 }
 
 fn is_poll(call: &Call) -> bool {
-    matches!(call, Call::Poll | Call::PollDescriptor(_))
+    matches!(call, Call::Poll | Call::PollDescriptor(_) | Call::EpollWait)
+}
+
+/// Whether a thread can sleep in a call.
+fn may_sleep(call: &Call) -> bool {
+    matches!(call, Call::Await | Call::Ioctl(Ioctl::Freeze(_)))
+}
+
+/// How the structure is read that a call fills in, if it does.
+fn told(call: &Call) -> Option<fn(&mut Cursor<'_>) -> Parsed<Told>> {
+    match call {
+        Call::Ioctl(Ioctl::GetFrozenInfo(_)) => Some(ioctl::frozen_info),
+        Call::Ioctl(Ioctl::GetExtendedError(_)) => Some(ioctl::extended_error),
+        Call::Ioctl(Ioctl::GetNodeDebugInfo(_)) => Some(ioctl::node_debug_info),
+        Call::Ioctl(Ioctl::GetNodeInfoForRef(_)) => Some(ioctl::node_info_for_ref),
+        _ => None,
+    }
 }
 
 fn outcomes(call: &Call) -> &'static str {
     match call {
-        Call::Poll | Call::PollDescriptor(_) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
+        call if is_poll(call) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
         call if gives_value(call) => "a number, or an error such as EINVAL",
+        call if may_sleep(call) => "`parked`, or an error such as EINVAL",
+        call if told(call).is_some() => "`{ … }` with what it tells, or an error such as EINVAL",
         _ => "an error such as EINVAL",
     }
 }

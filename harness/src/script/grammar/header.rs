@@ -9,7 +9,7 @@ use super::super::diagnostics::Diagnostic;
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
 use super::operand::{integer, mentioned, number, size};
-use crate::program::{Clause, Declaration, DeviceSetUp, DriverKind, Feature, Process, Program};
+use crate::program::{Clause, Context, Declaration, DeviceSetUp, DriverKind, Feature, Process, Program};
 
 /// Which header lines there have been, and where.
 #[derive(Default)]
@@ -17,21 +17,25 @@ pub(super) struct HeaderLines {
     clause: Option<Range<usize>>,
     driver: Option<Range<usize>>,
     requires: Option<Range<usize>>,
+    without: Option<Range<usize>>,
     unconfirmed: Option<Range<usize>>,
 }
 
 /// Whether a header line comes next.
 pub(super) fn is_header(cursor: &mut Cursor<'_>) -> bool {
-    ["clause", "driver", "requires", "unconfirmed"].iter().any(|keyword| cursor.is_line_of(keyword))
+    let keywords = ["clause", "driver", "requires", "without", "unconfirmed"];
+    keywords.iter().any(|keyword| cursor.is_line_of(keyword))
 }
 
-/// `clause: txn.3, txn.7`, `driver: rust`, `requires freeze, lsm`, `unconfirmed: reason`
+/// `clause: txn.3, txn.7`, `driver: rust`, `requires freeze, lsm`, `without pending_frozen`,
+/// `unconfirmed: reason`
 pub(super) fn header(cursor: &mut Cursor<'_>, lines: &mut HeaderLines, program: &mut Program) -> Parsed<()> {
     let keyword = cursor.word("a header line")?;
     let line = match keyword.value {
         "clause" => &mut lines.clause,
         "driver" => &mut lines.driver,
         "requires" => &mut lines.requires,
+        "without" => &mut lines.without,
         _ => &mut lines.unconfirmed,
     };
     if let Some(first) = line {
@@ -53,7 +57,8 @@ pub(super) fn header(cursor: &mut Cursor<'_>, lines: &mut HeaderLines, program: 
             program.driver = Some(cursor.known_word("driver", &known)?.value);
             Ok(())
         }
-        "requires" => separated(cursor, |cursor| feature(cursor, &mut program.requires)),
+        "requires" => separated(cursor, |cursor| feature(cursor, &mut program.requires, &program.without)),
+        "without" => separated(cursor, |cursor| feature(cursor, &mut program.without, &program.requires)),
         _ => {
             cursor.expect(":")?;
             let Kind::Reason(reason) = &cursor.peek().kind else {
@@ -91,12 +96,13 @@ fn clause(cursor: &mut Cursor<'_>, clauses: &mut Vec<Clause>) -> Parsed<()> {
     Ok(())
 }
 
-fn feature(cursor: &mut Cursor<'_>, features: &mut Vec<Feature>) -> Parsed<()> {
+/// A feature for one of the two lines that name some.
+fn feature(cursor: &mut Cursor<'_>, features: &mut Vec<Feature>, others: &[Feature]) -> Parsed<()> {
     let known: Vec<(&'static str, Feature)> =
         Feature::iter().map(|feature| (feature.into(), feature)).collect();
     let feature = cursor.known_word("feature", &known)?;
-    if features.contains(&feature.value) {
-        let message = "a feature is required twice";
+    if features.contains(&feature.value) || others.contains(&feature.value) {
+        let message = "a feature is named twice";
         return Err(Diagnostic::error(message, feature.span, "expected another feature").into());
     }
     features.push(feature.value);
@@ -123,6 +129,7 @@ pub(super) fn declaration(cursor: &mut Cursor<'_>) -> Parsed<Declaration> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Word {
+    On,
     ContextManager,
     Uid,
     Nonblock,
@@ -132,6 +139,7 @@ enum Word {
 }
 
 const WORDS: &[(&str, Word)] = &[
+    ("on", Word::On),
     ("context-manager", Word::ContextManager),
     ("uid", Word::Uid),
     ("nonblock", Word::Nonblock),
@@ -140,17 +148,31 @@ const WORDS: &[(&str, Word)] = &[
     ("closed", Word::Closed),
 ];
 
+/// What stands behind `on`.
+pub(super) fn context(cursor: &mut Cursor<'_>) -> Parsed<Context> {
+    let known: Vec<(&'static str, Context)> =
+        Context::iter().map(|context| (context.into(), context)).collect();
+    Ok(cursor.known_word("context", &known)?.value)
+}
+
 fn process(cursor: &mut Cursor<'_>) -> Parsed<Process> {
     let what = "a new name for the process";
     let name = mentioned(cursor, what, MentionKind::Binds(Meaning::Process))?;
     let mapped = DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING);
-    let mut process = Process { name, context_manager: false, uid: None, nonblock: false, device: mapped };
+    let mut process = Process {
+        name,
+        context: Context::default(),
+        context_manager: false,
+        uid: None,
+        nonblock: false,
+        device: mapped,
+    };
     let mut seen: Vec<(Word, Range<usize>)> = Vec::new();
     while !matches!(cursor.peek().kind, Kind::Newline | Kind::End | Kind::Comment(_)) {
         let word = cursor.known_word("word of a process", WORDS)?;
         let contradicts = |earlier: Word| {
             let of_the_device = |word| matches!(word, Word::Mmap | Word::Unmapped | Word::Closed);
-            let needs_the_device = |word| matches!(word, Word::ContextManager | Word::Nonblock);
+            let needs_the_device = |word| matches!(word, Word::On | Word::ContextManager | Word::Nonblock);
             earlier == word.value
                 || of_the_device(earlier) && of_the_device(word.value)
                 || earlier == Word::Closed && needs_the_device(word.value)
@@ -167,6 +189,7 @@ fn process(cursor: &mut Cursor<'_>) -> Parsed<Process> {
         }
         seen.push((word.value, word.span));
         match word.value {
+            Word::On => process.context = context(cursor)?,
             Word::ContextManager => process.context_manager = true,
             Word::Uid => process.uid = Some(number(cursor, "a user as a number")?),
             Word::Nonblock => process.nonblock = true,

@@ -3,6 +3,7 @@
 mod call;
 mod command;
 mod header;
+mod ioctl;
 mod operand;
 mod payload;
 mod returns;

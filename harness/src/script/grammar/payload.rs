@@ -160,7 +160,9 @@ fn plain_item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<Da
         Item::Fda => {
             let count = number(cursor, "how many descriptors there are")?;
             cursor.expect_word("parent")?;
-            DataItem::Object(Object::FdArray { count, parent: parent(cursor)? })
+            let parent = parent(cursor)?;
+            let pad = if cursor.accept_word("pad") { number(cursor, "a number")? } else { 0 };
+            DataItem::Object(Object::FdArray { count, parent, pad })
         }
         Item::Ptr => DataItem::Object(Object::Buffer(buffer_object(cursor, handle)?)),
         Item::Object => DataItem::Object(explicit_object(cursor)?),

@@ -11,7 +11,9 @@ use super::super::tokens::Kind;
 use super::command::{cookie, offsets};
 use super::operand::{errno, flags, handle_pattern, mentioned, node, number, required, size};
 use super::payload::{payload, string};
-use crate::program::{Errno, PidPattern, ReadExpectation, ReturnItem, ReturnPattern, TransactionPattern};
+use crate::program::{
+    Errno, PidPattern, ReadExpectation, ReturnItem, ReturnPattern, SecurityContextPattern, TransactionPattern,
+};
 
 /// What is expected where a read's expectation begins.
 pub(super) const EXPECTED: &str = "a return (BR_…), `parked`, `nothing`, `any of`, `in any order` or `=`";
@@ -231,7 +233,7 @@ const FIELDS: &[(&str, Field)] = SEC_CTX_FIELDS.split_at(SEC_CTX_FIELDS.len() - 
 fn transaction(
     cursor: &mut Cursor<'_>,
     known: &[(&'static str, Field)],
-) -> Parsed<(TransactionPattern, Option<String>)> {
+) -> Parsed<(TransactionPattern, Option<SecurityContextPattern>)> {
     let mut pattern = TransactionPattern::default();
     let mut secctx = None;
     if cursor.is_sign("{") {
@@ -244,7 +246,7 @@ fn transaction(
                 Field::Euid => pattern.euid = Some(number(cursor, "a user as a number")?),
                 Field::Data => pattern.data = payload(cursor, handle_pattern)?,
                 Field::Offsets => pattern.offsets = Some(offsets(cursor)?),
-                Field::Secctx => secctx = Some(string(cursor)?),
+                Field::Secctx => secctx = Some(security_context(cursor)?),
             }
             Ok(())
         })?;
@@ -256,8 +258,18 @@ fn transaction(
     Ok((pattern, secctx))
 }
 
+/// `client`, `"kernel"`
+fn security_context(cursor: &mut Cursor<'_>) -> Parsed<SecurityContextPattern> {
+    if cursor.peek().kind == Kind::Word {
+        let what = "a process or a string";
+        let process = mentioned(cursor, what, MentionKind::Uses(Meaning::Process))?;
+        return Ok(SecurityContextPattern::Process(process));
+    }
+    Ok(SecurityContextPattern::Text(string(cursor)?))
+}
+
 /// `client`, `0`
-fn pid(cursor: &mut Cursor<'_>) -> Parsed<PidPattern> {
+pub(super) fn pid(cursor: &mut Cursor<'_>) -> Parsed<PidPattern> {
     if cursor.peek().kind == Kind::Number {
         return Ok(PidPattern::Number(number(cursor, "a process id")?));
     }

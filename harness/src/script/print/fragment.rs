@@ -1,11 +1,13 @@
 //! Printing parts of a script on one line each, for messages that speak of them.
 
+use super::ioctl;
 use super::layout::Statement;
 use super::operand;
 use super::payload::{self, PayloadHandle};
 use super::step as steps;
 use crate::program::{
-    CallExpectation, DataItem, Node, PidPattern, ReadExpectation, ReturnPattern, Step, Token,
+    CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern,
+    SecurityContextPattern, Step, Token, Told,
 };
 
 /// One line, whatever its length.
@@ -35,6 +37,21 @@ pub(crate) fn return_word(pattern: &ReturnPattern) -> &'static str {
     steps::return_word(pattern)
 }
 
+/// What an ioctl tells.
+pub(crate) fn told(told: &Told) -> String {
+    ioctl::told(told)
+}
+
+/// The word that a command begins with.
+pub(crate) fn command_word(command: &Command) -> &'static str {
+    steps::command_word(command)
+}
+
+/// An ioctl.
+pub(crate) fn ioctl(ioctl: &Ioctl) -> String {
+    line(|statement| steps::ioctl_of(statement, ioctl))
+}
+
 /// What must come of a call, as after `=`; `success` where a script says nothing.
 pub(crate) fn call_expectation(expected: &CallExpectation) -> String {
     line(|statement| steps::call_expectation(statement, expected))
@@ -58,6 +75,11 @@ pub(crate) fn token(token: &Token) -> String {
 /// A process that a transaction comes from.
 pub(crate) fn pid(pid: &PidPattern) -> String {
     operand::pid(pid)
+}
+
+/// A security context.
+pub(crate) fn security_context(context: &SecurityContextPattern) -> String {
+    operand::security_context(context)
 }
 
 /// Flags of a transaction.

@@ -1,14 +1,13 @@
 //! Printing: the one canonical script of a program.
 
 pub(crate) mod fragment;
+mod ioctl;
 mod layout;
 mod operand;
 mod payload;
 mod step;
 
-pub(super) use step::command_word;
-
-use crate::program::{Actor, CommentLine, Declaration, DeviceSetUp, Noted, Process, Program};
+use crate::program::{Actor, CommentLine, Context, Declaration, DeviceSetUp, Noted, Process, Program};
 use layout::Statement;
 
 /// The canonical script of a program. [`super::parse`] reads it back as the same program, if it is a valid one.
@@ -66,6 +65,7 @@ fn header(text: &mut String, program: &Program) {
     put("clause:", clauses.collect());
     put("driver:", program.driver.iter().map(ToString::to_string).collect());
     put("requires", program.requires.iter().map(ToString::to_string).collect());
+    put("without", program.without.iter().map(ToString::to_string).collect());
     // A reason is a line of its own, whatever its length.
     if let Some(reason) = &program.unconfirmed {
         text.push_str(&format!("unconfirmed: {}\n", one_line(reason)));
@@ -74,6 +74,9 @@ fn header(text: &mut String, program: &Program) {
 
 fn process(statement: &mut Statement, process: &Process) {
     statement.put(&format!("process {}", process.name));
+    if process.context != Context::default() {
+        statement.put(&format!(" on {}", process.context));
+    }
     if process.context_manager {
         statement.put(" context-manager");
     }

@@ -5,7 +5,9 @@ use reference_driver::uapi::{
     BUFFER_FLAGS, FLAT_BINDER_FLAG_PRIORITY_MASK, FLAT_OBJECT_FLAGS, TRANSACTION_FLAGS, object_type_name,
 };
 
-use crate::program::{Address, Descriptor, Errno, Handle, HandlePattern, Node, PidPattern, Token};
+use crate::program::{
+    Address, Descriptor, Errno, Handle, HandlePattern, Node, PidPattern, SecurityContextPattern, Token,
+};
 
 /// A code, or a number of a payload.
 pub(super) fn number(number: u64) -> String {
@@ -119,6 +121,13 @@ pub(super) fn pid(pid: &PidPattern) -> String {
     match pid {
         PidPattern::Process(name) => name.to_string(),
         PidPattern::Number(number) => number.to_string(),
+    }
+}
+
+pub(super) fn security_context(context: &SecurityContextPattern) -> String {
+    match context {
+        SecurityContextPattern::Process(name) => name.to_string(),
+        SecurityContextPattern::Text(text) => string(text),
     }
 }
 

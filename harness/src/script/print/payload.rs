@@ -87,9 +87,12 @@ fn object<H: PayloadHandle>(statement: &mut Statement, object: &Object<H>) {
                 statement.put(&format!(" cookie {}", hexadecimal(*cookie)));
             }
         }
-        Object::FdArray { count, parent } => {
+        Object::FdArray { count, parent, pad } => {
             statement.put(&format!("fda {}", size(*count)));
             put_parent(statement, *parent);
+            if *pad != 0 {
+                statement.put(&format!(" pad {}", hexadecimal((*pad).into())));
+            }
         }
         Object::Buffer(buffer) => buffer_object(statement, buffer),
         Object::Explicit { object_type: kind, flags, binder, cookie } => {

@@ -1,15 +1,17 @@
 //! Printing steps: who does it, what is written, what must be read, what is called.
 
+use super::ioctl;
 use super::layout::Statement;
 use super::operand::{
-    address, errno, handle, hexadecimal, node, number, object_flags, pid, size, string, token,
+    address, errno, handle, hexadecimal, node, number, object_flags, pid, security_context, size, token,
     transaction_flags,
 };
 use super::payload::{bytes, payload};
 use super::separated;
 use crate::program::{
-    Action, Actor, Argument, Call, CallExpectation, Command, Handle, Ioctl, PollEvents, ReadExpectation,
-    ReturnItem, ReturnPattern, Step, Transaction, TransactionPattern, WriteExpectation, WriteReadOptions,
+    Action, Actor, Argument, Call, CallExpectation, Command, Context, Handle, Ioctl, PollEvents,
+    ReadExpectation, ReturnItem, ReturnPattern, SecurityContextPattern, Step, Transaction,
+    TransactionPattern, WriteExpectation, WriteReadOptions,
 };
 
 /// A step, with the operator in the column behind actors of this width.
@@ -128,7 +130,7 @@ fn failure(statement: &mut Statement, errno: Option<String>, consumed: Option<u6
 }
 
 /// The word that a command begins with.
-pub(in super::super) fn command_word(command: &Command) -> &'static str {
+pub(super) fn command_word(command: &Command) -> &'static str {
     match command {
         Command::Transaction { .. } => "BC_TRANSACTION",
         Command::Reply(_) => "BC_REPLY",
@@ -327,7 +329,7 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
             return transaction_pattern(statement, transaction, None);
         }
         ReturnPattern::TransactionSecCtx { transaction, secctx } => {
-            return transaction_pattern(statement, transaction, secctx.as_deref());
+            return transaction_pattern(statement, transaction, secctx.as_ref());
         }
         ReturnPattern::Error(number) | ReturnPattern::AcquireResult(number) => number.to_string(),
         ReturnPattern::Increfs(object)
@@ -344,7 +346,11 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
     statement.put(&format!(" {operand}"));
 }
 
-fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, secctx: Option<&str>) {
+fn transaction_pattern(
+    statement: &mut Statement,
+    pattern: &TransactionPattern,
+    secctx: Option<&SecurityContextPattern>,
+) {
     let mut braces = Braces::new(statement);
     if let Some(target) = &pattern.target {
         braces.put("target", &node(target));
@@ -363,7 +369,7 @@ fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, 
         offsets(braces.field("offsets"), places);
     }
     if let Some(secctx) = secctx {
-        braces.put("secctx", &string(secctx));
+        braces.put("secctx", &security_context(secctx));
     }
     braces.close();
     if let Some(name) = &pattern.capture {
@@ -375,8 +381,15 @@ fn transaction_pattern(statement: &mut Statement, pattern: &TransactionPattern, 
 
 fn call_of(statement: &mut Statement, call: &Call) {
     match call {
-        Call::Open { nonblock: false } => statement.put("open"),
-        Call::Open { nonblock: true } => statement.put("open nonblock"),
+        Call::Open { context, nonblock } => {
+            statement.put("open");
+            if *context != Context::default() {
+                statement.put(&format!(" on {context}"));
+            }
+            if *nonblock {
+                statement.put(" nonblock");
+            }
+        }
         Call::Close => statement.put("close"),
         Call::Flush => statement.put("flush"),
         Call::Mmap { size, write } => {
@@ -389,17 +402,25 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
         Call::CloseDescriptor(file) => statement.put(&format!("close {file}")),
         Call::PollDescriptor(file) => statement.put(&format!("poll {file}")),
+        Call::Signal(thread) => statement.put(&format!("signal {thread}")),
         Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
+        Call::Epoll => statement.put("epoll"),
+        Call::EpollWait => statement.put("epoll_wait"),
+        Call::EpollClose => statement.put("epoll_close"),
         Call::Exit => statement.put("exit"),
+        Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
     }
 }
 
-fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
+pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
     fn argument<T: ToString>(argument: &Argument<T>) -> String {
+        or_unmapped(argument, T::to_string)
+    }
+    fn or_unmapped<T>(argument: &Argument<T>, text: impl Fn(&T) -> String) -> String {
         match argument {
-            Argument::Value(value) => value.to_string(),
+            Argument::Value(value) => text(value),
             Argument::Unmapped => "unmapped".into(),
         }
     }
@@ -412,6 +433,25 @@ fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
         Ioctl::ThreadExit => "BINDER_THREAD_EXIT".into(),
         Ioctl::Version(Argument::Value(())) => "BINDER_VERSION".into(),
         Ioctl::Version(Argument::Unmapped) => "BINDER_VERSION unmapped".into(),
+        Ioctl::GetNodeDebugInfo(start) => {
+            let start = or_unmapped(start, |pointer| format!("{{ ptr {} }}", token(pointer)));
+            format!("BINDER_GET_NODE_DEBUG_INFO {start}")
+        }
+        Ioctl::GetNodeInfoForRef(request) => {
+            format!("BINDER_GET_NODE_INFO_FOR_REF {}", or_unmapped(request, ioctl::node_info_request))
+        }
+        Ioctl::Freeze(request) => {
+            format!("BINDER_FREEZE {}", or_unmapped(request, ioctl::freeze_request))
+        }
+        Ioctl::GetFrozenInfo(process) => {
+            let process = or_unmapped(process, |process| format!("{{ pid {} }}", pid(process)));
+            format!("BINDER_GET_FROZEN_INFO {process}")
+        }
+        Ioctl::EnableOnewaySpamDetection(enable) => {
+            format!("BINDER_ENABLE_ONEWAY_SPAM_DETECTION {}", argument(enable))
+        }
+        Ioctl::GetExtendedError(Argument::Value(())) => "BINDER_GET_EXTENDED_ERROR".into(),
+        Ioctl::GetExtendedError(Argument::Unmapped) => "BINDER_GET_EXTENDED_ERROR unmapped".into(),
         Ioctl::Raw { request, argument } => {
             format!("ioctl {request:#010x} {}", hexadecimal(*argument))
         }
@@ -432,6 +472,8 @@ pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpecta
     match expected {
         CallExpectation::Succeeds => statement.put("success"),
         CallExpectation::Value(value) => statement.put(&number(*value)),
+        CallExpectation::Tells(told) => statement.put(&ioctl::told(told)),
+        CallExpectation::Parked => statement.put("parked"),
         CallExpectation::Fails(error) => statement.put(&errno(*error)),
         CallExpectation::Events(events) => {
             separated(statement, "|", &names_of(*events), |statement, name| {

@@ -8,26 +8,35 @@ use std::io::{Read, Write};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use strum::VariantArray;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
 use super::nursery::MOST_THREADS;
+use crate::program::Context;
 use crate::target::{Area, CALL_WORDS};
 
 /// What an agent has of the device.
 struct Holding {
     descriptor: Option<RawFd>,
+    /// Watches it.
+    epoll: Option<Epoll>,
     /// Address and length of each mapping, the last at the end.
     mappings: Vec<(usize, usize)>,
 }
+
+/// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
+pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 
 /// The size of the page of [`CALL_WORDS`], in bytes.
 const CALL_WORDS_SIZE: u64 = 0x1000;
@@ -36,7 +45,7 @@ const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usiz
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
-static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, mappings: Vec::new() });
+static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, mappings: Vec::new() });
 
 /// Lives as an agent: maps the arenas, starts a thread for each socket, and serves the first one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
@@ -47,6 +56,9 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
         if let Err(errno) = map(addresses) {
             return errno.into();
         }
+    }
+    if let Err(errno) = handle_interruptions() {
+        return errno.into();
     }
     let mut sockets = sockets.into_iter().map(File::from);
     let Some(main) = sockets.next() else { return std::io::ErrorKind::InvalidInput.into() };
@@ -59,6 +71,14 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
         }
     }
     serve(device, main, 0)
+}
+
+/// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android.
+fn handle_interruptions() -> nix::Result<()> {
+    extern "C" fn go_on(_: nix::libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(go_on), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: a handler that does nothing can run at any time.
+    unsafe { sigaction(INTERRUPTION, &action) }.map(drop)
 }
 
 /// Maps memory at fixed addresses. What is between the areas of arenas stays unmapped.
@@ -102,13 +122,16 @@ fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
 
 fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
     match request.operation {
-        OP_OPEN => open(device, request.detail != 0),
+        OP_OPEN => open(device, request.argument, request.detail != 0),
         OP_CLOSE => close(),
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
         OP_MMAP => map_device(request.argument, request.detail != 0),
         OP_MUNMAP => unmap(),
         // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
         OP_POLL => poll(holding().descriptor.unwrap_or(i32::MAX), 0),
+        OP_EPOLL => watch(),
+        OP_EPOLL_WAIT => watched(),
+        OP_EPOLL_CLOSE => holding().epoll.take().map(|_| 0).ok_or(Errno::EBADF),
         OP_MEMFD => make_memfd(request.argument),
         OP_PIPE => make_pipe(),
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
@@ -135,15 +158,24 @@ fn borrowed(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
     unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }
 }
 
-fn open(device: &Path, nonblock: bool) -> nix::Result<i64> {
+fn open(device: &Path, context: u64, nonblock: bool) -> nix::Result<i64> {
     if holding().descriptor.is_some() {
         return Err(Errno::EEXIST);
     }
+    let context = Context::VARIANTS.get(context as usize).ok_or(Errno::ENOSYS)?;
     let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
-    let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
+    let file = nix::fcntl::open(&device_of(*context, device), flags, nix::sys::stat::Mode::empty())?;
     holding().descriptor = Some(file.into_raw_fd());
     Ok(0)
+}
+
+/// The device of a context. All but the first are beside that one.
+pub fn device_of(context: Context, device: &Path) -> PathBuf {
+    match context {
+        Context::Binder => device.to_owned(),
+        Context::Hwbinder | Context::Vndbinder => device.with_file_name(context.to_string()),
+    }
 }
 
 fn close() -> nix::Result<i64> {
@@ -184,6 +216,26 @@ fn poll(descriptor: RawFd, milliseconds: i32) -> nix::Result<i64> {
     // SAFETY: one valid pollfd, which outlives the call.
     Errno::result(unsafe { nix::libc::poll(&mut poll, 1, milliseconds) })?;
     Ok(poll.revents.into())
+}
+
+/// Makes an epoll instance that watches the device.
+fn watch() -> nix::Result<i64> {
+    let device = descriptor()?;
+    if holding().epoll.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(borrowed(device), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    holding().epoll = Some(epoll);
+    Ok(0)
+}
+
+/// What that instance tells.
+fn watched() -> nix::Result<i64> {
+    let holding = holding();
+    let mut events = [EpollEvent::empty()];
+    let count = holding.epoll.as_ref().ok_or(Errno::EBADF)?.wait(&mut events, EpollTimeout::ZERO)?;
+    Ok(if count == 0 { 0 } else { events[0].events().bits().into() })
 }
 
 /// Makes a file in memory whose position is this.

@@ -26,7 +26,7 @@ pub struct Reply {
     pub result: i64,
 }
 
-/// Opens the device.
+/// Opens the device of the context that has this place among [`crate::program::Context`].
 pub const OP_OPEN: u32 = 1;
 /// Closes it.
 pub const OP_CLOSE: u32 = 2;
@@ -50,5 +50,11 @@ pub const OP_PIPE: u32 = 10;
 pub const OP_CLOSE_DESCRIPTOR: u32 = 11;
 /// Polls a descriptor: the result is the `revents`.
 pub const OP_POLL_DESCRIPTOR: u32 = 12;
+/// Has an epoll instance watch the device.
+pub const OP_EPOLL: u32 = 14;
+/// Asks that instance: the result is the events.
+pub const OP_EPOLL_WAIT: u32 = 15;
+/// Closes it.
+pub const OP_EPOLL_CLOSE: u32 = 16;
 /// Limits how many descriptors the process can have.
 pub const OP_LIMIT_DESCRIPTORS: u32 = 13;

@@ -7,7 +7,9 @@ mod kernel_log;
 mod message;
 pub mod nursery;
 mod observation;
+mod probe;
 mod process;
+mod security;
 mod workers;
 mod world;
 
@@ -18,9 +20,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
+use strum::{IntoEnumIterator, VariantArray};
 
 use super::{ProcessSpecification, TargetError, World, Worlds};
-use crate::program::{Counter, DriverKind, Feature};
+use crate::program::{Context, Counter, DriverKind, Feature};
+pub use agent::device_of;
 use counters::Counters;
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
@@ -36,7 +40,13 @@ pub struct DeviceTarget {
     kind: DriverKind,
     counters: Option<Counters>,
     log: Option<KernelLog>,
+    /// What the driver is known not to have, of the features that can be probed for.
+    missing: Vec<Feature>,
     kernel: KernelVersion,
+    /// Whether the devices of the other contexts are there too, and managed by nobody.
+    has_all_contexts: bool,
+    /// Whether calls can bring the security contexts of their callers.
+    is_told_contexts: bool,
     patience: Duration,
 }
 
@@ -44,21 +54,35 @@ impl DeviceTarget {
     /// Makes sure that a device is a binder device which a suite can be run on, and prepares to do so.
     pub fn new(path: &Path, patience: Duration) -> Result<DeviceTarget, TargetError> {
         let device = check(path)?;
+        let missing = missing_features(&device);
         let counters = Counters::of(path);
         close(device, counters.as_ref(), patience);
+        let mut has_all_contexts = true;
+        for context in Context::VARIANTS.iter().filter(|context| **context != Context::default()) {
+            match check(&agent::device_of(*context, path)) {
+                Ok(device) => close(device, counters.as_ref(), patience),
+                Err(_) => has_all_contexts = false,
+            }
+        }
         let nursery = Nursery::start(path).map_err(|error| {
             TargetError::SetUp(format!("the nursery of test processes cannot be started: {error}"))
         })?;
         let log = KernelLog::at_end();
-        Ok(DeviceTarget {
+        let mut target = DeviceTarget {
             path: path.to_owned(),
             nursery,
             kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
             counters,
             log,
+            missing,
+            has_all_contexts,
             kernel: KernelVersion::running(),
+            is_told_contexts: false,
             patience,
-        })
+        };
+        target.is_told_contexts =
+            security::is_told_to(&mut target).map_err(|error| TargetError::SetUp(error.to_string()))?;
+        Ok(target)
     }
 }
 
@@ -91,6 +115,9 @@ impl Worlds for DeviceTarget {
             (self.kernel < KernelVersion { major, minor })
                 .then(|| format!("{feature} came with Linux {major}.{minor}; this is {}", self.kernel))
         };
+        if self.missing.contains(&feature) {
+            return Some(format!("the driver of Linux {} does not know {feature}", self.kernel));
+        }
         match feature {
             Feature::CopyCounter => Some("only the reference driver counts copies".to_owned()),
             Feature::ObjectCounter => self.counters.is_none().then(|| {
@@ -98,12 +125,25 @@ impl Worlds for DeviceTarget {
                     .to_owned()
             }),
             Feature::ScatterGather => since(4, 11),
-            Feature::NodeInfo => since(4, 20),
-            Feature::Lsm => since(5, 1),
-            Feature::Freeze | Feature::OnewaySpamDetection => since(5, 13),
-            Feature::ExtendedError => since(5, 19),
-            Feature::FreezeNotification => since(6, 12),
-            Feature::FdPassing => None,
+            Feature::Lsm => (!self.is_told_contexts).then(|| {
+                "the kernel has no security module that gives the driver security contexts (on some, \
+                 security=selinux on the kernel's command line switches one on)"
+                    .to_owned()
+            }),
+            Feature::Contexts => (!self.has_all_contexts).then(|| {
+                format!(
+                    "beside {} there are no devices hwbinder and vndbinder that nobody manages",
+                    self.path.display()
+                )
+            }),
+            Feature::PendingFrozen => since(6, 2),
+            // Whether the driver knows these has been probed.
+            Feature::NodeInfo
+            | Feature::Freeze
+            | Feature::OnewaySpamDetection
+            | Feature::ExtendedError
+            | Feature::FreezeNotification
+            | Feature::FdPassing => None,
         }
     }
 
@@ -118,6 +158,11 @@ impl Worlds for DeviceTarget {
         )?;
         Ok(Box::new(world))
     }
+}
+
+/// Those features that the driver behind an open device does not know, of those that can be probed for.
+fn missing_features(device: &File) -> Vec<Feature> {
+    Feature::iter().filter(|feature| probe::knows(device, *feature) == Some(false)).collect()
 }
 
 /// Which driver it is, where it does not tell of itself: the one that the kernel has functions of. A kernel with both

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reference_driver::uapi::Errno;
 
+use super::agent::INTERRUPTION;
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::Files;
@@ -12,6 +13,7 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{OpenDevice, Process, State};
+use super::security;
 use super::workers;
 use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{
@@ -82,12 +84,15 @@ impl<'a> DeviceWorld<'a> {
     fn send(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
         let process = &mut self.processes[at.process];
         let (operation, detail, argument) = match call {
-            SystemCall::Open { nonblock } => (OP_OPEN, u32::from(*nonblock), 0),
+            SystemCall::Open { context, nonblock } => (OP_OPEN, u32::from(*nonblock), *context as u64),
             SystemCall::Close => (OP_CLOSE, 0, 0),
             SystemCall::Flush => (OP_FLUSH, 0, 0),
             SystemCall::Mmap { size, write } => (OP_MMAP, u32::from(*write), *size),
             SystemCall::Munmap => (OP_MUNMAP, 0, 0),
             SystemCall::Poll => (OP_POLL, 0, 0),
+            SystemCall::Epoll => (OP_EPOLL, 0, 0),
+            SystemCall::EpollWait => (OP_EPOLL_WAIT, 0, 0),
+            SystemCall::EpollClose => (OP_EPOLL_CLOSE, 0, 0),
             SystemCall::Exit => (OP_EXIT, 0, 0),
             SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
             SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
@@ -286,7 +291,8 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         return Err(Errno(-result as i32));
     }
     Ok(match call {
-        SystemCall::Poll | SystemCall::PollDescriptor(_) => {
+        // The events of epoll have the numbers of those of poll.
+        SystemCall::Poll | SystemCall::PollDescriptor(_) | SystemCall::EpollWait => {
             let has = |flag: i16| result & i64::from(flag) != 0;
             Answer::Events(PollEvents {
                 readable: has(nix::libc::POLLIN),
@@ -354,6 +360,31 @@ impl World for DeviceWorld<'_> {
         }
     }
 
+    fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        let start = Instant::now();
+        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
+            if start.elapsed() > self.patience {
+                return Ok(Outcome::Parked);
+            }
+            let process = &mut self.processes[at.process];
+            process.threads[at.thread].wait_for_reply(self.patience);
+            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
+        }
+        self.settle(at)?;
+        self.collect(at)
+    }
+
+    fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
+        let process = &self.processes[target.process];
+        let (pid, tid) = (process.pid, process.threads[target.thread].tid);
+        let number = INTERRUPTION as nix::libc::c_int;
+        // SAFETY: agents handle the signal, and no other thread has both of these ids.
+        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
+        let sent = nix::errno::Errno::result(sent);
+        self.settle(target)?;
+        Ok(sent.map(drop).map_err(|errno| Errno(errno as i32)))
+    }
+
     fn read_memory(
         &mut self,
         process: usize,
@@ -365,6 +396,10 @@ impl World for DeviceWorld<'_> {
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
         Ok(self.files.state(self.processes[process].pid, number))
+    }
+
+    fn security_context(&mut self, process: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        Ok(security::context_of(self.processes[process].pid))
     }
 
     fn pid(&self, process: usize) -> i32 {

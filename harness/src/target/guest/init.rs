@@ -3,20 +3,23 @@
 //! It mounts what it needs, loads the modules that the initramfs brought, finds the channel to the harness and
 //! the binder device, and then runs the scripts that it is sent, one after the other, on that device.
 
+use std::ffi::CStr;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
+use strum::VariantArray;
 
 use super::initramfs::MODULES;
-use super::message::{Reply, Request, receive, send};
+use super::message::{Reply, Request, hear, say};
 use crate::engine::{Run, Verdict};
+use crate::program::Context;
 use crate::script;
-use crate::target::device::{DeviceTarget, KernelLog};
+use crate::target::device::{DeviceTarget, KernelLog, device_of};
 use crate::target::{Target, Worlds};
 
 /// What the channel is called on both sides.
@@ -54,19 +57,19 @@ fn serve() -> Result<(), String> {
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     let mut fault = Fault::asked_for();
     loop {
-        let request = receive(&mut channel).map_err(|error| format!("the channel: {error}"))?;
+        let request = hear(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
             (Request::Hello, Ok(target)) => Reply::Ready {
                 driver: Worlds::driver(target).unwrap_or_default(),
-                kind: Worlds::kind(target),
+                profile: Worlds::profile(target).name.to_owned(),
             },
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
                 Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
             }
         };
-        send(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
+        say(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
     }
 }
 
@@ -97,7 +100,8 @@ fn load_modules() -> Result<(), String> {
     for path in modules {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = File::open(&path).map_err(|error| format!("{name}: {error}"))?;
-        let loaded = nix::kmod::finit_module(file.as_fd(), c"", nix::kmod::ModuleInitFlags::empty());
+        let loaded =
+            nix::kmod::finit_module(file.as_fd(), parameters(&name), nix::kmod::ModuleInitFlags::empty());
         match loaded {
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(nix::errno::Errno::ENOEXEC) => {
@@ -111,13 +115,18 @@ fn load_modules() -> Result<(), String> {
     Ok(())
 }
 
+/// What a module is given: the driver is to have a device for each context.
+fn parameters(module: &str) -> &'static CStr {
+    if module.contains("binder_linux") { c"devices=binder,hwbinder,vndbinder" } else { c"" }
+}
+
 /// The channel to the harness: the terminal that the kernel's command line names, or else a virtio port.
 fn open_channel() -> Result<File, String> {
     if let Some(path) = command_line_word("binderdrill.channel=") {
         let open = || File::options().read(true).write(true).open(&path).ok();
         let terminal = awaited(open).ok_or_else(|| format!("{path} cannot be opened"))?;
         make_raw(&terminal).map_err(|errno| format!("{path}: {errno}"))?;
-        send(&mut &terminal, &Reply::Listening).map_err(|error| format!("{path}: {error}"))?;
+        say(&mut &terminal, &Reply::Listening).map_err(|error| format!("{path}: {error}"))?;
         return Ok(terminal);
     }
     let ports = Path::new("/sys/class/virtio-ports");
@@ -155,8 +164,15 @@ fn find_device() -> Result<PathBuf, String> {
         })?;
         Path::new(place).join("binder")
     };
-    fs::set_permissions(&device, Permissions::from_mode(0o666))
-        .map_err(|error| format!("{}: {error}", device.display()))?;
+    for context in Context::VARIANTS {
+        let device = device_of(*context, &device);
+        match fs::set_permissions(&device, Permissions::from_mode(0o666)) {
+            Err(error) if *context == Context::default() || error.kind() != ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", device.display()));
+            }
+            _ => {}
+        }
+    }
     Ok(device)
 }
 

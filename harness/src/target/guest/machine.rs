@@ -89,18 +89,27 @@ impl Machine {
     /// Waits for what the guest says next.
     pub fn receive(&mut self, patience: Duration) -> Result<Reply, Silence> {
         let timed = self.channel.set_read_timeout(Some(patience));
-        match timed.and_then(|()| message::receive(&mut self.channel)) {
-            Ok(reply) => Ok(reply),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(Silence::Hung(patience.as_secs()))
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+        let received = timed.and_then(|()| message::receive(&mut self.channel));
+        received.map_err(|error| self.silence(error, patience))
+    }
+
+    /// Asks the guest something, which it has heard when this returns, but for the end of it.
+    pub fn ask(&mut self, request: &Request, patience: Duration) -> Result<(), Silence> {
+        let timed = self.channel.set_read_timeout(Some(patience));
+        let asked = timed.and_then(|()| message::ask(&mut self.channel, request));
+        asked.map_err(|error| self.silence(error, patience))
+    }
+
+    fn silence(&mut self, error: io::Error, patience: Duration) -> Silence {
+        match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Silence::Hung(patience.as_secs()),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 let status = self.status().filter(|status| !status.success());
-                Err(Silence::Ended(
+                Silence::Ended(
                     status.map_or_else(String::new, |status| format!(" ({}: {status})", self.program)),
-                ))
+                )
             }
-            Err(error) => Err(Silence::Garbled(error)),
+            _ => Silence::Garbled(error),
         }
     }
 
@@ -114,14 +123,6 @@ impl Machine {
                 Err(_) => return None,
             }
         }
-    }
-
-    /// Tells the guest something.
-    pub fn send(&mut self, request: &Request) -> Result<(), Silence> {
-        message::send(&mut self.channel, request).map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Silence::Ended(String::new()),
-            _ => Silence::Garbled(error),
-        })
     }
 
     /// The last lines that came over the guest's console, and what the machine said.

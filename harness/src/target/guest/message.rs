@@ -1,15 +1,22 @@
 //! The messages between the harness and its guest: JSON, each after its length in four bytes.
+//!
+//! What the guest is asked comes in pieces, behind each of which but the last it says that it has read it.
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Run;
-use crate::program::DriverKind;
 
 /// Longer messages than this are not believed, in bytes.
 const LONGEST: u32 = 256 << 20;
+
+/// How much a guest is sent at a time, in bytes. Where the channel is a terminal of User-mode Linux, the kernel stops
+/// listening once some 4,000 bytes are there that nobody has read, and does not begin again when they have been.
+const PIECE: usize = 2000;
+
+/// What a guest says to be sent the next piece.
+const GO_ON: u8 = b'+';
 
 /// What the harness asks of its guest.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,8 +39,8 @@ pub enum Reply {
     Ready {
         /// Its driver, as [`crate::target::Target::driver`] calls it.
         driver: String,
-        /// Which implementation that is.
-        kind: DriverKind,
+        /// The profile that it is nearest to.
+        profile: String,
     },
     /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {
@@ -49,49 +56,136 @@ pub enum Reply {
     },
 }
 
-/// Sends a message.
-pub fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
-    let text = serde_json::to_vec(message)?;
-    let length = u32::try_from(text.len()).map_err(|_| ErrorKind::InvalidData)?;
-    // One write, so that a slow channel is used once.
-    let mut framed = length.to_le_bytes().to_vec();
-    framed.extend_from_slice(&text);
-    to.write_all(&framed)?;
+/// Asks a guest, piece by piece.
+pub fn ask(guest: &mut (impl Read + Write), request: &Request) -> io::Result<()> {
+    let framed = framed(request)?;
+    let mut pieces = framed.chunks(PIECE).peekable();
+    while let Some(piece) = pieces.next() {
+        guest.write_all(piece)?;
+        guest.flush()?;
+        if pieces.peek().is_some() {
+            let mut said = [0];
+            guest.read_exact(&mut said)?;
+            if said != [GO_ON] {
+                return Err(invalid(format!("{said:?} in answer to a piece of a request")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Hears, in a guest, what it is asked.
+pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<Request> {
+    let mut text = vec![0; length(harness)?];
+    let mut heard = 0;
+    // The length belongs to the first piece.
+    let mut end = PIECE - LENGTH;
+    loop {
+        end = end.min(text.len());
+        harness.read_exact(&mut text[heard..end])?;
+        if end == text.len() {
+            return Ok(serde_json::from_slice(&text)?);
+        }
+        harness.write_all(&[GO_ON])?;
+        harness.flush()?;
+        (heard, end) = (end, end + PIECE);
+    }
+}
+
+/// Says something to the harness.
+pub fn say(to: &mut impl Write, reply: &Reply) -> io::Result<()> {
+    to.write_all(&framed(reply)?)?;
     to.flush()
 }
 
-/// Receives a message.
-pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
-    let mut length = [0; 4];
-    from.read_exact(&mut length)?;
-    let length = u32::from_le_bytes(length);
-    if length > LONGEST {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("a message of {length} bytes")));
-    }
-    let mut text = vec![0; length as usize];
+/// Receives what a guest says.
+pub fn receive(from: &mut impl Read) -> io::Result<Reply> {
+    let mut text = vec![0; length(from)?];
     from.read_exact(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
 }
 
+/// The size of a length, in bytes.
+const LENGTH: usize = size_of::<u32>();
+
+fn framed(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let text = serde_json::to_vec(message)?;
+    let length = u32::try_from(text.len()).map_err(|_| invalid("a message without end".to_owned()))?;
+    Ok([&length.to_le_bytes(), text.as_slice()].concat())
+}
+
+/// The length of the message that follows.
+fn length(from: &mut impl Read) -> io::Result<usize> {
+    let mut length = [0; LENGTH];
+    from.read_exact(&mut length)?;
+    match u32::from_le_bytes(length) {
+        length if length > LONGEST => Err(invalid(format!("a message of {length} bytes"))),
+        length => Ok(length as usize),
+    }
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
     use super::*;
 
+    /// Asks a guest that a thread of its own stands for, and gives what that has heard.
+    fn heard(request: Request) -> Request {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            let guest = scope.spawn(move || hear(&mut theirs).unwrap());
+            ask(&mut ours, &request).unwrap();
+            guest.join().unwrap()
+        })
+    }
+
     #[test]
-    fn what_is_sent_is_received() {
+    fn what_is_asked_is_heard_whatever_its_length() {
+        assert!(matches!(heard(Request::Hello), Request::Hello));
+        let around = serde_json::to_vec(&Request::Run { script: String::new() }).unwrap().len() + LENGTH;
+        for length in [1, PIECE - around - 1, PIECE - around, PIECE - around + 1, 2 * PIECE - around, 50_000]
+        {
+            let script = "a".repeat(length);
+            let Request::Run { script: came } = heard(Request::Run { script: script.clone() }) else {
+                panic!()
+            };
+            assert!(came == script, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn no_more_than_a_piece_is_sent_unheard() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let error = ask(&mut ours, &Request::Run { script: "a".repeat(2 * PIECE) }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        drop(ours);
+        let mut sent = Vec::new();
+        theirs.read_to_end(&mut sent).unwrap();
+        assert_eq!(sent.len(), PIECE);
+    }
+
+    #[test]
+    fn what_is_said_is_received() {
         let mut channel = Vec::new();
-        send(&mut channel, &Request::Run { script: "a\nb".to_owned() }).unwrap();
-        send(&mut channel, &Request::Hello).unwrap();
+        say(&mut channel, &Reply::Unusable { reason: "a\nb".to_owned() }).unwrap();
+        say(&mut channel, &Reply::Listening).unwrap();
         let mut channel = channel.as_slice();
-        assert!(matches!(receive(&mut channel), Ok(Request::Run { script }) if script == "a\nb"));
-        assert!(matches!(receive(&mut channel), Ok(Request::Hello)));
-        assert!(receive::<Request>(&mut channel).is_err());
+        assert!(matches!(receive(&mut channel), Ok(Reply::Unusable { reason }) if reason == "a\nb"));
+        assert!(matches!(receive(&mut channel), Ok(Reply::Listening)));
+        assert!(receive(&mut channel).is_err());
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(receive::<Reply>(&mut &b"\xff\xff\xff\xffabc"[..]).is_err());
-        assert!(receive::<Reply>(&mut &b"\x03\0\0\0abc"[..]).is_err());
-        assert!(receive::<Reply>(&mut &b"\x09\0\0\0abc"[..]).is_err());
+        assert!(receive(&mut &b"\xff\xff\xff\xffabc"[..]).is_err());
+        assert!(receive(&mut &b"\x03\0\0\0abc"[..]).is_err());
+        assert!(receive(&mut &b"\x09\0\0\0abc"[..]).is_err());
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Target;
 use crate::engine::{Run, SetUpError, Verdict};
-use crate::program::{DriverKind, Program};
+use crate::program::Program;
 use crate::script;
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
@@ -38,8 +38,8 @@ pub struct GuestTarget {
     machine: Option<Machine>,
     /// What the driver is called, once the kernel has booted.
     driver: Option<String>,
-    /// Which implementation that is.
-    kind: Option<DriverKind>,
+    /// The profile that it is nearest to.
+    profile: Option<String>,
 }
 
 /// What a guest is made of.
@@ -49,6 +49,8 @@ pub struct GuestOptions {
     pub kernel: PathBuf,
     /// Modules, in the order in which they are loaded.
     pub modules: Vec<Module>,
+    /// What its command line needs that the user has not asked for.
+    pub switches: &'static [&'static str],
     /// More words for its command line.
     pub append: Vec<String>,
     /// How many processors it has.
@@ -67,7 +69,7 @@ pub trait Launcher: Send {
 pub struct Launched {
     machine: Machine,
     driver: String,
-    kind: DriverKind,
+    profile: String,
 }
 
 /// Why a guest that has been started does not say that it is ready.
@@ -92,8 +94,9 @@ impl GuestOptions {
     /// The words on the kernel's command line that are for the program in the guest, and those of the user.
     pub fn command_line(&self) -> String {
         let patience = format!("binderdrill.patience={}", self.patience.as_secs());
-        let words: Vec<&str> = self.append.iter().map(String::as_str).chain([patience.as_str()]).collect();
-        words.join(" ")
+        // Of words that contradict each other the last one counts.
+        let words = self.switches.iter().copied().chain(self.append.iter().map(String::as_str));
+        words.chain([patience.as_str()]).collect::<Vec<&str>>().join(" ")
     }
 
     /// The initramfs of the guest.
@@ -116,16 +119,16 @@ impl GuestTarget {
             patience: options.patience,
             machine: None,
             driver: None,
-            kind: None,
+            profile: None,
         }
     }
 
     /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let Launched { machine, driver, kind } = self.launcher.launch()?;
+            let Launched { machine, driver, profile } = self.launcher.launch()?;
             self.driver = Some(driver);
-            self.kind = Some(kind);
+            self.profile = Some(profile);
             self.machine = Some(machine);
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
@@ -134,7 +137,7 @@ impl GuestTarget {
     /// Asks the guest to run a script. If it dies or its kernel complains over it, the next one gets a fresh guest.
     fn ask(&mut self, request: &Request, patience: Duration) -> Result<Run, SetUpError> {
         let machine = self.machine()?;
-        let answer = machine.send(request).and_then(|()| machine.receive(patience));
+        let answer = machine.ask(request, patience).and_then(|()| machine.receive(patience));
         let silence = match answer {
             Ok(Reply::Ran { run, spoilt }) => {
                 if spoilt {
@@ -167,8 +170,8 @@ impl Target for GuestTarget {
         self.driver.clone()
     }
 
-    fn kind(&self) -> Option<DriverKind> {
-        self.kind
+    fn profile(&self) -> Option<String> {
+        self.profile.clone()
     }
 }
 
@@ -184,9 +187,9 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 
 /// Waits until a guest that has been started is there.
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
-    let answer = machine.send(&Request::Hello).and_then(|()| machine.receive(patience));
+    let answer = machine.ask(&Request::Hello, patience).and_then(|()| machine.receive(patience));
     match answer {
-        Ok(Reply::Ready { driver, kind }) => Ok(Launched { machine, driver, kind }),
+        Ok(Reply::Ready { driver, profile }) => Ok(Launched { machine, driver, profile }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
         Ok(Reply::Ran { .. } | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))

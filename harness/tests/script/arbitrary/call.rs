@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
-use super::operand::{byte_count, errno, file, object};
+use super::operand::{byte_count, errno, file, handle, node, object, object_token, process};
 
 pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> {
     call().prop_flat_map(|call| {
@@ -17,19 +17,20 @@ pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> 
 fn call() -> impl Strategy<Value = Call> {
     let counters: Vec<Counter> = Counter::iter().collect();
     let system_call = prop_oneof![
-        any::<bool>().prop_map(|nonblock| Call::Open { nonblock }),
+        (super::context(), any::<bool>()).prop_map(|(context, nonblock)| Call::Open { context, nonblock }),
         Just(Call::Close),
         Just(Call::Flush),
         (byte_count(), any::<bool>()).prop_map(|(size, write)| Call::Mmap { size, write }),
         Just(Call::Munmap),
+        proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
         file().prop_map(Call::Memfd),
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
-        file().prop_map(Call::CloseDescriptor),
+        process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];
-    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => file().prop_map(Call::PollDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
+    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => Just(Call::EpollWait), 1 => file().prop_map(Call::PollDescriptor), 1 => file().prop_map(Call::CloseDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
 }
 
 fn ioctl() -> impl Strategy<Value = Ioctl> {
@@ -44,8 +45,61 @@ fn ioctl() -> impl Strategy<Value = Ioctl> {
         argument(object).prop_map(Ioctl::SetContextMgrExt),
         Just(Ioctl::ThreadExit),
         argument(Just(())).prop_map(Ioctl::Version),
+        argument(object_token()).prop_map(Ioctl::GetNodeDebugInfo),
+        argument(node_info_request()).prop_map(Ioctl::GetNodeInfoForRef),
+        argument(freeze_request()).prop_map(Ioctl::Freeze),
+        argument(pid()).prop_map(Ioctl::GetFrozenInfo),
+        argument(any::<u32>()).prop_map(Ioctl::EnableOnewaySpamDetection),
+        argument(Just(())).prop_map(Ioctl::GetExtendedError),
         (any::<u32>(), any::<u64>()).prop_map(|(request, argument)| Ioctl::Raw { request, argument }),
     ]
+}
+
+fn pid() -> impl Strategy<Value = PidPattern> {
+    prop_oneof![process().prop_map(PidPattern::Process), any::<i32>().prop_map(PidPattern::Number)]
+}
+
+fn freeze_request() -> impl Strategy<Value = FreezeRequest> {
+    (pid(), any::<u32>(), prop_oneof![Just(0), any::<u32>()])
+        .prop_map(|(pid, enable, timeout_ms)| FreezeRequest { pid, enable, timeout_ms })
+}
+
+fn node_info_request() -> impl Strategy<Value = NodeInfoRequest> {
+    let count = || prop_oneof![Just(0), any::<u32>()];
+    (handle(), count(), count(), count(), count(), count()).prop_map(
+        |(handle, strong_count, weak_count, reserved1, reserved2, reserved3)| NodeInfoRequest {
+            handle,
+            strong_count,
+            weak_count,
+            reserved1,
+            reserved2,
+            reserved3,
+        },
+    )
+}
+
+fn told(call: &Call) -> Option<BoxedStrategy<Told>> {
+    let id = proptest::option::of(prop_oneof![Just(TransactionId::Zero), Just(TransactionId::NonZero)]);
+    let two = (any::<u32>(), any::<u32>());
+    Some(match call {
+        Call::Ioctl(Ioctl::GetFrozenInfo(_)) => {
+            two.prop_map(|(sync_recv, async_recv)| Told::FrozenInfo { sync_recv, async_recv }).boxed()
+        }
+        Call::Ioctl(Ioctl::GetNodeInfoForRef(_)) => two
+            .prop_map(|(strong_count, weak_count)| Told::NodeInfoForRef { strong_count, weak_count })
+            .boxed(),
+        Call::Ioctl(Ioctl::GetExtendedError(_)) => (id, any::<u32>(), any::<i32>())
+            .prop_map(|(id, command, param)| Told::ExtendedError { id, command, param })
+            .boxed(),
+        Call::Ioctl(Ioctl::GetNodeDebugInfo(_)) => (node(), two)
+            .prop_map(|(node, (has_strong_ref, has_weak_ref))| Told::NodeDebugInfo {
+                node,
+                has_strong_ref,
+                has_weak_ref,
+            })
+            .boxed(),
+        _ => return None,
+    })
 }
 
 fn argument<T: std::fmt::Debug + Clone>(
@@ -62,13 +116,22 @@ fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     });
     let one = match call {
         Call::Exit => return Just(CallExpectation::Succeeds).boxed(),
-        Call::Poll | Call::PollDescriptor(_) => {
+        Call::Poll | Call::PollDescriptor(_) | Call::EpollWait => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed()
         }
         Call::Count(_) | Call::Ioctl(Ioctl::Version(_)) => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, value].boxed()
         }
-        _ => prop_oneof![Just(CallExpectation::Succeeds), failure].boxed(),
+        Call::Ioctl(Ioctl::Freeze(_)) => {
+            prop_oneof![Just(CallExpectation::Succeeds), failure, Just(CallExpectation::Parked)].boxed()
+        }
+        call => match told(call) {
+            Some(told) => {
+                let tells = told.prop_map(CallExpectation::Tells);
+                prop_oneof![Just(CallExpectation::Succeeds), failure, tells].boxed()
+            }
+            None => prop_oneof![Just(CallExpectation::Succeeds), failure].boxed(),
+        },
     };
     prop_oneof![5 => one.clone(), 1 => vec(one, 2..4).prop_map(CallExpectation::AnyOf)].boxed()
 }

@@ -23,13 +23,16 @@ pub fn program() -> BoxedStrategy<Program> {
         (title(), vec(comment_text(), 0..3)),
         vec((operand::name(), 1..100_u32), 0..12),
         option::weighted(0.2, proptest::sample::select(DriverKind::iter().collect::<Vec<_>>())),
-        subsequence(Feature::iter().collect::<Vec<_>>(), 0..Feature::iter().count()),
+        features(),
         option::weighted(0.3, title()),
     );
     let body = (vec(declaration(), 1..6), vec(noted(step()), 1..12), vec(comment_line(), 0..3));
     (head, body)
         .prop_map(
-            |(((title, opening), clauses, driver, requires, unconfirmed), (declarations, steps, closing))| {
+            |(
+                ((title, opening), clauses, driver, (requires, without), unconfirmed),
+                (declarations, steps, closing),
+            )| {
                 let clauses = clauses.into_iter().map(|(topic, number)| Clause { topic, number }).collect();
                 let opening = std::iter::once(title).chain(opening).collect();
                 settle::settle(Program {
@@ -37,6 +40,7 @@ pub fn program() -> BoxedStrategy<Program> {
                     clauses,
                     driver,
                     requires,
+                    without,
                     unconfirmed,
                     declarations,
                     steps,
@@ -45,6 +49,16 @@ pub fn program() -> BoxedStrategy<Program> {
             },
         )
         .boxed()
+}
+
+/// Some that are required and others that must not be there.
+fn features() -> impl Strategy<Value = (Vec<Feature>, Vec<Feature>)> {
+    let all: Vec<Feature> = Feature::iter().collect();
+    subsequence(all.clone(), 0..all.len()).prop_flat_map(move |requires| {
+        let rest: Vec<Feature> = all.iter().filter(|feature| !requires.contains(feature)).copied().collect();
+        let number = 0..=rest.len();
+        (Just(requires), subsequence(rest, number))
+    })
 }
 
 /// A line of words that begins and ends with something visible.
@@ -69,6 +83,11 @@ fn noted<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<V
     })
 }
 
+/// A context; mostly the usual one.
+pub fn context() -> impl Strategy<Value = Context> {
+    prop_oneof![3 => Just(Context::Binder), 1 => Just(Context::Hwbinder), 1 => Just(Context::Vndbinder)]
+}
+
 fn declaration() -> impl Strategy<Value = Noted<Declaration>> {
     let device = prop_oneof![
         Just(DeviceSetUp::Closed),
@@ -76,10 +95,10 @@ fn declaration() -> impl Strategy<Value = Noted<Declaration>> {
         Just(DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING)),
         operand::byte_count().prop_map(DeviceSetUp::Mapped),
     ];
-    let process = (any::<bool>(), option::of(any::<u32>()), any::<bool>(), device).prop_map(
-        |(context_manager, uid, nonblock, device)| {
+    let process = (context(), any::<bool>(), option::of(any::<u32>()), any::<bool>(), device).prop_map(
+        |(context, context_manager, uid, nonblock, device)| {
             let name = Name::new("process").expect("a word of letters is a name");
-            Declaration::Process(Process { name, context_manager, uid, nonblock, device })
+            Declaration::Process(Process { name, context, context_manager, uid, nonblock, device })
         },
     );
     // The names are given, and the process found, when the program is settled.

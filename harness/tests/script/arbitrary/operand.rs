@@ -61,7 +61,7 @@ pub fn cookie() -> impl Strategy<Value = Token> {
     prop_oneof![any::<u64>().prop_map(Token::Number), few("c").prop_map(Token::Symbol)]
 }
 
-fn object_token() -> impl Strategy<Value = Token> {
+pub fn object_token() -> impl Strategy<Value = Token> {
     prop_oneof![any::<u64>().prop_map(Token::Number), object().prop_map(Token::Symbol)]
 }
 

@@ -71,7 +71,8 @@ fn object_with<H: std::fmt::Debug>(handle: impl Strategy<Value = H>) -> impl Str
         }),
         (descriptor(), prop_oneof![Just(0), any::<u32>()], prop_oneof![Just(0), any::<u64>()])
             .prop_map(|(descriptor, flags, cookie)| Object::Fd { descriptor, flags, cookie }),
-        (byte_count(), parent()).prop_map(|(count, parent)| Object::FdArray { count, parent }),
+        (byte_count(), parent(), prop_oneof![Just(0), any::<u32>()])
+            .prop_map(|(count, parent, pad)| Object::FdArray { count, parent, pad }),
         (prop_oneof![any::<u32>(), Just(0x6664_2a85)], any::<u32>(), any::<u64>(), any::<u64>()).prop_map(
             |(object_type, flags, binder, cookie)| Object::Explicit { object_type, flags, binder, cookie }
         ),

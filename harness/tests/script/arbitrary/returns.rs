@@ -46,10 +46,17 @@ fn simple_item() -> impl Strategy<Value = ReturnItem> {
     ]
 }
 
+fn security_context() -> impl Strategy<Value = SecurityContextPattern> {
+    prop_oneof![
+        process().prop_map(SecurityContextPattern::Process),
+        any::<String>().prop_map(SecurityContextPattern::Text),
+    ]
+}
+
 fn pattern() -> BoxedStrategy<ReturnPattern> {
     let transactions = prop_oneof![
         transaction().prop_map(ReturnPattern::Transaction),
-        (transaction(), option::of(any::<String>()))
+        (transaction(), option::of(security_context()))
             .prop_map(|(transaction, secctx)| ReturnPattern::TransactionSecCtx { transaction, secctx }),
         transaction().prop_map(ReturnPattern::Reply),
     ];

@@ -68,6 +68,7 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
                     Declaration::Process(process) => process,
                     Declaration::Thread { name, .. } => Process {
                         name,
+                        context: Context::default(),
                         context_manager: false,
                         uid: None,
                         nonblock: false,
@@ -77,6 +78,9 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
                 process.name = numbered("p", processes);
                 let open = process.device != DeviceSetUp::Closed;
                 process.nonblock &= open;
+                if !open {
+                    process.context = Context::default();
+                }
                 process.context_manager &= open && !managed;
                 managed |= process.context_manager;
                 process.uid = process.uid.filter(|_| !process.context_manager);
@@ -94,12 +98,14 @@ struct States {
     /// Every thread with its process, aliases not among them.
     threads: Vec<(Name, Name)>,
     parked: HashMap<Name, bool>,
+    /// Those that are parked in a call.
+    in_call: HashMap<Name, bool>,
     aliases: usize,
 }
 
 impl States {
     fn new(threads: Vec<(Name, Name)>) -> States {
-        States { threads, parked: HashMap::new(), aliases: 0 }
+        States { threads, parked: HashMap::new(), in_call: HashMap::new(), aliases: 0 }
     }
 
     /// Gives the step to threads that can do it. `false` if there is none left.
@@ -145,6 +151,9 @@ impl States {
             };
             step.action = Action::Read { options: WriteReadOptions::default(), expected };
         }
+        if let Some(true) = self.in_call.get(&name) {
+            step.action = Action::Call { call: Call::Await, expected: CallExpectation::Succeeds };
+        }
         let expected = match &step.action {
             Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. } => {
                 Some(expected)
@@ -152,6 +161,8 @@ impl States {
             _ => None,
         };
         self.parked.insert(name.clone(), expected == Some(&ReadExpectation::Parked));
+        let in_call = matches!(&step.action, Action::Call { expected: CallExpectation::Parked, .. });
+        self.in_call.insert(name.clone(), in_call);
         if matches!(step.action, Action::Call { call: Call::Exit, .. }) {
             self.threads.retain(|(_, of)| *of != process);
         }
@@ -195,6 +206,14 @@ impl Names {
     }
 
     fn call(&mut self, call: &mut Call) {
+        match call {
+            Call::Ioctl(Ioctl::Freeze(Argument::Value(FreezeRequest { pid, .. })))
+            | Call::Ioctl(Ioctl::GetFrozenInfo(Argument::Value(pid))) => return self.pid(pid),
+            Call::Ioctl(Ioctl::GetNodeInfoForRef(Argument::Value(request))) => {
+                return self.handle(&mut request.handle);
+            }
+            _ => {}
+        }
         let bound = &mut self.bound;
         match call {
             Call::Memfd(file) if !bound.insert(file.clone()) => *call = Call::Close,
@@ -205,9 +224,16 @@ impl Names {
                     bound.extend([reading.clone(), writing.clone()]);
                 }
             }
+            Call::Signal(thread) if !self.processes.contains(thread) => *call = Call::Flush,
             Call::CloseDescriptor(file) if !bound.contains(file) => *call = Call::Close,
             Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll,
             _ => {}
+        }
+    }
+
+    fn pid(&self, pid: &mut PidPattern) {
+        if matches!(pid, PidPattern::Process(name) if !self.processes.contains(name)) {
+            *pid = PidPattern::Number(0);
         }
     }
 
@@ -269,14 +295,18 @@ impl Names {
     }
 
     fn pattern(&mut self, pattern: &mut ReturnPattern) {
+        if let ReturnPattern::TransactionSecCtx { secctx, .. } = pattern
+            && let Some(SecurityContextPattern::Process(name)) = secctx
+            && !self.processes.contains(name)
+        {
+            *secctx = None;
+        }
         match pattern {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. }
             | ReturnPattern::Reply(transaction) => {
-                if let Some(PidPattern::Process(name)) = &transaction.pid
-                    && !self.processes.contains(name)
-                {
-                    transaction.pid = Some(PidPattern::Number(0));
+                if let Some(pid) = &mut transaction.pid {
+                    self.pid(pid);
                 }
                 self.payload(&mut transaction.data, |names, handle| match handle {
                     HandlePattern::Is(handle) => names.handle(handle),

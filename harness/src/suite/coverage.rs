@@ -1,0 +1,153 @@
+//! Coverage: how many cases use a word of the protocol, in good and in bad use.
+//!
+//! The words are those of the UAPI, so that one that no case uses is there too. A use is bad
+//!
+//! - if the write or the call that it stands in must fail: of the commands of a write, that at which the driver stops;
+//! - if it stands in a transaction or a reply whose sender must read that it failed;
+//! - if it names something by a number other than 0, or by an address, that the driver has not told anybody.
+//!
+//! Returns are what the driver does, and have no bad use.
+
+mod uses;
+
+use reference_driver::uapi::{COMMANDS, IOCTLS, OBJECT_TYPES, RETURNS, TRANSACTION_FLAGS};
+
+use super::Case;
+use uses::Uses;
+
+/// How many cases use each word of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coverage {
+    /// The families of words, each of them as a whole.
+    pub families: Vec<FamilyCoverage>,
+}
+
+/// How many cases use each word of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FamilyCoverage {
+    /// What the words are, such as `command`.
+    pub name: &'static str,
+    /// The words, in the order of the UAPI.
+    pub words: Vec<WordCoverage>,
+}
+
+/// How many cases use a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WordCoverage {
+    /// The word, such as `BC_REPLY`.
+    pub word: &'static str,
+    /// How many cases have it in good use.
+    pub good: usize,
+    /// How many cases have it in bad use; `None` if there is no such thing.
+    pub bad: Option<usize>,
+}
+
+impl WordCoverage {
+    /// For each use that the word can have, how many cases show it.
+    pub fn cells(&self) -> impl Iterator<Item = usize> {
+        [self.good].into_iter().chain(self.bad)
+    }
+}
+
+impl Coverage {
+    /// What cases use. Those that cannot be read use nothing.
+    pub fn of(cases: &[Case]) -> Coverage {
+        let readable = cases.iter().filter_map(|case| case.script.as_ref().ok());
+        let uses: Vec<Uses> = readable.map(|script| Uses::of(&script.program)).collect();
+        let family = |name, words: &[(&'static str, u32)], has_bad_use: bool| FamilyCoverage {
+            name,
+            words: words
+                .iter()
+                .map(|(word, _)| WordCoverage {
+                    word,
+                    good: uses.iter().filter(|uses| uses.good.contains(word)).count(),
+                    bad: has_bad_use.then(|| uses.iter().filter(|uses| uses.bad.contains(word)).count()),
+                })
+                .collect(),
+        };
+        Coverage {
+            families: vec![
+                family("command", COMMANDS, true),
+                family("return", RETURNS, false),
+                family("ioctl", IOCTLS, true),
+                family("object type", OBJECT_TYPES, true),
+                family("transaction flag", TRANSACTION_FLAGS, true),
+            ],
+        }
+    }
+
+    /// The words of all families.
+    pub fn words(&self) -> impl Iterator<Item = &WordCoverage> {
+        self.families.iter().flat_map(|family| &family.words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = "# A script.\nclause: txn.1\n\nprocess server context-manager\nprocess client\n\n\
+        client  > BC_ENTER_LOOPER, BC_ACQUIRE 17, BC_ATTEMPT_ACQUIRE 0, BC_EXIT_LOOPER = EINVAL consumed 12\n\
+        client  >< BC_TRANSACTION { handle 0, data [ binder foo ] } -> parked\n\
+        server  < BR_TRANSACTION { data [ handle ?h ] } as call\n\
+        server  >< BC_REPLY { flags TF_ACCEPT_FDS, data [ fd 99 ] } -> BR_FAILED_REPLY\n\
+        client  < BR_FAILED_REPLY\n\
+        server  > BC_FREE_BUFFER call\n\
+        client  ! BINDER_SET_CONTEXT_MGR = EBUSY\n";
+
+    fn of(word: &str) -> (usize, Option<usize>) {
+        let case = Case::new("a/case", "a case", SCRIPT.as_bytes());
+        assert!(case.script.is_ok(), "{:?}", case.script);
+        let coverage = Coverage::of(&[case.clone(), case]);
+        let found =
+            coverage.words().find(|found| found.word == word).expect("every word of the UAPI is there");
+        (found.good, found.bad)
+    }
+
+    #[test]
+    fn a_failing_write_is_a_bad_use_of_the_command_at_which_it_stops() {
+        assert_eq!(of("BC_ENTER_LOOPER"), (2, Some(0)));
+        assert_eq!(of("BC_ATTEMPT_ACQUIRE"), (0, Some(2)));
+        assert_eq!(of("BC_EXIT_LOOPER"), (0, Some(0)));
+    }
+
+    #[test]
+    fn what_nobody_was_given_is_a_bad_use() {
+        assert_eq!(of("BC_ACQUIRE"), (0, Some(2)));
+        assert_eq!(of("BC_FREE_BUFFER"), (2, Some(0)));
+    }
+
+    #[test]
+    fn a_failed_reply_is_a_bad_use_of_all_that_is_in_what_failed() {
+        assert_eq!(of("BC_REPLY"), (0, Some(2)));
+        assert_eq!(of("BINDER_TYPE_FD"), (0, Some(2)));
+        assert_eq!(of("TF_ACCEPT_FDS"), (0, Some(2)));
+        assert_eq!(of("BC_TRANSACTION"), (0, Some(2)));
+        assert_eq!(of("BINDER_TYPE_BINDER"), (0, Some(2)));
+        assert_eq!(of("BINDER_TYPE_HANDLE"), (2, Some(0)));
+        assert_eq!(of("BR_FAILED_REPLY"), (2, None));
+    }
+
+    #[test]
+    fn a_failing_call_is_a_bad_use_of_its_ioctl() {
+        assert_eq!(of("BINDER_SET_CONTEXT_MGR"), (0, Some(2)));
+        assert_eq!(of("BINDER_WRITE_READ"), (2, Some(2)));
+        assert_eq!(of("BINDER_FREEZE"), (0, Some(0)));
+    }
+
+    /// Every word that scripts have for a part of the protocol is one of the UAPI, and so in the table.
+    #[test]
+    fn the_table_has_every_word_of_the_protocol_that_scripts_use() {
+        let coverage = Coverage::of(&[]);
+        let listed: Vec<&str> = coverage.words().map(|word| word.word).collect();
+        for family in [COMMANDS, RETURNS, IOCTLS, OBJECT_TYPES, TRANSACTION_FLAGS] {
+            assert!(family.iter().all(|(word, _)| listed.contains(word)));
+        }
+        for case in crate::suite::embedded() {
+            let script = case.script.expect("the suite can be read");
+            let Uses { good, bad } = Uses::of(&script.program);
+            let strange: Vec<_> = good.union(&bad).filter(|word| !listed.contains(word)).collect();
+            assert!(strange.is_empty(), "{}: {strange:?}", case.id);
+        }
+    }
+}
