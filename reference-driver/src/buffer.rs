@@ -6,6 +6,8 @@ use rustc_hash::FxHashMap;
 
 use crate::node::Node;
 use crate::oneway_spam::SpamDetection;
+use crate::planted::{Bug, Planted};
+use crate::profile::Profile;
 use crate::table::{Key, Table};
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -114,13 +116,15 @@ pub(crate) struct Allocator {
     /// Since there was last enough room for oneway messages, somebody has been told that it spams.
     pub(crate) spam_detected: bool,
     pub(crate) spam_detection: SpamDetection,
+    planted: Planted,
     in_use: usize,
 }
 
 impl Allocator {
     /// One without a mapping.
-    pub(crate) fn new(spam_detection: SpamDetection) -> Allocator {
-        Allocator { spam_detection, ..Allocator::default() }
+    pub(crate) fn new(profile: &Profile) -> Allocator {
+        let Profile { spam_detection, planted, .. } = *profile;
+        Allocator { spam_detection, planted, ..Allocator::default() }
     }
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
@@ -199,6 +203,9 @@ impl Allocator {
     fn judge_sender(&mut self, key: Key<Buffer>, request: Request) {
         if self.spam_detection.counts_message {
             self.note_sender(key, request.sender_pid);
+        }
+        if self.planted.is(Bug::MessageUncounted) {
+            self.note_sender(key, 0);
         }
         let suspect = request.is_async && self.suspects_spam(request.sender_pid);
         self.note_sender(key, request.sender_pid);

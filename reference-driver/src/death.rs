@@ -1,6 +1,7 @@
 //! Deaths: how a process is told that an object it refers to has died.
 
 use crate::driver::Driver;
+use crate::planted::Bug;
 use crate::process::Process;
 use crate::table::Key;
 use crate::thread::Thread;
@@ -70,7 +71,9 @@ impl Driver {
         if let Some(place) = self.deaths[death].work {
             self.dequeue(place);
         }
-        if self.deaths[death].stage == Stage::DeadAndCleared {
+        let is_unanswered =
+            self.profile.planted.is(Bug::NoAnswerForNoLooper) && !self.threads[thread].looper.is_member();
+        if self.deaths[death].stage == Stage::DeadAndCleared && !is_unanswered {
             self.tell_cleared(thread, death);
         }
     }

@@ -117,7 +117,7 @@ impl Driver {
         self.statistics.processes.create();
         self.serials += 1;
         let serial = self.serials;
-        let allocator = Allocator::new(self.profile.spam_detection);
+        let allocator = Allocator::new(&self.profile);
         let process = Process { context, pid: caller.pid, nonblock, serial, allocator, ..Process::default() };
         let device = self.processes.insert(process);
         self.processes_by_serial.insert(serial, device);
@@ -210,8 +210,8 @@ impl Driver {
     pub fn time_out(&mut self, device: Device, tid: i32) -> Option<Completion> {
         let thread = *self.processes[device].threads.get(&tid)?;
         match self.threads[thread].parked {
-            Some(Parked::Freeze(_)) => {}
-            Some(Parked::Read(_)) | None => return None,
+            Some(Parked::Freeze(ref freeze)) if freeze.has_limit() => {}
+            Some(Parked::Freeze(_) | Parked::Read(_)) | None => return None,
         }
         match self.unpark(thread)? {
             Parked::Freeze(freeze) => Some(self.go_on_freezing(thread, freeze, true)),

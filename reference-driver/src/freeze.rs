@@ -52,6 +52,13 @@ struct Target {
     serial: u64,
 }
 
+impl ParkedFreeze {
+    /// Whether there is a time after which it sleeps no longer. One that has none must not have begun to.
+    pub(crate) fn has_limit(&self) -> bool {
+        self.patience != Patience::None
+    }
+}
+
 /// How long a BINDER_FREEZE waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {

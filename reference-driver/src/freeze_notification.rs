@@ -2,6 +2,7 @@
 
 use crate::driver::Driver;
 use crate::node::Node;
+use crate::planted::Bug;
 use crate::process::Process;
 use crate::profile::FreezeNotifications;
 use crate::table::Key;
@@ -133,7 +134,8 @@ impl Driver {
 
     /// Removes a request, wherever it waits.
     pub(crate) fn forget_freeze_listener(&mut self, listener: Key<FreezeListener>) {
-        if let Some(place) = self.freezes[listener].work {
+        let stays_queued = self.profile.planted.is(Bug::QueuedFreezeOutlivesHandle);
+        if let Some(place) = self.freezes[listener].work.filter(|_| !stays_queued) {
             self.dequeue(place);
         }
         self.freezes.remove(listener);

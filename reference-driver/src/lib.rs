@@ -22,6 +22,7 @@ mod node;
 mod node_information;
 mod object;
 mod oneway_spam;
+mod planted;
 mod process;
 mod profile;
 mod queue;
@@ -44,5 +45,7 @@ pub use context::ContextIndex;
 pub use descriptor::{DescriptorTable, OpenFile};
 pub use driver::{Completion, Device, Driver};
 pub use memory::{Fault, UserMemory};
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;
 pub use profile::Profile;
 pub use statistics::{Census, Statistics};

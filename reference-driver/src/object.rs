@@ -8,6 +8,7 @@ use crate::descriptor::FileOnItsWay;
 use crate::driver::Driver;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Strength;
+use crate::planted::Bug;
 use crate::process::Process;
 use crate::scatter::{INVALID, Refused, Scatter};
 use crate::table::Key;
@@ -64,17 +65,27 @@ impl Driver {
         self.copy_to_buffer(process, passage.memory, data.offsets, to, table, data.offsets_size)
             .map_err(|Fault| NotFilled { translated: 0, reason: Errno::EFAULT })?;
         if !data.offsets_size.is_multiple_of(8) || !buffers_size.is_multiple_of(8) {
-            return Err(NotFilled { translated: 0, reason: Errno::EINVAL });
+            let translated =
+                if self.profile.planted.is(Bug::NothingLookedAtAllReleased) { u64::MAX } else { 0 };
+            return Err(NotFilled { translated, reason: Errno::EINVAL });
         }
-        let mut scatter = Scatter::new(table + data.offsets_size, *buffers_size);
+        let end = if self.profile.planted.is(Bug::BuffersOverContext) {
+            self.processes[passage.receiver].allocator.bytes(passage.buffer).len() as u64
+        } else {
+            table + data.offsets_size + buffers_size
+        };
+        let mut scatter = Scatter::new(table + data.offsets_size..end);
         let mut files = Vec::new();
         let mut copied = 0;
         let all = data.offsets_size / 8;
         for index in 0..all {
             let offset = self.offset_in_table(passage.receiver, passage.buffer, index);
-            copied = self
-                .pass_object(passage, (index, offset), copied, &mut scatter, &mut files)
-                .map_err(|Refused(reason)| NotFilled { translated: index, reason })?;
+            copied = self.pass_object(passage, (index, offset), copied, &mut scatter, &mut files).map_err(
+                |Refused(reason)| {
+                    let releases_all = index == 0 && self.profile.planted.is(Bug::FirstRefusedAllReleased);
+                    NotFilled { translated: if releases_all { u64::MAX } else { index }, reason }
+                },
+            )?;
         }
         self.copy_payload(passage, copied..data.data_size)
             .map_err(Refused::from)
@@ -94,7 +105,8 @@ impl Driver {
     ) -> Result<u64, Refused> {
         let data = &passage.data.transaction;
         if offset != copied {
-            if offset < copied || offset > data.data_size {
+            let is_beyond = offset > data.data_size && !self.profile.planted.is(Bug::DataOverOffsets);
+            if offset < copied || is_beyond {
                 return Err(Refused(self.profile.offset_error));
             }
             self.copy_payload(passage, copied..offset)?;
@@ -180,7 +192,8 @@ impl Driver {
         let (sender, data) = (self.threads[passage.sender].process, &passage.data.transaction);
         let cut_off = || Refused(self.profile.cut_off_object_error);
         let rest = data.data_size.checked_sub(offset).ok_or(INVALID)?;
-        if rest < size_of::<u32>() as u64 || !offset.is_multiple_of(4) {
+        let is_aligned = offset.is_multiple_of(4) || self.profile.planted.is(Bug::AnyAlignment);
+        if rest < size_of::<u32>() as u64 || !is_aligned {
             return Err(INVALID);
         }
         let mut bytes = [0; LARGEST_OBJECT as usize];

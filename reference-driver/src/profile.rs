@@ -1,6 +1,7 @@
 //! Profiles: which driver is being modelled, where drivers differ.
 
 use crate::oneway_spam::SpamDetection;
+use crate::planted::Planted;
 use crate::uapi::Errno;
 
 /// The driver that the model behaves as. Each difference between drivers is a field here, so that the rest of
@@ -101,6 +102,8 @@ pub struct Profile {
     pub(crate) only_failures_are_explained: bool,
     /// The extended error of a new thread has a number.
     pub(crate) new_threads_have_errors: bool,
+    /// What no driver should have.
+    pub(crate) planted: Planted,
 }
 
 /// Whether and how processes are told that others are frozen or thawed.
@@ -177,6 +180,7 @@ impl Profile {
         unreadable_buffer_error: Errno::EINVAL,
         only_failures_are_explained: false,
         new_threads_have_errors: false,
+        planted: Planted::NONE,
     };
 
     /// The C driver of Linux 6.1.
@@ -238,6 +242,7 @@ impl Profile {
         unreadable_buffer_error: Errno::EFAULT,
         only_failures_are_explained: true,
         new_threads_have_errors: true,
+        planted: Planted::NONE,
     };
 
     /// Whether there are BC_REQUEST_FREEZE_NOTIFICATION and what goes with it.

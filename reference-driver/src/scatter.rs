@@ -2,12 +2,14 @@
 //! changes: pointers from one to another, and descriptors.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::buffer::Buffer;
 use crate::descriptor::FileOnItsWay;
 use crate::driver::Driver;
 use crate::memory::Fault;
 use crate::object::{Found, Passage};
+use crate::planted::Bug;
 use crate::process::Process;
 use crate::table::Key;
 use crate::uapi::*;
@@ -63,11 +65,11 @@ impl From<Fault> for Refused {
 }
 
 impl Scatter {
-    /// Room for buffers.
-    pub(crate) fn new(start: u64, size: u64) -> Scatter {
+    /// This is the room for buffers.
+    pub(crate) fn new(room: Range<u64>) -> Scatter {
         Scatter {
-            next: start,
-            end: start + size,
+            next: room.start,
+            end: room.end,
             copies: Vec::new(),
             changes: BTreeMap::new(),
             last: Last { object: None, minimum: 0 },
@@ -122,6 +124,9 @@ impl Driver {
             return Err(INVALID);
         }
         let is_empty = array.num_fds == 0;
+        if is_empty && self.profile.planted.is(Bug::EmptyArrayRefused) {
+            return Err(INVALID);
+        }
         if is_empty && self.profile.empty_arrays_are_no_exception && !passage.takes_descriptors {
             return Err(Refused(Errno::EPERM));
         }
@@ -187,7 +192,8 @@ impl Driver {
 
     /// The object in whose buffer object `index` of a payload has something, and its offset. It must come before.
     fn parent(&self, passage: &Passage<'_>, index: u64, parent: u64) -> Option<(u64, BufferObject)> {
-        if parent >= index {
+        let limit = if self.profile.planted.is(Bug::ParentBehindChild) { index * 8 } else { index };
+        if parent >= limit {
             return None;
         }
         match self.object_in_buffer(passage.receiver, passage.buffer, parent)? {
