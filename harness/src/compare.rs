@@ -70,6 +70,7 @@ mod tests {
             script: "client < parked".to_owned(),
             outcome: outcome.clone(),
             woke: Vec::new(),
+            races: false,
         };
         Transcript { steps: outcomes.iter().enumerate().map(step).collect(), complaints: Vec::new() }
     }

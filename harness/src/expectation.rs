@@ -100,6 +100,7 @@ mod tests {
             script: "client < parked".to_owned(),
             outcome: StepOutcome::Parked,
             woke: Vec::new(),
+            races: false,
         };
         let deviation = Deviation {
             step: Some(3),

@@ -18,7 +18,7 @@ use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::kernel::KernelError;
 use crate::specification::{MalformedSpecification, NoEntry};
-use crate::suite::{FileError, SelectionError};
+use crate::suite::{Case, FileError, SelectionError};
 use crate::target::qemu::Accelerator;
 use crate::target::{self, NoTarget, Target, TargetOptions};
 
@@ -84,9 +84,9 @@ struct TargetArguments {
     /// A word for the command line of a kernel
     #[arg(long, value_name = "WORD")]
     append: Vec<String>,
-    /// How many processors a guest has. With one, cases are quickest; what they race for takes several
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
-    cpus: u32,
+    /// How many processors a guest has [default: 1, with which cases are quickest; 2 for those that race]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    cpus: Option<u32>,
     /// How to emulate the machine of a kernel
     #[arg(long = "accel", value_enum)]
     accelerator: Option<Accelerator>,
@@ -94,6 +94,9 @@ struct TargetArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = target::device::PATIENCE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
+    /// What the delays of races are made of, in place of what their scripts say
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
 
 impl TargetArguments {
@@ -112,7 +115,7 @@ impl TargetArguments {
         let takes_modules = begins(&["vm"]);
         let idle = [
             ("--module", !self.modules.is_empty() && !takes_modules),
-            ("--cpus", self.cpus > 1 && !booted),
+            ("--cpus", self.cpus.is_some_and(|cpus| cpus > 1) && !booted),
             ("--append", !self.append.is_empty() && !booted),
             ("--accel", self.accelerator.is_some() && !emulated),
         ];
@@ -125,11 +128,19 @@ impl TargetArguments {
         }
     }
 
-    fn target(&self, name: &str) -> Result<Box<dyn Target>, NoTarget> {
+    /// Has the delays of a case that races be of the seed that is asked for.
+    fn give_seed(&self, case: &mut Case) {
+        if let (Some(seed), Ok(script)) = (self.seed, &mut case.script) {
+            script.program.seed(seed);
+        }
+    }
+
+    /// The target of this name, for cases that race or do not.
+    fn target(&self, name: &str, races: bool) -> Result<Box<dyn Target>, NoTarget> {
         let options = TargetOptions {
             modules: self.modules.clone(),
             append: self.append.clone(),
-            cpus: self.cpus,
+            cpus: self.cpus.unwrap_or(if races { 2 } else { 1 }),
             accelerator: self.accelerator,
             patience: std::time::Duration::from_secs(self.patience),
         };

@@ -14,7 +14,7 @@ use crate::engine::SetUpError;
 use crate::kernel::{Store, Usual, usual};
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
-use crate::target::{Target, is_guest};
+use crate::target::{NoTarget, Target, is_guest};
 
 /// So many cases are worth a guest of their own.
 const CASES_A_GUEST: usize = 30;
@@ -23,15 +23,16 @@ const CASES_A_GUEST: usize = 30;
 const STACK: usize = 8 << 20;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let cases = suite::select(&arguments.filter)?;
+    let mut cases = suite::select(&arguments.filter)?;
+    cases.iter_mut().for_each(|case| arguments.options.give_seed(case));
     let (names, missing) = if arguments.matrix { matrix()? } else { (arguments.targets.clone(), Vec::new()) };
     arguments.options.check(&names)?;
     let targets: Vec<_> =
-        names.iter().map(|name| arguments.options.target(name)).collect::<Result<_, _>>()?;
+        names.iter().map(|name| Group::all(name, &cases, arguments)).collect::<Result<_, _>>()?;
     let mut runs = Vec::new();
     let mut unusable = missing.len();
-    for (target, name) in targets.into_iter().zip(&names) {
-        match run_on(target, name, arguments, &cases, out) {
+    for (groups, name) in targets.into_iter().zip(&names) {
+        match run_on(groups, name, arguments, &cases, out) {
             Ok(run) => {
                 if arguments.format == Format::Human {
                     write_summary(out, &run, names.len() == 1)?;
@@ -78,7 +79,7 @@ fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
 }
 
 fn run_on(
-    target: Box<dyn Target>,
+    groups: Vec<Group>,
     name: &str,
     arguments: &RunArguments,
     cases: &[Case],
@@ -89,35 +90,37 @@ fn run_on(
     let mut results = Vec::with_capacity(cases.len());
     let mut seconds_to_first_case = 0.0;
     let mut profile = None;
-    let work = Work { arguments, name, cases, next: AtomicUsize::new(0) };
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        let first = || work.begin(target, scope, sender);
-        thread()
-            .spawn_scoped(scope, first)
-            .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
-        // Results come in any order, and are told in the order of the cases.
-        let mut early = BTreeMap::new();
-        while let Ok(ran) = receiver.recv() {
-            let Ran { index, result, profile: of_driver } = ran.inspect_err(|_| work.stop())?;
-            if profile.is_none() {
-                profile = of_driver;
-            }
-            if seconds_to_first_case == 0.0 {
-                seconds_to_first_case = started.elapsed().as_secs_f64();
-            }
-            early.insert(index, result);
-            while let Some(result) = early.remove(&results.len()) {
-                progress.set_message(format!("{name} {}", result.id));
-                if arguments.format == Format::Human {
-                    progress.suspend(|| write_case(out, &result)).inspect_err(|_| work.stop())?;
+    // Results come in any order, and are told in the order of the cases.
+    let mut early = BTreeMap::new();
+    for Group { target, races, indices } in groups {
+        let work = Work { arguments, name, cases, races, indices, next: AtomicUsize::new(0) };
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            let first = || work.begin(target, scope, sender);
+            thread()
+                .spawn_scoped(scope, first)
+                .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
+            while let Ok(ran) = receiver.recv() {
+                let Ran { index, result, profile: of_driver } = ran.inspect_err(|_| work.stop())?;
+                if profile.is_none() {
+                    profile = of_driver;
                 }
-                results.push(result);
+                if seconds_to_first_case == 0.0 {
+                    seconds_to_first_case = started.elapsed().as_secs_f64();
+                }
+                early.insert(index, result);
                 progress.inc(1);
+                while let Some(result) = early.remove(&results.len()) {
+                    progress.set_message(format!("{name} {}", result.id));
+                    if arguments.format == Format::Human {
+                        progress.suspend(|| write_case(out, &result)).inspect_err(|_| work.stop())?;
+                    }
+                    results.push(result);
+                }
             }
-        }
-        Ok::<(), CommandError>(())
-    })?;
+            Ok::<(), CommandError>(())
+        })?;
+    }
     progress.finish_and_clear();
     Ok(TargetResults {
         target: name.to_owned(),
@@ -127,6 +130,32 @@ fn run_on(
         counts: Counts::of(&results),
         cases: results,
     })
+}
+
+/// Cases that are run by targets of the same kind.
+struct Group {
+    /// The first of these targets.
+    target: Box<dyn Target>,
+    /// Whether the targets are for cases that race.
+    races: bool,
+    /// The indices of the cases.
+    indices: Vec<usize>,
+}
+
+impl Group {
+    /// All that a target has to do. Where it is a guest, the cases that race have guests of their own, and come first.
+    fn all(name: &str, cases: &[Case], arguments: &RunArguments) -> Result<Vec<Group>, NoTarget> {
+        let apart = is_guest(name) && arguments.options.cpus.is_none();
+        let races = |case: &Case| apart && case.races();
+        let (racing, others): (Vec<usize>, Vec<usize>) =
+            (0..cases.len()).partition(|index| races(&cases[*index]));
+        let groups = [(true, racing), (false, others)].into_iter().filter(|(_, indices)| !indices.is_empty());
+        groups
+            .map(|(races, indices)| {
+                Ok(Group { target: arguments.options.target(name, races)?, races, indices })
+            })
+            .collect()
+    }
 }
 
 /// A case that has been run.
@@ -144,7 +173,11 @@ struct Work<'a> {
     arguments: &'a RunArguments,
     name: &'a str,
     cases: &'a [Case],
-    /// The index of the case that is to be run next.
+    /// Whether the targets are for cases that race.
+    races: bool,
+    /// The cases that are to be run, by their indices.
+    indices: Vec<usize>,
+    /// The place among these of the one that is to be run next.
     next: AtomicUsize,
 }
 
@@ -161,7 +194,7 @@ impl Work<'_> {
         }
         for _ in 1..self.guests() {
             let sender = sender.clone();
-            let run = move || match self.arguments.options.target(self.name) {
+            let run = move || match self.arguments.options.target(self.name, self.races) {
                 Ok(mut target) => while self.run_one(target.as_mut(), &sender) {},
                 Err(error) => drop(sender.send(Err(error.into()))),
             };
@@ -173,8 +206,9 @@ impl Work<'_> {
 
     /// Runs the next case, and tells what became of it. Says whether to go on.
     fn run_one(&self, target: &mut dyn Target, sender: &Sender<Result<Ran, CommandError>>) -> bool {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(case) = self.cases.get(index) else { return false };
+        let place = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(index) = self.indices.get(place).copied() else { return false };
+        let case = &self.cases[index];
         let ran = CaseResult::of(case, target)
             .map(|result| Ran { index, result, profile: target.profile() })
             .map_err(CommandError::from);
@@ -184,7 +218,7 @@ impl Work<'_> {
 
     /// Nobody needs what has not been run.
     fn stop(&self) {
-        self.next.store(self.cases.len(), Ordering::Relaxed);
+        self.next.store(self.indices.len(), Ordering::Relaxed);
     }
 
     /// How many guests run cases at a time; one where the target is none.
@@ -194,7 +228,9 @@ impl Work<'_> {
         }
         let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = self.arguments.jobs.map_or_else(processors, usize::from);
-        most.min(self.cases.len().div_ceil(CASES_A_GUEST))
+        // Each run of a case that races takes as long as a case.
+        let worth = if self.races { self.indices.len() } else { self.indices.len().div_ceil(CASES_A_GUEST) };
+        most.min(worth)
     }
 }
 

@@ -9,9 +9,10 @@ use crate::suite::{Case, read_script};
 
 pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(std::slice::from_ref(&arguments.target))?;
-    let mut target = arguments.options.target(&arguments.target)?;
     let origin = arguments.file.display().to_string();
-    let case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
+    let mut case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
+    arguments.options.give_seed(&mut case);
+    let mut target = arguments.options.target(&arguments.target, case.races())?;
     let result = CaseResult::of(&case, target.as_mut())?;
     let status = match result.verdict {
         Verdict::Pass

@@ -21,13 +21,15 @@ use crate::target::{Answer, Area, Closing, Outcome, SystemCall, TargetError, Thr
 /// A program that is being run.
 pub(super) struct Execution<'a> {
     program: &'a Program,
+    /// The how manieth run of the program this is, from 1; only a race makes a difference of it.
+    pub(super) repetition: u32,
     pub(super) cast: Cast,
-    symbols: Symbols,
-    bindings: Bindings,
+    pub(super) symbols: Symbols,
+    pub(super) bindings: Bindings,
     pub(super) world: Box<dyn World + 'a>,
     /// Threads that are not idle.
     states: BTreeMap<ThreadIndex, ThreadState>,
-    transcript: Transcript,
+    pub(super) transcript: Transcript,
 }
 
 /// Why a run ends before its program does.
@@ -72,12 +74,14 @@ enum ThreadState {
 impl<'a> Execution<'a> {
     pub(super) fn new(
         program: &'a Program,
+        repetition: u32,
         cast: Cast,
         symbols: Symbols,
         world: Box<dyn World + 'a>,
     ) -> Execution<'a> {
         Execution {
             program,
+            repetition,
             cast,
             symbols,
             bindings: Bindings::default(),
@@ -89,8 +93,11 @@ impl<'a> Execution<'a> {
 
     /// Does all steps, and looks for what nothing awaited.
     pub(super) fn run(&mut self) -> Result<(), Stop> {
-        for (index, step) in self.program.steps.iter().enumerate() {
-            self.step(index, &step.value)?;
+        for (index, noted) in self.program.steps.iter().enumerate() {
+            match &noted.value {
+                Moment::Step(step) => self.step(index, step)?,
+                Moment::Race(race) => self.race(index, race)?,
+            }
         }
         let unawaited = self.states.iter().find_map(|(thread, state)| match state {
             ThreadState::Woken { finished, .. } => Some(self.unawaited(*thread, finished)),
@@ -188,7 +195,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Judges what was read, and keeps what that binds.
-    fn judge_and_bind(
+    pub(super) fn judge_and_bind(
         &mut self,
         thread: ThreadIndex,
         pending: &Pending,
@@ -255,7 +262,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Makes sure that a thread can do something new in this step.
-    fn idle(&self, index: usize, thread: ThreadIndex) -> Result<(), Stop> {
+    pub(super) fn idle(&self, index: usize, thread: ThreadIndex) -> Result<(), Stop> {
         match self.states.get(&thread) {
             None => Ok(()),
             Some(ThreadState::Parked(_) | ThreadState::ParkedInCall(_)) => {
@@ -272,7 +279,7 @@ impl<'a> Execution<'a> {
     }
 
     /// A BINDER_WRITE_READ, encoded, and what must be known of it when it ends.
-    fn begin(
+    pub(super) fn begin(
         &self,
         thread: ThreadIndex,
         commands: &[Command],
@@ -321,7 +328,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn ended_or_parked(
+    pub(super) fn ended_or_parked(
         &mut self,
         thread: ThreadIndex,
         pending: Pending,
@@ -339,7 +346,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Looks which parked threads a step has woken. What came of that is taken down at once, while it is there.
-    fn wake(&mut self, index: usize, actor: ThreadIndex) -> Result<(), Stop> {
+    pub(super) fn wake(&mut self, index: usize, actor: ThreadIndex) -> Result<(), Stop> {
         let others = self.states.iter().filter(|(thread, _)| **thread != actor);
         let parked = others
             .filter(|(_, state)| matches!(state, ThreadState::Parked(_) | ThreadState::ParkedInCall(_)));
@@ -415,7 +422,7 @@ impl<'a> Execution<'a> {
     }
 
     /// What came of a call. Where it sleeps and is not meant to be left at that, time passes first.
-    fn end_of_call(
+    pub(super) fn end_of_call(
         &mut self,
         thread: ThreadIndex,
         call: &Call,
@@ -480,7 +487,7 @@ impl<'a> Execution<'a> {
     }
 
     /// All threads of a process are gone. What they had read, they had.
-    fn end(&mut self, process: usize) {
+    pub(super) fn end(&mut self, process: usize) {
         let threads = self.cast.specifications()[process].threads.len();
         for thread in (0..threads).map(|thread| ThreadIndex { process, thread }) {
             let state = self.states.get(&thread);
@@ -490,18 +497,19 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn note(&mut self, index: usize, step: &Step, outcome: StepOutcome) {
+    pub(super) fn note(&mut self, index: usize, step: &Step, outcome: StepOutcome) {
         self.transcript.steps.push(StepRecord {
             step: index,
             thread: wording::actor(&step.actor),
             script: fragment::step(step),
             outcome,
             woke: Vec::new(),
+            races: false,
         });
     }
 
     /// Takes down what a step that reads or writes came to, and whom it woke.
-    fn record(
+    pub(super) fn record(
         &mut self,
         index: usize,
         step: &Step,

@@ -61,6 +61,9 @@ pub enum ScriptFault {
     /// `any of { … } as w` does something other than awaiting a read.
     #[error("one of several threads can only be awaited with `<`")]
     ChoiceWithoutRead,
+    /// Something is to race that the thread does not do by a system call of its own.
+    #[error("{0} can race with nothing but a system call of its own")]
+    CannotRace(Name),
     /// A thread does something after its process has ended.
     #[error("the process of {0} has ended")]
     Ended(Name),

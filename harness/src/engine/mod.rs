@@ -15,6 +15,7 @@ mod judge;
 mod matching;
 mod objects;
 mod payload;
+mod race;
 mod set_up;
 mod symbols;
 #[cfg(test)]
@@ -64,7 +65,8 @@ pub fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {
     lacking.or_else(|| had().map(|feature| format!("the script is about drivers without {feature}")))
 }
 
-/// Runs a program on a fresh world.
+/// Runs a program on a fresh world; one with a race as often as that says, each time on a world of its own, until
+/// something is not as expected.
 pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError> {
     if let Some(driver) = program.driver.filter(|driver| *driver != worlds.kind()) {
         return Ok(Run::without_steps(Verdict::OtherDriver { driver }));
@@ -72,7 +74,20 @@ pub fn run(program: &Program, worlds: &mut dyn Worlds) -> Result<Run, SetUpError
     if let Some(reason) = inapplicable(program, worlds) {
         return Ok(Run::without_steps(Verdict::Skip { reason }));
     }
-    let mut execution = match prepare(program, worlds) {
+    let Some(race) = program.race() else { return run_once(program, worlds, 0) };
+    for repetition in 1..race.times {
+        let run = run_once(program, worlds, repetition)?;
+        if run.verdict != Verdict::Pass {
+            return Ok(race::told(run, race, repetition));
+        }
+    }
+    let run = run_once(program, worlds, race.times)?;
+    Ok(race::told(run, race, race.times))
+}
+
+/// Runs a program once on a fresh world.
+fn run_once(program: &Program, worlds: &mut dyn Worlds, repetition: u32) -> Result<Run, SetUpError> {
+    let mut execution = match prepare(program, worlds, repetition) {
         Ok(execution) => execution,
         Err(stop) => return Ok(Run::without_steps(verdict(stop)?)),
     };
@@ -128,7 +143,11 @@ fn judge_complaints(judged: Verdict, complaints: Vec<String>) -> Verdict {
 }
 
 /// Opens the world.
-fn prepare<'a>(program: &'a Program, worlds: &'a mut dyn Worlds) -> Result<Execution<'a>, Stop> {
+fn prepare<'a>(
+    program: &'a Program,
+    worlds: &'a mut dyn Worlds,
+    repetition: u32,
+) -> Result<Execution<'a>, Stop> {
     let cast = Cast::of(program)?;
     let specifications = cast.specifications();
     let mut world = worlds.world(&specifications)?;
@@ -140,7 +159,7 @@ fn prepare<'a>(program: &'a Program, worlds: &'a mut dyn Worlds) -> Result<Execu
         })
         .collect::<Result<_, TargetError>>()?;
     let symbols = Symbols::of(program, &cast, &processes)?;
-    Ok(Execution::new(program, cast, symbols, world))
+    Ok(Execution::new(program, repetition, cast, symbols, world))
 }
 
 fn verdict(stop: Stop) -> Result<Verdict, SetUpError> {

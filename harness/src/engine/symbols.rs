@@ -169,8 +169,8 @@ impl Symbols {
             objects: vec![0; cast.processes().len()],
         };
         let mut aliases: BTreeMap<Name, usize> = BTreeMap::new();
-        for step in &program.steps {
-            let (first, alias) = match &step.value.actor {
+        for step in program.steps.iter().flat_map(|noted| noted.value.steps()) {
+            let (first, alias) = match &step.actor {
                 Actor::Thread(name) => (name, None),
                 Actor::AnyOf { candidates, alias } => match candidates.first() {
                     Some(first) => (first, Some(alias)),
@@ -184,7 +184,7 @@ impl Symbols {
             if let Some(alias) = alias {
                 aliases.insert(alias.clone(), appearance.process);
             }
-            appearance.action(&step.value.action);
+            appearance.action(&step.action);
         }
         Ok(appearance.symbols)
     }

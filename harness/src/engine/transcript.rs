@@ -25,6 +25,9 @@ pub struct StepRecord {
     pub outcome: StepOutcome,
     /// Threads whose parked reads or calls it ended, as the script calls them.
     pub woke: Vec<String>,
+    /// Whether it was one of several steps that began at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub races: bool,
 }
 
 /// What came of a step.

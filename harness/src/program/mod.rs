@@ -12,6 +12,7 @@ mod driver_kind;
 mod feature;
 mod operand;
 mod payload;
+mod race;
 mod returns;
 mod told;
 
@@ -22,6 +23,7 @@ pub use driver_kind::*;
 pub use feature::*;
 pub use operand::*;
 pub use payload::*;
+pub use race::*;
 pub use returns::*;
 pub use told::*;
 
@@ -45,7 +47,7 @@ pub struct Program {
     /// The processes, and their threads, in the order of their declaration.
     pub declarations: Vec<Noted<Declaration>>,
     /// What happens, in order.
-    pub steps: Vec<Noted<Step>>,
+    pub steps: Vec<Noted<Moment>>,
     /// Comments after the last step.
     pub closing: Vec<CommentLine>,
 }

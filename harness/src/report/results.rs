@@ -279,6 +279,7 @@ mod tests {
             script: "client < any of { parked | EAGAIN }".to_owned(),
             outcome,
             woke: Vec::new(),
+            races: false,
         };
         let case = CaseResult {
             id: "topic/case".to_owned(),

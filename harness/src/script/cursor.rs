@@ -105,6 +105,14 @@ impl<'s> Cursor<'s> {
     pub(super) fn recover(&mut self, began: usize) -> Option<&'static str> {
         self.open.clear();
         self.branch = None;
+        if self.text(&self.tokens[began]) == "race"
+            && self.tokens[began + 1..].first().is_some_and(|token| token.kind == Kind::Number)
+            && let Some(end) = self.end_of_block(began)
+        {
+            // Its lines look like statements, and are none.
+            self.at = self.at.max(end);
+            return None;
+        }
         while self.at > began && !self.begins_line(self.at) {
             self.at -= 1;
         }
@@ -120,6 +128,21 @@ impl<'s> Cursor<'s> {
         let mut before = self.tokens[..self.at].iter().rev();
         let last = before.find(|token| token.kind != Kind::Newline)?;
         (last.kind == Kind::Sign(",")).then_some("the line before ends in `,`, so its list goes on here")
+    }
+
+    /// The token behind the first bracket that opens after this token and is closed.
+    fn end_of_block(&self, began: usize) -> Option<usize> {
+        let mut open = 0;
+        for (index, token) in self.tokens.iter().enumerate().skip(began) {
+            match token.kind {
+                Kind::Sign("{") => open += 1,
+                Kind::Sign("}") if open == 1 => return Some(index + 1),
+                Kind::Sign("}") if open > 1 => open -= 1,
+                Kind::Newline if open == 0 => return None,
+                _ => {}
+            }
+        }
+        None
     }
 
     fn begins_line(&self, index: usize) -> bool {
@@ -174,6 +197,18 @@ impl<'s> Cursor<'s> {
             self.advance();
         }
         found
+    }
+
+    /// Passes a `|` that joins flags or events, and does not stand before the next step of a race.
+    pub(super) fn accept_joint(&mut self) -> bool {
+        self.is_sign("|") && !self.step_begins_behind(self.at) && self.accept("|")
+    }
+
+    fn step_begins_behind(&self, index: usize) -> bool {
+        let mut next = self.tokens[index + 1..].iter().filter(|token| token.kind != Kind::Newline);
+        let (actor, operator) = (next.next(), next.next());
+        actor.is_some_and(|token| token.kind == Kind::Word)
+            && operator.is_some_and(|token| matches!(token.kind, Kind::Sign(">" | "<" | "><" | "!")))
     }
 
     pub(super) fn expect(&mut self, sign: &'static str) -> Parsed<()> {
@@ -410,7 +445,10 @@ impl<'s> Cursor<'s> {
 
 /// Whether a word begins lines that are no steps.
 fn is_keyword(word: &str) -> bool {
-    matches!(word, "process" | "thread" | "clause" | "driver" | "requires" | "without" | "unconfirmed")
+    matches!(
+        word,
+        "process" | "thread" | "race" | "clause" | "driver" | "requires" | "without" | "unconfirmed"
+    )
 }
 
 /// Words as an author is to be told of them: "`a`, `b` or `c`".

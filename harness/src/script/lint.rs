@@ -49,7 +49,8 @@ fn idle_threads(script: &Script, warnings: &mut Vec<Diagnostic>) {
         .program
         .steps
         .iter()
-        .flat_map(|noted| match &noted.value.actor {
+        .flat_map(|noted| noted.value.steps())
+        .flat_map(|step| match &step.actor {
             Actor::Thread(name) => std::slice::from_ref(name),
             Actor::AnyOf { candidates, .. } => candidates,
         })
@@ -117,7 +118,8 @@ fn missing_features(script: &Script, warnings: &mut Vec<Diagnostic>) {
 fn steps(script: &Script) -> impl Iterator<Item = (&Step, Range<usize>)> {
     let Program { steps, .. } = &script.program;
     let positions = script.positions.steps.iter().map(|position| position.bytes.clone());
-    steps.iter().map(|noted| &noted.value).zip(positions)
+    let at_once = steps.iter().map(|noted| noted.value.steps()).zip(positions);
+    at_once.flat_map(|(steps, position)| steps.iter().map(move |step| (step, position.clone())))
 }
 
 /// The features that a step cannot do without, and what of it needs them.

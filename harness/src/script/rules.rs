@@ -1,6 +1,8 @@
 //! Rules that concern more than one statement, or a script as a whole: what it must have, how large it may be,
 //! and what a thread can do that is parked or whose process has ended.
 
+mod races;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -10,8 +12,8 @@ use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
 use super::print::fragment::command_word;
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Context, DataItem, Declaration, Name, Object, Process,
-    ReadExpectation, Step, Transaction, WriteReadOptions,
+    Action, Actor, Call, CallExpectation, Command, Context, DataItem, Declaration, Moment, Name, Object,
+    Process, Race, ReadExpectation, Step, Transaction, WriteReadOptions,
 };
 use crate::target::Area;
 
@@ -31,6 +33,7 @@ pub(super) fn check(reading: &Reading<'_>, excused: &HashSet<&str>, complete: bo
     }
     sizes(reading, &mut diagnostics);
     context_managers(reading, &mut diagnostics);
+    races::check(reading, &mut diagnostics);
     Threads::new(reading, excused).check(reading, &mut diagnostics);
     diagnostics
 }
@@ -82,8 +85,11 @@ fn sizes(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
         let label = format!("expected at most {MOST_STEPS}");
         diagnostics.push(Diagnostic::error("too many steps", position.bytes.clone(), label));
     }
-    for (step, position) in program.steps.iter().zip(&reading.positions.steps) {
-        let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &step.value.action else {
+    let moments = program.steps.iter().zip(&reading.positions.steps);
+    let steps =
+        moments.flat_map(|(noted, position)| noted.value.steps().iter().map(move |step| (step, position)));
+    for (step, position) in steps {
+        let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &step.action else {
             continue;
         };
         if commands.iter().map(bytes_of).sum::<usize>() as u64 > Area::Commands.size() {
@@ -207,16 +213,60 @@ impl<'r> Threads<'r> {
     }
 
     fn check(mut self, reading: &'r Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
-        for (step, actor) in reading.program.steps.iter().zip(&reading.actors) {
-            let problem = match &step.value.actor {
-                Actor::Thread(name) => self.problem(name, &step.value, actor),
-                Actor::AnyOf { candidates, .. } => {
-                    let mut problems = candidates.iter().map(|name| self.problem_of_choice(name, actor));
-                    problems.find_map(|problem| problem).or_else(|| never_parked(&step.value, actor))
-                }
-            };
-            diagnostics.extend(problem);
-            self.follow(&step.value, actor);
+        for (noted, actors) in reading.program.steps.iter().zip(&reading.actors) {
+            for (step, actor) in noted.value.steps().iter().zip(actors) {
+                let problem = match &step.actor {
+                    Actor::Thread(name) => self.problem(name, step, actor),
+                    Actor::AnyOf { candidates, .. } => {
+                        let mut problems = candidates.iter().map(|name| self.problem_of_choice(name, actor));
+                        problems.find_map(|problem| problem).or_else(|| never_parked(step, actor))
+                    }
+                };
+                diagnostics.extend(problem);
+            }
+            if let Moment::Race(race) = &noted.value {
+                let problems = race.steps.iter().zip(actors);
+                diagnostics
+                    .extend(problems.filter_map(|(step, actor)| self.problem_in_race(race, step, actor)));
+            }
+            for (step, actor) in noted.value.steps().iter().zip(actors) {
+                self.follow(step, actor);
+            }
+        }
+    }
+
+    /// What keeps a thread from doing this in a race.
+    fn problem_in_race(&self, race: &Race, step: &Step, actor: &Range<usize>) -> Option<Diagnostic> {
+        let process = |step: &Step| match &step.actor {
+            Actor::Thread(name) | Actor::AnyOf { alias: name, .. } => {
+                self.processes.get(name.as_str()).and_then(|processes| processes.first().copied())
+            }
+        };
+        if let (Actor::Thread(name), Action::Read { .. }) = (&step.actor, &step.action)
+            && let State::Parked(parked) = self.state(name)
+        {
+            let label =
+                "expected a thread that does something new; this is awaited before the race or after it";
+            return Some(
+                Diagnostic::error(format!("`{name}` is parked"), actor.clone(), label)
+                    .related(parked, "parked since here"),
+            );
+        }
+        let Action::Call { call, .. } = &step.action else { return None };
+        let own = process(step);
+        let alone = race.steps.iter().filter(|other| own.is_some() && process(other) == own).count() < 2;
+        match call {
+            Call::Await | Call::Count(_) | Call::Signal(_) => Some(Diagnostic::error(
+                "`await`, `count` and `signal` cannot race",
+                actor.clone(),
+                "expected a system call that this thread itself does to the device",
+            )),
+            Call::Close | Call::Flush | Call::Exit if !alone => Some(Diagnostic::error(
+                "a process that races with its own end",
+                actor.clone(),
+                "expected no other thread of this process in the race: what ends it ends what they do",
+            )),
+            _ => None,
         }
     }
 

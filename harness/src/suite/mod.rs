@@ -38,6 +38,11 @@ impl Case {
         self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
     }
 
+    /// Whether several of its threads do something at once.
+    pub fn races(&self) -> bool {
+        self.script.as_ref().is_ok_and(|script| script.program.race().is_some())
+    }
+
     /// The clauses that the case shows.
     pub fn clauses(&self) -> &[Clause] {
         self.script.as_ref().map_or(&[], |script| &script.program.clauses)
@@ -51,9 +56,14 @@ impl Case {
 
 /// The cases of the suite that is built in, in the order of their ids.
 pub fn embedded() -> Vec<Case> {
-    let case = |file: &binderdrill_suites::CaseFile| {
+    embedded_with(|_| true)
+}
+
+/// Those of them whose id is wanted. Only their scripts are read.
+pub fn embedded_with(wanted: impl Fn(&str) -> bool) -> Vec<Case> {
+    let case = |file: binderdrill_suites::CaseFile| {
         let origin = format!("suites/cases/{}.{}", file.id, binderdrill_suites::EXTENSION);
         Case::new(file.id, origin, file.script)
     };
-    binderdrill_suites::cases().iter().map(case).collect()
+    binderdrill_suites::cases().into_iter().filter(|file| wanted(file.id)).map(case).collect()
 }

@@ -17,6 +17,8 @@ pub use layout::*;
 pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
 
+use std::time::Duration;
+
 use crate::engine::{self, Run, SetUpError};
 use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Program};
 use reference_driver::Profile;
@@ -208,11 +210,42 @@ pub struct DescriptorState {
     pub close_on_exec: bool,
 }
 
+/// A thread that begins a system call at the same time as others do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Racer {
+    /// The thread. It is not parked.
+    pub thread: ThreadIndex,
+    /// What it does.
+    pub call: SystemCall,
+    /// How long it waits before it begins.
+    pub delay: Duration,
+}
+
 /// Processes and threads in front of a binder device, for the time of one case.
 pub trait World {
     /// Lets a thread that is not parked do a system call, and waits until it has returned or is parked *and*
     /// everything it set off has come to rest: every other thread idle or parked, deferred work done.
     fn call(&mut self, thread: ThreadIndex, call: SystemCall) -> Result<Outcome, TargetError>;
+
+    /// Lets several threads begin system calls at the same time but for their delays, and waits until everything has
+    /// come to rest as it does for one. What came of each, in the same order. A world in which nothing happens at the
+    /// same time does one after the other, in the order of the delays.
+    fn race(&mut self, racers: Vec<Racer>) -> Result<Vec<Outcome>, TargetError> {
+        let mut order: Vec<usize> = (0..racers.len()).collect();
+        order.sort_by_key(|index| racers[*index].delay);
+        let mut outcomes = vec![Outcome::Parked; racers.len()];
+        for index in order {
+            let Racer { thread, call, .. } = racers[index].clone();
+            outcomes[index] = self.call(thread, call)?;
+        }
+        for (racer, outcome) in racers.iter().zip(&mut outcomes) {
+            // One that was parked may have been woken by the next.
+            if *outcome == Outcome::Parked {
+                *outcome = self.collect(racer.thread)?;
+            }
+        }
+        Ok(outcomes)
+    }
 
     /// What has become of a call that parked. `Done` is told once; then the thread is idle again.
     fn collect(&mut self, thread: ThreadIndex) -> Result<Outcome, TargetError>;

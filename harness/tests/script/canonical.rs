@@ -79,6 +79,19 @@ fn comments_and_blank_lines() {
     });
 }
 
+#[test]
+fn a_race() {
+    insta::with_settings!({ omit_expression => true }, {
+        insta::assert_snapshot!(canonical(
+            "# Title\nprocess server\nprocess a\n\nserver > nothing\n# before\n\
+             race 0x10 times seed 0 { a ! poll = POLLIN | POLLERR | server > nothing } # behind\n"
+        ))
+    });
+    let text = "# Title\n\nprocess race\nprocess a\n\n\
+                race 2 times seed 7 {\n  race  ! poll = POLLIN | POLLERR\n| a     > nothing\n}\nrace  ! poll = 0\n";
+    assert_eq!(canonical(text), text);
+}
+
 /// Each way to write a number comes to the same.
 #[test]
 fn numbers() {

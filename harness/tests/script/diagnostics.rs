@@ -57,6 +57,38 @@ fn unknown_words() {
 }
 
 #[test]
+fn races() {
+    let two = "race 2 times { client > BC_ENTER_LOOPER | server > BC_ENTER_LOOPER }";
+    snapshot!(steps(&[
+        ("no number of times", "race { client > BC_ENTER_LOOPER | server > BC_ENTER_LOOPER }"),
+        ("no times at all", "race 0 times { client > BC_ENTER_LOOPER | server > BC_ENTER_LOOPER }"),
+        ("a single step", "race 2 times { client > BC_ENTER_LOOPER }"),
+        ("a second race", &format!("{two}\n{two}")),
+        ("the same thread twice", "race 2 times { client > BC_ENTER_LOOPER | client > BC_EXIT_LOOPER }"),
+        (
+            "a line that is wrong in a race whose other lines are not",
+            "race 2 times {\n  client > BC_ENTER_LOPER\n| server > BC_ENTER_LOOPER\n}\nclient ! poll = 0",
+        ),
+        ("a race without an end", "race 2 times {\n  client > BC_ENTER_LOOPER\n| server > BC_ENTER_LOOPER\n"),
+        ("a parked thread", "client < parked\nrace 2 times { client < BR_REPLY | server > BC_ENTER_LOOPER }"),
+        ("what is no call of the thread", "race 2 times { client ! signal server | server ! poll = 0 }"),
+        (
+            "a name that the race binds",
+            "race 2 times { client < BR_REPLY as reply | server > BC_FREE_BUFFER reply }",
+        ),
+        ("a comment within", "race 2 times {\n  client ! poll = 0  # no\n| server ! poll = 0\n}"),
+        (
+            "one of several threads",
+            "race 2 times { any of { client | server } as one < BR_REPLY | server ! poll = 0 }",
+        ),
+        ("nothing left to do it", "race 2 times { client ! exit | server ! poll = 0 }\nclient ! poll = 0"),
+    ]));
+    let own = "# Title\nprocess server\nthread worker of server\n\
+               race 2 times { server ! close | worker > BC_ENTER_LOOPER }\n";
+    snapshot!(shown(&[("a process that ends beside itself", own)]));
+}
+
+#[test]
 fn statements() {
     snapshot!(steps(&[
         ("no operator", "client BC_ENTER_LOOPER"),

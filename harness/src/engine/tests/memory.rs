@@ -132,7 +132,7 @@ fn a_payload_too_large_for_its_area_is_the_scripts_fault() {
     let command = Command::Transaction { target: Handle::Number(0), transaction };
     let mut script =
         script::parse(format!("# A test.\n\n{CALLER}client  > BC_ENTER_LOOPER\n").as_bytes()).unwrap();
-    let Action::Write { commands, .. } = &mut script.program.steps[0].value.action else {
+    let Action::Write { commands, .. } = &mut script.program.steps[0].value.steps_mut()[0].action else {
         panic!("no write")
     };
     *commands = vec![command; 3];

@@ -3,6 +3,7 @@
 mod fake;
 mod matching;
 mod memory;
+mod races;
 mod running;
 mod threads;
 

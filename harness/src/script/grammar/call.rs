@@ -258,7 +258,7 @@ fn poll_events(cursor: &mut Cursor<'_>) -> Parsed<CallExpectation> {
         events.error |= error;
         events.hangup |= hangup;
         events.invalid |= invalid;
-        if !cursor.accept("|") {
+        if !cursor.accept_joint() {
             return Ok(CallExpectation::Events(events));
         }
     }

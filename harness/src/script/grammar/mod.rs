@@ -6,6 +6,7 @@ mod header;
 mod ioctl;
 mod operand;
 mod payload;
+mod race;
 mod returns;
 mod step;
 
@@ -24,8 +25,8 @@ use crate::program::{CommentLine, Noted, Program};
 pub(super) struct Reading<'s> {
     pub(super) program: Program,
     pub(super) positions: Positions,
-    /// Where the actor of each step stands.
-    pub(super) actors: Vec<Range<usize>>,
+    /// Where the actors stand of what is done at each time.
+    pub(super) actors: Vec<Vec<Range<usize>>>,
     pub(super) mentions: Vec<Mention>,
     /// The words of statements that could not be read.
     pub(super) unread: Vec<&'s str>,
@@ -176,14 +177,14 @@ impl<'s> Reader<'s> {
             self.reading.positions.declarations.push(Position { line, bytes });
             return Ok(());
         }
-        let (value, actor) = step::step(&mut self.cursor)?;
+        let (value, actors) = race::moment(&mut self.cursor)?;
         let bytes = first.start..self.cursor.end_of_previous();
         let after = self.end_of_statement()?;
         let before = section(before, self.reading.program.steps.is_empty());
         self.reading.program.steps.push(Noted { before, value, after });
         let line = self.newlines.line_of(self.source, bytes.start);
         self.reading.positions.steps.push(Position { line, bytes });
-        self.reading.actors.push(actor);
+        self.reading.actors.push(actors);
         Ok(())
     }
 

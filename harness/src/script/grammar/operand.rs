@@ -96,7 +96,7 @@ pub(super) fn flags(cursor: &mut Cursor<'_>, known: &[(&'static str, u32)]) -> P
         } else {
             flags |= number::<u32>(cursor, "a flag or a number")?;
         }
-        if !cursor.accept("|") {
+        if !cursor.accept_joint() {
             return Ok(flags);
         }
     }

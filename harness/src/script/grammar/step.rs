@@ -11,7 +11,7 @@ use super::operand::{errno, mentioned, size};
 use super::returns::{EXPECTED, any_of, read_expectation};
 use crate::program::{Action, Actor, Step, WriteExpectation, WriteReadOptions};
 
-/// A statement that is no declaration, and where its actor stands.
+/// What a thread does, and where its name stands.
 pub(super) fn step(cursor: &mut Cursor<'_>) -> Parsed<(Step, Range<usize>)> {
     let start = cursor.peek().span.start;
     let actor = actor(cursor)?;

@@ -7,7 +7,9 @@ mod operand;
 mod payload;
 mod step;
 
-use crate::program::{Actor, CommentLine, Context, Declaration, DeviceSetUp, Noted, Process, Program};
+use crate::program::{
+    Actor, CommentLine, Context, Declaration, DeviceSetUp, Moment, Noted, Process, Program, Race, Step,
+};
 use layout::Statement;
 
 /// The canonical script of a program. [`super::parse`] reads it back as the same program, if it is a valid one.
@@ -35,18 +37,42 @@ pub fn print(program: &Program) -> String {
     if !program.steps.is_empty() {
         blank(&mut text);
     }
-    let actors = program.steps.iter().map(|noted| match &noted.value.actor {
-        Actor::Thread(name) => name.as_str().len(),
-        Actor::AnyOf { .. } => 0,
-    });
-    let width = actors.max().unwrap_or(0);
+    let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
+    let width = steps.map(width_of_actor).max().unwrap_or(0);
     for noted in &program.steps {
-        let mut statement = Statement::default();
-        step::step(&mut statement, &noted.value, width);
-        line(&mut text, noted, statement.lines(width + 4));
+        let lines = match &noted.value {
+            Moment::Step(step) => {
+                let mut statement = Statement::default();
+                step::step(&mut statement, step, width);
+                statement.lines(width + 4)
+            }
+            Moment::Race(race) => lines_of_race(race, width),
+        };
+        line(&mut text, noted, lines);
     }
     comment_lines(&mut text, &program.closing);
     text
+}
+
+fn width_of_actor(step: &Step) -> usize {
+    match &step.actor {
+        Actor::Thread(name) => name.as_str().len(),
+        Actor::AnyOf { .. } => 0,
+    }
+}
+
+/// A race has a line for each step, two columns further in than others.
+fn lines_of_race(race: &Race, width: usize) -> String {
+    let seed = if race.seed == 0 { String::new() } else { format!("seed {} ", race.seed) };
+    let mut text = format!("race {} times {seed}{{\n", race.times);
+    for (index, step) in race.steps.iter().enumerate() {
+        let mut statement = Statement::default();
+        statement.put(if index == 0 { "  " } else { "| " });
+        step::step(&mut statement, step, width);
+        text.push_str(&statement.lines(width + 6));
+        text.push('\n');
+    }
+    text + "}"
 }
 
 fn header(text: &mut String, program: &Program) {

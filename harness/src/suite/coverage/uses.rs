@@ -42,8 +42,8 @@ struct Walk<'p> {
 impl Uses {
     pub(super) fn of(program: &Program) -> Uses {
         let mut walk = Walk::default();
-        for step in &program.steps {
-            walk.step(&step.value);
+        for step in program.steps.iter().flat_map(|noted| noted.value.steps()) {
+            walk.step(step);
         }
         let Walk { mut uses, sent } = walk;
         // What nobody complains of has gone well.

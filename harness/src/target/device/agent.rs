@@ -110,6 +110,9 @@ fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
         if let Err(error) = socket.read_exact(request.as_mut_bytes()) {
             return error;
         }
+        while now() < request.begin {
+            std::hint::spin_loop();
+        }
         let result = match carry_out(device, request, thread) {
             Ok(result) => result,
             Err(errno) => -i64::from(errno as i32),
@@ -118,6 +121,14 @@ fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
             return error;
         }
     }
+}
+
+/// The nanoseconds of the clock by which requests say when to begin.
+pub fn now() -> u64 {
+    // It is there on every Linux.
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .unwrap_or(nix::sys::time::TimeSpec::new(0, 0));
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
 fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {

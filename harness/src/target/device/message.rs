@@ -16,6 +16,8 @@ pub struct Request {
     /// Of an ioctl, the argument; of an mmap, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be.
     pub argument: u64,
+    /// When to begin, in nanoseconds of CLOCK_MONOTONIC; at once, if that is past.
+    pub begin: u64,
 }
 
 /// What came of it.

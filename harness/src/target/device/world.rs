@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reference_driver::uapi::Errno;
 
-use super::agent::INTERRUPTION;
+use super::agent::{INTERRUPTION, now};
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::Files;
@@ -17,9 +17,12 @@ use super::security;
 use super::workers;
 use crate::program::{Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex,
-    World,
+    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
+    ThreadIndex, World,
 };
+
+/// How long before a race its threads are told of it: as long as it takes them to wake.
+const HEAD_START: Duration = Duration::from_micros(500);
 
 /// How long the end of deferred work is awaited where nothing tells of it.
 const UNSEEN_WORK: Duration = Duration::from_millis(20);
@@ -80,8 +83,8 @@ impl<'a> DeviceWorld<'a> {
         Ok(world)
     }
 
-    /// Gives a thread its request.
-    fn send(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
+    /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
+    fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
         let process = &mut self.processes[at.process];
         let (operation, detail, argument) = match call {
             SystemCall::Open { context, nonblock } => (OP_OPEN, u32::from(*nonblock), *context as u64),
@@ -107,7 +110,7 @@ impl<'a> DeviceWorld<'a> {
             }
         };
         let device = process.descriptor();
-        let sent = process.threads[at.thread].send(Request { operation, detail, argument }, device);
+        let sent = process.threads[at.thread].send(Request { operation, detail, argument, begin }, device);
         sent.map_err(|_| died(&self.processes[at.process]))
     }
 
@@ -272,11 +275,57 @@ impl<'a> DeviceWorld<'a> {
         }
     }
 
-    fn end(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
-        self.processes[at.process].forget();
-        self.work_put_off = true;
-        self.settle(at)?;
-        Ok(Outcome::Done(Ok(Answer::Success)))
+    /// Makes sure that a thread can do something.
+    fn is_free(&self, at: ThreadIndex) -> Result<(), TargetError> {
+        let process = &self.processes[at.process];
+        if process.alive && process.threads[at.thread].state == State::Idle {
+            return Ok(());
+        }
+        let why = if process.alive { "is in a call already" } else { "has exited" };
+        Err(TargetError::Broken(format!("{} {why}", process.threads[at.thread].name)))
+    }
+
+    /// Awaits a call that returns by itself, which tells what else to wait for.
+    fn await_plain(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
+        match call {
+            SystemCall::Ioctl { .. } => return Ok(()),
+            SystemCall::Exit => {
+                self.processes[at.process].forget();
+                self.work_put_off = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let start = Instant::now();
+        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
+            if start.elapsed() > self.patience {
+                return Err(TargetError::Broken(self.what_hangs()));
+            }
+            let process = &mut self.processes[at.process];
+            process.threads[at.thread].wait_for_reply(self.patience);
+            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
+        }
+        let returned = self.processes[at.process].threads[at.thread].state;
+        self.note(at, call, matches!(returned, State::Returned(0..)));
+        if let State::Returned(result) = returned {
+            self.learn_files(at, call, result);
+        }
+        Ok(())
+    }
+
+    /// What came of a call, now that all is at rest.
+    fn outcome(&mut self, at: ThreadIndex, call: &SystemCall) -> Outcome {
+        let process = &mut self.processes[at.process];
+        let thread = &mut process.threads[at.thread];
+        match thread.state {
+            State::Returned(result) => {
+                thread.state = State::Idle;
+                Outcome::Done(answer(call, result))
+            }
+            // It has ended, as it was asked to.
+            _ if !process.alive => Outcome::Done(Ok(Answer::Success)),
+            _ => Outcome::Parked,
+        }
     }
 }
 
@@ -309,41 +358,30 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
 
 impl World for DeviceWorld<'_> {
     fn call(&mut self, at: ThreadIndex, call: SystemCall) -> Result<Outcome, TargetError> {
-        let process = &self.processes[at.process];
-        if !process.alive || process.threads[at.thread].state != State::Idle {
-            let why = if process.alive { "is in a call already" } else { "has exited" };
-            return Err(TargetError::Broken(format!("{} {why}", process.threads[at.thread].name)));
-        }
-        self.send(at, &call)?;
-        if call == SystemCall::Exit {
-            return self.end(at);
-        }
-        if !matches!(call, SystemCall::Ioctl { .. }) {
-            // These return by themselves, and what they return tells what to wait for.
-            let start = Instant::now();
-            while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
-                if start.elapsed() > self.patience {
-                    return Err(TargetError::Broken(self.what_hangs()));
-                }
-                let process = &mut self.processes[at.process];
-                process.threads[at.thread].wait_for_reply(self.patience);
-                process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
-            }
-            let returned = self.processes[at.process].threads[at.thread].state;
-            self.note(at, &call, matches!(returned, State::Returned(0..)));
-            if let State::Returned(result) = returned {
-                self.learn_files(at, &call, result);
-            }
-        }
+        self.is_free(at)?;
+        self.send(at, &call, 0)?;
+        self.await_plain(at, &call)?;
         self.settle(at)?;
-        let thread = &mut self.processes[at.process].threads[at.thread];
-        Ok(match thread.state {
-            State::Returned(result) => {
-                thread.state = State::Idle;
-                Outcome::Done(answer(&call, result))
-            }
-            _ => Outcome::Parked,
-        })
+        Ok(self.outcome(at, &call))
+    }
+
+    fn race(&mut self, racers: Vec<Racer>) -> Result<Vec<Outcome>, TargetError> {
+        racers.iter().try_for_each(|racer| self.is_free(racer.thread))?;
+        let begin = now() + HEAD_START.as_nanos() as u64;
+        for Racer { thread, call, delay } in &racers {
+            self.send(*thread, call, begin + delay.as_nanos() as u64)?;
+        }
+        // Who looks takes a processor from those who race.
+        let longest = racers.iter().map(|racer| racer.delay).max().unwrap_or_default();
+        std::thread::sleep(HEAD_START + longest);
+        for Racer { thread, call, .. } in &racers {
+            self.await_plain(*thread, call)?;
+        }
+        let lives = |racer: &&Racer| racer.call != SystemCall::Exit;
+        if let Some(racer) = racers.iter().find(lives).or(racers.first()) {
+            self.settle(racer.thread)?;
+        }
+        Ok(racers.iter().map(|racer| self.outcome(racer.thread, &racer.call)).collect())
     }
 
     fn collect(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {

@@ -161,8 +161,10 @@ impl Target for GuestTarget {
 
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
         let (steps, threads) = (program.steps.len() as u32, program.declarations.len() as u32);
+        let times = program.race().map_or(1, |race| race.times);
         // The guest guards against hanging itself, so it gets all the time that it might take.
-        let patience = self.patience * 6 + TIME_TO_LOOK * steps.saturating_mul(threads);
+        let looks = steps.saturating_add(threads).saturating_mul(threads).saturating_mul(times);
+        let patience = self.patience * 6 + TIME_TO_LOOK.saturating_mul(looks);
         self.ask(&Request::Run { script: script::print(program) }, patience)
     }
 

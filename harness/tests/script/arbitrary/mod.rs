@@ -26,7 +26,7 @@ pub fn program() -> BoxedStrategy<Program> {
         features(),
         option::weighted(0.3, title()),
     );
-    let body = (vec(declaration(), 1..6), vec(noted(step()), 1..12), vec(comment_line(), 0..3));
+    let body = (vec(declaration(), 1..6), vec(noted(moment()), 1..12), vec(comment_line(), 0..3));
     (head, body)
         .prop_map(
             |(
@@ -107,6 +107,40 @@ fn declaration() -> impl Strategy<Value = Noted<Declaration>> {
         process: operand::numbered("p", index),
     });
     noted(prop_oneof![2 => process, 1 => thread])
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    let race = (1..=100_000_u32, prop_oneof![Just(0), any::<u64>()], vec(racer(), 2..4))
+        .prop_map(|(times, seed, steps)| Moment::Race(Race { times, seed, steps }));
+    prop_oneof![8 => step().prop_map(Moment::Step), 1 => race]
+}
+
+/// A step of a race: what can be done there whatever else the program does.
+fn racer() -> impl Strategy<Value = Step> {
+    let commands = || vec(command::command(), 0..4);
+    let options = WriteReadOptions::default;
+    let events = prop_oneof![
+        Just(CallExpectation::Succeeds),
+        Just(CallExpectation::Events(PollEvents { readable: true, error: true, ..PollEvents::default() })),
+    ];
+    let action = prop_oneof![
+        (commands(), written()).prop_map(move |(commands, written)| Action::Write {
+            options: options(),
+            commands,
+            written,
+        }),
+        Just(Action::Read { options: options(), expected: ReadExpectation::Returns(Vec::new()) }),
+        commands().prop_map(move |commands| Action::WriteRead {
+            options: options(),
+            commands,
+            written: WriteExpectation::default(),
+            expected: Some(ReadExpectation::Returns(Vec::new())),
+        }),
+        events.prop_map(|expected| Action::Call { call: Call::Poll, expected }),
+        Just(Action::Call { call: Call::Munmap, expected: CallExpectation::Succeeds }),
+    ];
+    let actor = Actor::Thread(operand::numbered("t", 0));
+    action.prop_map(move |action| Step { actor: actor.clone(), action })
 }
 
 fn step() -> BoxedStrategy<Step> {

@@ -17,16 +17,21 @@ pub fn settle(mut program: Program) -> Program {
     let mut names = Names::default();
     let threads = declarations(&mut program.declarations, &mut names);
     let mut states = States::new(threads);
-    program.steps.retain_mut(|noted| states.settle(&mut noted.value));
-    for noted in &mut program.steps {
-        names.action(&mut noted.value.action);
+    let mut raced = false;
+    program.steps.retain_mut(|noted| match &mut noted.value {
+        Moment::Step(step) => states.settle(step),
+        // There is one race at most.
+        Moment::Race(race) => !std::mem::replace(&mut raced, true) && states.settle_race(race),
+    });
+    for step in program.steps.iter_mut().flat_map(|noted| noted.value.steps_mut()) {
+        names.action(&mut step.action);
     }
     if program.steps.is_empty() {
         let value = Step {
             actor: Actor::Thread(numbered("p", 0)),
             action: Action::Call { call: Call::Poll, expected: CallExpectation::Succeeds },
         };
-        program.steps.push(Noted { before: Vec::new(), value, after: None });
+        program.steps.push(Noted { before: Vec::new(), value: Moment::Step(value), after: None });
     }
 
     for (index, noted) in program.declarations.iter_mut().enumerate() {
@@ -168,6 +173,23 @@ impl States {
         }
         step.actor = Actor::Thread(name);
         true
+    }
+
+    /// Gives the steps to threads that are not parked, each another one of which nothing else is known; `false` if there
+    /// are not two. What is done there knows no names that are bound in it, so it is only what binds none.
+    fn settle_race(&mut self, race: &mut Race) -> bool {
+        let is_busy =
+            |name: &Name| self.parked.get(name) == Some(&true) || self.in_call.get(name) == Some(&true);
+        let free: Vec<Name> =
+            self.threads.iter().map(|(name, _)| name.clone()).filter(|name| !is_busy(name)).collect();
+        race.steps.truncate(free.len());
+        for (step, name) in race.steps.iter_mut().zip(&free) {
+            step.actor = Actor::Thread(name.clone());
+            if matches!(&step.action, Action::Call { expected: CallExpectation::Parked, .. }) {
+                self.in_call.insert(name.clone(), true);
+            }
+        }
+        race.steps.len() >= 2
     }
 }
 
