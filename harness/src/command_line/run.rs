@@ -146,7 +146,7 @@ impl Group {
     /// All that a target has to do. Where it is a guest, the cases that race have guests of their own, and come first.
     fn all(name: &str, cases: &[Case], arguments: &RunArguments) -> Result<Vec<Group>, NoTarget> {
         let apart = is_guest(name) && arguments.options.cpus.is_none();
-        let races = |case: &Case| apart && case.races();
+        let races = |case: &Case| apart && case.race().is_some();
         let (racing, others): (Vec<usize>, Vec<usize>) =
             (0..cases.len()).partition(|index| races(&cases[*index]));
         let groups = [(true, racing), (false, others)].into_iter().filter(|(_, indices)| !indices.is_empty());

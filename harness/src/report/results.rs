@@ -76,6 +76,9 @@ pub struct CaseResult {
     /// Why no real kernel has confirmed what it expects, if none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed: Option<String>,
+    /// What the delays of its race were made of, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// What became of it.
     pub verdict: Verdict,
     /// The line of the script where the target deviated, from 1.
@@ -203,6 +206,7 @@ impl CaseResult {
             title: case.title().to_owned(),
             clauses: case.clauses().iter().map(ToString::to_string).collect(),
             unconfirmed: case.unconfirmed().map(str::to_owned),
+            seed: case.race().map(|race| race.seed),
             verdict: Verdict::Pass,
             line: None,
             transcript: Transcript::default(),
@@ -287,6 +291,7 @@ mod tests {
             title: "A case.".to_owned(),
             clauses: Vec::new(),
             unconfirmed: None,
+            seed: None,
             verdict,
             line: None,
             transcript: Transcript { steps: vec![step], complaints: Vec::new() },

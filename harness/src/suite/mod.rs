@@ -8,7 +8,7 @@ pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
 pub use selection::{SelectionError, select};
 
-use crate::program::Clause;
+use crate::program::{Clause, Race};
 use crate::script::{self, Diagnostics, Script};
 
 /// A script with a name.
@@ -38,9 +38,9 @@ impl Case {
         self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
     }
 
-    /// Whether several of its threads do something at once.
-    pub fn races(&self) -> bool {
-        self.script.as_ref().is_ok_and(|script| script.program.race().is_some())
+    /// What several of its threads do at once, if they do.
+    pub fn race(&self) -> Option<&Race> {
+        self.script.as_ref().ok()?.program.race()
     }
 
     /// The clauses that the case shows.
