@@ -52,6 +52,9 @@ pub struct TargetResults {
     /// The profile of the reference driver that its driver is nearest to; none if no case was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// Its driver, such as `linux-c-6.12.117+deb12-amd64`; none if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Wall time from the preparation of the target to the end of the last case, in seconds.
     pub seconds: f64,
     /// Wall time to the end of the first case, in seconds: mostly what it takes to boot.
@@ -69,6 +72,8 @@ pub struct CaseResult {
     pub id: String,
     /// The file of its script.
     pub origin: String,
+    /// The digest of its script (see [`Case::digest`]).
+    pub digest: String,
     /// The first line of its script.
     pub title: String,
     /// The clauses of the specification that it shows, such as `txn.3`.
@@ -203,6 +208,7 @@ impl CaseResult {
         let mut result = CaseResult {
             id: case.id.clone(),
             origin: case.origin.clone(),
+            digest: case.digest.clone(),
             title: case.title().to_owned(),
             clauses: case.clauses().iter().map(ToString::to_string).collect(),
             unconfirmed: case.unconfirmed().map(str::to_owned),
@@ -288,6 +294,7 @@ mod tests {
         let case = CaseResult {
             id: "topic/case".to_owned(),
             origin: "topic/case.drill".to_owned(),
+            digest: String::new(),
             title: "A case.".to_owned(),
             clauses: Vec::new(),
             unconfirmed: None,
@@ -300,6 +307,7 @@ mod tests {
         TargetResults {
             target: target.to_owned(),
             profile: Some(profile.to_owned()),
+            driver: None,
             seconds: 0.0,
             seconds_to_first_case: 0.0,
             counts: Counts::of([&case]),

@@ -8,6 +8,8 @@ pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
 pub use selection::{SelectionError, select};
 
+use sha2::{Digest, Sha256};
+
 use crate::program::{Clause, Race};
 use crate::script::{self, Diagnostics, Script};
 
@@ -18,6 +20,8 @@ pub struct Case {
     pub id: String,
     /// Where its text is, for messages.
     pub origin: String,
+    /// SHA-256 of its text, in hexadecimal: whether it is still the same.
+    pub digest: String,
     /// What it says, or why it cannot be read.
     pub script: Result<Script, Diagnostics>,
 }
@@ -25,7 +29,8 @@ pub struct Case {
 impl Case {
     /// A case with this text.
     pub fn new(id: impl Into<String>, origin: impl Into<String>, source: &[u8]) -> Case {
-        Case { id: id.into(), origin: origin.into(), script: script::parse(source) }
+        let digest = hex::encode(Sha256::digest(source));
+        Case { id: id.into(), origin: origin.into(), digest, script: script::parse(source) }
     }
 
     /// The first line of its script, which says what the case is about.
