@@ -8,6 +8,7 @@ pub mod generate;
 pub mod kernel;
 pub mod oracle;
 pub mod program;
+pub mod record;
 pub mod report;
 pub mod script;
 pub mod specification;
