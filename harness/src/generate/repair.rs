@@ -282,11 +282,9 @@ impl Repair<'_, '_, '_, '_> {
                 *reading = self.rehearsal.new_name(Some(reading.clone()), "f");
                 *writing = self.rehearsal.new_name(Some(writing.clone()), "f");
             }
-            Call::CloseDescriptor(file) | Call::PollDescriptor(file) => {
-                if !self.has_file(file) {
-                    let Some(known) = self.file() else { return false };
-                    *file = known;
-                }
+            Call::CloseDescriptor(file) | Call::PollDescriptor(file) if !self.has_file(file) => {
+                let Some(known) = self.file() else { return false };
+                *file = known;
             }
             Call::Signal(thread) => return self.rehearsal.thread(thread).is_some(),
             Call::Mmap { size, .. } => *size = (*size).min(LARGEST_MAPPING),

@@ -355,10 +355,10 @@ impl ProcessSituation {
                 }
                 self.received(transaction);
             }
-            ReturnPattern::DeadReply | ReturnPattern::FailedReply | ReturnPattern::FrozenReply => {
-                if stack.last() == Some(&Frame::Awaiting) {
-                    stack.pop();
-                }
+            ReturnPattern::DeadReply | ReturnPattern::FailedReply | ReturnPattern::FrozenReply
+                if stack.last() == Some(&Frame::Awaiting) =>
+            {
+                stack.pop();
             }
             ReturnPattern::Increfs(Node::Object(name)) => {
                 self.object(name).into_iter().for_each(|object| object.owes_increfs = true);

@@ -198,20 +198,20 @@ fn the_model_keeps_the_laws() {
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     /// The oracle complains of what the driver with the bug does.
-    ByItself(Violation),
+    Unaided(Violation),
     /// The sound driver does something else.
-    ByComparison,
+    Compared,
     /// The driver with the bug falls over.
-    ByPanic,
+    Panicked,
 }
 
 /// Looks for a bug with a program.
 fn look(program: &Program, buggy: &Profile) -> Option<Found> {
     let settled = catch_unwind(|| settle(program, buggy, &mut Unstructured::new(&[])));
-    let Ok(settled) = settled else { return Some(Found::ByPanic) };
+    let Ok(settled) = settled else { return Some(Found::Panicked) };
     match examine(&settled, &Profile::C) {
-        Err(violation) => Some(Found::ByItself(violation)),
-        Ok(()) => compare(&settled.program, &Profile::C).is_err().then_some(Found::ByComparison),
+        Err(violation) => Some(Found::Unaided(violation)),
+        Ok(()) => compare(&settled.program, &Profile::C).is_err().then_some(Found::Compared),
     }
 }
 
@@ -227,7 +227,7 @@ fn planted_bugs_are_found_in_the_cases_about_them() {
         let found: Vec<Found> = scripts.filter_map(|script| look(&script.program, &buggy)).collect();
         println!("{bug:?}: {found:?}");
         assert!(!found.is_empty(), "{bug:?} is not found");
-        if found.iter().any(|found| *found != Found::ByComparison) {
+        if found.iter().any(|found| *found != Found::Compared) {
             unaided.push(bug);
         }
     }
