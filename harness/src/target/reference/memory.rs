@@ -26,6 +26,11 @@ impl Memory {
         Memory { descriptors: Descriptors::default(), threads, pages: BTreeMap::new() }
     }
 
+    /// What a copy of the process has, of whose threads there is only the first.
+    pub(super) fn fork(&self) -> Memory {
+        Memory { descriptors: self.descriptors.clone(), threads: 1, pages: self.pages.clone() }
+    }
+
     /// Makes sure that so many bytes from an address on lie within one area.
     fn check(&self, address: u64, length: usize) -> Result<(), Fault> {
         let offset = address.checked_sub(ARENA_BASE).ok_or(Fault)?;
@@ -78,14 +83,14 @@ impl UserMemory for Memory {
 }
 
 /// The descriptors of a process for files that scripts have made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Descriptors {
     open: BTreeMap<u32, Descriptor>,
     /// From which number on there can be none.
     limit: Option<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Descriptor {
     pub(super) file: OpenFile,
     pub(super) close_on_exec: bool,
@@ -111,8 +116,13 @@ impl Descriptors {
         self.open.remove(&number).map(drop).ok_or(Errno::EBADF)
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.open.len() as u64
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Descriptor> {
+        self.open.values()
+    }
+
+    /// Closes all of them, and gives the file of each.
+    pub(super) fn files(self) -> impl Iterator<Item = OpenFile> {
+        self.open.into_values().map(|descriptor| descriptor.file)
     }
 
     /// From here on only so many of the numbers can be used that are not used now.
