@@ -371,7 +371,7 @@ impl Driver {
         let is_told = if self.profile.callers_outlive_threads {
             self.expects_reply(transaction) && !self.ended_pids.contains(&state.sender.pid)
         } else {
-            state.from.is_some()
+            state.from.is_some() && !self.ended_pids.contains(&state.sender.pid)
         };
         if is_told { state.sender.pid } else { 0 }
     }

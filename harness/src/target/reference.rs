@@ -99,7 +99,7 @@ fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result
     let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
     let device = driver.open(root, context as usize, false).map_err(broken)?;
     let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
-    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1)) {
+    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1, 1)) {
         return Err(broken(errno));
     }
     driver.release(device);
@@ -177,13 +177,14 @@ enum Thread {
 
 impl Process {
     fn new(index: usize, specification: &ProcessSpecification) -> Process {
+        let pid = (index as i32 + 1) * PIDS;
         Process {
             name: specification.name.clone(),
-            pid: (index as i32 + 1) * PIDS,
+            pid,
             euid: specification.uid.unwrap_or(0),
             alive: !specification.forked,
             threads: vec![Thread::Idle; specification.threads.len()],
-            memory: Memory::of_threads(specification.threads.len()),
+            memory: Memory::of_threads(specification.threads.len(), pid),
             descriptor: None,
             mapped: Vec::new(),
             next_mapping: 0x7000_0000_0000,
@@ -274,7 +275,7 @@ impl ReferenceWorld {
     /// Makes a process like another, but for its threads and its mappings of devices.
     fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Answer, Errno> {
         let parent = &self.processes[at.process];
-        let (euid, memory) = (parent.euid, parent.memory.fork());
+        let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching) = (parent.descriptor, parent.watching);
         let child = &mut self.processes[child];
         *child = Process {
@@ -329,7 +330,10 @@ impl ReferenceWorld {
 
     fn poll_device(&mut self, at: ThreadIndex, device: Device) -> PollEvents {
         let caller = self.processes[at.process].caller(at.thread);
-        PollEvents { readable: self.driver.poll(device, caller), ..PollEvents::default() }
+        match self.driver.poll(device, caller) {
+            Ok(readable) => PollEvents { readable, ..PollEvents::default() },
+            Err(_) => PollEvents { error: true, ..PollEvents::default() },
+        }
     }
 
     fn epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
@@ -340,7 +344,7 @@ impl ReferenceWorld {
         }
         process.watching = Some(device);
         // To watch a device is to poll it.
-        self.driver.poll(device, process.caller(at.thread));
+        let _ = self.driver.poll(device, process.caller(at.thread));
         Ok(Answer::Success)
     }
 

@@ -597,6 +597,8 @@ impl World for DeviceWorld<'_> {
 
     fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
         self.processes.iter_mut().for_each(Process::kill);
+        // Nothing is on its way to anybody.
+        self.openings.clear();
         self.flushed.clear();
         self.work_put_off = true;
         let start = Instant::now();

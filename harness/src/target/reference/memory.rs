@@ -13,6 +13,7 @@ use crate::target::{ARENA_BASE, ARENA_STRIDE, Area};
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) descriptors: Descriptors,
+    pid: i32,
     /// How many threads have an arena.
     threads: usize,
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,
@@ -21,14 +22,14 @@ pub(super) struct Memory {
 const PAGE: usize = 0x1000;
 
 impl Memory {
-    /// The memory of a process with so many threads.
-    pub(super) fn of_threads(threads: usize) -> Memory {
-        Memory { descriptors: Descriptors::default(), threads, pages: BTreeMap::new() }
+    /// The memory of a process with so many threads and this id.
+    pub(super) fn of_threads(threads: usize, pid: i32) -> Memory {
+        Memory { descriptors: Descriptors::default(), pid, threads, pages: BTreeMap::new() }
     }
 
     /// What a copy of the process has, of whose threads there is only the first.
-    pub(super) fn fork(&self) -> Memory {
-        Memory { descriptors: self.descriptors.clone(), threads: 1, pages: self.pages.clone() }
+    pub(super) fn fork(&self, pid: i32) -> Memory {
+        Memory { descriptors: self.descriptors.clone(), pid, threads: 1, pages: self.pages.clone() }
     }
 
     /// Makes sure that so many bytes from an address on lie within one area.
@@ -59,6 +60,10 @@ impl Memory {
 }
 
 impl UserMemory for Memory {
+    fn pid(&self) -> i32 {
+        self.pid
+    }
+
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         self.check(address, bytes.len())?;
         for (page, place, piece) in Memory::pieces(address, bytes.len()) {
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn memory_keeps_what_is_written_across_pages() {
-        let mut memory = Memory::of_threads(2);
+        let mut memory = Memory::of_threads(2, 1);
         let start = Area::Payload.addresses(1).start + 0xffe;
         memory.write(start, &[1, 2, 3, 4]).unwrap();
         let mut read = [9; 6];
@@ -169,7 +174,7 @@ mod tests {
 
     #[test]
     fn memory_ends_with_its_area() {
-        let mut memory = Memory::of_threads(2);
+        let mut memory = Memory::of_threads(2, 1);
         let end = Area::Commands.addresses(0).end;
         assert_eq!(memory.write(end - 4, &[0; 4]), Ok(()));
         assert_eq!(memory.write(end - 4, &[0; 5]), Err(Fault));
