@@ -9,6 +9,7 @@ use crate::death::Death;
 use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
+use crate::priority::Scheduling;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::reference::Reference;
@@ -49,6 +50,8 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    /// What the scheduler knows of threads, by their ids.
+    pub(crate) scheduling: FxHashMap<i32, Scheduling>,
     /// What the security module calls every process; `None` without such a module.
     pub(crate) security_context: Option<&'static str>,
 }
@@ -100,6 +103,7 @@ impl Driver {
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            scheduling: FxHashMap::default(),
             security_context: None,
         }
     }
@@ -119,7 +123,9 @@ impl Driver {
         let serial = self.serials;
         let allocator = Allocator::new(&self.profile);
         let Caller { pid, euid, .. } = caller;
-        let process = Process { context, pid, euid, nonblock, serial, allocator, ..Process::default() };
+        let opened_at = self.priority(caller.tid);
+        let process =
+            Process { context, pid, euid, opened_at, nonblock, serial, allocator, ..Process::default() };
         let device = self.processes.insert(process);
         self.processes_by_serial.insert(serial, device);
         Ok(device)
@@ -188,6 +194,7 @@ impl Driver {
         {
             return Completion::Done(Err(errno));
         }
+        self.admit_to_scheduler(caller);
         let thread = self.calling_thread(device, caller.tid);
         if request == BINDER_WRITE_READ {
             return self.write_read(thread, caller, argument, memory);

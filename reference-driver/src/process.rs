@@ -27,6 +27,8 @@ pub struct Process {
     pub(crate) pid: i32,
     /// The effective user of that process.
     pub(crate) euid: u32,
+    /// The nice value of the thread that opened it, at that time.
+    pub(crate) opened_at: i32,
     /// Opened with O_NONBLOCK.
     pub(crate) nonblock: bool,
     pub(crate) is_dead: bool,

@@ -47,6 +47,8 @@ pub struct Profile {
     pub(crate) threads_are_of_one_process: bool,
     /// The effective user of a sender is that of the process that opened the device, and not that of the calling thread.
     pub(crate) senders_are_openers: bool,
+    /// A thread serves a call with the priority of the caller.
+    pub(crate) hands_priorities_on: bool,
     /// A process without a mapping gets no transactions, even if it had one.
     pub(crate) unmapping_ends_transactions: bool,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
@@ -152,6 +154,7 @@ impl Profile {
         deaths_outlive_handles: false,
         bad_arguments_fault: false,
         threads_are_of_one_process: false,
+        hands_priorities_on: true,
         senders_are_openers: false,
         unmapping_ends_transactions: true,
         manager_is_always_zero: true,
@@ -217,6 +220,7 @@ impl Profile {
         deaths_outlive_handles: true,
         bad_arguments_fault: true,
         threads_are_of_one_process: true,
+        hands_priorities_on: false,
         senders_are_openers: true,
         unmapping_ends_transactions: false,
         manager_is_always_zero: false,

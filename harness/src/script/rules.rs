@@ -260,10 +260,10 @@ impl<'r> Threads<'r> {
         match call {
             Call::Await | Call::Count(_) | Call::Signal(_) | Call::Fork(_) | Call::Use(_) => {
                 Some(Diagnostic::error(
-                "`await`, `count`, `signal`, `fork` and `use` cannot race",
-                actor.clone(),
-                "expected a system call that this thread itself does to the device",
-            ))
+                    "`await`, `count`, `signal`, `fork` and `use` cannot race",
+                    actor.clone(),
+                    "expected a system call that this thread itself does to the device",
+                ))
             }
             Call::Close | Call::Flush | Call::Exit if !alone => Some(Diagnostic::error(
                 "a process that races with its own end",

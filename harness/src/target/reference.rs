@@ -99,7 +99,9 @@ fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result
     let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
     let device = driver.open(root, context as usize, false).map_err(broken)?;
     let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
-    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1, 1)) {
+    if let Completion::Done(Err(errno)) =
+        driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1, 1))
+    {
         return Err(broken(errno));
     }
     driver.release(device);
@@ -277,6 +279,7 @@ impl ReferenceWorld {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching) = (parent.descriptor, parent.watching);
+        self.driver.inherit_priority(parent.caller(at.thread).tid, self.processes[child].pid);
         let child = &mut self.processes[child];
         *child = Process {
             name: std::mem::take(&mut child.name),
@@ -551,7 +554,14 @@ impl World for ReferenceWorld {
             SystemCall::Dup { file } => self.dup(at, file),
             SystemCall::Use(number) => self.use_descriptor(at, number),
             SystemCall::Fork { child } => self.fork(at, child),
-            SystemCall::SetPriority(_) | SystemCall::GetPriority => Err(Errno::EINVAL),
+            SystemCall::SetPriority(nice) => {
+                let caller = self.processes[at.process].caller(at.thread);
+                self.driver.set_priority(caller, nice).map(|()| Answer::Success)
+            }
+            SystemCall::GetPriority => {
+                let tid = self.processes[at.process].caller(at.thread).tid;
+                Ok(Answer::Nice(self.driver.priority(tid)))
+            }
             SystemCall::PollDescriptor(number) => Ok(Answer::Events(self.poll_descriptor(at, number))),
             SystemCall::LimitDescriptors(more) => {
                 self.processes[at.process].memory.descriptors.limit(more);

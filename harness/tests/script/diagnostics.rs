@@ -176,7 +176,10 @@ fn forked_processes() {
     let script = |steps: &str| format!("{HEAD}process child forked\n{steps}\n");
     let scripts = [
         ("a process that does something before it is there", script("child ! poll\nserver ! fork child")),
-        ("one that is asked about before", script("server < BR_TRANSACTION { pid child }\nserver ! fork child")),
+        (
+            "one that is asked about before",
+            script("server < BR_TRANSACTION { pid child }\nserver ! fork child"),
+        ),
         ("one that has another thread", script("thread t of child\nserver ! fork child")),
         ("one that is forked twice", script("server ! fork child\nclient ! fork child")),
         ("one that nobody forks", script("server ! poll")),

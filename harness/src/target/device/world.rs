@@ -200,9 +200,8 @@ impl<'a> DeviceWorld<'a> {
         let in_use = self.openings_in_use();
         let least = self.before.processes + in_use.certain;
         let known = counters.read().unwrap_or_default().processes;
-        let is_on_its_way = known > least
-            && known <= least + in_use.doubtful
-            && self.began.elapsed() > UNSEEN_WORK;
+        let is_on_its_way =
+            known > least && known <= least + in_use.doubtful && self.began.elapsed() > UNSEEN_WORK;
         if known != least && !is_on_its_way {
             return false;
         }
@@ -287,9 +286,9 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::CloseDescriptor(number) if is_any_shared => {
                 indices(opening_of(process.pid, *number).into_iter().collect()).collect()
             }
-            SystemCall::Exit if is_any_shared => indices(openings_of(process.pid))
-                .filter(|index| self.openings[*index].is_shared)
-                .collect(),
+            SystemCall::Exit if is_any_shared => {
+                indices(openings_of(process.pid)).filter(|index| self.openings[*index].is_shared).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -340,7 +339,9 @@ impl<'a> DeviceWorld<'a> {
         let process = &self.processes[at.process];
         match call {
             SystemCall::Use(number) if opening_of(process.pid, *number).is_none() => Some(Errno::EBADF),
-            SystemCall::Dup { .. } if process.device.is_some_and(|device| self.files.knows(device as u32)) => {
+            SystemCall::Dup { .. }
+                if process.device.is_some_and(|device| self.files.knows(device as u32)) =>
+            {
                 Some(Errno::EEXIST)
             }
             _ => None,
