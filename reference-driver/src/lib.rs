@@ -23,6 +23,7 @@ mod node_information;
 mod object;
 mod oneway_spam;
 mod planted;
+mod priority;
 mod process;
 mod profile;
 mod queue;

@@ -96,6 +96,14 @@ impl Bindings {
         self.descriptors.insert((process, name), number);
     }
 
+    /// A process has been made that has the descriptors of another.
+    pub(super) fn fork(&mut self, parent: usize, child: usize) {
+        let inherited = self.descriptors.iter().filter(|((process, _), _)| *process == parent);
+        let inherited: Vec<_> =
+            inherited.map(|((_, name), number)| ((child, name.clone()), *number)).collect();
+        self.descriptors.extend(inherited);
+    }
+
     /// Takes these in, too.
     pub(super) fn extend(&mut self, new: Bindings) {
         self.handles.extend(new.handles);
@@ -187,6 +195,13 @@ impl Symbols {
             appearance.action(&step.action);
         }
         Ok(appearance.symbols)
+    }
+
+    /// A process has come to be known.
+    pub(super) fn introduce(&mut self, process: usize, known: KnownProcess) {
+        let (name, pid) = &mut self.processes[process];
+        *pid = known.pid;
+        self.security_contexts.extend(known.security_context.map(|context| (name.clone(), context)));
     }
 
     /// The numbers of an object.
@@ -316,7 +331,7 @@ impl Appearance {
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
                 self.object(&object.object);
             }
-            Action::Call { call: Call::Memfd(file), .. } => self.file(file),
+            Action::Call { call: Call::Memfd(file) | Call::Dup(file), .. } => self.file(file),
             Action::Call { call: Call::Pipe { reading, writing }, .. } => {
                 self.file(reading);
                 self.file(writing);

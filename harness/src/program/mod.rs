@@ -114,13 +114,15 @@ pub struct Process {
     pub uid: Option<u32>,
     /// `nonblock`: it opens the device with O_NONBLOCK.
     pub nonblock: bool,
-    /// `closed`, `unmapped`, `mmap 1M`: what it has done with the device before the first step.
+    /// `forked`, `closed`, `unmapped`, `mmap 1M`: what it has done with the device before the first step.
     pub device: DeviceSetUp,
 }
 
 /// What a process has done with the device before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceSetUp {
+    /// `forked`: the process is not there yet. Another one makes it, and so it is what that one is.
+    Forked,
     /// `closed`: nothing.
     Closed,
     /// `unmapped`: opened it.

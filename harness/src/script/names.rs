@@ -87,7 +87,7 @@ impl Meaning {
                 "a cookie is named in BC_REQUEST_DEATH_NOTIFICATION or BC_REQUEST_FREEZE_NOTIFICATION; \
                  one that nobody knows is written as a number"
             }
-            Meaning::File => "a file is made by `! memfd NAME` or `! pipe NAME NAME`",
+            Meaning::File => "a file is made by `! memfd NAME`, `! pipe NAME NAME` or `! dup NAME`",
         }
     }
 }

@@ -32,6 +32,11 @@ const CALLS: &[&str] = &[
     "signal",
     "limit_descriptors",
     "exit",
+    "fork",
+    "dup",
+    "use",
+    "setpriority",
+    "getpriority",
     "await",
     "count",
     "ioctl",
@@ -86,6 +91,11 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
         "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
+        "fork" => Call::Fork(mentioned(cursor, "a process", MentionKind::Uses(Meaning::Process))?),
+        "dup" => Call::Dup(new_file(cursor)?),
+        "use" => Call::Use(mentioned(cursor, "the name of a file", MentionKind::Uses(Meaning::File))?),
+        "setpriority" => Call::SetPriority(number(cursor, "a nice value")?),
+        "getpriority" => Call::GetPriority,
         "await" => Call::Await,
         "count" => {
             let counters: Vec<(&'static str, Counter)> =
@@ -216,7 +226,7 @@ fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExp
 
 /// Whether a call that succeeds gives a number that a script can speak of.
 fn gives_value(call: &Call) -> bool {
-    matches!(call, Call::Count(_) | Call::Ioctl(Ioctl::Version(_)))
+    matches!(call, Call::Count(_) | Call::GetPriority | Call::Ioctl(Ioctl::Version(_)))
 }
 
 fn is_poll(call: &Call) -> bool {

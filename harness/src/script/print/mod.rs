@@ -113,6 +113,7 @@ fn process(statement: &mut Statement, process: &Process) {
         statement.put(" nonblock");
     }
     match process.device {
+        DeviceSetUp::Forked => statement.put(" forked"),
         DeviceSetUp::Closed => statement.put(" closed"),
         DeviceSetUp::Opened => statement.put(" unmapped"),
         DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING) => {}

@@ -24,13 +24,15 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::Munmap),
         proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
-        file().prop_map(Call::Memfd),
+        prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
+        prop_oneof![process().prop_map(Call::Fork), file().prop_map(Call::Use)],
+        prop_oneof![any::<i32>().prop_map(Call::SetPriority), Just(Call::GetPriority)],
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
         process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];
-    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => Just(Call::EpollWait), 1 => file().prop_map(Call::PollDescriptor), 1 => file().prop_map(Call::CloseDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
+    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => Just(Call::EpollWait), 3 => file().prop_map(Call::PollDescriptor), 1 => file().prop_map(Call::CloseDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
 }
 
 fn ioctl() -> impl Strategy<Value = Ioctl> {
@@ -110,7 +112,7 @@ fn argument<T: std::fmt::Debug + Clone>(
 
 fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     let failure = errno().prop_map(CallExpectation::Fails);
-    let value = any::<u64>().prop_map(CallExpectation::Value);
+    let value = any::<i64>().prop_map(CallExpectation::Value);
     let events = any::<(bool, bool, bool, bool)>().prop_map(|(readable, error, hangup, invalid)| {
         CallExpectation::Events(PollEvents { readable, error, hangup, invalid })
     });
@@ -119,7 +121,7 @@ fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
         Call::Poll | Call::PollDescriptor(_) | Call::EpollWait => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed()
         }
-        Call::Count(_) | Call::Ioctl(Ioctl::Version(_)) => {
+        Call::Count(_) | Call::GetPriority | Call::Ioctl(Ioctl::Version(_)) => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, value].boxed()
         }
         Call::Ioctl(Ioctl::Freeze(_)) => {
