@@ -262,6 +262,14 @@ impl Profile {
     pub fn has_freeze_notifications(&self) -> bool {
         self.freeze_notifications != FreezeNotifications::None
     }
+
+    /// What the folder `features` of a binderfs names.
+    pub(crate) fn features(&self) -> &'static [&'static str] {
+        match self.freeze_notifications {
+            FreezeNotifications::None => &["extended_error", "oneway_spam_detection"],
+            _ => &["extended_error", "freeze_notification", "oneway_spam_detection"],
+        }
+    }
 }
 
 impl Default for Profile {

@@ -87,6 +87,9 @@ pub(super) fn means(
         Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
         Call::Signal(target) => return Ok(Means::Signal(cast.thread(target)?)),
         Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
+        Call::Binderfs { instance, call } => {
+            SystemCall::Binderfs { instance: symbols.instance(instance), call: call.clone() }
+        }
         Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols, bindings)?,
         Call::Await => return Ok(Means::Await),
         Call::Count(counter) => return Ok(Means::Count(*counter)),

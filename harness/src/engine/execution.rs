@@ -452,6 +452,7 @@ impl<'a> Execution<'a> {
             Err(errno) => return Ok(CallResult::Failed(errno)),
             Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
             Ok(Answer::Nice(nice)) => return Ok(CallResult::Succeeded(Some(nice.into()))),
+            Ok(Answer::Number(number)) => return Ok(CallResult::Succeeded(Some(number))),
             Ok(Answer::Success) => {
                 if let Call::Fork(child) = call {
                     self.introduce(thread.process, self.cast.process(child)?)?;

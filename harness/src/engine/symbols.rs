@@ -11,7 +11,7 @@ use reference_driver::uapi::PointerCookie;
 use super::cast::Cast;
 use super::fault::ScriptFault;
 use crate::program::*;
-use crate::target::{FileId, UNMAPPED};
+use crate::target::{FileId, InstanceId, UNMAPPED};
 
 /// What a process is to the target that it runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(super) struct Symbols {
     names: BTreeMap<(usize, u64), Name>,
     cookies: BTreeMap<Name, u64>,
     files: BTreeMap<Name, FileId>,
+    instances: BTreeMap<Name, InstanceId>,
     processes: Vec<(Name, i32)>,
     /// What a security module calls them.
     security_contexts: BTreeMap<Name, Vec<u8>>,
@@ -167,6 +168,7 @@ impl Symbols {
                 names: BTreeMap::new(),
                 cookies: BTreeMap::new(),
                 files: BTreeMap::new(),
+                instances: BTreeMap::new(),
                 processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),
                 security_contexts: names
                     .zip(processes)
@@ -239,6 +241,11 @@ impl Symbols {
     /// What worlds know a file by.
     pub(super) fn file(&self, name: &Name) -> FileId {
         *self.files.get(name).expect("every file that a program names was given its number first")
+    }
+
+    /// What worlds know an instance of binderfs by.
+    pub(super) fn instance(&self, name: &Name) -> InstanceId {
+        *self.instances.get(name).expect("every instance that a program names was given its number first")
     }
 
     /// The name of a file.
@@ -330,6 +337,10 @@ impl Appearance {
             }
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
                 self.object(&object.object);
+            }
+            Action::Call { call: Call::Binderfs { instance, .. }, .. } => {
+                let number = self.symbols.instances.len() as u32;
+                self.symbols.instances.entry(instance.clone()).or_insert(InstanceId(number));
             }
             Action::Call { call: Call::Memfd(file) | Call::Dup(file), .. } => self.file(file),
             Action::Call { call: Call::Pipe { reading, writing }, .. } => {

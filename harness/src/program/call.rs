@@ -1,6 +1,6 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{Context, Errno, Handle, Name, PidPattern, Token, Told};
+use super::{BinderfsCall, Context, Errno, Handle, Name, PidPattern, Token, Told};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,13 @@ pub enum Call {
     LimitDescriptors(u32),
     /// An ioctl.
     Ioctl(Ioctl),
+    /// What is done with an instance of binderfs.
+    Binderfs {
+        /// The instance.
+        instance: Name,
+        /// What is done with it.
+        call: BinderfsCall,
+    },
     /// `count payload_copies`: reads a counter of the target.
     Count(Counter),
 }

@@ -5,6 +5,7 @@
 //! never by address, so that it means the same on every target. `docs/script-language.md` describes the same
 //! thing as its author sees it, and [`crate::script`] turns one into the other.
 
+mod binderfs;
 mod call;
 mod command;
 mod context;
@@ -16,6 +17,7 @@ mod race;
 mod returns;
 mod told;
 
+pub use binderfs::*;
 pub use call::*;
 pub use command::*;
 pub use context::*;

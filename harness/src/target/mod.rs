@@ -20,7 +20,7 @@ pub use reference::ReferenceTarget;
 use std::time::Duration;
 
 use crate::engine::{self, Run, SetUpError};
-use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Program};
+use crate::program::{BinderfsCall, Context, Counter, DriverKind, Feature, PollEvents, Program};
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
 
@@ -189,6 +189,14 @@ pub enum SystemCall {
     SetPriority(i32),
     /// The nice value of the calling thread.
     GetPriority,
+    /// Does this with an instance of binderfs, which this world has to itself. Opening a device is EEXIST if the process
+    /// has one open already (said by the world, not by the kernel).
+    Binderfs {
+        /// Which one.
+        instance: InstanceId,
+        /// What is to be done.
+        call: BinderfsCall,
+    },
 }
 
 /// What came of a system call.
@@ -211,6 +219,8 @@ pub enum Answer {
     Descriptor(u32),
     /// A nice value.
     Nice(i32),
+    /// What a file holds.
+    Number(i64),
     /// The numbers of those for the ends of a new pipe.
     Pipe {
         /// To read from.
@@ -223,6 +233,10 @@ pub enum Answer {
 /// What a world knows a file by that a script has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
+
+/// What a world knows an instance of binderfs by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u32);
 
 /// What a descriptor of a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

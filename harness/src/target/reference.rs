@@ -11,15 +11,17 @@ use std::collections::BTreeMap;
 use strum::VariantArray;
 
 use reference_driver::uapi::Errno;
-use reference_driver::{Caller, Completion, Device, Driver, Fault, OpenFile, Profile, UserMemory};
+use reference_driver::{
+    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, Profile, UserMemory,
+};
 
 use memory::{Descriptor, Memory};
 
 use super::{
-    Answer, Closing, DescriptorState, FileId, Outcome, ProcessSpecification, SystemCall, TargetError,
-    ThreadIndex, World, Worlds,
+    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, SystemCall,
+    TargetError, ThreadIndex, World, Worlds,
 };
-use crate::program::{Context, Counter, DriverKind, Feature, PollEvents};
+use crate::program::{Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PollEvents};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -65,6 +67,7 @@ impl Worlds for ReferenceTarget {
             | Feature::ExtendedError
             | Feature::NodeInfo
             | Feature::Contexts
+            | Feature::Binderfs
             | Feature::Lsm => None,
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
@@ -88,6 +91,7 @@ impl Worlds for ReferenceTarget {
             files: BTreeMap::new(),
             openings: BTreeMap::new(),
             opened: 0,
+            instances: BTreeMap::new(),
         }))
     }
 }
@@ -118,6 +122,8 @@ struct ReferenceWorld {
     openings: BTreeMap<u32, Opening>,
     /// How many devices have been opened.
     opened: u32,
+    /// Instances of binderfs, by what the script knows them by.
+    instances: BTreeMap<InstanceId, Binderfs>,
 }
 
 /// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
@@ -128,6 +134,8 @@ struct Opening {
     opener: usize,
     /// What it is known by as a file of the script, if it is.
     file: Option<FileId>,
+    /// The instance of binderfs that its device is in, if it is in one of the script's.
+    instance: Option<InstanceId>,
 }
 
 /// The open file of a device has a number from here on. Those below are of files that scripts make.
@@ -207,17 +215,63 @@ impl Process {
 const PIDS: i32 = 1000;
 
 impl ReferenceWorld {
-    fn open(&mut self, at: ThreadIndex, context: Context, nonblock: bool) -> Result<Answer, Errno> {
+    fn open(
+        &mut self,
+        at: ThreadIndex,
+        context: ContextIndex,
+        nonblock: bool,
+        instance: Option<InstanceId>,
+    ) -> Result<Answer, Errno> {
         let process = &mut self.processes[at.process];
         if process.descriptor.is_some() {
             return Err(Errno::EEXIST);
         }
         let open = OpenFile::new(OPENINGS + self.opened);
         let number = process.memory.descriptors.open(open.clone(), true)?;
-        let device = self.driver.open(process.caller(at.thread), context as usize, nonblock)?;
+        let device = self.driver.open(process.caller(at.thread), context, nonblock)?;
         process.descriptor = Some(number);
-        self.openings.insert(open.number(), Opening { device, open, opener: at.process, file: None });
+        self.openings
+            .insert(open.number(), Opening { device, open, opener: at.process, file: None, instance });
         self.opened += 1;
+        Ok(Answer::Success)
+    }
+
+    fn binderfs(&mut self, at: ThreadIndex, id: InstanceId, call: BinderfsCall) -> Result<Answer, Errno> {
+        let is_root = self.processes[at.process].euid == 0;
+        if let BinderfsCall::Mount { max } = call {
+            if !is_root {
+                return Err(Errno::EPERM);
+            }
+            self.instances.insert(id, Binderfs::mount(&mut self.driver, max)?);
+            return Ok(Answer::Success);
+        }
+        // Where nothing has been mounted there is an empty folder.
+        let nothing = if call == BinderfsCall::Unmount { Errno::EINVAL } else { Errno::ENOENT };
+        let instance = self.instances.get_mut(&id).ok_or(nothing)?;
+        match call {
+            BinderfsCall::Mount { .. } => {}
+            BinderfsCall::Unmount if !is_root => return Err(Errno::EPERM),
+            BinderfsCall::Unmount => {
+                if self.openings.values().any(|opening| opening.instance == Some(id)) {
+                    return Err(Errno::EBUSY);
+                }
+                self.instances.remove(&id);
+            }
+            // All of its files but those to read are the user's who has mounted it.
+            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_root => {
+                return Err(Errno::EACCES);
+            }
+            BinderfsCall::Add(Argument::Unmapped) => return Err(Errno::EFAULT),
+            BinderfsCall::Add(Argument::Value(name)) => instance.add(&mut self.driver, name.as_str())?,
+            BinderfsCall::Open { path, nonblock } => {
+                let context = instance.open(&self.driver, path.as_str())?;
+                return self.open(at, context, nonblock, Some(id));
+            }
+            BinderfsCall::Unlink(path) => instance.unlink(&self.driver, path.as_str())?,
+            BinderfsCall::Read(path) => {
+                return Ok(Answer::Number(instance.read(&self.driver, path.as_str())?));
+            }
+        }
         Ok(Answer::Success)
     }
 
@@ -536,7 +590,8 @@ impl World for ReferenceWorld {
             return Err(TargetError::Broken(format!("{} {why}", process.name)));
         }
         let answer = match call {
-            SystemCall::Open { context, nonblock } => self.open(at, context, nonblock),
+            SystemCall::Open { context, nonblock } => self.open(at, context as usize, nonblock, None),
+            SystemCall::Binderfs { instance, call } => self.binderfs(at, instance, call),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
             SystemCall::Mmap { size, write } => self.mmap(at, size, write),

@@ -9,11 +9,13 @@ use super::super::cursor::{Cursor, Parsed, shortened};
 use super::super::diagnostics::{Diagnostic, near_miss};
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
+use super::binderfs;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
 use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
 use crate::program::{
-    Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents, Told,
+    BinderfsCall, Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents,
+    Told,
 };
 
 /// The first words of calls.
@@ -31,6 +33,10 @@ const CALLS: &[&str] = &[
     "pipe",
     "signal",
     "limit_descriptors",
+    "mount",
+    "umount",
+    "unlink",
+    "read",
     "exit",
     "fork",
     "dup",
@@ -54,6 +60,7 @@ const CALLS: &[&str] = &[
     "BINDER_GET_FROZEN_INFO",
     "BINDER_ENABLE_ONEWAY_SPAM_DETECTION",
     "BINDER_GET_EXTENDED_ERROR",
+    "BINDER_CTL_ADD",
 ];
 
 /// What stands behind `!`: a call and what must come of it.
@@ -67,6 +74,14 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     let at = cursor.peek();
     let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
     Ok(match word.value {
+        "open" if cursor.accept_word("in") => binderfs::open(cursor)?,
+        "mount" => binderfs::mount(cursor)?,
+        "umount" => binderfs::on_instance(cursor, |_| Ok(BinderfsCall::Unmount))?,
+        "unlink" => binderfs::on_instance(cursor, |cursor| binderfs::path(cursor).map(BinderfsCall::Unlink))?,
+        "read" => binderfs::on_instance(cursor, |cursor| binderfs::path(cursor).map(BinderfsCall::Read))?,
+        "BINDER_CTL_ADD" => binderfs::on_instance(cursor, |cursor| {
+            or_unmapped(cursor, binderfs::device_name).map(BinderfsCall::Add)
+        })?,
         "open" => {
             let context =
                 if cursor.accept_word("on") { super::header::context(cursor)? } else { Context::default() };
@@ -226,7 +241,8 @@ fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExp
 
 /// Whether a call that succeeds gives a number that a script can speak of.
 fn gives_value(call: &Call) -> bool {
-    matches!(call, Call::Count(_) | Call::GetPriority | Call::Ioctl(Ioctl::Version(_)))
+    let is_read = matches!(call, Call::Binderfs { call: BinderfsCall::Read(_), .. });
+    is_read || matches!(call, Call::Count(_) | Call::GetPriority | Call::Ioctl(Ioctl::Version(_)))
 }
 
 fn is_poll(call: &Call) -> bool {

@@ -1,5 +1,6 @@
 //! Printing: the one canonical script of a program.
 
+mod binderfs;
 pub(crate) mod fragment;
 mod ioctl;
 mod layout;

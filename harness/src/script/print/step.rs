@@ -416,6 +416,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
+        Call::Binderfs { instance, call } => statement.put(&super::binderfs::call(instance, call)),
     }
 }
 

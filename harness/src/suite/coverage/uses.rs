@@ -9,9 +9,9 @@ use reference_driver::uapi::{
 };
 
 use crate::program::{
-    Action, Actor, Address, Call, CallExpectation, Command, DataItem, Handle, Ioctl, Name, Node, Object,
-    Program, ReadExpectation, ReturnItem, ReturnPattern, Step, Token, Transaction, WriteExpectation,
-    WriteReadOptions,
+    Action, Actor, Address, BinderfsCall, Call, CallExpectation, Command, DataItem, Handle, Ioctl, Name,
+    Node, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step, Token, Transaction,
+    WriteExpectation, WriteReadOptions,
 };
 use crate::script::fragment;
 
@@ -82,6 +82,9 @@ impl<'p> Walk<'p> {
                 if let Some(word) = ioctl_word(ioctl) {
                     self.call(word, expected);
                 }
+            }
+            Action::Call { call: Call::Binderfs { call: BinderfsCall::Add(_), .. }, expected } => {
+                self.call("BINDER_CTL_ADD", expected);
             }
             Action::Call { .. } => {}
         }

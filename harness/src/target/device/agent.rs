@@ -206,7 +206,10 @@ pub fn now() -> u64 {
 
 fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
     match request.operation {
-        OP_OPEN => open(device, request.argument, request.detail & 1 != 0, request.detail >> 1),
+        OP_OPEN => {
+            let context = Context::VARIANTS.get(request.argument as usize).ok_or(Errno::ENOSYS)?;
+            open(&device_of(*context, device), request.detail & 1 != 0, request.detail >> 1)
+        }
         OP_CLOSE => close(),
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
         OP_MMAP => map_device(request.argument, request.detail != 0),
@@ -228,6 +231,12 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         }
         OP_SET_PRIORITY => set_priority(request.argument as i32),
         OP_GET_PRIORITY => priority(),
+        OP_OPEN_PATH => {
+            open(super::binderfs::path_at(request.argument), request.detail & 1 != 0, request.detail >> 1)
+        }
+        OP_MOUNT | OP_UNMOUNT | OP_ADD_DEVICE | OP_UNLINK | OP_READ_NUMBER => {
+            super::binderfs::carry_out(&request)
+        }
         OP_IOCTL => ioctl(request.detail, request.argument, thread),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
@@ -255,14 +264,13 @@ fn borrowed(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
 
 /// Opens the device. What is opened can be known by its number from any descriptor of it, in any process: it locks the
 /// byte at that place, which means nothing to a driver, and [`Files`](super::files::Files) sees it.
-fn open(device: &Path, context: u64, nonblock: bool, number: u32) -> nix::Result<i64> {
+fn open(device: &Path, nonblock: bool, number: u32) -> nix::Result<i64> {
     if holding().descriptor.is_some() {
         return Err(Errno::EEXIST);
     }
-    let context = Context::VARIANTS.get(context as usize).ok_or(Errno::ENOSYS)?;
     let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
-    let file = nix::fcntl::open(&device_of(*context, device), flags, nix::sys::stat::Mode::empty())?;
+    let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
     let byte = nix::libc::flock {
         l_type: nix::libc::F_RDLCK as nix::libc::c_short,
         l_whence: nix::libc::SEEK_SET as nix::libc::c_short,

@@ -72,3 +72,16 @@ pub const OP_FORK: u32 = 19;
 pub const OP_SET_PRIORITY: u32 = 20;
 /// Asks for the nice value of the thread: the result is 20 minus that, as the system call has it.
 pub const OP_GET_PRIORITY: u32 = 21;
+/// Mounts a binderfs. At `argument`, in the thread's arena, stand its path and its options, with a 0 behind each.
+pub const OP_MOUNT: u32 = 22;
+/// Takes it away. At `argument` stands its path, with a 0 behind it.
+pub const OP_UNMOUNT: u32 = 23;
+/// Does BINDER_CTL_ADD. At `argument` stand the path of the device that does it, and the name of the new one, with a 0
+/// behind each; with a `detail` of 1 the ioctl has no memory where its argument should be.
+pub const OP_ADD_DEVICE: u32 = 24;
+/// As [`OP_OPEN`], of the device whose path stands at `argument`, with a 0 behind it.
+pub const OP_OPEN_PATH: u32 = 25;
+/// Takes the file away whose path stands at `argument`, with a 0 behind it.
+pub const OP_UNLINK: u32 = 26;
+/// Reads the file whose path stands at `argument`, with a 0 behind it: the result is the number that it holds.
+pub const OP_READ_NUMBER: u32 = 27;

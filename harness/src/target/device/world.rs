@@ -6,6 +6,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use reference_driver::uapi::Errno;
 
 use super::agent::{INTERRUPTION, now};
+use super::binderfs::Instances;
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::{Files, opening_of, openings_of};
@@ -16,9 +17,9 @@ use super::observation::Activity;
 use super::process::{Opening, OpeningIndex, Process, State};
 use super::security;
 use super::workers;
-use crate::program::{Counter, DriverKind, PollEvents};
+use crate::program::{BinderfsCall, Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
+    Answer, Area, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
     ThreadIndex, World,
 };
 
@@ -38,6 +39,7 @@ pub struct DeviceWorld<'a> {
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
+    instances: Instances,
     /// What was alive in the driver before this world.
     before: Alive,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
@@ -85,6 +87,7 @@ impl<'a> DeviceWorld<'a> {
             log,
             complaints,
             files: Files::default(),
+            instances: Instances::default(),
             before,
             flushed: Vec::new(),
             work_put_off: false,
@@ -99,13 +102,26 @@ impl<'a> DeviceWorld<'a> {
 
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
     fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
-        let process = &mut self.processes[at.process];
-        self.began = Instant::now();
         let (operation, detail, argument) = match call {
+            SystemCall::Binderfs { .. } => self.binderfs_request(at, call)?,
             SystemCall::Open { context, nonblock } => {
-                let number = self.openings.len() as u32;
-                self.openings.push(Opening { opener: process.pid, is_shared: false });
+                let number = self.new_opening(at.process);
                 (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
+            }
+            call => self.request(at, call)?,
+        };
+        self.began = Instant::now();
+        let process = &mut self.processes[at.process];
+        let device = process.device;
+        let sent = process.threads[at.thread].send(Request { operation, detail, argument, begin }, device);
+        sent.map_err(|_| died(&self.processes[at.process]))
+    }
+
+    /// The request that any other call makes: an operation, its detail and its argument.
+    fn request(&self, at: ThreadIndex, call: &SystemCall) -> Result<(u32, u32, u64), TargetError> {
+        Ok(match call {
+            SystemCall::Binderfs { .. } | SystemCall::Open { .. } => {
+                unreachable!("`send` makes these requests itself")
             }
             SystemCall::Close => (OP_CLOSE, 0, 0),
             SystemCall::Flush => (OP_FLUSH, 0, 0),
@@ -128,14 +144,34 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
             SystemCall::Ioctl { request, argument, memory } => {
                 for (address, bytes) in memory {
-                    process.write_memory(*address, bytes)?;
+                    self.processes[at.process].write_memory(*address, bytes)?;
                 }
                 (OP_IOCTL, *request, *argument)
             }
-        };
-        let device = process.device;
-        let sent = process.threads[at.thread].send(Request { operation, detail, argument, begin }, device);
-        sent.map_err(|_| died(&self.processes[at.process]))
+        })
+    }
+
+    /// The request that a call to binderfs makes, whose words are put into the memory of the thread.
+    fn binderfs_request(
+        &mut self,
+        at: ThreadIndex,
+        call: &SystemCall,
+    ) -> Result<(u32, u32, u64), TargetError> {
+        let SystemCall::Binderfs { instance, call } = call else { return Ok((0, 0, 0)) };
+        let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
+        let (operation, mut detail, words) = self.instances.request(*instance, call).map_err(no_folder)?;
+        let address = Area::Payload.addresses(at.thread).start;
+        self.processes[at.process].write_memory(address, &words)?;
+        if operation == OP_OPEN_PATH {
+            detail |= self.new_opening(at.process) << 1;
+        }
+        Ok((operation, detail, address))
+    }
+
+    /// Takes note that a process opens a device. Gives the number that the opening is known by.
+    fn new_opening(&mut self, process: usize) -> u32 {
+        self.openings.push(Opening { opener: self.processes[process].pid, is_shared: false });
+        self.openings.len() as u32 - 1
     }
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
@@ -310,7 +346,7 @@ impl<'a> DeviceWorld<'a> {
     fn note(&mut self, at: ThreadIndex, call: &SystemCall, result: i64) {
         let process = &mut self.processes[at.process];
         match call {
-            SystemCall::Open { .. } => {
+            SystemCall::Open { .. } | SystemCall::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
                 let opening = opening_of(process.pid, result as u32).map(|number| number as OpeningIndex);
                 process.device = opening;
                 process.held.extend(opening);
@@ -481,6 +517,7 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         }
         SystemCall::Memfd { .. } | SystemCall::Dup { .. } => Answer::Descriptor(result as u32),
         SystemCall::GetPriority => Answer::Nice(20 - result as i32),
+        SystemCall::Binderfs { call: BinderfsCall::Read(_), .. } => Answer::Number(result),
         SystemCall::Pipe { .. } => Answer::Pipe { reading: result as u32, writing: (result >> 32) as u32 },
         _ => Answer::Success,
     })

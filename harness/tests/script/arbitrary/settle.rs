@@ -287,6 +287,14 @@ impl Names {
                     bound.extend([reading.clone(), writing.clone()]);
                 }
             }
+            Call::Binderfs { instance, call: made } => {
+                let is_mount = matches!(made, BinderfsCall::Mount { .. });
+                let is_new =
+                    if is_mount { bound.insert(instance.clone()) } else { !bound.contains(instance) };
+                if is_mount != is_new {
+                    *call = Call::Munmap;
+                }
+            }
             Call::Fork(child) => self.processes.push(child.clone()),
             Call::Signal(thread) if !self.processes.contains(thread) => *call = Call::Flush,
             Call::CloseDescriptor(file) | Call::Use(file) if !bound.contains(file) => *call = Call::Close,
