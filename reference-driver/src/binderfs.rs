@@ -47,7 +47,8 @@ impl Binderfs {
             return Err(Errno::EACCES);
         }
         // What does not fit is cut off.
-        let name = &name[..name.floor_char_boundary(LONGEST_NAME)];
+        let fits = (0..=name.len().min(LONGEST_NAME)).rfind(|end| name.is_char_boundary(*end));
+        let name = &name[..fits.unwrap_or(0)];
         if name == CONTROL || FOLDERS.contains(&name) || self.devices.contains_key(name) {
             return Err(Errno::EEXIST);
         }

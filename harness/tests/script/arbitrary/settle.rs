@@ -292,7 +292,9 @@ impl Names {
                 let is_new =
                     if is_mount { bound.insert(instance.clone()) } else { !bound.contains(instance) };
                 if is_mount != is_new {
-                    *call = Call::Munmap;
+                    // With the same expectation.
+                    let is_read = matches!(made, BinderfsCall::Read(_));
+                    *call = if is_read { Call::GetPriority } else { Call::Munmap };
                 }
             }
             Call::Fork(child) => self.processes.push(child.clone()),
