@@ -24,7 +24,6 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::Munmap),
         proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
-        prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
         process().prop_map(Call::Fork),
         prop_oneof![any::<i32>().prop_map(Call::SetPriority), Just(Call::GetPriority)],
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
@@ -35,11 +34,12 @@ fn call() -> impl Strategy<Value = Call> {
     // Files are hard to speak of, as they must be there.
     let of_a_file = prop_oneof![
         3 => file().prop_map(Call::PollDescriptor),
-        1 => file().prop_map(Call::CloseDescriptor),
+        3 => file().prop_map(Call::CloseDescriptor),
         4 => file().prop_map(Call::Use),
     ];
     prop_oneof![
         4 => system_call,
+        2 => prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
         1 => Just(Call::Poll),
         1 => Just(Call::EpollWait),
         8 => of_a_file,
