@@ -6,6 +6,7 @@ pub mod engine;
 pub mod expectation;
 pub mod kernel;
 pub mod program;
+pub mod record;
 pub mod report;
 pub mod script;
 pub mod specification;

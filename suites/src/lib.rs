@@ -23,7 +23,7 @@ pub struct CaseFile {
 /// The known deviations of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpectationsFile {
-    /// The driver, such as `linux-6.1`.
+    /// The driver, such as `linux-c-6.1`.
     pub driver: &'static str,
     /// The list, in TOML.
     pub list: &'static str,

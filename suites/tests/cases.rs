@@ -15,7 +15,10 @@ use reference_driver::Profile;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = suite::embedded().into_iter().flat_map(|case| {
+    // nextest asks for each test in a process of its own, which then reads only that script.
+    let only = arguments.filter.clone().filter(|_| arguments.exact);
+    let wanted = |id: &str| only.as_ref().is_none_or(|name| name.ends_with(id));
+    let trials = suite::embedded_with(wanted).into_iter().flat_map(|case| {
         let about = case.script.as_ref().ok().and_then(|script| script.program.driver);
         let profiles = Profile::ALL.into_iter().filter(move |profile| {
             about.is_none_or(|about| about == ReferenceTarget::new(profile.clone()).kind())

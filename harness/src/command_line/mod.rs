@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::kernel::KernelError;
+use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
 use crate::target::qemu::Accelerator;
@@ -71,6 +72,10 @@ struct RunArguments {
     /// How many guests run cases at a time, where a target is one [default: as many as there are processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
+    /// Keep what real kernels did with the whole suite in this folder, a file a kernel; the program's own records
+    /// are in `reports/records`
+    #[arg(long, value_name = "FOLDER", conflicts_with = "filter")]
+    records: Option<PathBuf>,
     /// How to write the results
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -229,6 +234,10 @@ enum CommandError {
     NoEntry(#[from] NoEntry),
     #[error(transparent)]
     Expectations(#[from] UnreadableExpectations),
+    #[error(transparent)]
+    Record(#[from] MalformedRecord),
+    #[error(transparent)]
+    UnwrittenRecord(#[from] UnwrittenRecord),
     #[error("{0}")]
     Options(String),
     #[error("the target cannot be used: {0}")]

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{CommandError, Format, RunArguments, Status, complain};
 use crate::engine::SetUpError;
 use crate::kernel::{Store, Usual, usual};
+use crate::record;
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
 use crate::suite::{self, Case};
 use crate::target::{NoTarget, Target, is_guest};
@@ -51,6 +52,11 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
         complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
     let results = Results::of(runs);
+    if let Some(folder) = &arguments.records {
+        for path in record::write(folder, &results)? {
+            eprintln!("recorded in {}", path.display());
+        }
+    }
     match arguments.format {
         Format::Human if results.runs.len() > 1 => {
             writeln!(out)?;
@@ -90,6 +96,7 @@ fn run_on(
     let mut results = Vec::with_capacity(cases.len());
     let mut seconds_to_first_case = 0.0;
     let mut profile = None;
+    let mut driver = None;
     // Results come in any order, and are told in the order of the cases.
     let mut early = BTreeMap::new();
     for Group { target, races, indices } in groups {
@@ -101,10 +108,9 @@ fn run_on(
                 .spawn_scoped(scope, first)
                 .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
             while let Ok(ran) = receiver.recv() {
-                let Ran { index, result, profile: of_driver } = ran.inspect_err(|_| work.stop())?;
-                if profile.is_none() {
-                    profile = of_driver;
-                }
+                let Ran { index, result, driver: ran_on, profile: of_driver } =
+                    ran.inspect_err(|_| work.stop())?;
+                (driver, profile) = (driver.take().or(ran_on), profile.take().or(of_driver));
                 if seconds_to_first_case == 0.0 {
                     seconds_to_first_case = started.elapsed().as_secs_f64();
                 }
@@ -125,6 +131,7 @@ fn run_on(
     Ok(TargetResults {
         target: name.to_owned(),
         profile,
+        driver,
         seconds: started.elapsed().as_secs_f64(),
         seconds_to_first_case,
         counts: Counts::of(&results),
@@ -146,7 +153,7 @@ impl Group {
     /// All that a target has to do. Where it is a guest, the cases that race have guests of their own, and come first.
     fn all(name: &str, cases: &[Case], arguments: &RunArguments) -> Result<Vec<Group>, NoTarget> {
         let apart = is_guest(name) && arguments.options.cpus.is_none();
-        let races = |case: &Case| apart && case.races();
+        let races = |case: &Case| apart && case.race().is_some();
         let (racing, others): (Vec<usize>, Vec<usize>) =
             (0..cases.len()).partition(|index| races(&cases[*index]));
         let groups = [(true, racing), (false, others)].into_iter().filter(|(_, indices)| !indices.is_empty());
@@ -164,6 +171,8 @@ struct Ran {
     index: usize,
     /// What became of it.
     result: CaseResult,
+    /// The target's driver.
+    driver: Option<String>,
     /// The profile that the target's driver is nearest to.
     profile: Option<String>,
 }
@@ -210,7 +219,7 @@ impl Work<'_> {
         let Some(index) = self.indices.get(place).copied() else { return false };
         let case = &self.cases[index];
         let ran = CaseResult::of(case, target)
-            .map(|result| Ran { index, result, profile: target.profile() })
+            .map(|result| Ran { index, result, driver: target.driver(), profile: target.profile() })
             .map_err(CommandError::from);
         let goes_on = ran.is_ok();
         sender.send(ran).is_ok() && goes_on

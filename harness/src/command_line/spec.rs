@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use super::{CommandError, SpecArguments, Status};
+use crate::engine::Verdict;
 use crate::expectation::{self, KnownDeviation};
+use crate::record::{self, Record};
 use crate::specification::{Entry, Page, Specification, SpecifiedClause};
 use crate::suite::{self, Case};
 
@@ -56,6 +58,7 @@ fn write_clause(
     for case in &cases {
         writeln!(out, "{:width$}  {}", case.id, about(case))?;
     }
+    write_recorded(out, &cases)?;
     for file in binderdrill_suites::expectations() {
         let known = expectation::parse(file.driver, file.list)?.deviation;
         for KnownDeviation { case, came, reason, source, .. } in &known {
@@ -69,6 +72,42 @@ fn write_clause(
         }
     }
     Ok(())
+}
+
+/// What each kernel that there is a record of did with these cases.
+fn write_recorded(out: &mut dyn Write, cases: &[&Case]) -> Result<(), CommandError> {
+    let records = record::all()?;
+    let width = records.iter().map(|record| record.kernel.len()).max().unwrap_or(0);
+    let mut separator = "\n";
+    for Record { kernel, driver, cases: recorded } in &records {
+        let mut passed = 0;
+        let mut others = Vec::new();
+        for case in cases {
+            let was = recorded.iter().find(|recorded| recorded.id == case.id);
+            match was.map(|was| (was.digest == case.digest, &was.verdict)) {
+                Some((true, Verdict::Pass)) => passed += 1,
+                Some((true, verdict)) => others.extend(told(verdict).map(|told| (&case.id, told))),
+                Some((false, _)) => others.push((&case.id, "has changed since".to_owned())),
+                None => others.push((&case.id, "has come since".to_owned())),
+            }
+        }
+        writeln!(out, "{separator}{BOLD}{kernel:width$}{BOLD:#}  {passed} as specified  ({driver})")?;
+        separator = "";
+        for (id, told) in others {
+            writeln!(out, "{:width$}  {id} {told}", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// What became of a case that did not pass; nothing if the case is not about that driver at all.
+fn told(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::OtherDriver { .. } => None,
+        Verdict::KnownDeviation { .. } => Some("deviates, as is known".to_owned()),
+        Verdict::Skip { reason } => Some(format!("was skipped: {reason}")),
+        _ => Some("failed".to_owned()),
+    }
 }
 
 const BOLD: anstyle::Style = anstyle::Style::new().bold();

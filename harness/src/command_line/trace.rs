@@ -12,7 +12,7 @@ pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<S
     let origin = arguments.file.display().to_string();
     let mut case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
     arguments.options.give_seed(&mut case);
-    let mut target = arguments.options.target(&arguments.target, case.races())?;
+    let mut target = arguments.options.target(&arguments.target, case.race().is_some())?;
     let result = CaseResult::of(&case, target.as_mut())?;
     let status = match result.verdict {
         Verdict::Pass

@@ -1,9 +1,13 @@
 //! The objects of a payload that has arrived: what its table of offsets leads to. Nothing in it is trusted.
 
 use reference_driver::uapi::*;
+use sha2::{Digest, Sha256};
 use zerocopy::FromBytes;
 
 use super::decode::Received;
+
+/// So many bytes of a payload are told one by one.
+const LONGEST_TOLD: usize = 4096;
 
 /// An object that arrived.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +85,7 @@ impl Received {
     }
 
     /// The payload in hexadecimal, with dots for what the driver was free to choose: numbers of descriptors and
-    /// addresses of buffers.
+    /// addresses of buffers. Of one longer than [`LONGEST_TOLD`], its length and digest.
     pub(super) fn masked(&self) -> Option<String> {
         let mut text = hex::encode(self.data.as_deref()?);
         for (_, offset, object) in self.objects() {
@@ -94,6 +98,10 @@ impl Received {
             let start = offset as usize;
             let digits = (start + free.start) * 2..(start + free.end) * 2;
             text.replace_range(digits.clone(), &".".repeat(digits.len()));
+        }
+        let length = text.len() / 2;
+        if length > LONGEST_TOLD {
+            return Some(format!("{length} bytes, SHA-256 {}", hex::encode(Sha256::digest(text))));
         }
         Some(text)
     }

@@ -80,7 +80,8 @@ pub fn write_summary(out: &mut dyn Write, results: &TargetResults, topics: bool)
             "reference" => String::new(),
             other => format!(" --target {}", quoted(other)),
         };
-        writeln!(out, "to run a failed case again: binderdrill run{target} {}", quoted(&case.id))?;
+        let seed = case.seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
+        writeln!(out, "to run a failed case again: binderdrill run{target}{seed} {}", quoted(&case.id))?;
     }
     Ok(())
 }

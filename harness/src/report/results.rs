@@ -52,6 +52,9 @@ pub struct TargetResults {
     /// The profile of the reference driver that its driver is nearest to; none if no case was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// Its driver, such as `linux-c-6.12.117+deb12-amd64`; none if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Wall time from the preparation of the target to the end of the last case, in seconds.
     pub seconds: f64,
     /// Wall time to the end of the first case, in seconds: mostly what it takes to boot.
@@ -69,6 +72,8 @@ pub struct CaseResult {
     pub id: String,
     /// The file of its script.
     pub origin: String,
+    /// The digest of its script (see [`Case::digest`]).
+    pub digest: String,
     /// The first line of its script.
     pub title: String,
     /// The clauses of the specification that it shows, such as `txn.3`.
@@ -76,6 +81,9 @@ pub struct CaseResult {
     /// Why no real kernel has confirmed what it expects, if none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed: Option<String>,
+    /// What the delays of its race were made of, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// What became of it.
     pub verdict: Verdict,
     /// The line of the script where the target deviated, from 1.
@@ -200,9 +208,11 @@ impl CaseResult {
         let mut result = CaseResult {
             id: case.id.clone(),
             origin: case.origin.clone(),
+            digest: case.digest.clone(),
             title: case.title().to_owned(),
             clauses: case.clauses().iter().map(ToString::to_string).collect(),
             unconfirmed: case.unconfirmed().map(str::to_owned),
+            seed: case.race().map(|race| race.seed),
             verdict: Verdict::Pass,
             line: None,
             transcript: Transcript::default(),
@@ -284,9 +294,11 @@ mod tests {
         let case = CaseResult {
             id: "topic/case".to_owned(),
             origin: "topic/case.drill".to_owned(),
+            digest: String::new(),
             title: "A case.".to_owned(),
             clauses: Vec::new(),
             unconfirmed: None,
+            seed: None,
             verdict,
             line: None,
             transcript: Transcript { steps: vec![step], complaints: Vec::new() },
@@ -295,6 +307,7 @@ mod tests {
         TargetResults {
             target: target.to_owned(),
             profile: Some(profile.to_owned()),
+            driver: None,
             seconds: 0.0,
             seconds_to_first_case: 0.0,
             counts: Counts::of([&case]),

@@ -8,7 +8,9 @@ pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
 pub use selection::{SelectionError, select};
 
-use crate::program::Clause;
+use sha2::{Digest, Sha256};
+
+use crate::program::{Clause, Race};
 use crate::script::{self, Diagnostics, Script};
 
 /// A script with a name.
@@ -18,6 +20,8 @@ pub struct Case {
     pub id: String,
     /// Where its text is, for messages.
     pub origin: String,
+    /// SHA-256 of its text, in hexadecimal: whether it is still the same.
+    pub digest: String,
     /// What it says, or why it cannot be read.
     pub script: Result<Script, Diagnostics>,
 }
@@ -25,7 +29,8 @@ pub struct Case {
 impl Case {
     /// A case with this text.
     pub fn new(id: impl Into<String>, origin: impl Into<String>, source: &[u8]) -> Case {
-        Case { id: id.into(), origin: origin.into(), script: script::parse(source) }
+        let digest = hex::encode(Sha256::digest(source));
+        Case { id: id.into(), origin: origin.into(), digest, script: script::parse(source) }
     }
 
     /// The first line of its script, which says what the case is about.
@@ -38,9 +43,9 @@ impl Case {
         self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
     }
 
-    /// Whether several of its threads do something at once.
-    pub fn races(&self) -> bool {
-        self.script.as_ref().is_ok_and(|script| script.program.race().is_some())
+    /// What several of its threads do at once, if they do.
+    pub fn race(&self) -> Option<&Race> {
+        self.script.as_ref().ok()?.program.race()
     }
 
     /// The clauses that the case shows.
@@ -56,9 +61,14 @@ impl Case {
 
 /// The cases of the suite that is built in, in the order of their ids.
 pub fn embedded() -> Vec<Case> {
-    let case = |file: &binderdrill_suites::CaseFile| {
+    embedded_with(|_| true)
+}
+
+/// Those of them whose id is wanted. Only their scripts are read.
+pub fn embedded_with(wanted: impl Fn(&str) -> bool) -> Vec<Case> {
+    let case = |file: binderdrill_suites::CaseFile| {
         let origin = format!("suites/cases/{}.{}", file.id, binderdrill_suites::EXTENSION);
         Case::new(file.id, origin, file.script)
     };
-    binderdrill_suites::cases().iter().map(case).collect()
+    binderdrill_suites::cases().into_iter().filter(|file| wanted(file.id)).map(case).collect()
 }

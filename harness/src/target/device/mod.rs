@@ -101,7 +101,7 @@ impl Worlds for DeviceTarget {
 
     fn driver(&self) -> Option<String> {
         Some(match self.kind {
-            DriverKind::C => format!("linux-{}", release()),
+            DriverKind::C => format!("linux-c-{}", release()),
             DriverKind::Rust => format!("linux-rust-{}", release()),
         })
     }

@@ -1,0 +1,146 @@
+//! Records: what the whole suite showed on a real kernel, kept so that it can be looked up where there is no such kernel.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use binderdrill_reports::{EXTENSION, RecordFile};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::Deserialize;
+
+use crate::engine::Verdict;
+use crate::report::{FORMAT_VERSION, Results};
+
+/// What the suite showed on one kernel, without the transcripts.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The kernel, such as `debian-6.12`.
+    pub kernel: &'static str,
+    /// Its driver, such as `linux-c-6.12.117+deb12-amd64`.
+    pub driver: String,
+    /// The cases that were run on it.
+    pub cases: Vec<RecordedCase>,
+}
+
+/// What became of one case.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RecordedCase {
+    /// Its id.
+    pub id: String,
+    /// The digest of its script at that time (see [`crate::suite::Case::digest`]).
+    pub digest: String,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// That a record which is built in cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("reports/records/{kernel}.{EXTENSION}: {reason}; make it anew with `binderdrill run --records`")]
+pub struct MalformedRecord {
+    kernel: &'static str,
+    reason: String,
+}
+
+/// That a record cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the record {path} cannot be written: {source}", path = path.display())]
+pub struct UnwrittenRecord {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// All records that are built in.
+pub fn all() -> Result<Vec<Record>, MalformedRecord> {
+    binderdrill_reports::records().iter().map(read).collect()
+}
+
+fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
+    /// As much of [`Results`] as is looked at.
+    #[derive(Deserialize)]
+    struct Recorded {
+        format_version: u32,
+        runs: Vec<RecordedRun>,
+    }
+    #[derive(Deserialize)]
+    struct RecordedRun {
+        driver: String,
+        cases: Vec<RecordedCase>,
+    }
+
+    let kernel = file.kernel;
+    let malformed = |reason: String| MalformedRecord { kernel, reason };
+    let mut text = String::new();
+    GzDecoder::new(file.compressed)
+        .read_to_string(&mut text)
+        .map_err(|error| malformed(error.to_string()))?;
+    let recorded: Recorded = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    if recorded.format_version != FORMAT_VERSION {
+        let version = recorded.format_version;
+        return Err(malformed(format!("its format is version {version}, and not {FORMAT_VERSION}")));
+    }
+    let [run] = <[RecordedRun; 1]>::try_from(recorded.runs)
+        .map_err(|runs| malformed(format!("it is of {} targets, and not of one", runs.len())))?;
+    Ok(Record { kernel, driver: run.driver, cases: run.cases })
+}
+
+/// Writes a record for each real kernel among the targets of a run of the whole suite. What is written depends on
+/// nothing but what the kernels did.
+pub fn write(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, UnwrittenRecord> {
+    let mut written = Vec::new();
+    for run in &results.runs {
+        let Some(kernel) = kernel(&run.target) else { continue };
+        let mut run = run.clone();
+        (run.seconds, run.seconds_to_first_case) = (0.0, 0.0);
+        let path = folder.join(format!("{kernel}.{EXTENSION}"));
+        let compressed = compress(&Results::of(vec![run]));
+        let unwritten = |source| UnwrittenRecord { path: path.clone(), source };
+        fs::create_dir_all(folder).and_then(|()| fs::write(&path, compressed?)).map_err(unwritten)?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// What the kernel of a target is called, if it is one that others have too.
+fn kernel(target: &str) -> Option<&str> {
+    let (kind, name) = target.split_once(':')?;
+    (matches!(kind, "vm" | "built") && !name.contains('/')).then_some(name)
+}
+
+fn compress(results: &Results) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    serde_json::to_writer(&mut encoder, results)?;
+    encoder.flush()?;
+    encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_kernels_that_have_a_name_have_records() {
+        assert_eq!(kernel("vm:debian-6.12"), Some("debian-6.12"));
+        assert_eq!(kernel("built:uml-rust"), Some("uml-rust"));
+        for target in ["reference", "reference:rust", "vm:./bzImage", "uml:/boot/linux", "device:/dev/binder"]
+        {
+            assert_eq!(kernel(target), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        let refused = |text: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text).unwrap();
+            let compressed = encoder.finish().unwrap().leak();
+            read(&RecordFile { kernel: "debian-6.12", compressed }).unwrap_err().to_string()
+        };
+        let text = read(&RecordFile { kernel: "debian-6.12", compressed: b"{}" }).unwrap_err().to_string();
+        assert!(text.starts_with("reports/records/debian-6.12.json.gz: "), "{text}");
+        assert!(refused(b"{\"format_version\": 1").contains("EOF"));
+        assert!(refused(b"{\"format_version\": 99, \"runs\": []}").contains("version 99"));
+        assert!(refused(b"{\"format_version\": 1, \"runs\": []}").contains("of 0 targets"));
+    }
+}
