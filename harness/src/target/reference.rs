@@ -30,12 +30,19 @@ const SECURITY_CONTEXT: &str = "kernel";
 #[derive(Debug)]
 pub struct ReferenceTarget {
     profile: Profile,
+    /// What a security module calls every process, if there is one.
+    security_context: Option<&'static str>,
 }
 
 impl ReferenceTarget {
     /// The reference driver as a model of this driver.
     pub fn new(profile: Profile) -> ReferenceTarget {
-        ReferenceTarget { profile }
+        ReferenceTarget { profile, security_context: Some(SECURITY_CONTEXT) }
+    }
+
+    /// The same on a system without a security module that tells the driver of processes.
+    pub fn without_security_module(self) -> ReferenceTarget {
+        ReferenceTarget { security_context: None, ..self }
     }
 }
 
@@ -67,8 +74,9 @@ impl Worlds for ReferenceTarget {
             | Feature::ExtendedError
             | Feature::NodeInfo
             | Feature::Contexts
-            | Feature::Binderfs
-            | Feature::Lsm => None,
+            | Feature::Binderfs => None,
+            Feature::Lsm if self.security_context.is_some() => None,
+            Feature::Lsm => Some("there is no security module".to_owned()),
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
@@ -78,8 +86,10 @@ impl Worlds for ReferenceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len())
-            .with_security_context(SECURITY_CONTEXT);
+        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len());
+        if let Some(context) = self.security_context {
+            driver = driver.with_security_context(context);
+        }
         for context in Context::VARIANTS {
             become_first_context_manager(&mut driver, *context)?;
         }
@@ -88,6 +98,7 @@ impl Worlds for ReferenceTarget {
         Ok(Box::new(ReferenceWorld {
             driver,
             processes: processes.collect(),
+            security_context: self.security_context,
             files: BTreeMap::new(),
             openings: BTreeMap::new(),
             opened: 0,
@@ -117,6 +128,8 @@ fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result
 struct ReferenceWorld {
     driver: Driver,
     processes: Vec<Process>,
+    /// What a security module calls each of them.
+    security_context: Option<&'static str>,
     files: BTreeMap<FileId, File>,
     /// Devices opened and not released, by the numbers of their open files.
     openings: BTreeMap<u32, Opening>,
@@ -714,7 +727,7 @@ impl World for ReferenceWorld {
     }
 
     fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
-        Ok(Some(SECURITY_CONTEXT.as_bytes().to_owned()))
+        Ok(self.security_context.map(|context| context.as_bytes().to_owned()))
     }
 
     fn pid(&self, process: usize) -> i32 {

@@ -164,6 +164,32 @@ impl World {
         self.ioctl(thread, BINDER_WRITE_READ, request.as_bytes());
     }
 
+    /// Writes to the device of the next party, as who has inherited it or been sent it can.
+    pub fn write_elsewhere(&mut self, thread: usize, commands: &[u8]) {
+        if self.is_parked(thread) {
+            return;
+        }
+        let caller = self.caller(thread);
+        let (party, own) = self.split(thread);
+        let device = self.parties[(party + 1) % self.parties.len()].device;
+        let base = (ARENA + own * ARENA) as u64;
+        let request = WriteRead {
+            write_size: commands.len() as u64,
+            write_buffer: base + COMMANDS,
+            ..WriteRead::default()
+        };
+        let memory = &mut self.parties[party].memory;
+        memory.write(base + COMMANDS, commands).unwrap();
+        memory.write(base + ARGUMENT, request.as_bytes()).unwrap();
+        let completion = self.driver.ioctl(device, caller, BINDER_WRITE_READ, base + ARGUMENT, memory);
+        assert_ne!(completion, Completion::Parked, "it does not read");
+    }
+
+    pub fn set_priority(&mut self, thread: usize, nice: i32) {
+        let caller = self.caller(thread);
+        self.driver.set_priority(caller, nice).unwrap();
+    }
+
     pub fn ioctl(&mut self, thread: usize, request: u32, argument: &[u8]) {
         if self.is_parked(thread) {
             return;

@@ -24,8 +24,7 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::Munmap),
         proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
-        prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
-        prop_oneof![process().prop_map(Call::Fork), file().prop_map(Call::Use)],
+        process().prop_map(Call::Fork),
         prop_oneof![any::<i32>().prop_map(Call::SetPriority), Just(Call::GetPriority)],
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
         process().prop_map(Call::Signal),
@@ -33,7 +32,20 @@ fn call() -> impl Strategy<Value = Call> {
         (instance(), binderfs_call()).prop_map(|(instance, call)| Call::Binderfs { instance, call }),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];
-    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => Just(Call::EpollWait), 3 => file().prop_map(Call::PollDescriptor), 1 => file().prop_map(Call::CloseDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
+    // Files are hard to speak of, as they must be there.
+    let of_a_file = prop_oneof![
+        3 => file().prop_map(Call::PollDescriptor),
+        3 => file().prop_map(Call::CloseDescriptor),
+        4 => file().prop_map(Call::Use),
+    ];
+    prop_oneof![
+        4 => system_call,
+        2 => prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
+        1 => Just(Call::Poll),
+        1 => Just(Call::EpollWait),
+        8 => of_a_file,
+        4 => ioctl().prop_map(Call::Ioctl),
+    ]
 }
 
 fn binderfs_call() -> impl Strategy<Value = BinderfsCall> {
