@@ -54,7 +54,7 @@ fn per(repetitions: u32, mut operation: impl FnMut()) -> Duration {
 }
 
 /// The memory of a process: one piece from address 0x1000 on.
-struct Memory(Vec<u8>);
+struct Memory(Vec<u8>, i32);
 
 impl Memory {
     fn range(&self, address: u64, length: usize) -> Result<std::ops::Range<usize>, Fault> {
@@ -65,6 +65,10 @@ impl Memory {
 }
 
 impl UserMemory for Memory {
+    fn pid(&self) -> i32 {
+        self.1
+    }
+
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         let range = self.range(address, bytes.len())?;
         bytes.copy_from_slice(&self.0[range]);
@@ -110,7 +114,7 @@ impl Party {
         let caller = Caller { pid, tid: pid, euid: 0 };
         let device = driver.open(caller, 0, false).unwrap();
         driver.mmap(device, caller, 0x7000_0000_0000, 4 << 20, false).unwrap();
-        Party { device, caller, memory: Memory(vec![0; 0xa000]), commands: Vec::new() }
+        Party { device, caller, memory: Memory(vec![0; 0xa000], caller.pid), commands: Vec::new() }
     }
 
     fn command(&mut self, code: u32, argument: &[u8]) -> &mut Self {
@@ -221,7 +225,7 @@ impl RoundTrip {
         let object = PointerCookie { pointer, cookie: pointer };
         self.client.command(BC_INCREFS_DONE, object.as_bytes()).command(BC_ACQUIRE_DONE, object.as_bytes());
         assert_eq!(self.client.write_read(&mut self.driver, 0), DONE);
-        while self.driver.poll(self.client.device, self.client.caller) {
+        while self.driver.poll(self.client.device, self.client.caller) == Ok(true) {
             assert_eq!(self.client.write_read(&mut self.driver, 256), DONE);
         }
     }

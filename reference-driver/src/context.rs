@@ -21,6 +21,12 @@ pub(crate) struct Context {
 }
 
 impl Driver {
+    /// A further context, of a device that has been made.
+    pub(crate) fn add_context(&mut self) -> ContextIndex {
+        self.contexts.push(Context::default());
+        self.contexts.len() - 1
+    }
+
     pub(crate) fn context_manager(&self, process: Key<Process>) -> Option<Key<Node>> {
         self.contexts[self.processes[process].context].manager
     }

@@ -9,6 +9,7 @@ use crate::death::Death;
 use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
+use crate::priority::Scheduling;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::reference::Reference;
@@ -49,11 +50,13 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    /// What the scheduler knows of threads, by their ids.
+    pub(crate) scheduling: FxHashMap<i32, Scheduling>,
     /// What the security module calls every process; `None` without such a module.
     pub(crate) security_context: Option<&'static str>,
 }
 
-/// An open device: what a file descriptor of it stands for.
+/// An opening of a device: what file descriptors stand for, in one process or in several.
 pub type Device = Key<Process>;
 
 /// How a system call went.
@@ -100,6 +103,7 @@ impl Driver {
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            scheduling: FxHashMap::default(),
             security_context: None,
         }
     }
@@ -118,7 +122,10 @@ impl Driver {
         self.serials += 1;
         let serial = self.serials;
         let allocator = Allocator::new(&self.profile);
-        let process = Process { context, pid: caller.pid, nonblock, serial, allocator, ..Process::default() };
+        let Caller { pid, euid, .. } = caller;
+        let opened_at = self.priority(caller.tid);
+        let process =
+            Process { context, pid, euid, opened_at, nonblock, serial, allocator, ..Process::default() };
         let device = self.processes.insert(process);
         self.processes_by_serial.insert(serial, device);
         Ok(device)
@@ -153,11 +160,18 @@ impl Driver {
         self.processes[device].allocator.unmap(takes_transactions);
     }
 
-    /// Whether the calling thread would find something to read.
-    pub fn poll(&mut self, device: Device, caller: Caller) -> bool {
+    /// Whether the calling thread would find something to read. EINVAL if it cannot read there at all.
+    pub fn poll(&mut self, device: Device, caller: Caller) -> Result<bool, Errno> {
+        self.admit(device, caller)?;
         let thread = self.calling_thread(device, caller.tid);
         let takes_process_work = self.is_free_for_process_work(thread);
-        self.has_work(thread, takes_process_work)
+        Ok(self.has_work(thread, takes_process_work))
+    }
+
+    /// Makes sure that a thread can have a part in what a device is for: of any process, or only of that which opened it.
+    fn admit(&self, device: Device, caller: Caller) -> Result<(), Errno> {
+        let is_of_another = self.processes[device].pid != caller.pid;
+        if is_of_another && self.profile.threads_are_of_one_process { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// An ioctl of any kind.
@@ -169,6 +183,18 @@ impl Driver {
         argument: u64,
         memory: &mut dyn UserMemory,
     ) -> Completion {
+        if !matches!(
+            request,
+            BINDER_VERSION
+                | BINDER_FREEZE
+                | BINDER_GET_FROZEN_INFO
+                | BINDER_GET_NODE_DEBUG_INFO
+                | BINDER_GET_NODE_INFO_FOR_REF
+        ) && let Err(errno) = self.admit(device, caller)
+        {
+            return Completion::Done(Err(errno));
+        }
+        self.admit_to_scheduler(caller);
         let thread = self.calling_thread(device, caller.tid);
         if request == BINDER_WRITE_READ {
             return self.write_read(thread, caller, argument, memory);
@@ -274,11 +300,11 @@ impl Driver {
         address: u64,
         bytes: &mut [u8],
     ) -> Result<(), Fault> {
-        let allocator = &self.processes[process].allocator;
-        if !allocator.maps(address) {
+        let process = &self.processes[process];
+        if !process.sees_in_mapping(memory, address) {
             return memory.read(address, bytes);
         }
-        bytes.copy_from_slice(allocator.seen_at(address, bytes.len()).ok_or(Fault)?);
+        bytes.copy_from_slice(process.allocator.seen_at(address, bytes.len()).ok_or(Fault)?);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 //! `node` and `reference` (what keeps it alive), `work` (the queues), and comes out of `read` (the returns).
 
 mod audit;
+mod binderfs;
 mod buffer;
 mod caller;
 mod context;
@@ -23,6 +24,7 @@ mod node_information;
 mod object;
 mod oneway_spam;
 mod planted;
+mod priority;
 mod process;
 mod profile;
 mod queue;
@@ -40,6 +42,7 @@ pub mod uapi;
 mod work;
 mod write;
 
+pub use binderfs::Binderfs;
 pub use caller::Caller;
 pub use context::ContextIndex;
 pub use descriptor::{DescriptorTable, OpenFile};

@@ -9,6 +9,9 @@ pub struct Fault;
 
 /// The memory of a process but for its mapping of the device, which the driver keeps itself.
 pub trait UserMemory: DescriptorTable {
+    /// Whose it is: the id of the process.
+    fn pid(&self) -> i32;
+
     /// Copies from the process, all or nothing.
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault>;
 

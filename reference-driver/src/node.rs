@@ -6,7 +6,10 @@ use crate::queue::Queue;
 use crate::reference::Reference;
 use crate::rust_counting::Notices;
 use crate::table::Key;
-use crate::uapi::{FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_TXN_SECURITY_CTX, FlatObject};
+use crate::uapi::{
+    FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_PRIORITY_MASK, FLAT_BINDER_FLAG_TXN_SECURITY_CTX,
+    FlatObject,
+};
 use crate::work::{Place, Work, WorkQueue};
 
 /// A local object of a process, as the driver knows it (`struct binder_node`).
@@ -25,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) takes_descriptors: bool,
     /// Whether its owner wants to be told the security context of callers.
     pub(crate) wants_security_context: bool,
+    /// Calls to it are served with no higher nice value.
+    pub(crate) least_nice: i32,
 
     /// References of other processes that are strong.
     pub(crate) internal_strong: u32,
@@ -86,6 +91,7 @@ impl Driver {
                 cookie: object.cookie,
                 takes_descriptors: object.flags & FLAT_BINDER_FLAG_ACCEPTS_FDS != 0,
                 wants_security_context: object.flags & FLAT_BINDER_FLAG_TXN_SECURITY_CTX != 0,
+                least_nice: (object.flags & FLAT_BINDER_FLAG_PRIORITY_MASK) as i32,
                 ..Node::default()
             });
             self.processes[process].nodes.insert(object.binder, node);

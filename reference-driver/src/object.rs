@@ -177,7 +177,7 @@ impl Driver {
             return Ok(());
         }
         let range = to as usize..(to + length) as usize;
-        if self.processes[sender].allocator.maps(from)
+        if self.processes[sender].sees_in_mapping(memory, from)
             && let Some((sender, receiver)) = self.processes.two(sender, receiver)
         {
             let source = sender.allocator.seen_at(from, range.len()).ok_or(Fault)?;

@@ -6,6 +6,7 @@ use crate::buffer::Allocator;
 use crate::context::ContextIndex;
 use crate::driver::Deferred;
 use crate::freeze::Freezer;
+use crate::memory::UserMemory;
 use crate::node::Node;
 use crate::queue::Queue;
 use crate::reference::{Handles, Reference};
@@ -14,7 +15,8 @@ use crate::table::Key;
 use crate::thread::Thread;
 use crate::work::Work;
 
-/// An open device (`struct binder_proc`). A process that opens the device twice is two of these.
+/// An open device (`struct binder_proc`). A process that opens the device twice is two of these; several processes that
+/// have descriptors of one opening, by inheritance or because they were sent them, are one.
 #[derive(Debug, Default)]
 pub struct Process {
     /// No other has had this number before, nor will have.
@@ -23,6 +25,10 @@ pub struct Process {
     pub(crate) context: ContextIndex,
     /// The process id of whoever opened it.
     pub(crate) pid: i32,
+    /// The effective user of that process.
+    pub(crate) euid: u32,
+    /// The nice value of the thread that opened it, at that time.
+    pub(crate) opened_at: i32,
     /// Opened with O_NONBLOCK.
     pub(crate) nonblock: bool,
     pub(crate) is_dead: bool,
@@ -59,4 +65,11 @@ pub struct Process {
     pub(crate) detects_oneway_spam: bool,
     /// What closed descriptors have left to be done.
     pub(crate) deferred: Deferred,
+}
+
+impl Process {
+    /// Whether an address of a process that uses the device is in its mapping of it: only who opened it has one.
+    pub(crate) fn sees_in_mapping(&self, memory: &dyn UserMemory, address: u64) -> bool {
+        self.pid == memory.pid() && self.allocator.maps(address)
+    }
 }

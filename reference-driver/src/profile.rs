@@ -43,6 +43,12 @@ pub struct Profile {
 
     /// An argument that cannot be read or written is EFAULT, not EINVAL.
     pub(crate) bad_arguments_fault: bool,
+    /// Only threads of the process that opened a device can read and write there.
+    pub(crate) threads_are_of_one_process: bool,
+    /// The effective user of a sender is that of the process that opened the device, and not that of the calling thread.
+    pub(crate) senders_are_openers: bool,
+    /// A thread serves a call with the priority of the caller.
+    pub(crate) hands_priorities_on: bool,
     /// A process without a mapping gets no transactions, even if it had one.
     pub(crate) unmapping_ends_transactions: bool,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
@@ -147,6 +153,9 @@ impl Profile {
         node_work_outlives_threads: false,
         deaths_outlive_handles: false,
         bad_arguments_fault: false,
+        threads_are_of_one_process: false,
+        hands_priorities_on: true,
+        senders_are_openers: false,
         unmapping_ends_transactions: true,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
@@ -187,6 +196,7 @@ impl Profile {
     pub const C_6_1: Profile = Profile {
         name: "c-6.1",
         has_pending_frozen: false,
+        senders_are_openers: true,
         freeze_notifications: FreezeNotifications::None,
         spam_detection: SpamDetection { counts_message: true, ..Profile::C.spam_detection },
         ..Profile::C
@@ -209,6 +219,9 @@ impl Profile {
         node_work_outlives_threads: true,
         deaths_outlive_handles: true,
         bad_arguments_fault: true,
+        threads_are_of_one_process: true,
+        hands_priorities_on: false,
+        senders_are_openers: true,
         unmapping_ends_transactions: false,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
@@ -248,6 +261,14 @@ impl Profile {
     /// Whether there are BC_REQUEST_FREEZE_NOTIFICATION and what goes with it.
     pub fn has_freeze_notifications(&self) -> bool {
         self.freeze_notifications != FreezeNotifications::None
+    }
+
+    /// What the folder `features` of a binderfs names.
+    pub(crate) fn features(&self) -> &'static [&'static str] {
+        match self.freeze_notifications {
+            FreezeNotifications::None => &["extended_error", "oneway_spam_detection"],
+            _ => &["extended_error", "freeze_notification", "oneway_spam_detection"],
+        }
     }
 }
 

@@ -85,6 +85,9 @@ impl Driver {
         if !self.profile.process_work_is_handed_over {
             read.takes_process_work = self.is_free_for_process_work(thread);
         }
+        if read.takes_process_work {
+            self.be_ready_for_any_work(thread);
+        }
         if self.has_work(thread, read.takes_process_work) {
             self.go_on_reading(thread, read, memory)
         } else if self.processes[self.threads[thread].process].nonblock {
@@ -313,6 +316,9 @@ impl Driver {
         returns: &mut ReturnStream<'_>,
     ) -> Result<Next, Fault> {
         let receiver = self.threads[thread].process;
+        if let Some(node) = self.target_of(transaction) {
+            self.take_on_priority(thread, transaction, self.nodes[node].least_nice);
+        }
         let Ok(descriptors) = self.install_descriptors(transaction, returns.memory) else {
             return self.fail_to_deliver(receiver, transaction, returns);
         };
@@ -371,7 +377,7 @@ impl Driver {
         let is_told = if self.profile.callers_outlive_threads {
             self.expects_reply(transaction) && !self.ended_pids.contains(&state.sender.pid)
         } else {
-            state.from.is_some()
+            state.from.is_some() && !self.ended_pids.contains(&state.sender.pid)
         };
         if is_told { state.sender.pid } else { 0 }
     }

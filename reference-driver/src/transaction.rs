@@ -32,6 +32,10 @@ pub(crate) struct Transaction {
     pub(crate) code: u32,
     pub(crate) flags: u32,
     pub(crate) sender_euid: u32,
+    /// The nice value of the thread that sent it.
+    pub(crate) nice: i32,
+    /// That of the thread that serves it, before it did.
+    pub(crate) nice_before: i32,
     /// The files that it brings, until it is delivered.
     pub(crate) files: Vec<FileOnItsWay>,
     /// Who sent it, be it gone or not.
@@ -263,6 +267,7 @@ impl Driver {
         let served = call.filter(|call| self.transactions[*call].to_thread == Some(thread));
         let call = served.ok_or(Failure::ToSender(self.stack_forbids()))?;
         self.threads[thread].transaction_stack = self.transactions[call].to_parent;
+        self.give_priority_back(thread, call);
 
         let Some(caller) = self.transactions[call].from else {
             return self.reply_to_nobody(thread, euid, data, call, memory);
@@ -388,6 +393,8 @@ impl Driver {
             code: header.code,
             flags: header.flags,
             sender_euid: euid,
+            nice: self.priority(self.threads[thread].tid),
+            nice_before: 0,
             files: Vec::new(),
             sender,
             is_outstanding: false,
@@ -539,11 +546,14 @@ impl Driver {
 
     /// Whether a transaction is a call, neither a oneway message nor itself a reply.
     pub(crate) fn expects_reply(&self, transaction: Key<Transaction>) -> bool {
+        self.target_of(transaction).is_some() && self.transactions[transaction].flags & TF_ONE_WAY == 0
+    }
+
+    /// The node that a transaction is for; `None` for a reply.
+    pub(crate) fn target_of(&self, transaction: Key<Transaction>) -> Option<Key<Node>> {
         let state = &self.transactions[transaction];
-        let target = state.buffer.zip(state.to_process).and_then(|(buffer, process)| {
-            self.processes[process].allocator.buffers[buffer].content.and_then(|content| content.target)
-        });
-        target.is_some() && state.flags & TF_ONE_WAY == 0
+        let (buffer, process) = state.buffer.zip(state.to_process)?;
+        self.processes[process].allocator.buffers[buffer].content?.target
     }
 
     /// Removes a transaction that is on no stack and in no queue. Its buffer stays.

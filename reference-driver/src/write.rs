@@ -66,6 +66,7 @@ impl Driver {
         stream: &mut CommandStream<'_>,
     ) -> Result<(), Errno> {
         let process = stream.process;
+        let euid = if self.profile.senders_are_openers { self.processes[process].euid } else { caller.euid };
         match stream.next::<u32>(self)? {
             BC_INCREFS => {
                 let handle = stream.next(self)?;
@@ -104,19 +105,19 @@ impl Driver {
             }
             BC_TRANSACTION => {
                 let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory);
+                self.transact(thread, euid, &data, Direction::Call, &*stream.memory);
             }
             BC_REPLY => {
                 let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory);
+                self.transact(thread, euid, &data, Direction::Reply, &*stream.memory);
             }
             BC_TRANSACTION_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Call, &*stream.memory);
+                self.transact(thread, euid, &data, Direction::Call, &*stream.memory);
             }
             BC_REPLY_SG => {
                 let data = stream.next(self)?;
-                self.transact(thread, caller.euid, &data, Direction::Reply, &*stream.memory);
+                self.transact(thread, euid, &data, Direction::Reply, &*stream.memory);
             }
             BC_REGISTER_LOOPER => self.register_looper(thread),
             BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,

@@ -16,6 +16,9 @@ enum Deed {
         commands: Vec<Command>,
         read_size: u64,
     },
+    /// Writes commands to the device of another process.
+    WriteElsewhere(Vec<Command>),
+    SetPriority(i32),
     Poll,
     Interrupt,
     Flush,
@@ -149,6 +152,8 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         80 => (prop::collection::vec(command(), 0..4), room)
             .prop_map(|(commands, read_size)| Deed::WriteRead { commands, read_size }),
+        4 => prop::collection::vec(command(), 0..4).prop_map(Deed::WriteElsewhere),
+        1 => (-25..25).prop_map(Deed::SetPriority),
         1 => Just(Deed::Poll),
         1 => Just(Deed::Interrupt),
         1 => Just(Deed::Flush),
@@ -275,6 +280,12 @@ fn perform(world: &mut World, thread: usize, deed: &Deed) {
             let bytes = encode(world.party(thread), commands);
             world.write_read(thread, &bytes, *read_size);
         }
+        Deed::WriteElsewhere(commands) => {
+            world.interrupt(thread);
+            let bytes = encode(world.party(thread), commands);
+            world.write_elsewhere(thread, &bytes);
+        }
+        Deed::SetPriority(nice) => world.set_priority(thread, *nice),
         Deed::Poll => world.poll(thread),
         Deed::Interrupt => world.interrupt(thread),
         Deed::Flush => world.flush(thread),

@@ -1,10 +1,12 @@
 //! Every case of the suite as a test of its own, run on the reference driver: `cargo nextest run death` runs
 //! those about deaths. `rust/death/told-once` is `death/told-once` with the reference driver as a model of the one in
-//! Rust, `c-6.1/death/told-once` with it as one of that of Linux 6.1.
+//! Rust, `c-6.1/death/told-once` with it as one of that of Linux 6.1. Those about systems without a security module are run
+//! as if there were none.
 
 use std::process::ExitCode;
 
 use binderdrill::engine::{self, Verdict};
+use binderdrill::program::Feature;
 use binderdrill::report::{CaseResult, write_case};
 use binderdrill::suite::{self, Case};
 use binderdrill::target::{ReferenceTarget, Worlds};
@@ -33,6 +35,9 @@ fn trial(case: Case, profile: Profile) -> Trial {
         false => format!("{}/{}", profile.name, case.id),
     };
     let mut target = ReferenceTarget::new(profile);
+    if case.script.as_ref().is_ok_and(|script| script.program.without.contains(&Feature::Lsm)) {
+        target = target.without_security_module();
+    }
     let ignored =
         case.script.as_ref().is_ok_and(|script| engine::inapplicable(&script.program, &target).is_some());
     Trial::test(name, move || run(&case, &mut target)).with_ignored_flag(ignored)

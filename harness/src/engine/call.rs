@@ -15,7 +15,7 @@ use crate::target::{Area, SystemCall, ThreadIndex, UNMAPPED};
 pub(super) enum CallResult {
     Failed(Errno),
     /// It succeeded, and gave this number if it gives one.
-    Succeeded(Option<u64>),
+    Succeeded(Option<i64>),
     Polled(PollEvents),
     /// It succeeded, and tells this.
     Told(Told),
@@ -74,6 +74,11 @@ pub(super) fn means(
         Call::EpollWait => SystemCall::EpollWait,
         Call::EpollClose => SystemCall::EpollClose,
         Call::Exit => SystemCall::Exit,
+        Call::Fork(child) => SystemCall::Fork { child: cast.process(child)? },
+        Call::Dup(file) => SystemCall::Dup { file: symbols.file(file) },
+        Call::Use(file) => SystemCall::Use(descriptor(file)?),
+        Call::SetPriority(nice) => SystemCall::SetPriority(*nice),
+        Call::GetPriority => SystemCall::GetPriority,
         Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
         Call::Pipe { reading, writing } => {
             SystemCall::Pipe { reading: symbols.file(reading), writing: symbols.file(writing) }
@@ -82,6 +87,9 @@ pub(super) fn means(
         Call::PollDescriptor(file) => SystemCall::PollDescriptor(descriptor(file)?),
         Call::Signal(target) => return Ok(Means::Signal(cast.thread(target)?)),
         Call::LimitDescriptors(more) => SystemCall::LimitDescriptors(*more),
+        Call::Binderfs { instance, call } => {
+            SystemCall::Binderfs { instance: symbols.instance(instance), call: call.clone() }
+        }
         Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols, bindings)?,
         Call::Await => return Ok(Means::Await),
         Call::Count(counter) => return Ok(Means::Count(*counter)),

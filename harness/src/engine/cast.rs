@@ -53,6 +53,7 @@ impl Cast {
             .map(|(process, names)| ProcessSpecification {
                 name: process.name.to_string(),
                 uid: process.uid,
+                forked: process.device == DeviceSetUp::Forked,
                 threads: threads(names),
             })
             .collect()
@@ -88,7 +89,7 @@ impl Cast {
 /// How many bytes of the device a process maps before the first step, if any.
 pub(super) fn mapping(device: DeviceSetUp) -> Option<u64> {
     match device {
-        DeviceSetUp::Closed | DeviceSetUp::Opened => None,
+        DeviceSetUp::Forked | DeviceSetUp::Closed | DeviceSetUp::Opened => None,
         DeviceSetUp::Mapped(size) => Some(size),
     }
 }

@@ -8,7 +8,7 @@ use super::encode;
 use super::fault::ScriptFault;
 use super::judge::{Difference, Pending, WriteReadResult, judge_call, judge_read, judge_write};
 use super::matching::{Reader, Refusal};
-use super::symbols::{Bindings, Symbols};
+use super::symbols::{Bindings, KnownProcess, Symbols};
 use super::told;
 use super::transcript::{StepOutcome, StepRecord, Transcript, WriteReadRecord};
 use super::verdict::Deviation;
@@ -397,7 +397,7 @@ impl<'a> Execution<'a> {
             Means::Await => self.await_call(thread, expected)?,
             Means::Count(counter) => {
                 self.idle(index, thread)?;
-                CallResult::Succeeded(Some(self.world.count(thread.process, counter)?))
+                CallResult::Succeeded(Some(self.world.count(thread.process, counter)? as i64))
             }
             Means::Signal(target) => {
                 self.idle(index, thread)?;
@@ -463,7 +463,13 @@ impl<'a> Execution<'a> {
         match result {
             Err(errno) => return Ok(CallResult::Failed(errno)),
             Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
-            Ok(Answer::Success) => {}
+            Ok(Answer::Nice(nice)) => return Ok(CallResult::Succeeded(Some(nice.into()))),
+            Ok(Answer::Number(number)) => return Ok(CallResult::Succeeded(Some(number))),
+            Ok(Answer::Success) => {
+                if let Call::Fork(child) = call {
+                    self.introduce(thread.process, self.cast.process(child)?)?;
+                }
+            }
             Ok(answer) => {
                 self.bind_descriptors(thread.process, call, answer);
                 return Ok(CallResult::Succeeded(None));
@@ -473,7 +479,7 @@ impl<'a> Execution<'a> {
         if call::gives_number(call) {
             let bytes = self.world.read_memory(thread.process, address, 4)?;
             let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-            return Ok(CallResult::Succeeded(number.map(u64::from)));
+            return Ok(CallResult::Succeeded(number.map(i64::from)));
         }
         if let Some(size) = told::size(call)
             && let Some(bytes) = self.world.read_memory(thread.process, address, size)?
@@ -487,7 +493,7 @@ impl<'a> Execution<'a> {
     /// Keeps the numbers of descriptors that a call has made.
     fn bind_descriptors(&mut self, process: usize, call: &Call, answer: Answer) {
         match (call, answer) {
-            (Call::Memfd(file), Answer::Descriptor(number)) => {
+            (Call::Memfd(file) | Call::Dup(file), Answer::Descriptor(number)) => {
                 self.bindings.bind_descriptor(process, file.clone(), number);
             }
             (Call::Pipe { reading, writing }, Answer::Pipe { reading: to_read, writing: to_write }) => {
@@ -496,6 +502,16 @@ impl<'a> Execution<'a> {
             }
             _ => {}
         }
+    }
+
+    /// A process has been forked, and is known from here on.
+    fn introduce(&mut self, parent: usize, child: usize) -> Result<(), Stop> {
+        let is_told_contexts = self.program.requires.contains(&Feature::Lsm);
+        let context = is_told_contexts.then(|| self.world.security_context(child)).transpose()?;
+        let known = KnownProcess { pid: self.world.pid(child), security_context: context.flatten() };
+        self.symbols.introduce(child, known);
+        self.bindings.fork(parent, child);
+        Ok(())
     }
 
     /// All threads of a process are gone. What they had read, they had.

@@ -156,6 +156,8 @@ fn prepare<'a>(
     let is_told_contexts = program.requires.contains(&Feature::Lsm);
     let processes: Vec<KnownProcess> = (0..specifications.len())
         .map(|process| {
+            // One that is not there yet is made known when it is.
+            let is_told_contexts = is_told_contexts && !specifications[process].forked;
             let context = is_told_contexts.then(|| world.security_context(process)).transpose()?;
             Ok(KnownProcess { pid: world.pid(process), security_context: context.flatten() })
         })

@@ -13,7 +13,7 @@ impl Execution<'_> {
     pub(super) fn set_up(&mut self) -> Result<(), Stop> {
         for (index, process) in self.cast.processes().to_vec().into_iter().enumerate() {
             let thread = ThreadIndex { process: index, thread: 0 };
-            if process.device != DeviceSetUp::Closed {
+            if !matches!(process.device, DeviceSetUp::Forked | DeviceSetUp::Closed) {
                 let call = SystemCall::Open { context: process.context, nonblock: process.nonblock };
                 self.set_up_with(thread, "open", call)?;
             }

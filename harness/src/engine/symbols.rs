@@ -11,7 +11,7 @@ use reference_driver::uapi::PointerCookie;
 use super::cast::Cast;
 use super::fault::ScriptFault;
 use crate::program::*;
-use crate::target::{FileId, UNMAPPED};
+use crate::target::{FileId, InstanceId, UNMAPPED};
 
 /// What a process is to the target that it runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(super) struct Symbols {
     names: BTreeMap<(usize, u64), Name>,
     cookies: BTreeMap<Name, u64>,
     files: BTreeMap<Name, FileId>,
+    instances: BTreeMap<Name, InstanceId>,
     processes: Vec<(Name, i32)>,
     /// What a security module calls them.
     security_contexts: BTreeMap<Name, Vec<u8>>,
@@ -96,6 +97,14 @@ impl Bindings {
     /// A process has got a descriptor for a file.
     pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
         self.descriptors.insert((process, name), number);
+    }
+
+    /// A process has been made that has the descriptors of another.
+    pub(super) fn fork(&mut self, parent: usize, child: usize) {
+        let inherited = self.descriptors.iter().filter(|((process, _), _)| *process == parent);
+        let inherited: Vec<_> =
+            inherited.map(|((_, name), number)| ((child, name.clone()), *number)).collect();
+        self.descriptors.extend(inherited);
     }
 
     /// Takes these in, too.
@@ -160,6 +169,7 @@ impl Symbols {
             names: BTreeMap::new(),
             cookies: BTreeMap::new(),
             files: BTreeMap::new(),
+            instances: BTreeMap::new(),
             processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),
             security_contexts: names
                 .zip(processes)
@@ -191,6 +201,13 @@ impl Symbols {
     /// Gives a number to each name that first appears in what a process does next.
     pub(super) fn number(&mut self, process: usize, action: &Action) {
         Appearance { symbols: self, process }.action(action);
+    }
+
+    /// A process has come to be known.
+    pub(super) fn introduce(&mut self, process: usize, known: KnownProcess) {
+        let (name, pid) = &mut self.processes[process];
+        *pid = known.pid;
+        self.security_contexts.extend(known.security_context.map(|context| (name.clone(), context)));
     }
 
     /// The numbers of an object.
@@ -228,6 +245,11 @@ impl Symbols {
     /// What worlds know a file by.
     pub(super) fn file(&self, name: &Name) -> FileId {
         *self.files.get(name).expect("every file that a program names was given its number first")
+    }
+
+    /// What worlds know an instance of binderfs by.
+    pub(super) fn instance(&self, name: &Name) -> InstanceId {
+        *self.instances.get(name).expect("every instance that a program names was given its number first")
     }
 
     /// The name of a file.
@@ -318,7 +340,11 @@ impl Appearance<'_> {
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
                 self.object(&object.object);
             }
-            Action::Call { call: Call::Memfd(file), .. } => self.file(file),
+            Action::Call { call: Call::Binderfs { instance, .. }, .. } => {
+                let number = self.symbols.instances.len() as u32;
+                self.symbols.instances.entry(instance.clone()).or_insert(InstanceId(number));
+            }
+            Action::Call { call: Call::Memfd(file) | Call::Dup(file), .. } => self.file(file),
             Action::Call { call: Call::Pipe { reading, writing }, .. } => {
                 self.file(reading);
                 self.file(writing);

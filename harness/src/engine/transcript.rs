@@ -42,7 +42,7 @@ pub enum StepOutcome {
     Succeeded {
         /// The number that it gave, if it gives one: a version, a count.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        value: Option<u64>,
+        value: Option<i64>,
     },
     /// A poll found these events, such as `POLLIN`, or none.
     Polled {

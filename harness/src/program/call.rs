@@ -1,6 +1,6 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{Context, Errno, Handle, Name, PidPattern, Token, Told};
+use super::{BinderfsCall, Context, Errno, Handle, Name, PidPattern, Token, Told};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,16 @@ pub enum Call {
     EpollClose,
     /// `exit`: the process of the thread ends, with all its threads.
     Exit,
+    /// `fork child`: makes this process, a copy of that of the thread, with no other thread than the one that forks.
+    Fork(Name),
+    /// `dup shared`: makes another descriptor of the device, and a file of the script of it.
+    Dup(Name),
+    /// `use shared`: from here on the process' calls to the device go by its descriptor for this file.
+    Use(Name),
+    /// `setpriority 5`: sets the nice value of the calling thread.
+    SetPriority(i32),
+    /// `getpriority`: the nice value of the calling thread.
+    GetPriority,
     /// `await`: lets time pass until the ioctl returns that the thread is parked in.
     Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.
@@ -56,6 +66,13 @@ pub enum Call {
     LimitDescriptors(u32),
     /// An ioctl.
     Ioctl(Ioctl),
+    /// What is done with an instance of binderfs.
+    Binderfs {
+        /// The instance.
+        instance: Name,
+        /// What is done with it.
+        call: BinderfsCall,
+    },
     /// `count payload_copies`: reads a counter of the target.
     Count(Counter),
 }
@@ -186,8 +203,8 @@ pub enum Counter {
 pub enum CallExpectation {
     /// Without `=`: it succeeds.
     Succeeds,
-    /// `= 8`: it succeeds with this value: a version, a count.
-    Value(u64),
+    /// `= 8`: it succeeds with this value: a version, a count, a nice value.
+    Value(i64),
     /// `= { sync_recv 1, async_recv 0 }`: it succeeds and tells this.
     Tells(Told),
     /// `= parked`: it does not return; the thread sleeps.

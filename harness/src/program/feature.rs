@@ -37,6 +37,8 @@ pub enum Feature {
     Lsm,
     /// The devices of all three contexts.
     Contexts,
+    /// Binderfs, and the right to mount it.
+    Binderfs,
     /// Counters of payload copies, which only the reference driver keeps.
     CopyCounter,
     /// Counters of the driver's objects.

@@ -5,6 +5,7 @@
 //! never by address, so that it means the same on every target. `docs/script-language.md` describes the same
 //! thing as its author sees it, and [`crate::script`] turns one into the other.
 
+mod binderfs;
 mod call;
 mod command;
 mod context;
@@ -16,6 +17,7 @@ mod race;
 mod returns;
 mod told;
 
+pub use binderfs::*;
 pub use call::*;
 pub use command::*;
 pub use context::*;
@@ -114,13 +116,15 @@ pub struct Process {
     pub uid: Option<u32>,
     /// `nonblock`: it opens the device with O_NONBLOCK.
     pub nonblock: bool,
-    /// `closed`, `unmapped`, `mmap 1M`: what it has done with the device before the first step.
+    /// `forked`, `closed`, `unmapped`, `mmap 1M`: what it has done with the device before the first step.
     pub device: DeviceSetUp,
 }
 
 /// What a process has done with the device before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceSetUp {
+    /// `forked`: the process is not there yet. Another one makes it, and so it is what that one is.
+    Forked,
     /// `closed`: nothing.
     Closed,
     /// `unmapped`: opened it.

@@ -1,6 +1,7 @@
 //! Names: the rules about what a script's names stand for.
 //!
-//! A name means one thing in the whole script: a process, a thread, an object, a handle, a buffer, a cookie or a file.
+//! A name means one thing in the whole script: a process, a thread, an object, a handle, a buffer, a cookie, a file or
+//! an instance of binderfs.
 //! The grammar notes each place where a name stands, and the rules are checked over these mentions in order.
 
 use std::collections::{HashMap, HashSet};
@@ -52,6 +53,8 @@ pub(super) enum Meaning {
     Cookie,
     /// An open file, for which processes have descriptors.
     File,
+    /// An instance of binderfs.
+    Instance,
 }
 
 impl fmt::Display for Meaning {
@@ -64,6 +67,7 @@ impl fmt::Display for Meaning {
             Meaning::Buffer => "buffer",
             Meaning::Cookie => "cookie",
             Meaning::File => "file",
+            Meaning::Instance => "instance of binderfs",
         })
     }
 }
@@ -87,7 +91,8 @@ impl Meaning {
                 "a cookie is named in BC_REQUEST_DEATH_NOTIFICATION or BC_REQUEST_FREEZE_NOTIFICATION; \
                  one that nobody knows is written as a number"
             }
-            Meaning::File => "a file is made by `! memfd NAME` or `! pipe NAME NAME`",
+            Meaning::Instance => "an instance of binderfs is mounted by `! mount NAME`",
+            Meaning::File => "a file is made by `! memfd NAME`, `! pipe NAME NAME` or `! dup NAME`",
         }
     }
 }
@@ -154,6 +159,6 @@ fn are_alternatives(one: Option<Branch>, other: Option<Branch>) -> bool {
 }
 
 fn with_article(meaning: Meaning) -> String {
-    let article = if meaning == Meaning::Object { "an" } else { "a" };
+    let article = if matches!(meaning, Meaning::Object | Meaning::Instance) { "an" } else { "a" };
     format!("{article} {meaning}")
 }

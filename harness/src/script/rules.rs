@@ -1,6 +1,7 @@
 //! Rules that concern more than one statement, or a script as a whole: what it must have, how large it may be,
 //! and what a thread can do that is parked or whose process has ended.
 
+mod forks;
 mod races;
 
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,7 @@ pub(super) fn check(reading: &Reading<'_>, excused: &HashSet<&str>, complete: bo
     let mut diagnostics = Vec::new();
     if complete {
         presence(reading, &mut diagnostics);
+        forks::check(reading, &mut diagnostics);
     }
     sizes(reading, &mut diagnostics);
     context_managers(reading, &mut diagnostics);
@@ -256,11 +258,13 @@ impl<'r> Threads<'r> {
         let own = process(step);
         let alone = race.steps.iter().filter(|other| own.is_some() && process(other) == own).count() < 2;
         match call {
-            Call::Await | Call::Count(_) | Call::Signal(_) => Some(Diagnostic::error(
-                "`await`, `count` and `signal` cannot race",
-                actor.clone(),
-                "expected a system call that this thread itself does to the device",
-            )),
+            Call::Await | Call::Count(_) | Call::Signal(_) | Call::Fork(_) | Call::Use(_) => {
+                Some(Diagnostic::error(
+                    "`await`, `count`, `signal`, `fork` and `use` cannot race",
+                    actor.clone(),
+                    "expected a system call that this thread itself does to the device",
+                ))
+            }
             Call::Close | Call::Flush | Call::Exit if !alone => Some(Diagnostic::error(
                 "a process that races with its own end",
                 actor.clone(),

@@ -20,7 +20,7 @@ pub use reference::ReferenceTarget;
 use std::time::Duration;
 
 use crate::engine::{self, Run, SetUpError};
-use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Program};
+use crate::program::{BinderfsCall, Context, Counter, DriverKind, Feature, PollEvents, Program};
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
 
@@ -96,6 +96,8 @@ pub struct ProcessSpecification {
     pub uid: Option<u32>,
     /// The names of its threads, for messages; the first is its main thread. Never empty.
     pub threads: Vec<String>,
+    /// It is not there before another process makes it. It has one thread then, and the user of that one.
+    pub forked: bool,
 }
 
 /// A thread of a world: which process of the list, and which thread of that process.
@@ -107,7 +109,7 @@ pub struct ThreadIndex {
     pub thread: usize,
 }
 
-/// A system call with concrete numbers. Each process has at most one open device and one mapping of it.
+/// A system call with concrete numbers. Each process has at most one device that its calls go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SystemCall {
     /// Opens a device. EEXIST if the process has one open already (said by the world, not by the kernel).
@@ -168,6 +170,33 @@ pub enum SystemCall {
     },
     /// The whole process ends, without cleaning up. Never fails; its other threads end too.
     Exit,
+    /// Makes another process of the world, which has not been there before: a copy of this one, with its descriptors,
+    /// and with no other thread than the calling one.
+    Fork {
+        /// Index of the new process.
+        child: usize,
+    },
+    /// Makes a further descriptor of the device. EEXIST if the device is known as a file already (said by the world,
+    /// not by the kernel).
+    Dup {
+        /// What the open device is known by from here on.
+        file: FileId,
+    },
+    /// Has this descriptor take the place of the one by which the process calls the device; that one stays open. EBADF if
+    /// it is not for a device of this world (said by the world, not by the kernel).
+    Use(u32),
+    /// Sets the nice value of the calling thread.
+    SetPriority(i32),
+    /// The nice value of the calling thread.
+    GetPriority,
+    /// Does this with an instance of binderfs, which this world has to itself. Opening a device is EEXIST if the process
+    /// has one open already (said by the world, not by the kernel).
+    Binderfs {
+        /// Which one.
+        instance: InstanceId,
+        /// What is to be done.
+        call: BinderfsCall,
+    },
 }
 
 /// What came of a system call.
@@ -188,6 +217,10 @@ pub enum Answer {
     Events(PollEvents),
     /// The number of a new descriptor.
     Descriptor(u32),
+    /// A nice value.
+    Nice(i32),
+    /// What a file holds.
+    Number(i64),
     /// The numbers of those for the ends of a new pipe.
     Pipe {
         /// To read from.
@@ -200,6 +233,10 @@ pub enum Answer {
 /// What a world knows a file by that a script has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
+
+/// What a world knows an instance of binderfs by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u32);
 
 /// What a descriptor of a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

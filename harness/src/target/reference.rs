@@ -11,15 +11,17 @@ use std::collections::BTreeMap;
 use strum::VariantArray;
 
 use reference_driver::uapi::Errno;
-use reference_driver::{Caller, Completion, Device, Driver, Fault, OpenFile, Profile, UserMemory};
+use reference_driver::{
+    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, Profile, UserMemory,
+};
 
-use memory::Memory;
+use memory::{Descriptor, Memory};
 
 use super::{
-    Answer, Closing, DescriptorState, FileId, Outcome, ProcessSpecification, SystemCall, TargetError,
-    ThreadIndex, World, Worlds,
+    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, SystemCall,
+    TargetError, ThreadIndex, World, Worlds,
 };
-use crate::program::{Context, Counter, DriverKind, Feature, PollEvents};
+use crate::program::{Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PollEvents};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -28,12 +30,19 @@ const SECURITY_CONTEXT: &str = "kernel";
 #[derive(Debug)]
 pub struct ReferenceTarget {
     profile: Profile,
+    /// What a security module calls every process, if there is one.
+    security_context: Option<&'static str>,
 }
 
 impl ReferenceTarget {
     /// The reference driver as a model of this driver.
     pub fn new(profile: Profile) -> ReferenceTarget {
-        ReferenceTarget { profile }
+        ReferenceTarget { profile, security_context: Some(SECURITY_CONTEXT) }
+    }
+
+    /// The same on a system without a security module that tells the driver of processes.
+    pub fn without_security_module(self) -> ReferenceTarget {
+        ReferenceTarget { security_context: None, ..self }
     }
 }
 
@@ -65,7 +74,9 @@ impl Worlds for ReferenceTarget {
             | Feature::ExtendedError
             | Feature::NodeInfo
             | Feature::Contexts
-            | Feature::Lsm => None,
+            | Feature::Binderfs => None,
+            Feature::Lsm if self.security_context.is_some() => None,
+            Feature::Lsm => Some("there is no security module".to_owned()),
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
@@ -75,14 +86,24 @@ impl Worlds for ReferenceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len())
-            .with_security_context(SECURITY_CONTEXT);
+        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len());
+        if let Some(context) = self.security_context {
+            driver = driver.with_security_context(context);
+        }
         for context in Context::VARIANTS {
             become_first_context_manager(&mut driver, *context)?;
         }
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
-        Ok(Box::new(ReferenceWorld { driver, processes: processes.collect(), files: BTreeMap::new() }))
+        Ok(Box::new(ReferenceWorld {
+            driver,
+            processes: processes.collect(),
+            security_context: self.security_context,
+            files: BTreeMap::new(),
+            openings: BTreeMap::new(),
+            opened: 0,
+            instances: BTreeMap::new(),
+        }))
     }
 }
 
@@ -93,7 +114,9 @@ fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result
     let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
     let device = driver.open(root, context as usize, false).map_err(broken)?;
     let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
-    if let Completion::Done(Err(errno)) = driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1)) {
+    if let Completion::Done(Err(errno)) =
+        driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1, 1))
+    {
         return Err(broken(errno));
     }
     driver.release(device);
@@ -105,8 +128,31 @@ fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result
 struct ReferenceWorld {
     driver: Driver,
     processes: Vec<Process>,
+    /// What a security module calls each of them.
+    security_context: Option<&'static str>,
     files: BTreeMap<FileId, File>,
+    /// Devices opened and not released, by the numbers of their open files.
+    openings: BTreeMap<u32, Opening>,
+    /// How many devices have been opened.
+    opened: u32,
+    /// Instances of binderfs, by what the script knows them by.
+    instances: BTreeMap<InstanceId, Binderfs>,
 }
+
+/// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
+struct Opening {
+    device: Device,
+    open: OpenFile,
+    /// Index of the process that opened it.
+    opener: usize,
+    /// What it is known by as a file of the script, if it is.
+    file: Option<FileId>,
+    /// The instance of binderfs that its device is in, if it is in one of the script's.
+    instance: Option<InstanceId>,
+}
+
+/// The open file of a device has a number from here on. Those below are of files that scripts make.
+const OPENINGS: u32 = 1 << 31;
 
 /// A file that a script has made.
 struct File {
@@ -135,18 +181,13 @@ struct Process {
     alive: bool,
     threads: Vec<Thread>,
     memory: Memory,
-    /// Devices opened and not released: the last is the one that the process may still have a descriptor of.
-    devices: Vec<OpenDevice>,
+    /// The descriptor by which it calls the device.
+    descriptor: Option<u32>,
+    /// The devices that it has mapped, the last at the end.
+    mapped: Vec<Device>,
     next_mapping: u64,
     /// The device that its epoll instance watches, if it has one.
     watching: Option<Device>,
-}
-
-/// An open file: it lasts as long as a descriptor, a mapping or a call in progress uses it.
-struct OpenDevice {
-    device: Device,
-    has_descriptor: bool,
-    mapping: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,14 +200,16 @@ enum Thread {
 
 impl Process {
     fn new(index: usize, specification: &ProcessSpecification) -> Process {
+        let pid = (index as i32 + 1) * PIDS;
         Process {
             name: specification.name.clone(),
-            pid: (index as i32 + 1) * 1000,
+            pid,
             euid: specification.uid.unwrap_or(0),
-            alive: true,
+            alive: !specification.forked,
             threads: vec![Thread::Idle; specification.threads.len()],
-            memory: Memory::of_threads(specification.threads.len()),
-            devices: Vec::new(),
+            memory: Memory::of_threads(specification.threads.len(), pid),
+            descriptor: None,
+            mapped: Vec::new(),
             next_mapping: 0x7000_0000_0000,
             watching: None,
         }
@@ -176,93 +219,211 @@ impl Process {
         Caller { pid: self.pid, tid: self.pid + thread as i32, euid: self.euid }
     }
 
-    /// The device that the process has a descriptor of.
-    fn descriptor(&mut self) -> Result<&mut OpenDevice, Errno> {
-        self.devices.last_mut().filter(|open| open.has_descriptor).ok_or(Errno::EBADF)
-    }
-
     fn is_in_call(&self, device: Device) -> bool {
         self.threads.contains(&Thread::Parked(device))
     }
 }
 
+/// From the id of one process to that of the next; its threads have those in between.
+const PIDS: i32 = 1000;
+
 impl ReferenceWorld {
-    fn open(&mut self, at: ThreadIndex, context: Context, nonblock: bool) -> Result<Answer, Errno> {
+    fn open(
+        &mut self,
+        at: ThreadIndex,
+        context: ContextIndex,
+        nonblock: bool,
+        instance: Option<InstanceId>,
+    ) -> Result<Answer, Errno> {
         let process = &mut self.processes[at.process];
-        if process.descriptor().is_ok() {
+        if process.descriptor.is_some() {
             return Err(Errno::EEXIST);
         }
-        let device = self.driver.open(process.caller(at.thread), context as usize, nonblock)?;
-        process.devices.push(OpenDevice { device, has_descriptor: true, mapping: None });
+        let open = OpenFile::new(OPENINGS + self.opened);
+        let number = process.memory.descriptors.open(open.clone(), true)?;
+        let device = self.driver.open(process.caller(at.thread), context, nonblock)?;
+        process.descriptor = Some(number);
+        self.openings
+            .insert(open.number(), Opening { device, open, opener: at.process, file: None, instance });
+        self.opened += 1;
         Ok(Answer::Success)
     }
 
+    fn binderfs(&mut self, at: ThreadIndex, id: InstanceId, call: BinderfsCall) -> Result<Answer, Errno> {
+        let is_root = self.processes[at.process].euid == 0;
+        if let BinderfsCall::Mount { max } = call {
+            if !is_root {
+                return Err(Errno::EPERM);
+            }
+            self.instances.insert(id, Binderfs::mount(&mut self.driver, max)?);
+            return Ok(Answer::Success);
+        }
+        // Where nothing has been mounted there is an empty folder.
+        let nothing = if call == BinderfsCall::Unmount { Errno::EINVAL } else { Errno::ENOENT };
+        let instance = self.instances.get_mut(&id).ok_or(nothing)?;
+        match call {
+            BinderfsCall::Mount { .. } => {}
+            BinderfsCall::Unmount if !is_root => return Err(Errno::EPERM),
+            BinderfsCall::Unmount => {
+                if self.openings.values().any(|opening| opening.instance == Some(id)) {
+                    return Err(Errno::EBUSY);
+                }
+                self.instances.remove(&id);
+            }
+            // All of its files but those to read are the user's who has mounted it.
+            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_root => {
+                return Err(Errno::EACCES);
+            }
+            BinderfsCall::Add(Argument::Unmapped) => return Err(Errno::EFAULT),
+            BinderfsCall::Add(Argument::Value(name)) => instance.add(&mut self.driver, name.as_str())?,
+            BinderfsCall::Open { path, nonblock } => {
+                let context = instance.open(&self.driver, path.as_str())?;
+                return self.open(at, context, nonblock, Some(id));
+            }
+            BinderfsCall::Unlink(path) => instance.unlink(&self.driver, path.as_str())?,
+            BinderfsCall::Read(path) => {
+                return Ok(Answer::Number(instance.read(&self.driver, path.as_str())?));
+            }
+        }
+        Ok(Answer::Success)
+    }
+
+    /// The opening that a descriptor of a process is for. EBADF if there is none.
+    fn opening_at(&mut self, process: usize, number: u32) -> Result<&mut Opening, Errno> {
+        let descriptor = self.processes[process].memory.descriptors.at(number).ok_or(Errno::EBADF)?;
+        self.openings.get_mut(&descriptor.file.number()).ok_or(Errno::EBADF)
+    }
+
+    /// The opening that a process' calls go to.
+    fn opening(&mut self, process: usize) -> Result<&mut Opening, Errno> {
+        let number = self.processes[process].descriptor.ok_or(Errno::EBADF)?;
+        self.opening_at(process, number)
+    }
+
+    fn device(&mut self, at: ThreadIndex) -> Result<Device, Errno> {
+        Ok(self.opening(at.process)?.device)
+    }
+
     fn close(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let open = self.processes[at.process].descriptor()?;
-        open.has_descriptor = false;
-        self.driver.flush(open.device);
+        let number = self.processes[at.process].descriptor.take().ok_or(Errno::EBADF)?;
+        self.close_descriptor(at, number)
+    }
+
+    fn close_descriptor(&mut self, at: ThreadIndex, number: u32) -> Result<Answer, Errno> {
+        if let Ok(opening) = self.opening_at(at.process, number) {
+            let device = opening.device;
+            self.driver.flush(device);
+        }
+        self.processes[at.process].memory.descriptors.close(number)?;
         Ok(Answer::Success)
     }
 
     fn flush(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let open = self.processes[at.process].descriptor()?;
-        self.driver.flush(open.device);
+        let device = self.device(at)?;
+        self.driver.flush(device);
         Ok(Answer::Success)
+    }
+
+    fn dup(&mut self, at: ThreadIndex, file: FileId) -> Result<Answer, Errno> {
+        let opening = self.opening(at.process)?;
+        if opening.file.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let open = opening.open.clone();
+        let number = self.processes[at.process].memory.descriptors.open(open, false)?;
+        self.opening(at.process)?.file = Some(file);
+        Ok(Answer::Descriptor(number))
+    }
+
+    fn use_descriptor(&mut self, at: ThreadIndex, number: u32) -> Result<Answer, Errno> {
+        self.opening_at(at.process, number)?;
+        self.processes[at.process].descriptor = Some(number);
+        Ok(Answer::Success)
+    }
+
+    /// Makes a process like another, but for its threads and its mappings of devices.
+    fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Answer, Errno> {
+        let parent = &self.processes[at.process];
+        let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
+        let (descriptor, watching) = (parent.descriptor, parent.watching);
+        self.driver.inherit_priority(parent.caller(at.thread).tid, self.processes[child].pid);
+        let child = &mut self.processes[child];
+        *child = Process {
+            name: std::mem::take(&mut child.name),
+            pid: child.pid,
+            euid,
+            alive: true,
+            threads: vec![Thread::Idle],
+            memory,
+            descriptor,
+            mapped: Vec::new(),
+            next_mapping: child.next_mapping,
+            watching,
+        };
+        Ok(Answer::Success)
+    }
+
+    /// What a file is known by that a descriptor is for.
+    fn file_of(&self, descriptor: &Descriptor) -> Option<FileId> {
+        match self.openings.get(&descriptor.file.number()) {
+            Some(opening) => opening.file,
+            None => Some(FileId(descriptor.file.number())),
+        }
     }
 
     fn mmap(&mut self, at: ThreadIndex, size: u64, write: bool) -> Result<Answer, Errno> {
         const ADDRESS_SPACE: u64 = 1 << 46;
+        let device = self.device(at)?;
         let process = &mut self.processes[at.process];
         let (caller, address) = (process.caller(at.thread), process.next_mapping);
-        let open = process.descriptor()?;
         if size > ADDRESS_SPACE {
             return Err(Errno::ENOMEM);
         }
-        self.driver.mmap(open.device, caller, address, size, write)?;
-        open.mapping = Some((address, size));
+        self.driver.mmap(device, caller, address, size, write)?;
+        process.mapped.push(device);
         process.next_mapping += size.next_multiple_of(0x20_0000) + 0x20_0000;
         Ok(Answer::Success)
     }
 
     fn munmap(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let devices = &mut self.processes[at.process].devices;
-        let mapped = devices.iter_mut().rev().find(|open| open.mapping.is_some()).ok_or(Errno::EINVAL)?;
-        mapped.mapping = None;
-        self.driver.munmap(mapped.device);
+        let device = self.processes[at.process].mapped.pop().ok_or(Errno::EINVAL)?;
+        self.driver.munmap(device);
         Ok(Answer::Success)
     }
 
     fn poll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let process = &mut self.processes[at.process];
-        let caller = process.caller(at.thread);
-        let events = match process.descriptor() {
-            Ok(open) => {
-                PollEvents { readable: self.driver.poll(open.device, caller), ..PollEvents::default() }
-            }
+        Ok(Answer::Events(match self.device(at) {
+            Ok(device) => self.poll_device(at, device),
             Err(_) => PollEvents { invalid: true, ..PollEvents::default() },
-        };
-        Ok(Answer::Events(events))
+        }))
+    }
+
+    fn poll_device(&mut self, at: ThreadIndex, device: Device) -> PollEvents {
+        let caller = self.processes[at.process].caller(at.thread);
+        match self.driver.poll(device, caller) {
+            Ok(readable) => PollEvents { readable, ..PollEvents::default() },
+            Err(_) => PollEvents { error: true, ..PollEvents::default() },
+        }
     }
 
     fn epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let device = self.device(at)?;
         let process = &mut self.processes[at.process];
-        let device = process.descriptor()?.device;
         if process.watching.is_some() {
             return Err(Errno::EEXIST);
         }
         process.watching = Some(device);
         // To watch a device is to poll it.
-        self.driver.poll(device, process.caller(at.thread));
+        let _ = self.driver.poll(device, process.caller(at.thread));
         Ok(Answer::Success)
     }
 
     fn epoll_wait(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let process = &self.processes[at.process];
-        let device = process.watching.ok_or(Errno::EBADF)?;
+        let device = self.processes[at.process].watching.ok_or(Errno::EBADF)?;
         // It is watched for as long as it is open, which a mapping keeps it.
-        let is_open = process.devices.iter().any(|open| open.device == device);
-        let readable = is_open && self.driver.poll(device, process.caller(at.thread));
-        Ok(Answer::Events(PollEvents { readable, ..PollEvents::default() }))
+        let is_open = self.openings.values().any(|opening| opening.device == device);
+        let events = is_open.then(|| self.poll_device(at, device));
+        Ok(Answer::Events(events.unwrap_or_default()))
     }
 
     /// Makes a file and a descriptor for it.
@@ -285,8 +446,12 @@ impl ReferenceWorld {
     }
 
     /// What there is to be found at a file. Nobody writes to pipes; a file in memory can always be read.
-    fn poll_descriptor(&self, at: ThreadIndex, number: u32) -> PollEvents {
+    fn poll_descriptor(&mut self, at: ThreadIndex, number: u32) -> PollEvents {
         let none = PollEvents::default();
+        if let Ok(opening) = self.opening_at(at.process, number) {
+            let device = opening.device;
+            return self.poll_device(at, device);
+        }
         let Some(descriptor) = self.processes[at.process].memory.descriptors.at(number) else {
             return PollEvents { invalid: true, ..none };
         };
@@ -305,7 +470,8 @@ impl ReferenceWorld {
     fn exit(&mut self, at: ThreadIndex) {
         let process = &mut self.processes[at.process];
         process.alive = false;
-        process.memory.descriptors = Default::default();
+        process.descriptor = None;
+        let descriptors = std::mem::take(&mut process.memory.descriptors);
         self.driver.process_ended(process.pid);
         for (index, thread) in process.threads.iter_mut().enumerate() {
             if let Thread::Parked(device) = *thread {
@@ -314,12 +480,12 @@ impl ReferenceWorld {
             }
             *thread = Thread::Idle;
         }
-        for open in &mut process.devices {
-            if open.mapping.take().is_some() {
-                self.driver.munmap(open.device);
-            }
-            if std::mem::take(&mut open.has_descriptor) {
-                self.driver.flush(open.device);
+        for device in std::mem::take(&mut process.mapped) {
+            self.driver.munmap(device);
+        }
+        for file in descriptors.files() {
+            if let Some(opening) = self.openings.get(&file.number()) {
+                self.driver.flush(opening.device);
             }
         }
     }
@@ -341,9 +507,10 @@ impl ReferenceWorld {
                 ))
             })?;
         }
-        let Ok(device) = process.descriptor().map(|open| open.device) else {
+        let Ok(device) = self.device(at) else {
             return Ok(Outcome::Done(Err(Errno::EBADF)));
         };
+        let process = &mut self.processes[at.process];
         let caller = process.caller(at.thread);
         let completion = self.driver.ioctl(device, caller, request, argument, &mut process.memory);
         Ok(outcome(completion, device, &mut process.threads[at.thread]))
@@ -384,9 +551,8 @@ impl ReferenceWorld {
         tid: i32,
         going_on: impl FnOnce(&mut Driver, &mut Memory) -> Option<Completion>,
     ) -> Result<(), TargetError> {
-        let sleeps_there = |process: &&mut Process| process.is_in_call(device);
-        let Some(process) = self.processes.iter_mut().find(sleeps_there) else { return Ok(()) };
-        let thread = &mut process.threads[(tid - process.pid) as usize];
+        let process = &mut self.processes[(tid / PIDS - 1) as usize];
+        let thread = &mut process.threads[(tid % PIDS) as usize];
         // A thread that was killed after it had been woken does not go on.
         if *thread != Thread::Parked(device) {
             return Ok(());
@@ -399,14 +565,19 @@ impl ReferenceWorld {
     }
 
     fn release_unused_devices(&mut self) {
-        for process in &mut self.processes {
-            let (used, unused) = std::mem::take(&mut process.devices).into_iter().partition(|open| {
-                open.has_descriptor || open.mapping.is_some() || process.is_in_call(open.device)
-            });
-            process.devices = used;
-            let unused: Vec<OpenDevice> = unused;
-            unused.iter().for_each(|open| self.driver.release(open.device));
-        }
+        let processes = &self.processes;
+        let driver = &mut self.driver;
+        self.openings.retain(|_, opening| {
+            // It is held by this world, too.
+            let is_used = opening.open.holders() > 1
+                || processes.iter().any(|process| {
+                    process.mapped.contains(&opening.device) || process.is_in_call(opening.device)
+                });
+            if !is_used {
+                driver.release(opening.device);
+            }
+            is_used
+        });
     }
 }
 
@@ -432,7 +603,8 @@ impl World for ReferenceWorld {
             return Err(TargetError::Broken(format!("{} {why}", process.name)));
         }
         let answer = match call {
-            SystemCall::Open { context, nonblock } => self.open(at, context, nonblock),
+            SystemCall::Open { context, nonblock } => self.open(at, context as usize, nonblock, None),
+            SystemCall::Binderfs { instance, call } => self.binderfs(at, instance, call),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
             SystemCall::Mmap { size, write } => self.mmap(at, size, write),
@@ -446,9 +618,17 @@ impl World for ReferenceWorld {
             }
             SystemCall::Memfd { file } => self.make(at, file, None).map(Answer::Descriptor),
             SystemCall::Pipe { reading, writing } => self.make_pipe(at, reading, writing),
-            SystemCall::CloseDescriptor(number) => {
-                let closed = self.processes[at.process].memory.descriptors.close(number);
-                closed.map(|()| Answer::Success)
+            SystemCall::CloseDescriptor(number) => self.close_descriptor(at, number),
+            SystemCall::Dup { file } => self.dup(at, file),
+            SystemCall::Use(number) => self.use_descriptor(at, number),
+            SystemCall::Fork { child } => self.fork(at, child),
+            SystemCall::SetPriority(nice) => {
+                let caller = self.processes[at.process].caller(at.thread);
+                self.driver.set_priority(caller, nice).map(|()| Answer::Success)
+            }
+            SystemCall::GetPriority => {
+                let tid = self.processes[at.process].caller(at.thread).tid;
+                Ok(Answer::Nice(self.driver.priority(tid)))
             }
             SystemCall::PollDescriptor(number) => Ok(Answer::Events(self.poll_descriptor(at, number))),
             SystemCall::LimitDescriptors(more) => {
@@ -530,7 +710,7 @@ impl World for ReferenceWorld {
     ) -> Result<Option<Vec<u8>>, TargetError> {
         let process = &self.processes[process];
         let mapped =
-            process.devices.iter().find_map(|open| self.driver.mapped_memory(open.device, address, length));
+            process.mapped.iter().find_map(|device| self.driver.mapped_memory(*device, address, length));
         if let Some(bytes) = mapped {
             return Ok(Some(bytes.to_vec()));
         }
@@ -541,13 +721,13 @@ impl World for ReferenceWorld {
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
         let descriptor = self.processes[process].memory.descriptors.at(number);
         Ok(descriptor.map(|descriptor| DescriptorState {
-            file: Some(FileId(descriptor.file.number())),
+            file: self.file_of(descriptor),
             close_on_exec: descriptor.close_on_exec,
         }))
     }
 
     fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
-        Ok(Some(SECURITY_CONTEXT.as_bytes().to_owned()))
+        Ok(self.security_context.map(|context| context.as_bytes().to_owned()))
     }
 
     fn pid(&self, process: usize) -> i32 {
@@ -564,10 +744,13 @@ impl World for ReferenceWorld {
             Counter::Transactions => statistics.transactions.alive(),
             Counter::Threads => statistics.threads.alive(),
             Counter::Deaths => statistics.deaths.alive(),
-            Counter::Descriptors => self.processes[process].memory.descriptors.count(),
+            Counter::Descriptors => {
+                let descriptors = self.processes[process].memory.descriptors.iter();
+                descriptors.filter(|descriptor| self.file_of(descriptor).is_some()).count() as u64
+            }
             Counter::Buffers => {
-                let devices = self.processes[process].devices.iter();
-                devices.map(|open| self.driver.buffers_in_use(open.device) as u64).sum()
+                let openings = self.openings.values().filter(|opening| opening.opener == process);
+                openings.map(|opening| self.driver.buffers_in_use(opening.device) as u64).sum()
             }
         })
     }

@@ -28,6 +28,7 @@ pub(super) const IN_UML: &[Test] = &[
     ("what_a_kernel_of_user_mode_linux_complains_of_fails_the_case", || {
         spoils(UML, "warning", 1, &["FAIL second.drill", "the kernel complains: WARNING: on purpose"])
     }),
+    ("cases_about_systems_without_a_security_module_run_where_there_is_none", without_security_module),
     ("a_suite_runs_on_several_processors_of_user_mode_linux", || {
         // The second one is longer than what a terminal holds.
         ["1", "2"].iter().try_for_each(|cpus| runs_on(UML, cpus, &SCRIPTS))
@@ -46,6 +47,15 @@ fn spoils(target: &str, fault: &str, status: i32, told: &[&str]) -> Result<(), F
     let (came, report, _) = output(&mut binderdrill(&[&["run"], &SCRIPTS[..], &options].concat()))?;
     is(came, status, &report)?;
     holds(&report, told)
+}
+
+/// They are skipped on any other kernel.
+fn without_security_module() -> Result<(), Failed> {
+    let cases = ["identity/security-context-where-there-is-none", "identity/security-context-not-asked-for"];
+    let options = ["--target", UML, "--append", "lsm=yama"];
+    let (came, report, _) = output(&mut binderdrill(&[&["run"], &cases[..], &options].concat()))?;
+    is(came, 0, &report)?;
+    holds(&report, &["2 passed on built:uml-c"])
 }
 
 fn panics() -> Result<(), Failed> {

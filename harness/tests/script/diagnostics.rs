@@ -172,6 +172,25 @@ fn parked_and_ended_threads() {
 }
 
 #[test]
+fn forked_processes() {
+    let script = |steps: &str| format!("{HEAD}process child forked\n{steps}\n");
+    let scripts = [
+        ("a process that does something before it is there", script("child ! poll\nserver ! fork child")),
+        (
+            "one that is asked about before",
+            script("server < BR_TRANSACTION { pid child }\nserver ! fork child"),
+        ),
+        ("one that has another thread", script("thread t of child\nserver ! fork child")),
+        ("one that is forked twice", script("server ! fork child\nclient ! fork child")),
+        ("one that nobody forks", script("server ! poll")),
+        ("one that is there anyway", script("server ! fork child\nserver ! fork client")),
+        ("one with a user of its own", format!("{HEAD}process child uid 1 forked\nserver ! fork child\n")),
+        ("a fork in a race", script("race 2 times { server ! fork child | client > BC_ENTER_LOOPER }")),
+    ];
+    snapshot!(shown(&scripts.each_ref().map(|(about, source)| (*about, source.as_str()))));
+}
+
+#[test]
 fn header_lines_and_declarations() {
     snapshot!(shown(&[
         ("an empty file", ""),

@@ -150,8 +150,10 @@ codes! {
 }
 
 codes! {
-    /// Every ioctl of a binder device.
+    /// Every ioctl of a binder device, and of the one that makes them in a binderfs.
     ioctl_name, IOCTLS;
+    /// Makes a device in a binderfs.
+    BINDER_CTL_ADD = reads_and_writes::<BinderfsDevice>(b'b', 1);
     /// Writes commands, then reads returns.
     BINDER_WRITE_READ = reads_and_writes::<WriteRead>(b'b', 1);
     /// Never implemented: answered with EINVAL.

@@ -33,11 +33,14 @@ errnos! {
     EBUSY = 16, "Already taken.";
     EEXIST = 17, "Exists already.";
     ENODEV = 19, "No such device.";
+    ENOTDIR = 20, "Not a folder.";
+    EISDIR = 21, "A folder.";
     EINVAL = 22, "An argument makes no sense.";
     ENFILE = 23, "Too many open files on the machine.";
     EMFILE = 24, "Too many open files in the process.";
     ENOTTY = 25, "Not a request that this file knows.";
     ENOSPC = 28, "No space left.";
+    ENAMETOOLONG = 36, "The name is too long.";
     EPROTO = 71, "Against the protocol.";
     EOVERFLOW = 75, "Too large for its type.";
     EOPNOTSUPP = 95, "Not supported.";

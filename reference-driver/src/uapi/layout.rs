@@ -212,6 +212,18 @@ layout! {
     }
 }
 
+/// What BINDER_CTL_ADD is given (`struct binderfs_device`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BinderfsDevice {
+    /// What the device is to be called, with zeroes behind it.
+    pub name: [u8; 256],
+    /// The driver's number for all of its devices.
+    pub major: u32,
+    /// The number of this one.
+    pub minor: u32,
+}
+
 layout! {
     /// The argument of BINDER_FREEZE (`struct binder_freeze_info`).
     FreezeInfo {
@@ -276,5 +288,6 @@ mod tests {
         assert_eq!(size_of::<BufferObject>(), 40);
         assert_eq!(size_of::<FdArrayObject>(), 32);
         assert_eq!(size_of::<ExtendedError>(), 12);
+        assert_eq!(size_of::<BinderfsDevice>(), 264);
     }
 }

@@ -16,7 +16,7 @@ const MAPPED: u64 = 0x8000;
 
 /// A process' memory: an arena for each of its threads, one behind the other, from address 0x10000 on. And the files
 /// that it has descriptors for, each at the place of its number.
-pub struct Memory(Vec<u8>, Vec<Option<OpenFile>>);
+pub struct Memory(Vec<u8>, Vec<Option<OpenFile>>, i32);
 
 /// So many descriptors can a process have. The first are there from the start.
 const DESCRIPTORS: usize = 6;
@@ -40,6 +40,10 @@ impl DescriptorTable for Memory {
 }
 
 impl UserMemory for Memory {
+    fn pid(&self) -> i32 {
+        self.2
+    }
+
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         let start = (address as usize).checked_sub(ARENA).ok_or(Fault)?;
         bytes.copy_from_slice(self.0.get(start..start + bytes.len()).ok_or(Fault)?);
@@ -78,6 +82,7 @@ impl Party {
             memory: Memory(
                 vec![0; ARENA * threads],
                 (0..DESCRIPTORS as u32).map(|number| (number < 2).then(|| OpenFile::new(number))).collect(),
+                pid,
             ),
             parked: vec![false; threads],
             freezing: vec![false; threads],
@@ -159,6 +164,32 @@ impl World {
         self.ioctl(thread, BINDER_WRITE_READ, request.as_bytes());
     }
 
+    /// Writes to the device of the next party, as who has inherited it or been sent it can.
+    pub fn write_elsewhere(&mut self, thread: usize, commands: &[u8]) {
+        if self.is_parked(thread) {
+            return;
+        }
+        let caller = self.caller(thread);
+        let (party, own) = self.split(thread);
+        let device = self.parties[(party + 1) % self.parties.len()].device;
+        let base = (ARENA + own * ARENA) as u64;
+        let request = WriteRead {
+            write_size: commands.len() as u64,
+            write_buffer: base + COMMANDS,
+            ..WriteRead::default()
+        };
+        let memory = &mut self.parties[party].memory;
+        memory.write(base + COMMANDS, commands).unwrap();
+        memory.write(base + ARGUMENT, request.as_bytes()).unwrap();
+        let completion = self.driver.ioctl(device, caller, BINDER_WRITE_READ, base + ARGUMENT, memory);
+        assert_ne!(completion, Completion::Parked, "it does not read");
+    }
+
+    pub fn set_priority(&mut self, thread: usize, nice: i32) {
+        let caller = self.caller(thread);
+        self.driver.set_priority(caller, nice).unwrap();
+    }
+
     pub fn ioctl(&mut self, thread: usize, request: u32, argument: &[u8]) {
         if self.is_parked(thread) {
             return;
@@ -202,7 +233,7 @@ impl World {
         if !self.is_parked(thread) {
             let caller = self.caller(thread);
             let device = self.party(thread).device;
-            self.driver.poll(device, caller);
+            let _ = self.driver.poll(device, caller);
         }
     }
 

@@ -9,11 +9,13 @@ use super::super::cursor::{Cursor, Parsed, shortened};
 use super::super::diagnostics::{Diagnostic, near_miss};
 use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
+use super::binderfs;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
 use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
 use crate::program::{
-    Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents, Told,
+    BinderfsCall, Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents,
+    Told,
 };
 
 /// The first words of calls.
@@ -31,7 +33,16 @@ const CALLS: &[&str] = &[
     "pipe",
     "signal",
     "limit_descriptors",
+    "mount",
+    "umount",
+    "unlink",
+    "read",
     "exit",
+    "fork",
+    "dup",
+    "use",
+    "setpriority",
+    "getpriority",
     "await",
     "count",
     "ioctl",
@@ -49,6 +60,7 @@ const CALLS: &[&str] = &[
     "BINDER_GET_FROZEN_INFO",
     "BINDER_ENABLE_ONEWAY_SPAM_DETECTION",
     "BINDER_GET_EXTENDED_ERROR",
+    "BINDER_CTL_ADD",
 ];
 
 /// What stands behind `!`: a call and what must come of it.
@@ -62,6 +74,14 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
     let at = cursor.peek();
     let word = cursor.word("a call such as `mmap`, `poll` or BINDER_VERSION")?;
     Ok(match word.value {
+        "open" if cursor.accept_word("in") => binderfs::open(cursor)?,
+        "mount" => binderfs::mount(cursor)?,
+        "umount" => binderfs::on_instance(cursor, |_| Ok(BinderfsCall::Unmount))?,
+        "unlink" => binderfs::on_instance(cursor, |cursor| binderfs::path(cursor).map(BinderfsCall::Unlink))?,
+        "read" => binderfs::on_instance(cursor, |cursor| binderfs::path(cursor).map(BinderfsCall::Read))?,
+        "BINDER_CTL_ADD" => binderfs::on_instance(cursor, |cursor| {
+            or_unmapped(cursor, binderfs::device_name).map(BinderfsCall::Add)
+        })?,
         "open" => {
             let context =
                 if cursor.accept_word("on") { super::header::context(cursor)? } else { Context::default() };
@@ -86,6 +106,11 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
         "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
+        "fork" => Call::Fork(mentioned(cursor, "a process", MentionKind::Uses(Meaning::Process))?),
+        "dup" => Call::Dup(new_file(cursor)?),
+        "use" => Call::Use(mentioned(cursor, "the name of a file", MentionKind::Uses(Meaning::File))?),
+        "setpriority" => Call::SetPriority(number(cursor, "a nice value")?),
+        "getpriority" => Call::GetPriority,
         "await" => Call::Await,
         "count" => {
             let counters: Vec<(&'static str, Counter)> =
@@ -216,7 +241,8 @@ fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExp
 
 /// Whether a call that succeeds gives a number that a script can speak of.
 fn gives_value(call: &Call) -> bool {
-    matches!(call, Call::Count(_) | Call::Ioctl(Ioctl::Version(_)))
+    let is_read = matches!(call, Call::Binderfs { call: BinderfsCall::Read(_), .. });
+    is_read || matches!(call, Call::Count(_) | Call::GetPriority | Call::Ioctl(Ioctl::Version(_)))
 }
 
 fn is_poll(call: &Call) -> bool {

@@ -136,6 +136,7 @@ enum Word {
     Mmap,
     Unmapped,
     Closed,
+    Forked,
 }
 
 const WORDS: &[(&str, Word)] = &[
@@ -146,6 +147,7 @@ const WORDS: &[(&str, Word)] = &[
     ("mmap", Word::Mmap),
     ("unmapped", Word::Unmapped),
     ("closed", Word::Closed),
+    ("forked", Word::Forked),
 ];
 
 /// What stands behind `on`.
@@ -177,6 +179,8 @@ fn process(cursor: &mut Cursor<'_>) -> Parsed<Process> {
                 || of_the_device(earlier) && of_the_device(word.value)
                 || earlier == Word::Closed && needs_the_device(word.value)
                 || needs_the_device(earlier) && word.value == Word::Closed
+                || earlier == Word::Forked
+                || word.value == Word::Forked
         };
         if let Some((_, first)) = seen.iter().find(|(earlier, _)| contradicts(*earlier)) {
             return Err(Diagnostic::error(
@@ -196,6 +200,7 @@ fn process(cursor: &mut Cursor<'_>) -> Parsed<Process> {
             Word::Mmap => process.device = DeviceSetUp::Mapped(size(cursor, "a number of bytes")?),
             Word::Unmapped => process.device = DeviceSetUp::Opened,
             Word::Closed => process.device = DeviceSetUp::Closed,
+            Word::Forked => process.device = DeviceSetUp::Forked,
         }
     }
     Ok(process)

@@ -1,5 +1,6 @@
 //! The grammar: how tokens make up a program. A statement that cannot be read is reported, and the next one read.
 
+mod binderfs;
 mod call;
 mod command;
 mod header;

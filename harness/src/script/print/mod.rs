@@ -1,5 +1,6 @@
 //! Printing: the one canonical script of a program.
 
+mod binderfs;
 pub(crate) mod fragment;
 mod ioctl;
 mod layout;
@@ -113,6 +114,7 @@ fn process(statement: &mut Statement, process: &Process) {
         statement.put(" nonblock");
     }
     match process.device {
+        DeviceSetUp::Forked => statement.put(" forked"),
         DeviceSetUp::Closed => statement.put(" closed"),
         DeviceSetUp::Opened => statement.put(" unmapped"),
         DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING) => {}

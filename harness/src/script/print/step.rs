@@ -408,9 +408,15 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::EpollWait => statement.put("epoll_wait"),
         Call::EpollClose => statement.put("epoll_close"),
         Call::Exit => statement.put("exit"),
+        Call::Fork(process) => statement.put(&format!("fork {process}")),
+        Call::Dup(file) => statement.put(&format!("dup {file}")),
+        Call::Use(file) => statement.put(&format!("use {file}")),
+        Call::SetPriority(nice) => statement.put(&format!("setpriority {nice}")),
+        Call::GetPriority => statement.put("getpriority"),
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
+        Call::Binderfs { instance, call } => statement.put(&super::binderfs::call(instance, call)),
     }
 }
 
@@ -471,7 +477,9 @@ pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
 pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpectation) {
     match expected {
         CallExpectation::Succeeds => statement.put("success"),
-        CallExpectation::Value(value) => statement.put(&number(*value)),
+        CallExpectation::Value(value) => {
+            statement.put(&u64::try_from(*value).map_or_else(|_| value.to_string(), number))
+        }
         CallExpectation::Tells(told) => statement.put(&ioctl::told(told)),
         CallExpectation::Parked => statement.put("parked"),
         CallExpectation::Fails(error) => statement.put(&errno(*error)),

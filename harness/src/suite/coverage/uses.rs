@@ -9,9 +9,9 @@ use reference_driver::uapi::{
 };
 
 use crate::program::{
-    Action, Actor, Address, Call, CallExpectation, Command, DataItem, Handle, Ioctl, Name, Node, Object,
-    Program, ReadExpectation, ReturnItem, ReturnPattern, Step, Token, Transaction, WriteExpectation,
-    WriteReadOptions,
+    Action, Actor, Address, BinderfsCall, Call, CallExpectation, Command, DataItem, Handle, Ioctl, Name,
+    Node, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step, Token, Transaction,
+    WriteExpectation, WriteReadOptions,
 };
 use crate::script::fragment;
 
@@ -83,7 +83,10 @@ impl<'p> Walk<'p> {
                     self.call(word, expected);
                 }
             }
-            Action::Call { .. } => {}
+            Action::Call { call: Call::Binderfs { call: BinderfsCall::Add(_), .. }, expected } => {
+                self.call("BINDER_CTL_ADD", expected);
+            }
+            Action::Call { call, .. } => self.uses.good.extend(system_call_word(call)),
         }
     }
 
@@ -285,4 +288,65 @@ fn ioctl_word(ioctl: &Ioctl) -> Option<&'static str> {
     let text = fragment::ioctl(ioctl);
     let word = text.split(' ').next();
     IOCTLS.iter().map(|(name, _)| *name).find(|name| Some(*name) == word)
+}
+
+/// The system calls that are no ioctls, by the words of scripts.
+pub(super) const SYSTEM_CALLS: &[&str] = &[
+    "open",
+    "close",
+    "flush",
+    "mmap",
+    "munmap",
+    "poll",
+    "epoll",
+    "epoll_wait",
+    "epoll_close",
+    "exit",
+    "fork",
+    "dup",
+    "use",
+    "memfd",
+    "pipe",
+    "signal",
+    "limit_descriptors",
+    "mount",
+    "umount",
+    "unlink",
+    "read",
+    "setpriority",
+    "getpriority",
+];
+
+fn system_call_word(call: &Call) -> Option<&'static str> {
+    Some(match call {
+        Call::Open { .. } => "open",
+        Call::Close | Call::CloseDescriptor(_) => "close",
+        Call::Flush => "flush",
+        Call::Mmap { .. } => "mmap",
+        Call::Munmap => "munmap",
+        Call::Poll | Call::PollDescriptor(_) => "poll",
+        Call::Epoll => "epoll",
+        Call::EpollWait => "epoll_wait",
+        Call::EpollClose => "epoll_close",
+        Call::Exit => "exit",
+        Call::Fork(_) => "fork",
+        Call::Dup(_) => "dup",
+        Call::Use(_) => "use",
+        Call::Memfd(_) => "memfd",
+        Call::Pipe { .. } => "pipe",
+        Call::Signal(_) => "signal",
+        Call::LimitDescriptors(_) => "limit_descriptors",
+        Call::SetPriority(_) => "setpriority",
+        Call::GetPriority => "getpriority",
+        Call::Binderfs { call, .. } => match call {
+            BinderfsCall::Mount { .. } => "mount",
+            BinderfsCall::Unmount => "umount",
+            BinderfsCall::Open { .. } => "open",
+            BinderfsCall::Unlink(_) => "unlink",
+            BinderfsCall::Read(_) => "read",
+            BinderfsCall::Add(_) => return None,
+        },
+        // These are no calls of the process, or ioctls.
+        Call::Await | Call::Count(_) | Call::Ioctl(_) => return None,
+    })
 }

@@ -3,26 +3,29 @@
 //! An agent is a fork of the nursery. Each of its threads waits for requests on a socket of its own, does one
 //! system call at a time, and replies. It decides nothing and remembers only its descriptor and its mappings.
 
+use std::convert::Infallible;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IoSliceMut, Read, Write};
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use strum::VariantArray;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
-use super::nursery::MOST_THREADS;
+use super::nursery::{MOST_THREADS, end_with_parent};
 use crate::program::Context;
 use crate::target::{Area, CALL_WORDS};
 
@@ -42,6 +45,9 @@ pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 const CALL_WORDS_SIZE: u64 = 0x1000;
 const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usize);
 
+/// The sockets of the threads of this process.
+static SOCKETS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
@@ -60,6 +66,7 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
     if let Err(errno) = handle_interruptions() {
         return errno.into();
     }
+    *lock(&SOCKETS) = sockets.iter().map(AsRawFd::as_raw_fd).collect();
     let mut sockets = sockets.into_iter().map(File::from);
     let Some(main) = sockets.next() else { return std::io::ErrorKind::InvalidInput.into() };
     for (thread, socket) in (1..).zip(sockets) {
@@ -100,27 +107,93 @@ fn call_word(thread: usize) -> &'static AtomicU64 {
 }
 
 /// Serves requests until the harness closes the socket.
-fn serve(device: &Path, mut socket: File, thread: usize) -> std::io::Error {
-    let ready = Reply { result: nix::unistd::gettid().as_raw().into() };
-    if let Err(error) = socket.write_all(ready.as_bytes()) {
-        return error;
-    }
+fn serve(device: &Path, socket: File, thread: usize) -> std::io::Error {
+    let Err(error) = serve_until(device, socket, thread);
+    error
+}
+
+fn serve_until(device: &Path, mut socket: File, mut thread: usize) -> std::io::Result<Infallible> {
+    let ready = || Reply { result: nix::unistd::gettid().as_raw().into() };
+    socket.write_all(ready().as_bytes())?;
     loop {
         let mut request = Request::new_zeroed();
-        if let Err(error) = socket.read_exact(request.as_mut_bytes()) {
-            return error;
-        }
+        socket.read_exact(request.as_mut_bytes())?;
         while now() < request.begin {
             std::hint::spin_loop();
         }
-        let result = match carry_out(device, request, thread) {
-            Ok(result) => result,
-            Err(errno) => -i64::from(errno as i32),
+        let result = if request.operation == OP_FORK {
+            match fork(&socket)? {
+                Ok(Fork::Parent { child }) => Ok(child.into()),
+                Ok(Fork::Child { socket: own }) => {
+                    (socket, thread) = (own, 0);
+                    socket.write_all(ready().as_bytes())?;
+                    continue;
+                }
+                Err(errno) => Err(errno),
+            }
+        } else {
+            carry_out(device, request, thread)
         };
-        if let Err(error) = socket.write_all(Reply { result }.as_bytes()) {
-            return error;
+        let result = result.unwrap_or_else(|errno| -i64::from(errno as i32));
+        socket.write_all(Reply { result }.as_bytes())?;
+    }
+}
+
+/// Which of two processes this is.
+enum Fork {
+    Parent {
+        child: i32,
+    },
+    Child {
+        /// Of its only thread.
+        socket: File,
+    },
+}
+
+/// Makes a process like this one. The outer error is about the socket of its thread, which comes over that of the
+/// calling one.
+fn fork(socket: &File) -> std::io::Result<nix::Result<Fork>> {
+    let own = receive_socket(socket)?;
+    // The nursery is its parent too, which reaps it, and outlives this process. No thread of this process but the
+    // calling one holds a lock: all the others wait for requests, or are in a system call.
+    let flags = nix::libc::CLONE_PARENT | nix::libc::SIGCHLD;
+    // SAFETY: without CLONE_VM it is a fork; no stack is passed.
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match Errno::result(result) {
+        Ok(0) => {}
+        Ok(child) => return Ok(Ok(Fork::Parent { child: child as i32 })),
+        Err(errno) => return Ok(Err(errno)),
+    }
+    end_with_parent()?;
+    // The sockets of the other process end with that one.
+    let mut sockets = lock(&SOCKETS);
+    for other in sockets.iter().filter(|other| **other != socket.as_raw_fd()) {
+        let _ = nix::unistd::close(*other);
+    }
+    *sockets = vec![own.as_raw_fd()];
+    // No thread of it is in a call.
+    (0..MOST_THREADS).for_each(|thread| call_word(thread).store(0, Ordering::SeqCst));
+    // What a process has mapped of the device is not there in a copy of it.
+    holding().mappings.clear();
+    Ok(Ok(Fork::Child { socket: own }))
+}
+
+/// A socket that is sent over another.
+fn receive_socket(over: &File) -> std::io::Result<File> {
+    let mut space = cmsg_space!(RawFd);
+    let mut byte = [0];
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(over.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = control
+            && let [descriptor] = descriptors[..]
+        {
+            // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+            return Ok(unsafe { File::from_raw_fd(descriptor) });
         }
     }
+    Err(std::io::ErrorKind::UnexpectedEof.into())
 }
 
 /// The nanoseconds of the clock by which requests say when to begin.
@@ -133,7 +206,10 @@ pub fn now() -> u64 {
 
 fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
     match request.operation {
-        OP_OPEN => open(device, request.argument, request.detail != 0),
+        OP_OPEN => {
+            let context = Context::VARIANTS.get(request.argument as usize).ok_or(Errno::ENOSYS)?;
+            open(&device_of(*context, device), request.detail & 1 != 0, request.detail >> 1)
+        }
         OP_CLOSE => close(),
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
         OP_MMAP => map_device(request.argument, request.detail != 0),
@@ -148,6 +224,19 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
         OP_POLL_DESCRIPTOR => poll(request.argument as RawFd, LATE_CLOSING),
         OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
+        OP_DUP => Ok(nix::unistd::dup(borrowed(descriptor()?))?.into_raw_fd().into()),
+        OP_USE => {
+            holding().descriptor = Some(request.argument as RawFd);
+            Ok(0)
+        }
+        OP_SET_PRIORITY => set_priority(request.argument as i32),
+        OP_GET_PRIORITY => priority(),
+        OP_OPEN_PATH => {
+            open(super::binderfs::path_at(request.argument), request.detail & 1 != 0, request.detail >> 1)
+        }
+        OP_MOUNT | OP_UNMOUNT | OP_ADD_DEVICE | OP_UNLINK | OP_READ_NUMBER => {
+            super::binderfs::carry_out(&request)
+        }
         OP_IOCTL => ioctl(request.detail, request.argument, thread),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
@@ -156,7 +245,11 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
 }
 
 fn holding() -> std::sync::MutexGuard<'static, Holding> {
-    HOLDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock(&HOLDING)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn descriptor() -> nix::Result<RawFd> {
@@ -169,16 +262,26 @@ fn borrowed(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
     unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }
 }
 
-fn open(device: &Path, context: u64, nonblock: bool) -> nix::Result<i64> {
+/// Opens the device. What is opened can be known by its number from any descriptor of it, in any process: it locks the
+/// byte at that place, which means nothing to a driver, and [`Files`](super::files::Files) sees it.
+fn open(device: &Path, nonblock: bool, number: u32) -> nix::Result<i64> {
     if holding().descriptor.is_some() {
         return Err(Errno::EEXIST);
     }
-    let context = Context::VARIANTS.get(context as usize).ok_or(Errno::ENOSYS)?;
     let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
-    let file = nix::fcntl::open(&device_of(*context, device), flags, nix::sys::stat::Mode::empty())?;
-    holding().descriptor = Some(file.into_raw_fd());
-    Ok(0)
+    let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
+    let byte = nix::libc::flock {
+        l_type: nix::libc::F_RDLCK as nix::libc::c_short,
+        l_whence: nix::libc::SEEK_SET as nix::libc::c_short,
+        l_start: number.into(),
+        l_len: 1,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(&file, FcntlArg::F_OFD_SETLK(&byte))?;
+    let descriptor = file.into_raw_fd();
+    holding().descriptor = Some(descriptor);
+    Ok(descriptor.into())
 }
 
 /// The device of a context. All but the first are beside that one.
@@ -268,6 +371,20 @@ fn limit_descriptors(more: u64) -> nix::Result<i64> {
     let is_free = |number: &u64| unsafe { nix::libc::fcntl(*number as RawFd, nix::libc::F_GETFD) } == -1;
     let limit = (0..hard).filter(is_free).nth(more as usize).unwrap_or(hard);
     setrlimit(Resource::RLIMIT_NOFILE, limit, hard).map(|()| 0)
+}
+
+/// Sets the nice value of the calling thread.
+fn set_priority(nice: i32) -> nix::Result<i64> {
+    // SAFETY: it changes nothing but how this thread is scheduled.
+    let result = unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, 0, nice) };
+    Errno::result(result).map(i64::from)
+}
+
+/// The nice value of the calling thread, subtracted from 20.
+fn priority() -> nix::Result<i64> {
+    // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, 0) };
+    Errno::result(result)
 }
 
 fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {

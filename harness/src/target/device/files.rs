@@ -2,7 +2,8 @@
 //!
 //! A file is known by its inode and by what belongs to the open file, of which all its descriptors share one: whether
 //! it reads or writes, and the position. A file in memory gets a position of its own when it is made, so that a
-//! descriptor for the same inode, opened anew, is another file.
+//! descriptor for the same inode, opened anew, is another file. A device has no position; who opens one locks a byte of
+//! it, at a place of its own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +18,8 @@ struct Identity {
     inode: u64,
     access: u32,
     position: u64,
+    /// The number of what was opened, if it is a device.
+    opening: Option<u32>,
 }
 
 /// The files of a world.
@@ -46,16 +49,36 @@ impl Files {
         Some(DescriptorState { file, close_on_exec: descriptor.close_on_exec })
     }
 
+    /// Whether what was opened with this number is known as a file.
+    pub fn knows(&self, opening: u32) -> bool {
+        self.known.keys().any(|identity| identity.opening == Some(opening))
+    }
+
     /// How many descriptors a process has for files that are known; `None` if it cannot be told.
     pub fn count(&self, pid: i32) -> Option<u64> {
-        let numbers = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-        let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        Some(
-            numbers
-                .filter(|number| self.state(pid, *number).is_some_and(|state| state.file.is_some()))
-                .count() as u64,
-        )
+        let is_known = |number: &u32| self.state(pid, *number).is_some_and(|state| state.file.is_some());
+        Some(numbers(pid)?.filter(is_known).count() as u64)
     }
+}
+
+/// The number of the opened device that a descriptor of a process is for.
+pub fn opening_of(pid: i32, number: u32) -> Option<u32> {
+    look(pid, number)?.identity.opening
+}
+
+/// The numbers of the opened devices that a process has descriptors for.
+pub fn openings_of(pid: i32) -> Vec<u32> {
+    let mut openings: Vec<u32> =
+        numbers(pid).into_iter().flatten().filter_map(|number| opening_of(pid, number)).collect();
+    openings.sort_unstable();
+    openings.dedup();
+    openings
+}
+
+/// The numbers of the descriptors of a process.
+fn numbers(pid: i32) -> Option<impl Iterator<Item = u32>> {
+    let numbers = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    Some(numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
 }
 
 fn look(pid: i32, number: u32) -> Option<Descriptor> {
@@ -68,8 +91,17 @@ fn look(pid: i32, number: u32) -> Option<Descriptor> {
         inode: inode.ino(),
         access: flags & nix::libc::O_ACCMODE as u32,
         position: field("pos:")?.parse().ok()?,
+        opening: field("lock:").and_then(opening_locked),
     };
     Some(Descriptor { identity, close_on_exec: flags & nix::libc::O_CLOEXEC as u32 != 0 })
+}
+
+/// The number of an opened device, from the lock that its opener has put on the byte at that place: what is said of the
+/// lock ends with the first and the last byte.
+fn opening_locked(lock: &str) -> Option<u32> {
+    let mut words = lock.split_whitespace().rev();
+    let (last, first) = (words.next()?, words.next()?);
+    (first == last && lock.contains("OFDLCK")).then(|| first.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Request {
     /// One of the `OP_` numbers.
     pub operation: u32,
-    /// Of an ioctl, the request; of an open, whether O_NONBLOCK; of an mmap, whether PROT_WRITE.
+    /// Of an ioctl, the request; of an open, whether O_NONBLOCK, and in the other bits the number that the opening is
+    /// known by; of an mmap, whether PROT_WRITE.
     pub detail: u32,
     /// Of an ioctl, the argument; of an mmap, the size in bytes; of what concerns a descriptor, its number; of a new
-    /// file in memory, its position; of a limit, how many descriptors more there can be.
+    /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value.
     pub argument: u64,
     /// When to begin, in nanoseconds of CLOCK_MONOTONIC; at once, if that is past.
     pub begin: u64,
@@ -28,7 +29,7 @@ pub struct Reply {
     pub result: i64,
 }
 
-/// Opens the device of the context that has this place among [`crate::program::Context`].
+/// Opens the device of the context that has this place among [`crate::program::Context`]: the result is the descriptor.
 pub const OP_OPEN: u32 = 1;
 /// Closes it.
 pub const OP_CLOSE: u32 = 2;
@@ -60,3 +61,27 @@ pub const OP_EPOLL_WAIT: u32 = 15;
 pub const OP_EPOLL_CLOSE: u32 = 16;
 /// Limits how many descriptors the process can have.
 pub const OP_LIMIT_DESCRIPTORS: u32 = 13;
+/// Makes a further descriptor of the device: the result is its number.
+pub const OP_DUP: u32 = 17;
+/// Has this descriptor be the one of the device.
+pub const OP_USE: u32 = 18;
+/// Makes a process that is a copy of this one, with one thread: the result is its id. The socket of that thread follows
+/// in a message of its own.
+pub const OP_FORK: u32 = 19;
+/// Sets the nice value of the thread.
+pub const OP_SET_PRIORITY: u32 = 20;
+/// Asks for the nice value of the thread: the result is 20 minus that, as the system call has it.
+pub const OP_GET_PRIORITY: u32 = 21;
+/// Mounts a binderfs. At `argument`, in the thread's arena, stand its path and its options, with a 0 behind each.
+pub const OP_MOUNT: u32 = 22;
+/// Takes it away. At `argument` stands its path, with a 0 behind it.
+pub const OP_UNMOUNT: u32 = 23;
+/// Does BINDER_CTL_ADD. At `argument` stand the path of the device that does it, and the name of the new one, with a 0
+/// behind each; with a `detail` of 1 the ioctl has no memory where its argument should be.
+pub const OP_ADD_DEVICE: u32 = 24;
+/// As [`OP_OPEN`], of the device whose path stands at `argument`, with a 0 behind it.
+pub const OP_OPEN_PATH: u32 = 25;
+/// Takes the file away whose path stands at `argument`, with a 0 behind it.
+pub const OP_UNLINK: u32 = 26;
+/// Reads the file whose path stands at `argument`, with a 0 behind it: the result is the number that it holds.
+pub const OP_READ_NUMBER: u32 = 27;

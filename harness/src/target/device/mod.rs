@@ -1,6 +1,7 @@
 //! The target `device:PATH`: a binder device of this machine, with real processes and real threads.
 
 mod agent;
+mod binderfs;
 mod counters;
 mod files;
 mod kernel_log;
@@ -136,6 +137,7 @@ impl Worlds for DeviceTarget {
                     self.path.display()
                 )
             }),
+            Feature::Binderfs => binderfs::lacks(),
             Feature::PendingFrozen => since(6, 2),
             // Whether the driver knows these has been probed.
             Feature::NodeInfo

@@ -154,7 +154,8 @@ fn become_agent(order: Order) -> Result<(), Errno> {
     end_with_parent()
 }
 
-fn end_with_parent() -> Result<(), Errno> {
+/// This process ends when the nursery does.
+pub fn end_with_parent() -> Result<(), Errno> {
     prctl::set_pdeathsig(Signal::SIGKILL)
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 use std::os::fd::AsRawFd;
@@ -23,15 +23,24 @@ pub struct Process {
     pub(super) pid: i32,
     pub(super) alive: bool,
     pub(super) threads: Vec<Thread>,
-    /// Open files of the device, the last opened at the end.
-    pub(super) devices: Vec<OpenDevice>,
+    /// The opening that its calls go to.
+    pub(super) device: Option<OpeningIndex>,
+    /// The openings that it has made and not closed.
+    pub(super) held: Vec<OpeningIndex>,
+    /// The openings that it has mapped, the last at the end.
+    pub(super) mapped: Vec<OpeningIndex>,
 }
 
-/// An open file of the device: it lasts as long as a descriptor, a mapping or a call in progress uses it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OpenDevice {
-    pub(super) has_descriptor: bool,
-    pub(super) is_mapped: bool,
+/// Which of the openings of a world, in the order in which they were asked for.
+pub type OpeningIndex = usize;
+
+/// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    /// The id of the process that opened it, by which the driver tells of it.
+    pub(super) opener: i32,
+    /// Other descriptors of it than the one of its opener may be there.
+    pub(super) is_shared: bool,
 }
 
 /// A thread of an agent.
@@ -49,8 +58,8 @@ pub enum State {
     Idle,
     /// It has been given a request, and has not replied.
     Calling {
-        /// Of the process' open files, which one the call is on.
-        device: Option<usize>,
+        /// The opening that the call is on.
+        device: Option<OpeningIndex>,
     },
     /// It has replied.
     Returned(i64),
@@ -64,8 +73,10 @@ impl Process {
         patience: Duration,
     ) -> Result<Process, TargetError> {
         let name = specification.name.clone();
-        let broken =
-            |what: &str, error: std::io::Error| TargetError::Broken(format!("{name}: {what}: {error}"));
+        let broken = |what: &str, error| broken(&name, what, error);
+        if specification.forked {
+            return Ok(Process::of_threads(name, 0, Vec::new()));
+        }
         if specification.threads.len() > MOST_THREADS {
             return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
         }
@@ -101,7 +112,36 @@ impl Process {
             thread.state = State::Idle;
             threads.push(thread);
         }
-        Ok(Process { name, pid, alive: true, threads, devices: Vec::new() })
+        Ok(Process { alive: true, ..Process::of_threads(name, pid, threads) })
+    }
+
+    /// One that is not there, or not yet.
+    fn of_threads(name: String, pid: i32, threads: Vec<Thread>) -> Process {
+        Process { name, pid, alive: false, threads, device: None, held: Vec::new(), mapped: Vec::new() }
+    }
+
+    /// It has been forked: it has this id, and its thread serves this socket.
+    pub(super) fn come_to_life(
+        &mut self,
+        pid: i32,
+        socket: OwnedFd,
+        patience: Duration,
+    ) -> Result<(), TargetError> {
+        let mut thread = Thread {
+            name: self.name.clone(),
+            tid: 0,
+            socket: socket.into(),
+            state: State::Calling { device: None },
+        };
+        let ready = thread
+            .await_reply(Instant::now() + patience)
+            .map_err(|error| broken(&self.name, "its process does not get ready", error))?;
+        thread.tid = ready as i32;
+        thread.state = State::Idle;
+        self.threads = vec![thread];
+        self.pid = pid;
+        self.alive = true;
+        Ok(())
     }
 
     /// Copies into the process' memory.
@@ -147,23 +187,9 @@ impl Process {
         }
     }
 
-    /// Whether one of its threads is in a call on one of its open files.
-    pub(super) fn is_in_call(&self, device: usize) -> bool {
+    /// Whether one of its threads is in a call on an opening.
+    pub(super) fn is_in_call(&self, device: OpeningIndex) -> bool {
         self.threads.iter().any(|thread| thread.state == State::Calling { device: Some(device) })
-    }
-
-    /// How many of its open files the driver must still know.
-    pub(super) fn devices_in_use(&self) -> u64 {
-        let used =
-            self.devices.iter().enumerate().filter(|(index, device)| {
-                device.has_descriptor || device.is_mapped || self.is_in_call(*index)
-            });
-        used.count() as u64
-    }
-
-    /// The open file that the process has a descriptor of.
-    pub(super) fn descriptor(&self) -> Option<usize> {
-        self.devices.len().checked_sub(1).filter(|last| self.devices[*last].has_descriptor)
     }
 
     /// Kills the process, if it lives.
@@ -178,7 +204,9 @@ impl Process {
     /// The process has ended, or is about to.
     pub(super) fn forget(&mut self) {
         self.alive = false;
-        self.devices.clear();
+        self.device = None;
+        self.held.clear();
+        self.mapped.clear();
         self.threads.iter_mut().for_each(|thread| thread.state = State::Idle);
     }
 
@@ -198,7 +226,19 @@ impl Process {
     }
 }
 
+fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
+    TargetError::Broken(format!("{name}: {what}: {error}"))
+}
+
 impl Thread {
+    /// Sends a descriptor to the thread, which has just been asked to take one.
+    pub(super) fn send_descriptor(&self, descriptor: &OwnedFd) -> std::io::Result<()> {
+        let raw = [descriptor.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&raw)];
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+        Ok(())
+    }
+
     /// Gives the thread a request.
     pub(super) fn send(&mut self, request: Request, device: Option<usize>) -> std::io::Result<()> {
         self.socket.write_all(request.as_bytes())?;

@@ -2,22 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use reference_driver::uapi::Errno;
 
 use super::agent::{INTERRUPTION, now};
+use super::binderfs::Instances;
 use super::counted;
 use super::counters::{Alive, Counters};
-use super::files::Files;
+use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
-use super::process::{OpenDevice, Process, State};
+use super::process::{Opening, OpeningIndex, Process, State};
 use super::security;
 use super::workers;
-use crate::program::{Counter, DriverKind, PollEvents};
+use crate::program::{BinderfsCall, Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
+    Answer, Area, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
     ThreadIndex, World,
 };
 
@@ -30,27 +32,39 @@ const UNSEEN_WORK: Duration = Duration::from_millis(20);
 /// Agents in front of a device.
 pub struct DeviceWorld<'a> {
     processes: Vec<Process>,
+    openings: Vec<Opening>,
     kind: DriverKind,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
+    instances: Instances,
     /// What was alive in the driver before this world.
     before: Alive,
-    /// Of a process whose descriptor has been closed: its threads that must still be told to return.
-    flushed: Option<Flushed>,
+    /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
+    flushed: Vec<Flushed>,
     /// Something has been closed that the driver in Rust may still have work with.
     work_put_off: bool,
+    /// When the last call began.
+    began: Instant,
     patience: Duration,
 }
 
 /// A flush that the driver has yet to do.
 struct Flushed {
-    process: usize,
+    opening: OpeningIndex,
     /// Threads that slept in the driver at that time: they must return.
-    asleep: Vec<usize>,
+    asleep: Vec<ThreadIndex>,
     since: Instant,
+}
+
+/// How many openings the driver must know.
+struct InUse {
+    /// Somebody is seen to use them.
+    certain: u64,
+    /// Nobody is, but they may be on their way to somebody.
+    doubtful: u64,
 }
 
 impl<'a> DeviceWorld<'a> {
@@ -67,14 +81,17 @@ impl<'a> DeviceWorld<'a> {
         let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
         let mut world = DeviceWorld {
             processes: Vec::new(),
+            openings: Vec::new(),
             kind,
             counters,
             log,
             complaints,
             files: Files::default(),
+            instances: Instances::default(),
             before,
-            flushed: None,
+            flushed: Vec::new(),
             work_put_off: false,
+            began: Instant::now(),
             patience,
         };
         for specification in specifications {
@@ -85,9 +102,27 @@ impl<'a> DeviceWorld<'a> {
 
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
     fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
-        let process = &mut self.processes[at.process];
         let (operation, detail, argument) = match call {
-            SystemCall::Open { context, nonblock } => (OP_OPEN, u32::from(*nonblock), *context as u64),
+            SystemCall::Binderfs { .. } => self.binderfs_request(at, call)?,
+            SystemCall::Open { context, nonblock } => {
+                let number = self.new_opening(at.process);
+                (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
+            }
+            call => self.request(at, call)?,
+        };
+        self.began = Instant::now();
+        let process = &mut self.processes[at.process];
+        let device = process.device;
+        let sent = process.threads[at.thread].send(Request { operation, detail, argument, begin }, device);
+        sent.map_err(|_| died(&self.processes[at.process]))
+    }
+
+    /// The request that any other call makes: an operation, its detail and its argument.
+    fn request(&self, at: ThreadIndex, call: &SystemCall) -> Result<(u32, u32, u64), TargetError> {
+        Ok(match call {
+            SystemCall::Binderfs { .. } | SystemCall::Open { .. } => {
+                unreachable!("`send` makes these requests itself")
+            }
             SystemCall::Close => (OP_CLOSE, 0, 0),
             SystemCall::Flush => (OP_FLUSH, 0, 0),
             SystemCall::Mmap { size, write } => (OP_MMAP, u32::from(*write), *size),
@@ -102,16 +137,41 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
             SystemCall::PollDescriptor(number) => (OP_POLL_DESCRIPTOR, 0, (*number).into()),
             SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
+            SystemCall::Fork { .. } => (OP_FORK, 0, 0),
+            SystemCall::Dup { .. } => (OP_DUP, 0, 0),
+            SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
+            SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
+            SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
             SystemCall::Ioctl { request, argument, memory } => {
                 for (address, bytes) in memory {
-                    process.write_memory(*address, bytes)?;
+                    self.processes[at.process].write_memory(*address, bytes)?;
                 }
                 (OP_IOCTL, *request, *argument)
             }
-        };
-        let device = process.descriptor();
-        let sent = process.threads[at.thread].send(Request { operation, detail, argument, begin }, device);
-        sent.map_err(|_| died(&self.processes[at.process]))
+        })
+    }
+
+    /// The request that a call to binderfs makes, whose words are put into the memory of the thread.
+    fn binderfs_request(
+        &mut self,
+        at: ThreadIndex,
+        call: &SystemCall,
+    ) -> Result<(u32, u32, u64), TargetError> {
+        let SystemCall::Binderfs { instance, call } = call else { return Ok((0, 0, 0)) };
+        let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
+        let (operation, mut detail, words) = self.instances.request(*instance, call).map_err(no_folder)?;
+        let address = Area::Payload.addresses(at.thread).start;
+        self.processes[at.process].write_memory(address, &words)?;
+        if operation == OP_OPEN_PATH {
+            detail |= self.new_opening(at.process) << 1;
+        }
+        Ok((operation, detail, address))
+    }
+
+    /// Takes note that a process opens a device. Gives the number that the opening is known by.
+    fn new_opening(&mut self, process: usize) -> u32 {
+        self.openings.push(Opening { opener: self.processes[process].pid, is_shared: false });
+        self.openings.len() as u32 - 1
     }
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
@@ -171,33 +231,59 @@ impl<'a> DeviceWorld<'a> {
             return false;
         }
         let Some(counters) = self.counters else {
-            return self.flushed.as_ref().is_none_or(|flushed| flushed.since.elapsed() > UNSEEN_WORK);
+            return self.flushed.iter().all(|flushed| flushed.since.elapsed() > UNSEEN_WORK);
         };
-        let in_use: u64 = self.processes.iter().map(Process::devices_in_use).sum();
+        let in_use = self.openings_in_use();
+        let least = self.before.processes + in_use.certain;
         let known = counters.read().unwrap_or_default().processes;
-        if known != self.before.processes + in_use {
+        let is_on_its_way =
+            known > least && known <= least + in_use.doubtful && self.began.elapsed() > UNSEEN_WORK;
+        if known != least && !is_on_its_way {
             return false;
         }
         let done = match self.kind {
-            DriverKind::C => self.flushed.as_ref().is_none_or(|flushed| self.has_flushed(flushed, counters)),
+            DriverKind::C => self.flushed.iter().all(|flushed| self.has_flushed(flushed, counters)),
             // It does not tell when it is done with what it closes, so the workers are asked who do that.
             DriverKind::Rust => !self.work_put_off || workers::are_idle(),
         };
         if done {
-            self.flushed = None;
+            self.flushed.clear();
             self.work_put_off = false;
         }
         done
     }
 
+    /// How many openings the driver must still know.
+    fn openings_in_use(&self) -> InUse {
+        let alive = || self.processes.iter().filter(|process| process.alive);
+        let held: Vec<u32> = match self.openings.iter().any(|opening| opening.is_shared) {
+            true => alive().flat_map(|process| openings_of(process.pid)).collect(),
+            false => Vec::new(),
+        };
+        let mut in_use = InUse { certain: 0, doubtful: 0 };
+        for (index, opening) in self.openings.iter().enumerate() {
+            let is_used = alive().any(|process| {
+                process.is_in_call(index)
+                    || process.mapped.contains(&index)
+                    || !opening.is_shared && process.held.contains(&index)
+            });
+            if is_used || opening.is_shared && held.contains(&(index as u32)) {
+                in_use.certain += 1;
+            } else if opening.is_shared {
+                in_use.doubtful += 1;
+            }
+        }
+        in_use
+    }
+
     /// Whether every thread of a flushed process has returned, or will.
     fn has_flushed(&self, flushed: &Flushed, counters: &Counters) -> bool {
-        let process = &self.processes[flushed.process];
-        let returned = |thread: &usize| !matches!(process.threads[*thread].state, State::Calling { .. });
-        let told = counters.threads_of(process.pid);
+        let thread = |at: &ThreadIndex| &self.processes[at.process].threads[at.thread];
+        let returned = |at: &ThreadIndex| !matches!(thread(at).state, State::Calling { .. });
+        let told = counters.threads_of(self.openings[flushed.opening].opener);
         flushed.asleep.iter().all(returned)
             && told.iter().all(|(tid, need_return)| {
-                let slept = flushed.asleep.iter().any(|thread| process.threads[*thread].tid == *tid);
+                let slept = flushed.asleep.iter().any(|at| thread(at).tid == *tid);
                 *need_return || slept
             })
     }
@@ -218,50 +304,115 @@ impl<'a> DeviceWorld<'a> {
         }
         if busy.is_empty() {
             let known = self.counters.and_then(Counters::read).unwrap_or_default().processes;
-            let in_use: u64 = self.processes.iter().map(Process::devices_in_use).sum();
-            let expected = self.before.processes + in_use;
+            let expected = self.before.processes + self.openings_in_use().certain;
             busy.push(format!("the driver has work left: it knows {known} open devices, not {expected}"));
         }
         let seconds = self.patience.as_secs();
         format!("hangs: after {seconds} s {} (--patience gives it longer)", busy.join(", "))
     }
 
-    /// Takes note of what a call that has returned has changed.
-    fn note(&mut self, at: ThreadIndex, call: &SystemCall, succeeded: bool) {
+    /// The openings of which a call will close a descriptor. Those that nothing else can hold end with it, and are not
+    /// among them.
+    fn flushed_by(&self, at: ThreadIndex, call: &SystemCall) -> Vec<OpeningIndex> {
+        let process = &self.processes[at.process];
+        let is_any_shared = self.openings.iter().any(|opening| opening.is_shared);
+        let indices = |numbers: Vec<u32>| numbers.into_iter().map(|number| number as OpeningIndex);
+        match call {
+            SystemCall::Close | SystemCall::Flush => process.device.into_iter().collect(),
+            SystemCall::CloseDescriptor(number) if is_any_shared => {
+                indices(opening_of(process.pid, *number).into_iter().collect()).collect()
+            }
+            SystemCall::Exit if is_any_shared => {
+                indices(openings_of(process.pid)).filter(|index| self.openings[*index].is_shared).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes note that a descriptor of an opening has been closed.
+    fn note_flush(&mut self, opening: OpeningIndex, by: ThreadIndex) {
+        let in_call = State::Calling { device: Some(opening) };
+        let asleep = self.processes.iter().enumerate().flat_map(|(index, process)| {
+            let threads = process.threads.iter().enumerate();
+            let asleep = threads.filter(|(_, thread)| thread.state == in_call);
+            asleep.map(move |(thread, _)| ThreadIndex { process: index, thread })
+        });
+        let asleep = asleep.filter(|thread| *thread != by).collect();
+        self.work_put_off = true;
+        self.flushed.push(Flushed { opening, asleep, since: Instant::now() });
+    }
+
+    /// Takes note of what a call has changed that has returned this.
+    fn note(&mut self, at: ThreadIndex, call: &SystemCall, result: i64) {
         let process = &mut self.processes[at.process];
         match call {
-            SystemCall::Open { .. } if succeeded => {
-                process.devices.push(OpenDevice { has_descriptor: true, is_mapped: false });
+            SystemCall::Open { .. } | SystemCall::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
+                let opening = opening_of(process.pid, result as u32).map(|number| number as OpeningIndex);
+                process.device = opening;
+                process.held.extend(opening);
             }
-            SystemCall::Mmap { .. } if succeeded => {
-                process.devices.last_mut().into_iter().for_each(|device| device.is_mapped = true);
-            }
-            SystemCall::Munmap if succeeded => {
+            SystemCall::Mmap { .. } => process.mapped.extend(process.device),
+            SystemCall::Munmap => {
                 self.work_put_off = true;
-                let mapped = process.devices.iter_mut().rev().find(|device| device.is_mapped);
-                mapped.into_iter().for_each(|device| device.is_mapped = false);
+                process.mapped.pop();
             }
-            SystemCall::Close | SystemCall::Flush if succeeded => {
-                let device = process.devices.len() - 1;
-                let in_call = State::Calling { device: Some(device) };
-                let threads = process.threads.iter().enumerate();
-                let asleep = threads.filter(|(_, thread)| thread.state == in_call).map(|(index, _)| index);
-                let asleep = asleep.filter(|index| *index != at.thread).collect();
-                self.work_put_off = true;
-                self.flushed = Some(Flushed { process: at.process, asleep, since: Instant::now() });
-                if *call == SystemCall::Close {
-                    process.devices[device].has_descriptor = false;
-                }
+            SystemCall::Close => {
+                let closed = process.device.take();
+                process.held.retain(|held| Some(*held) != closed);
+            }
+            SystemCall::Use(number) => {
+                process.device = opening_of(process.pid, *number).map(|number| number as OpeningIndex);
+            }
+            SystemCall::Dup { .. } => {
+                process.device.into_iter().for_each(|device| self.openings[device].is_shared = true);
             }
             _ => {}
         }
+    }
+
+    /// Why the world does not do a call.
+    fn refusal(&self, at: ThreadIndex, call: &SystemCall) -> Option<Errno> {
+        let process = &self.processes[at.process];
+        match call {
+            SystemCall::Use(number) if opening_of(process.pid, *number).is_none() => Some(Errno::EBADF),
+            SystemCall::Dup { .. }
+                if process.device.is_some_and(|device| self.files.knows(device as u32)) =>
+            {
+                Some(Errno::EEXIST)
+            }
+            _ => None,
+        }
+    }
+
+    /// Has a process make another one.
+    fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Outcome, TargetError> {
+        let no_socket = |errno| TargetError::Broken(format!("no socket for a new process: {errno}"));
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
+            .map_err(no_socket)?;
+        let call = SystemCall::Fork { child };
+        self.send(at, &call, 0)?;
+        let sent = self.processes[at.process].threads[at.thread].send_descriptor(&theirs);
+        sent.map_err(|_| died(&self.processes[at.process]))?;
+        drop(theirs);
+        self.await_plain(at, &call)?;
+        if let State::Returned(pid @ 1..) = self.processes[at.process].threads[at.thread].state {
+            let parent = &self.processes[at.process];
+            let device = parent.device;
+            for number in openings_of(parent.pid) {
+                self.openings[number as OpeningIndex].is_shared = true;
+            }
+            self.processes[child].come_to_life(pid as i32, ours, self.patience)?;
+            self.processes[child].device = device;
+        }
+        self.settle(at)?;
+        Ok(self.outcome(at, &call))
     }
 
     /// Takes note of files that a call has made.
     fn learn_files(&mut self, at: ThreadIndex, call: &SystemCall, result: i64) {
         let pid = self.processes[at.process].pid;
         match (call, answer(call, result)) {
-            (SystemCall::Memfd { file }, Ok(Answer::Descriptor(number))) => {
+            (SystemCall::Memfd { file } | SystemCall::Dup { file }, Ok(Answer::Descriptor(number))) => {
                 self.files.learn(pid, number, *file);
             }
             (
@@ -285,15 +436,30 @@ impl<'a> DeviceWorld<'a> {
         Err(TargetError::Broken(format!("{} {why}", process.threads[at.thread].name)))
     }
 
+    /// Awaits what [`DeviceWorld::await_plain`] does, or the end of a process. Openings of which that closes a descriptor
+    /// are flushed.
+    fn await_end(
+        &mut self,
+        at: ThreadIndex,
+        call: &SystemCall,
+        flushed: Vec<OpeningIndex>,
+    ) -> Result<(), TargetError> {
+        self.await_plain(at, call)?;
+        let process = &mut self.processes[at.process];
+        if *call == SystemCall::Exit {
+            process.forget();
+            self.work_put_off = true;
+        } else if !matches!(process.threads[at.thread].state, State::Returned(0..)) {
+            return Ok(());
+        }
+        flushed.into_iter().for_each(|opening| self.note_flush(opening, at));
+        Ok(())
+    }
+
     /// Awaits a call that returns by itself, which tells what else to wait for.
     fn await_plain(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
         match call {
-            SystemCall::Ioctl { .. } => return Ok(()),
-            SystemCall::Exit => {
-                self.processes[at.process].forget();
-                self.work_put_off = true;
-                return Ok(());
-            }
+            SystemCall::Ioctl { .. } | SystemCall::Exit => return Ok(()),
             _ => {}
         }
         let start = Instant::now();
@@ -305,9 +471,8 @@ impl<'a> DeviceWorld<'a> {
             process.threads[at.thread].wait_for_reply(self.patience);
             process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
         }
-        let returned = self.processes[at.process].threads[at.thread].state;
-        self.note(at, call, matches!(returned, State::Returned(0..)));
-        if let State::Returned(result) = returned {
+        if let State::Returned(result @ 0..) = self.processes[at.process].threads[at.thread].state {
+            self.note(at, call, result);
             self.learn_files(at, call, result);
         }
         Ok(())
@@ -350,7 +515,9 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
                 invalid: has(nix::libc::POLLNVAL),
             })
         }
-        SystemCall::Memfd { .. } => Answer::Descriptor(result as u32),
+        SystemCall::Memfd { .. } | SystemCall::Dup { .. } => Answer::Descriptor(result as u32),
+        SystemCall::GetPriority => Answer::Nice(20 - result as i32),
+        SystemCall::Binderfs { call: BinderfsCall::Read(_), .. } => Answer::Number(result),
         SystemCall::Pipe { .. } => Answer::Pipe { reading: result as u32, writing: (result >> 32) as u32 },
         _ => Answer::Success,
     })
@@ -359,8 +526,15 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
 impl World for DeviceWorld<'_> {
     fn call(&mut self, at: ThreadIndex, call: SystemCall) -> Result<Outcome, TargetError> {
         self.is_free(at)?;
+        if let Some(errno) = self.refusal(at, &call) {
+            return Ok(Outcome::Done(Err(errno)));
+        }
+        if let SystemCall::Fork { child } = call {
+            return self.fork(at, child);
+        }
+        let flushed = self.flushed_by(at, &call);
         self.send(at, &call, 0)?;
-        self.await_plain(at, &call)?;
+        self.await_end(at, &call, flushed)?;
         self.settle(at)?;
         Ok(self.outcome(at, &call))
     }
@@ -368,14 +542,15 @@ impl World for DeviceWorld<'_> {
     fn race(&mut self, racers: Vec<Racer>) -> Result<Vec<Outcome>, TargetError> {
         racers.iter().try_for_each(|racer| self.is_free(racer.thread))?;
         let begin = now() + HEAD_START.as_nanos() as u64;
+        let flushed: Vec<_> = racers.iter().map(|racer| self.flushed_by(racer.thread, &racer.call)).collect();
         for Racer { thread, call, delay } in &racers {
             self.send(*thread, call, begin + delay.as_nanos() as u64)?;
         }
         // Who looks takes a processor from those who race.
         let longest = racers.iter().map(|racer| racer.delay).max().unwrap_or_default();
         std::thread::sleep(HEAD_START + longest);
-        for Racer { thread, call, .. } in &racers {
-            self.await_plain(*thread, call)?;
+        for (Racer { thread, call, .. }, flushed) in racers.iter().zip(flushed) {
+            self.await_end(*thread, call, flushed)?;
         }
         let lives = |racer: &&Racer| racer.call != SystemCall::Exit;
         if let Some(racer) = racers.iter().find(lives).or(racers.first()) {
@@ -460,7 +635,9 @@ impl World for DeviceWorld<'_> {
 
     fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
         self.processes.iter_mut().for_each(Process::kill);
-        self.flushed = None;
+        // Nothing is on its way to anybody.
+        self.openings.clear();
+        self.flushed.clear();
         self.work_put_off = true;
         let start = Instant::now();
         while !self.is_deferred_work_done() {

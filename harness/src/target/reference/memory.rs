@@ -13,6 +13,7 @@ use crate::target::{ARENA_BASE, ARENA_STRIDE, Area};
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) descriptors: Descriptors,
+    pid: i32,
     /// How many threads have an arena.
     threads: usize,
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,
@@ -21,9 +22,14 @@ pub(super) struct Memory {
 const PAGE: usize = 0x1000;
 
 impl Memory {
-    /// The memory of a process with so many threads.
-    pub(super) fn of_threads(threads: usize) -> Memory {
-        Memory { descriptors: Descriptors::default(), threads, pages: BTreeMap::new() }
+    /// The memory of a process with so many threads and this id.
+    pub(super) fn of_threads(threads: usize, pid: i32) -> Memory {
+        Memory { descriptors: Descriptors::default(), pid, threads, pages: BTreeMap::new() }
+    }
+
+    /// What a copy of the process has, of whose threads there is only the first.
+    pub(super) fn fork(&self, pid: i32) -> Memory {
+        Memory { descriptors: self.descriptors.clone(), pid, threads: 1, pages: self.pages.clone() }
     }
 
     /// Makes sure that so many bytes from an address on lie within one area.
@@ -54,6 +60,10 @@ impl Memory {
 }
 
 impl UserMemory for Memory {
+    fn pid(&self) -> i32 {
+        self.pid
+    }
+
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         self.check(address, bytes.len())?;
         for (page, place, piece) in Memory::pieces(address, bytes.len()) {
@@ -78,14 +88,14 @@ impl UserMemory for Memory {
 }
 
 /// The descriptors of a process for files that scripts have made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Descriptors {
     open: BTreeMap<u32, Descriptor>,
     /// From which number on there can be none.
     limit: Option<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Descriptor {
     pub(super) file: OpenFile,
     pub(super) close_on_exec: bool,
@@ -111,8 +121,13 @@ impl Descriptors {
         self.open.remove(&number).map(drop).ok_or(Errno::EBADF)
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.open.len() as u64
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Descriptor> {
+        self.open.values()
+    }
+
+    /// Closes all of them, and gives the file of each.
+    pub(super) fn files(self) -> impl Iterator<Item = OpenFile> {
+        self.open.into_values().map(|descriptor| descriptor.file)
     }
 
     /// From here on only so many of the numbers can be used that are not used now.
@@ -149,7 +164,7 @@ mod tests {
 
     #[test]
     fn memory_keeps_what_is_written_across_pages() {
-        let mut memory = Memory::of_threads(2);
+        let mut memory = Memory::of_threads(2, 1);
         let start = Area::Payload.addresses(1).start + 0xffe;
         memory.write(start, &[1, 2, 3, 4]).unwrap();
         let mut read = [9; 6];
@@ -159,7 +174,7 @@ mod tests {
 
     #[test]
     fn memory_ends_with_its_area() {
-        let mut memory = Memory::of_threads(2);
+        let mut memory = Memory::of_threads(2, 1);
         let end = Area::Commands.addresses(0).end;
         assert_eq!(memory.write(end - 4, &[0; 4]), Ok(()));
         assert_eq!(memory.write(end - 4, &[0; 5]), Err(Fault));

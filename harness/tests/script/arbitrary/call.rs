@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
 
-use super::operand::{byte_count, errno, file, handle, node, object, object_token, process};
+use super::operand::{byte_count, errno, file, handle, instance, node, object, object_token, process};
 
 pub fn call_and_expectation() -> impl Strategy<Value = (Call, CallExpectation)> {
     call().prop_flat_map(|call| {
@@ -24,13 +24,46 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::Munmap),
         proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
-        file().prop_map(Call::Memfd),
+        process().prop_map(Call::Fork),
+        prop_oneof![any::<i32>().prop_map(Call::SetPriority), Just(Call::GetPriority)],
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
         process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
+        (instance(), binderfs_call()).prop_map(|(instance, call)| Call::Binderfs { instance, call }),
         proptest::sample::select(counters).prop_map(Call::Count),
     ];
-    prop_oneof![4 => system_call, 1 => Just(Call::Poll), 1 => Just(Call::EpollWait), 1 => file().prop_map(Call::PollDescriptor), 1 => file().prop_map(Call::CloseDescriptor), 4 => ioctl().prop_map(Call::Ioctl)]
+    // Files are hard to speak of, as they must be there.
+    let of_a_file = prop_oneof![
+        3 => file().prop_map(Call::PollDescriptor),
+        3 => file().prop_map(Call::CloseDescriptor),
+        4 => file().prop_map(Call::Use),
+    ];
+    prop_oneof![
+        4 => system_call,
+        2 => prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
+        1 => Just(Call::Poll),
+        1 => Just(Call::EpollWait),
+        8 => of_a_file,
+        4 => ioctl().prop_map(Call::Ioctl),
+    ]
+}
+
+fn binderfs_call() -> impl Strategy<Value = BinderfsCall> {
+    let path = || {
+        let words = ["binder", "features/extended_error", "a \"b\"", "ä"];
+        proptest::sample::select(words.to_vec())
+            .prop_filter_map("a path", |word| PathWithin::new(word.into()))
+    };
+    let device = path().prop_filter("a device", |path| !path.as_str().contains('/'));
+    let name = any::<String>().prop_filter_map("a name", DeviceName::new);
+    prop_oneof![
+        proptest::option::of(any::<u32>()).prop_map(|max| BinderfsCall::Mount { max }),
+        Just(BinderfsCall::Unmount),
+        argument(name).prop_map(BinderfsCall::Add),
+        (device, any::<bool>()).prop_map(|(path, nonblock)| BinderfsCall::Open { path, nonblock }),
+        path().prop_map(BinderfsCall::Unlink),
+        path().prop_map(BinderfsCall::Read),
+    ]
 }
 
 fn ioctl() -> impl Strategy<Value = Ioctl> {
@@ -110,7 +143,7 @@ fn argument<T: std::fmt::Debug + Clone>(
 
 fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     let failure = errno().prop_map(CallExpectation::Fails);
-    let value = any::<u64>().prop_map(CallExpectation::Value);
+    let value = any::<i64>().prop_map(CallExpectation::Value);
     let events = any::<(bool, bool, bool, bool)>().prop_map(|(readable, error, hangup, invalid)| {
         CallExpectation::Events(PollEvents { readable, error, hangup, invalid })
     });
@@ -119,7 +152,10 @@ fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
         Call::Poll | Call::PollDescriptor(_) | Call::EpollWait => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed()
         }
-        Call::Count(_) | Call::Ioctl(Ioctl::Version(_)) => {
+        Call::Count(_)
+        | Call::GetPriority
+        | Call::Ioctl(Ioctl::Version(_))
+        | Call::Binderfs { call: BinderfsCall::Read(_), .. } => {
             prop_oneof![Just(CallExpectation::Succeeds), failure, value].boxed()
         }
         Call::Ioctl(Ioctl::Freeze(_)) => {

@@ -90,6 +90,7 @@ pub fn context() -> impl Strategy<Value = Context> {
 
 fn declaration() -> impl Strategy<Value = Noted<Declaration>> {
     let device = prop_oneof![
+        Just(DeviceSetUp::Forked),
         Just(DeviceSetUp::Closed),
         Just(DeviceSetUp::Opened),
         Just(DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING)),

@@ -29,6 +29,10 @@ pub fn file() -> impl Strategy<Value = Name> {
     few("f")
 }
 
+pub fn instance() -> impl Strategy<Value = Name> {
+    few("fs")
+}
+
 pub fn descriptor() -> impl Strategy<Value = Descriptor> {
     prop_oneof![any::<u32>().prop_map(Descriptor::Number), file().prop_map(Descriptor::File)]
 }

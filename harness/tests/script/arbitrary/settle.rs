@@ -1,6 +1,6 @@
 //! Making a program obey the rules about the whole of it: names, parked threads, the order of a payload.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use binderdrill::program::*;
 
@@ -15,14 +15,23 @@ pub fn settle(mut program: Program) -> Program {
     program.clauses.retain(|clause| cited.insert(clause.clone()));
 
     let mut names = Names::default();
-    let threads = declarations(&mut program.declarations, &mut names);
-    let mut states = States::new(threads);
+    let (threads, unforked) = declarations(&mut program.declarations, &mut names);
+    let mut states = States::new(threads, unforked);
     let mut raced = false;
     program.steps.retain_mut(|noted| match &mut noted.value {
         Moment::Step(step) => states.settle(step),
         // There is one race at most.
         Moment::Race(race) => !std::mem::replace(&mut raced, true) && states.settle_race(race),
     });
+    // What nobody has forked is there from the start.
+    for noted in &mut program.declarations {
+        if let Declaration::Process(process) = &mut noted.value
+            && states.unforked.contains(&process.name)
+        {
+            process.device = DeviceSetUp::Opened;
+            names.processes.push(process.name.clone());
+        }
+    }
     for step in program.steps.iter_mut().flat_map(|noted| noted.value.steps_mut()) {
         names.action(&mut step.action);
     }
@@ -55,9 +64,13 @@ fn comments(lines: &mut Vec<CommentLine>, first: bool) {
     }
 }
 
-/// Names processes and threads in turn. Returns all threads with their processes.
-fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> Vec<(Name, Name)> {
+/// Names processes and threads in turn. Returns all threads with their processes, and the processes that are to be forked.
+fn declarations(
+    declarations: &mut [Noted<Declaration>],
+    names: &mut Names,
+) -> (Vec<(Name, Name)>, VecDeque<Name>) {
     let mut threads: Vec<(Name, Name)> = Vec::new();
+    let mut unforked = VecDeque::new();
     let mut managed = false;
     for noted in declarations {
         let processes = names.processes.len();
@@ -80,7 +93,24 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
                         device: DeviceSetUp::Opened,
                     },
                 };
-                process.name = numbered("p", processes);
+                process.name = numbered("p", processes + unforked.len());
+                if process.device == DeviceSetUp::Forked {
+                    if processes > 0 {
+                        let (name, device) = (process.name, process.device);
+                        unforked.push_back(name.clone());
+                        process = Process {
+                            name,
+                            context: Context::default(),
+                            context_manager: false,
+                            uid: None,
+                            nonblock: false,
+                            device,
+                        };
+                        *declaration = Declaration::Process(process);
+                        continue;
+                    }
+                    process.device = DeviceSetUp::Opened;
+                }
                 let open = process.device != DeviceSetUp::Closed;
                 process.nonblock &= open;
                 if !open {
@@ -95,7 +125,7 @@ fn declarations(declarations: &mut [Noted<Declaration>], names: &mut Names) -> V
             }
         }
     }
-    threads
+    (threads, unforked)
 }
 
 /// The threads that steps can be given to.
@@ -106,11 +136,13 @@ struct States {
     /// Those that are parked in a call.
     in_call: HashMap<Name, bool>,
     aliases: usize,
+    /// Processes that are not there yet.
+    unforked: VecDeque<Name>,
 }
 
 impl States {
-    fn new(threads: Vec<(Name, Name)>) -> States {
-        States { threads, parked: HashMap::new(), in_call: HashMap::new(), aliases: 0 }
+    fn new(threads: Vec<(Name, Name)>, unforked: VecDeque<Name>) -> States {
+        States { threads, parked: HashMap::new(), in_call: HashMap::new(), aliases: 0, unforked }
     }
 
     /// Gives the step to threads that can do it. `false` if there is none left.
@@ -170,6 +202,15 @@ impl States {
         self.in_call.insert(name.clone(), in_call);
         if matches!(step.action, Action::Call { call: Call::Exit, .. }) {
             self.threads.retain(|(_, of)| *of != process);
+        }
+        if let Action::Call { call: call @ Call::Fork(_), .. } = &mut step.action {
+            match self.unforked.pop_front() {
+                Some(child) => {
+                    self.threads.push((child.clone(), child.clone()));
+                    *call = Call::Fork(child);
+                }
+                None => *call = Call::Flush,
+            }
         }
         step.actor = Actor::Thread(name);
         true
@@ -238,7 +279,7 @@ impl Names {
         }
         let bound = &mut self.bound;
         match call {
-            Call::Memfd(file) if !bound.insert(file.clone()) => *call = Call::Close,
+            Call::Memfd(file) | Call::Dup(file) if !bound.insert(file.clone()) => *call = Call::Close,
             Call::Pipe { reading, writing } => {
                 if reading == writing || bound.contains(reading) || bound.contains(writing) {
                     *call = Call::Close;
@@ -246,8 +287,19 @@ impl Names {
                     bound.extend([reading.clone(), writing.clone()]);
                 }
             }
+            Call::Binderfs { instance, call: made } => {
+                let is_mount = matches!(made, BinderfsCall::Mount { .. });
+                let is_new =
+                    if is_mount { bound.insert(instance.clone()) } else { !bound.contains(instance) };
+                if is_mount != is_new {
+                    // With the same expectation.
+                    let is_read = matches!(made, BinderfsCall::Read(_));
+                    *call = if is_read { Call::GetPriority } else { Call::Munmap };
+                }
+            }
+            Call::Fork(child) => self.processes.push(child.clone()),
             Call::Signal(thread) if !self.processes.contains(thread) => *call = Call::Flush,
-            Call::CloseDescriptor(file) if !bound.contains(file) => *call = Call::Close,
+            Call::CloseDescriptor(file) | Call::Use(file) if !bound.contains(file) => *call = Call::Close,
             Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll,
             _ => {}
         }

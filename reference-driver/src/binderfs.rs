@@ -1,0 +1,125 @@
+//! Binderfs: the file system of which each instance has devices of its own, and makes more.
+
+use std::collections::BTreeMap;
+
+use crate::context::ContextIndex;
+use crate::driver::Driver;
+use crate::uapi::Errno;
+
+/// The device that makes the others.
+const CONTROL: &str = "binder-control";
+/// The folders.
+const FOLDERS: [&str; 2] = ["binder_logs", FEATURES];
+/// The folder of files that stand for features of the driver.
+const FEATURES: &str = "features";
+/// The devices that each instance begins with.
+const DEVICES: [&str; 3] = ["binder", "hwbinder", "vndbinder"];
+/// As many devices as the driver has numbers for.
+const MOST_DEVICES: u32 = 1 << 20;
+/// The most bytes of a name.
+const LONGEST_NAME: usize = 255;
+
+/// An instance of binderfs.
+#[derive(Debug)]
+pub struct Binderfs {
+    devices: BTreeMap<String, ContextIndex>,
+    /// How many devices there can be, those that it begins with among them.
+    max: u32,
+}
+
+impl Binderfs {
+    /// Mounts an instance.
+    pub fn mount(driver: &mut Driver, max: Option<u32>) -> Result<Binderfs, Errno> {
+        if max.is_some_and(|max| max > MOST_DEVICES) {
+            return Err(Errno::EINVAL);
+        }
+        let mut instance = Binderfs { devices: BTreeMap::new(), max: max.unwrap_or(MOST_DEVICES) };
+        DEVICES.into_iter().try_for_each(|name| instance.add(driver, name))?;
+        Ok(instance)
+    }
+
+    /// BINDER_CTL_ADD: makes a device.
+    pub fn add(&mut self, driver: &mut Driver, name: &str) -> Result<(), Errno> {
+        if self.devices.len() >= self.max as usize {
+            return Err(Errno::ENOSPC);
+        }
+        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            return Err(Errno::EACCES);
+        }
+        // What does not fit is cut off.
+        let fits = (0..=name.len().min(LONGEST_NAME)).rfind(|end| name.is_char_boundary(*end));
+        let name = &name[..fits.unwrap_or(0)];
+        if name == CONTROL || FOLDERS.contains(&name) || self.devices.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        self.devices.insert(name.to_owned(), driver.add_context());
+        Ok(())
+    }
+
+    /// The context of a device.
+    pub fn open(&self, driver: &Driver, path: &str) -> Result<ContextIndex, Errno> {
+        match self.find(driver, path)? {
+            Entry::Device(context) => Ok(context),
+            Entry::Folder => Err(Errno::EISDIR),
+            Entry::Control | Entry::Feature => Err(Errno::EACCES),
+        }
+    }
+
+    /// Takes a device away. Whoever has it open goes on with it.
+    pub fn unlink(&mut self, driver: &Driver, path: &str) -> Result<(), Errno> {
+        match self.find(driver, path)? {
+            Entry::Device(_) => {
+                self.devices.remove(path);
+                Ok(())
+            }
+            Entry::Folder => Err(Errno::EISDIR),
+            Entry::Control | Entry::Feature => Err(Errno::EPERM),
+        }
+    }
+
+    /// What a file holds: those of which each stands for a feature of the driver hold 1.
+    pub fn read(&self, driver: &Driver, path: &str) -> Result<i64, Errno> {
+        match self.find(driver, path)? {
+            Entry::Feature => Ok(1),
+            Entry::Folder => Err(Errno::EISDIR),
+            Entry::Device(_) | Entry::Control => Err(Errno::EINVAL),
+        }
+    }
+
+    fn find(&self, driver: &Driver, path: &str) -> Result<Entry, Errno> {
+        let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        if first.len() > LONGEST_NAME {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let entry = match self.devices.get(first) {
+            Some(context) => Entry::Device(*context),
+            None if first == CONTROL => Entry::Control,
+            None if FOLDERS.contains(&first) => Entry::Folder,
+            None => return Err(Errno::ENOENT),
+        };
+        match (rest, entry) {
+            (None, entry) => Ok(entry),
+            (Some(rest), Entry::Folder) => {
+                let name = rest.split('/').next().unwrap_or(rest);
+                let is_feature = first == FEATURES && driver.profile().features().contains(&name);
+                match is_feature {
+                    _ if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),
+                    false => Err(Errno::ENOENT),
+                    true if name == rest => Ok(Entry::Feature),
+                    true => Err(Errno::ENOTDIR),
+                }
+            }
+            (Some(_), _) => Err(Errno::ENOTDIR),
+        }
+    }
+}
+
+/// What a path leads to.
+enum Entry {
+    Device(ContextIndex),
+    /// The device that makes the others.
+    Control,
+    Folder,
+    /// A file that stands for a feature of the driver.
+    Feature,
+}
