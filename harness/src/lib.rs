@@ -1,11 +1,13 @@
 //! binderdrill: a conformance and fuzzing harness for the Android Binder driver.
 
+pub mod campaign;
 pub mod command_line;
 pub mod compare;
 pub mod engine;
 pub mod expectation;
 pub mod generate;
 pub mod kernel;
+pub mod minimise;
 pub mod oracle;
 pub mod program;
 pub mod record;

@@ -7,6 +7,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 static CASES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/cases");
 static SPECIFICATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/spec");
 static EXPECTATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/expectations");
+static DIVERGENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/divergences");
 
 /// The ending of a script's file name, without the dot.
 pub const EXTENSION: &str = "drill";
@@ -20,7 +21,7 @@ pub struct CaseFile {
     pub script: &'static [u8],
 }
 
-/// The known deviations of a driver.
+/// What is known of a driver: its deviations, or the divergences of programs that nobody wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpectationsFile {
     /// The driver, such as `linux-c-6.1`.
@@ -50,7 +51,16 @@ pub fn specification() -> Vec<SpecificationFile> {
 
 /// All lists of known deviations.
 pub fn expectations() -> Vec<ExpectationsFile> {
-    let files = EXPECTATIONS.files().filter_map(|file| {
+    lists(&EXPECTATIONS)
+}
+
+/// All lists of known divergences of programs that nobody wrote, by the profiles that model the drivers.
+pub fn divergences() -> Vec<ExpectationsFile> {
+    lists(&DIVERGENCES)
+}
+
+fn lists(folder: &Dir<'static>) -> Vec<ExpectationsFile> {
+    let files = folder.files().filter_map(|file| {
         let driver = file.path().to_str()?.strip_suffix(".toml")?;
         // A list that is not UTF-8 is as good as one that is empty: neither names what must be named.
         Some(ExpectationsFile { driver, list: file.contents_utf8().unwrap_or("not UTF-8") })

@@ -2,6 +2,7 @@
 
 mod check;
 mod format;
+mod fuzz;
 mod kernel;
 mod list;
 mod run;
@@ -40,6 +41,8 @@ const AFTER_HELP: &str = "Exit status: 0 if all was as expected, 1 if there was 
 enum Command {
     /// Run cases, and report those that deviate
     Run(RunArguments),
+    /// Run programs that nobody wrote on several drivers, and show where these part ways
+    Fuzz(fuzz::FuzzArguments),
     /// List cases with what they are about
     List(ListArguments),
     /// Show what the specification says, with the cases that show it
@@ -67,6 +70,9 @@ struct RunArguments {
     /// and QEMU, without and with sanitizers. What is missing is named with the command that makes it
     #[arg(long, conflicts_with = "targets")]
     matrix: bool,
+    /// What the delays of races are made of, in place of what their scripts say
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     #[command(flatten)]
     options: TargetArguments,
     /// How many guests run cases at a time, where a target is one [default: as many as there are processors]
@@ -99,9 +105,6 @@ struct TargetArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = target::device::PATIENCE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,
-    /// What the delays of races are made of, in place of what their scripts say
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
 }
 
 impl TargetArguments {
@@ -133,13 +136,6 @@ impl TargetArguments {
         }
     }
 
-    /// Has the delays of a case that races be of the seed that is asked for.
-    fn give_seed(&self, case: &mut Case) {
-        if let (Some(seed), Ok(script)) = (self.seed, &mut case.script) {
-            script.program.seed(seed);
-        }
-    }
-
     /// The target of this name, for cases that race or do not.
     fn target(&self, name: &str, races: bool) -> Result<Box<dyn Target>, NoTarget> {
         let options = TargetOptions {
@@ -150,6 +146,13 @@ impl TargetArguments {
             patience: std::time::Duration::from_secs(self.patience),
         };
         target::named(name, &options)
+    }
+}
+
+/// Has the delays of a case that races be of the seed that is asked for.
+fn give_seed(seed: Option<u64>, case: &mut Case) {
+    if let (Some(seed), Ok(script)) = (seed, &mut case.script) {
+        script.program.seed(seed);
     }
 }
 
@@ -192,6 +195,9 @@ struct TraceArguments {
     /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
     #[arg(long, value_name = "TARGET", default_value = "reference")]
     target: String,
+    /// What the delays of races are made of, in place of what their scripts say
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     #[command(flatten)]
     options: TargetArguments,
 }
@@ -254,6 +260,7 @@ impl CommandLine {
         let command = self.command.or_else(|| CommandLine::parse_from(["binderdrill", "run"]).command);
         let done = match command.expect("the words above hold a command") {
             Command::Run(arguments) => run::run(&arguments, &mut out),
+            Command::Fuzz(arguments) => fuzz::fuzz(&arguments, &mut out),
             Command::List(arguments) => list::list(&arguments, &mut out),
             Command::Spec(arguments) => spec::spec(&arguments, &mut out),
             Command::Check(arguments) => check::check(&arguments, &mut out),

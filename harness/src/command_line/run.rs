@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CommandError, Format, RunArguments, Status, complain};
+use super::{CommandError, Format, RunArguments, Status, complain, give_seed};
 use crate::engine::SetUpError;
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
@@ -25,7 +25,7 @@ const STACK: usize = 8 << 20;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let mut cases = suite::select(&arguments.filter)?;
-    cases.iter_mut().for_each(|case| arguments.options.give_seed(case));
+    cases.iter_mut().for_each(|case| give_seed(arguments.seed, case));
     let (names, missing) = if arguments.matrix { matrix()? } else { (arguments.targets.clone(), Vec::new()) };
     arguments.options.check(&names)?;
     let targets: Vec<_> =

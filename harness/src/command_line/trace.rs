@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{CommandError, Status, TraceArguments};
+use super::{CommandError, Status, TraceArguments, give_seed};
 use crate::engine::Verdict;
 use crate::report::{CaseResult, write_case, write_transcript};
 use crate::suite::{Case, read_script};
@@ -11,7 +11,7 @@ pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<S
     arguments.options.check(std::slice::from_ref(&arguments.target))?;
     let origin = arguments.file.display().to_string();
     let mut case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
-    arguments.options.give_seed(&mut case);
+    give_seed(arguments.seed, &mut case);
     let mut target = arguments.options.target(&arguments.target, case.race().is_some())?;
     let result = CaseResult::of(&case, target.as_mut())?;
     let status = match result.verdict {

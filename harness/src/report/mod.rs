@@ -5,10 +5,12 @@ mod human;
 mod matrix;
 mod results;
 mod style;
+mod tally;
 mod transcript;
 
 pub use coverage::write_coverage;
 pub use human::{write_case, write_summary};
 pub use matrix::write_matrix;
 pub use results::{CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Results, TargetResults};
+pub use tally::write_tally;
 pub use transcript::write_transcript;

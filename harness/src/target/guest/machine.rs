@@ -58,6 +58,8 @@ impl Machine {
         inherited: Vec<RawFd>,
     ) -> Result<Machine, Silence> {
         let program = command.get_program().to_string_lossy().into_owned();
+        // Who interrupts a campaign at the terminal means that, and not its guests.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: only system calls between fork and exec, on descriptors that stay open until after it.
         unsafe {

@@ -1,0 +1,143 @@
+//! Benches: targets that are given the same programs, and must do the same with them.
+
+use arbitrary::Unstructured;
+use reference_driver::Profile;
+
+use super::signature::Signature;
+use crate::compare;
+use crate::engine::{Run, SetUpError, Verdict};
+use crate::generate::{Fault, settle};
+use crate::minimise::Trial;
+use crate::program::Program;
+use crate::target::{ReferenceTarget, Target};
+
+/// Targets that must do the same.
+pub struct Bench {
+    targets: Vec<Box<dyn Target>>,
+    /// What programs are settled for.
+    profile: Profile,
+    /// Whether all targets have the driver that programs are settled for. Else what they require is not theirs.
+    are_alike: bool,
+}
+
+/// What targets did that should have done the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What kind of difference it is.
+    pub signature: Signature,
+    /// The names of the targets, each with what it did.
+    pub runs: Vec<(String, Run)>,
+}
+
+impl Bench {
+    /// A target, and the model of its driver. Boots it.
+    pub fn of_model_and(mut target: Box<dyn Target>) -> Result<Bench, SetUpError> {
+        let profile = profile_of(target.as_mut())?;
+        let model = ReferenceTarget::new(profile.clone());
+        Ok(Bench { targets: vec![Box::new(model), target], profile, are_alike: true })
+    }
+
+    /// Targets of which none is right. Programs are settled for the driver of the first one. Boots all of them.
+    pub fn of_peers(mut targets: Vec<Box<dyn Target>>) -> Result<Bench, SetUpError> {
+        let profiles = targets.iter_mut().map(|target| profile_of(target.as_mut()));
+        let profiles: Vec<Profile> = profiles.collect::<Result<_, _>>()?;
+        let are_alike = profiles.windows(2).all(|pair| pair[0] == pair[1]);
+        let profile = profiles.into_iter().next().unwrap_or(Profile::C);
+        Ok(Bench { targets, profile, are_alike })
+    }
+
+    /// What programs are settled for.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// A settled program as the targets are given it.
+    pub fn fit(&self, mut program: Program) -> Program {
+        if !self.are_alike {
+            program.driver = None;
+        }
+        program
+    }
+
+    /// Has all targets run a program. `None` if they do the same.
+    pub fn difference(&mut self, program: &Program) -> Result<Option<Difference>, SetUpError> {
+        let mut runs = Vec::with_capacity(self.targets.len());
+        for target in &mut self.targets {
+            runs.push((target.name(), target.run(program)?));
+        }
+        Ok(signature(program, &runs).map(|signature| Difference { signature, runs }))
+    }
+
+    /// What is to be tried with smaller programs: whether they show this.
+    pub fn trial<'b>(&'b mut self, signature: &'b Signature, repetitions: u32) -> Repetition<'b> {
+        Repetition { bench: self, signature, repetitions, error: None }
+    }
+}
+
+/// The difference between runs of one program, if there is one.
+fn signature(program: &Program, runs: &[(String, Run)]) -> Option<Signature> {
+    let broken = runs.iter().find_map(|(name, run)| match &run.verdict {
+        Verdict::Broken { reason } => Some(Signature::of_failure(name, reason)),
+        _ => None,
+    });
+    if broken.is_some() {
+        return broken;
+    }
+    // Who lacks something has done nothing.
+    let ran = runs
+        .iter()
+        .filter(|(_, run)| !matches!(run.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. }));
+    let transcripts: Vec<_> = ran.map(|(name, run)| (name.as_str(), &run.transcript)).collect();
+    compare::divergence(&transcripts).map(|divergence| Signature::of(program, &divergence))
+}
+
+/// That of a target's driver, which is known once it has booted.
+fn profile_of(target: &mut dyn Target) -> Result<Profile, SetUpError> {
+    if target.profile().is_none() {
+        // Whatever comes of it.
+        target.run(&Program::default())?;
+    }
+    let name = target.profile().unwrap_or_default();
+    let profile = Profile::ALL.into_iter().find(|profile| profile.name == name);
+    profile.ok_or_else(|| SetUpError(format!("{} does not say which driver it has", target.name())))
+}
+
+/// What the model is at fault with, if it is: that is a finding whatever drivers do.
+pub fn fault_of_model(fault: Option<&Fault>) -> Option<Signature> {
+    match fault? {
+        // There are programs of which what comes cannot be written as an expectation.
+        Fault::Unspeakable(_) => None,
+        fault => Some(Signature::of_failure("the model", &fault.to_string())),
+    }
+}
+
+/// Whether smaller programs show the same difference.
+pub struct Repetition<'b> {
+    bench: &'b mut Bench,
+    signature: &'b Signature,
+    /// How often a program is run that does not show it.
+    repetitions: u32,
+    /// Why nothing can be run any more.
+    pub error: Option<SetUpError>,
+}
+
+impl Trial for Repetition<'_> {
+    fn settle(&mut self, candidate: &Program) -> Option<Program> {
+        let program = settle(candidate, &self.bench.profile, &mut Unstructured::new(&[])).program;
+        (!program.steps.is_empty()).then(|| self.bench.fit(program))
+    }
+
+    fn shows(&mut self, candidate: &Program) -> bool {
+        for _ in 0..self.repetitions {
+            match self.bench.difference(candidate) {
+                Ok(Some(difference)) if difference.signature == *self.signature => return true,
+                Ok(_) => {}
+                Err(error) => {
+                    self.error = Some(error);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,106 @@
+//! Findings: programs on which targets part ways, made as small as they can be, and written as cases.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::bench::Difference;
+use super::side_by_side::side_by_side;
+use crate::engine::Verdict;
+use crate::program::Program;
+use crate::script::print;
+
+/// A program on which targets part ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The index of the lane that showed it.
+    pub lane: usize,
+    /// The seed of the program that showed it first.
+    pub seed: u64,
+    /// How many steps that had.
+    pub steps_before: usize,
+    /// What is left of it.
+    pub program: Program,
+    /// What targets do with this.
+    pub difference: Difference,
+    /// How often.
+    pub steadiness: Steadiness,
+}
+
+/// How often a program shows a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Steadiness {
+    /// In so many runs.
+    pub shown: u32,
+    /// Of so many.
+    pub of: u32,
+}
+
+impl Steadiness {
+    /// Whether it was in all of them.
+    pub fn is_steady(self) -> bool {
+        self.shown == self.of
+    }
+}
+
+impl std::fmt::Display for Steadiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} runs", self.shown, self.of)
+    }
+}
+
+impl Finding {
+    /// The program as a case, with where it comes from.
+    pub fn case(&self, lane: &str, replay: &str) -> Program {
+        let mut program = self.program.clone();
+        program.opening = vec![
+            format!("Targets part ways: {}.", self.difference.signature),
+            format!(
+                "On {lane}, in {}; seed {}, which had {} steps.",
+                self.steadiness, self.seed, self.steps_before
+            ),
+            format!("Again: {replay}"),
+        ];
+        program
+    }
+
+    /// What targets did, for people.
+    pub fn text(&self, targets: &[&str], replay: &str) -> String {
+        let mut text =
+            format!("{}\n\n{}; seed {}\n{replay}\n\n", self.difference.signature, self.steadiness, self.seed);
+        if let [(_, one), others @ ..] = &self.difference.runs[..] {
+            let first = targets.first().copied().unwrap_or_default();
+            for (place, (_, other)) in others.iter().enumerate() {
+                let target = targets.get(place + 1).copied().unwrap_or_default();
+                text.push_str(&side_by_side((first, &one.transcript), (target, &other.transcript)));
+                text.push('\n');
+            }
+        }
+        for (name, run) in &self.difference.runs {
+            match &run.verdict {
+                Verdict::Broken { reason } => text.push_str(&format!("{name}: {reason}\n\n")),
+                Verdict::Fail(deviation) => text.push_str(&format!("{name}: {}\n\n", deviation.difference)),
+                _ => {}
+            }
+        }
+        text
+    }
+
+    /// Writes the case and the text into a folder, and tells where the case is.
+    pub fn write(&self, folder: &Path, targets: &[&str], command: &str) -> io::Result<PathBuf> {
+        fs::create_dir_all(folder)?;
+        let name = self.difference.signature.file_name();
+        let free = |number: &u32| {
+            let path = match number {
+                0 => folder.join(format!("{name}.{}", binderdrill_suites::EXTENSION)),
+                number => folder.join(format!("{name}-{number}.{}", binderdrill_suites::EXTENSION)),
+            };
+            (!path.exists()).then_some(path)
+        };
+        let path = (0..u32::MAX).find_map(|number| free(&number));
+        let path = path.ok_or_else(|| io::Error::other("there are too many findings"))?;
+        fs::write(&path, print(&self.case(&targets.join(", "), command)))?;
+        fs::write(path.with_extension("txt"), self.text(targets, command))?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,346 @@
+//! Campaigns: program after program on several targets, to see where they part ways.
+//!
+//! A [`Lane`] is what is compared with what: a driver with its model, or drivers with each other. It has a [`bench`] for
+//! each guest that is up at a time. A divergence does not end a campaign: the program is made smaller
+//! ([`crate::minimise`]), told as a [`Finding`], and the next one runs.
+
+mod bench;
+mod finding;
+mod known;
+mod side_by_side;
+mod signature;
+mod source;
+mod tally;
+
+pub use bench::{Bench, Difference, fault_of_model};
+pub use finding::{Finding, Steadiness};
+pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
+pub use side_by_side::side_by_side;
+pub use signature::Signature;
+pub use source::Source;
+pub use tally::{Group, LaneTally, Tally};
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::engine::SetUpError;
+use crate::generate::Depth;
+use crate::minimise::minimise;
+use crate::program::Program;
+
+/// The stack of a thread that runs programs, in bytes: as much as the first thread of a process has.
+const STACK: usize = 8 << 20;
+
+/// The most candidates that are run to make one program smaller.
+const MOST_TRIES: u32 = 1500;
+
+/// How often a program is run to see whether it diverges always.
+const REPETITIONS: u32 = 5;
+
+/// What is to be run, and for how long.
+#[derive(Debug, Clone)]
+pub struct Campaign {
+    /// The seed of the first program; that of each further one is greater by one.
+    pub seed: u64,
+    /// How many programs each lane runs.
+    pub programs: Option<u64>,
+    /// How long programs are begun.
+    pub time: Option<Duration>,
+    /// Where programs come from.
+    pub source: Source,
+}
+
+/// What is compared with what.
+pub struct Lane<'a> {
+    /// What it is called, such as `reference, built:uml-c`.
+    pub name: String,
+    /// How many benches run programs at a time.
+    pub benches: usize,
+    /// Makes a bench.
+    pub bench: Box<dyn Fn() -> Result<Bench, SetUpError> + Sync + 'a>,
+}
+
+/// What happens in a campaign.
+#[derive(Debug)]
+pub enum Event {
+    /// A bench is there, whose driver has this profile.
+    Ready {
+        /// The index of its lane.
+        lane: usize,
+        /// The profile.
+        profile: &'static str,
+    },
+    /// A program has been run.
+    Ran(Ran),
+    /// A program has been made smaller on which targets part ways.
+    Found(Box<Finding>),
+    /// No more programs can be run there.
+    Failed {
+        /// The index of the lane.
+        lane: usize,
+        /// Why.
+        error: SetUpError,
+    },
+}
+
+/// A program that has been run.
+#[derive(Debug)]
+pub struct Ran {
+    /// The index of its lane.
+    pub lane: usize,
+    /// How far it goes.
+    pub depth: Depth,
+    /// How targets part ways on it, if they do.
+    pub signature: Option<Signature>,
+    /// How long it took to make it.
+    pub making: Duration,
+    /// How long it took to run it, on all targets.
+    pub running: Duration,
+}
+
+impl Campaign {
+    /// Runs programs until there have been enough or somebody says so, and tells what happens.
+    pub fn run(&self, lanes: &[Lane<'_>], stop: &AtomicBool, mut tell: impl FnMut(Event)) {
+        let ends = self.time.map(|time| Instant::now() + time);
+        let shared: Vec<Shared> = lanes.iter().map(|_| Shared::default()).collect();
+        let shared = &shared;
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for (place, lane) in lanes.iter().enumerate() {
+                for _ in 0..lane.benches {
+                    let worker = Worker {
+                        campaign: self,
+                        lane: place,
+                        shared: &shared[place],
+                        ends,
+                        stop,
+                        sender: sender.clone(),
+                    };
+                    let work = move || {
+                        if let Err(error) = (lane.bench)().and_then(|bench| worker.work(bench)) {
+                            worker.tell(Event::Failed { lane: place, error });
+                        }
+                    };
+                    let thread = std::thread::Builder::new().stack_size(STACK);
+                    if let Err(error) = thread.spawn_scoped(scope, work) {
+                        let error = SetUpError(format!("no thread can be started: {error}"));
+                        tell(Event::Failed { lane: place, error });
+                    }
+                }
+            }
+            drop(sender);
+            receiver.into_iter().for_each(&mut tell);
+        });
+    }
+}
+
+/// What the benches of a lane have in common.
+#[derive(Default)]
+struct Shared {
+    /// How many programs have been begun.
+    begun: AtomicU64,
+    /// What has been looked at already.
+    seen: Mutex<BTreeSet<Signature>>,
+}
+
+/// Who runs programs on one bench.
+struct Worker<'a> {
+    campaign: &'a Campaign,
+    lane: usize,
+    shared: &'a Shared,
+    ends: Option<Instant>,
+    stop: &'a AtomicBool,
+    sender: Sender<Event>,
+}
+
+impl Worker<'_> {
+    fn work(&self, mut bench: Bench) -> Result<(), SetUpError> {
+        self.tell(Event::Ready { lane: self.lane, profile: bench.profile().name });
+        while let Some(seed) = self.next() {
+            let started = Instant::now();
+            let settled = self.campaign.source.program(seed, bench.profile());
+            let depth = settled.depth();
+            let fault = fault_of_model(settled.fault.as_ref());
+            let program = bench.fit(settled.program);
+            let making = started.elapsed();
+            let started = Instant::now();
+            let difference = match program.steps.is_empty() {
+                true => None,
+                false => bench.difference(&program)?,
+            };
+            let running = started.elapsed();
+            let signature = fault.or_else(|| difference.as_ref().map(|found| found.signature.clone()));
+            self.tell(Event::Ran(Ran {
+                lane: self.lane,
+                depth,
+                signature: signature.clone(),
+                making,
+                running,
+            }));
+            let Some(signature) = signature else { continue };
+            let is_new = {
+                let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.insert(signature.clone())
+            };
+            if is_new {
+                let runs = difference.map(|difference| difference.runs).unwrap_or_default();
+                let difference = Difference { signature, runs };
+                let finding = self.look_into(&mut bench, seed, &program, difference)?;
+                self.tell(Event::Found(Box::new(finding)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The seed of the next program, if there is to be one.
+    fn next(&self) -> Option<u64> {
+        if self.stop.load(Ordering::Relaxed) || self.ends.is_some_and(|ends| Instant::now() >= ends) {
+            return None;
+        }
+        let place = self.shared.begun.fetch_add(1, Ordering::Relaxed);
+        let is_wanted = self.campaign.programs.is_none_or(|programs| place < programs);
+        is_wanted.then(|| self.campaign.seed.wrapping_add(place))
+    }
+
+    /// Makes a program smaller, and sees how often it diverges.
+    fn look_into(
+        &self,
+        bench: &mut Bench,
+        seed: u64,
+        program: &Program,
+        first: Difference,
+    ) -> Result<Finding, SetUpError> {
+        let is_steady = repeat(bench, program, &first.signature)?.0.is_steady();
+        let mut trial = bench.trial(&first.signature, if is_steady { 1 } else { REPETITIONS });
+        let minimised = minimise(program, MOST_TRIES, &mut trial);
+        if let Some(error) = trial.error {
+            return Err(error);
+        }
+        let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
+        Ok(Finding {
+            lane: self.lane,
+            seed,
+            steps_before: program.steps.len(),
+            program: minimised.program,
+            difference: last.unwrap_or(first),
+            steadiness,
+        })
+    }
+
+    fn tell(&self, event: Event) {
+        // Whoever listens does so until all have ended.
+        let _ = self.sender.send(event);
+    }
+}
+
+/// How often a program shows a difference, and what was done the last time that it did.
+fn repeat(
+    bench: &mut Bench,
+    program: &Program,
+    signature: &Signature,
+) -> Result<(Steadiness, Option<Difference>), SetUpError> {
+    let mut steadiness = Steadiness { shown: 0, of: REPETITIONS };
+    let mut last = None;
+    for _ in 0..REPETITIONS {
+        if let Some(difference) = bench.difference(program)?.filter(|found| found.signature == *signature) {
+            steadiness.shown += 1;
+            last = Some(difference);
+        }
+    }
+    Ok((steadiness, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use reference_driver::Profile;
+
+    use super::*;
+    use crate::engine::{Run, Verdict};
+    use crate::generate::Emphasis;
+    use crate::oracle;
+    use crate::target::{ReferenceTarget, Target};
+
+    fn campaign(programs: u64) -> Campaign {
+        let source = Source { emphasis: Emphasis::Mix, corpus: Vec::new() };
+        Campaign { seed: 7, programs: Some(programs), time: None, source }
+    }
+
+    fn run(campaign: &Campaign, bench: impl Fn() -> Result<Bench, SetUpError> + Sync) -> (u64, Vec<Finding>) {
+        let lane = Lane { name: "a lane".to_owned(), benches: 1, bench: Box::new(bench) };
+        let (mut ran, mut findings) = (0, Vec::new());
+        campaign.run(&[lane], &AtomicBool::new(false), |event| match event {
+            Event::Ready { .. } => {}
+            Event::Ran(_) => ran += 1,
+            Event::Found(finding) => findings.push(*finding),
+            Event::Failed { error, .. } => panic!("{error}"),
+        });
+        (ran, findings)
+    }
+
+    fn model(profile: Profile) -> Box<dyn Target> {
+        Box::new(ReferenceTarget::new(profile))
+    }
+
+    #[test]
+    fn a_model_does_what_it_does() {
+        for profile in Profile::ALL {
+            let (ran, findings) = run(&campaign(60), || Bench::of_model_and(model(profile.clone())));
+            assert_eq!(ran, 60);
+            assert!(findings.is_empty(), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn where_two_models_differ_is_found_and_each_finding_shows_it() {
+        let peers = || Bench::of_peers(vec![model(Profile::C), model(Profile::RUST)]);
+        let (ran, findings) = run(&campaign(40), peers);
+        assert_eq!(ran, 40);
+        assert!(findings.len() > 3, "{findings:?}");
+        for finding in &findings {
+            assert!(oracle::compare(&finding.program, &Profile::RUST).is_err(), "{finding:?}");
+            assert!(finding.steadiness.is_steady() && finding.program.steps.len() <= finding.steps_before);
+        }
+        let signatures: BTreeSet<_> = findings.iter().map(|finding| &finding.difference.signature).collect();
+        assert_eq!(signatures.len(), findings.len(), "one of each kind");
+        assert_eq!(run(&campaign(40), peers).1, findings, "the seed is all that it depends on");
+    }
+
+    /// A target that dies over every program in which somebody dies.
+    struct Mortal(ReferenceTarget);
+
+    impl Target for Mortal {
+        fn name(&self) -> String {
+            "mortal".to_owned()
+        }
+        fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
+            if crate::script::print(program).contains("! exit") {
+                let reason = "the guest ended; the last lines of its console:\n  panic".to_owned();
+                return Ok(Run { verdict: Verdict::Broken { reason }, transcript: Default::default() });
+            }
+            self.0.run(program)
+        }
+        fn driver(&self) -> Option<String> {
+            None
+        }
+        fn profile(&self) -> Option<String> {
+            Target::profile(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_target_that_dies_is_a_finding_and_the_campaign_goes_on() {
+        let mortal = || Bench::of_model_and(Box::new(Mortal(ReferenceTarget::new(Profile::C))));
+        let (ran, findings) = run(&campaign(60), mortal);
+        assert_eq!(ran, 60);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(
+            finding.difference.signature.as_str(),
+            "mortal: the guest ended; the last lines of its console:"
+        );
+        assert_eq!(finding.program.steps.len(), 1);
+        assert!(finding.text(&["reference", "mortal"], "replayed so").contains("panic"));
+    }
+}

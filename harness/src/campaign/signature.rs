@@ -1,0 +1,270 @@
+//! Signatures: what kind of thing targets did differently. Programs with the same signature stand together, and one of them
+//! is looked at.
+//!
+//! A signature says what was done, and what came of it on each side: the words of the protocol, and never a name or a
+//! number, which are the program's.
+
+use serde::{Serialize, Serializer};
+
+use crate::compare::{Divergence, Side};
+use crate::engine::{ReturnRecord, StepOutcome, StepRecord, WriteReadRecord};
+use crate::program::{Action, Command, Program};
+use crate::script::{bytes_of, fragment};
+
+/// What kind of divergence it is, such as `read: BR_DEAD_REPLY | BR_FAILED_REPLY`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signature(String);
+
+impl Signature {
+    /// That of a program on which targets part ways.
+    pub fn of(program: &Program, divergence: &Divergence) -> Signature {
+        let mut sides = divergence.sides.iter();
+        let (Some(first), Some(second)) = (sides.next(), sides.next()) else {
+            return Signature("no divergence".to_owned());
+        };
+        let records = (first.record.as_ref(), second.record.as_ref());
+        let (did, came) = match (divergence.step, records) {
+            (None, _) => ("end".to_owned(), [complaint(first), complaint(second)]),
+            (Some(step), records) => {
+                let stopped = || "ended before".to_owned();
+                let came = match records {
+                    (Some(one), Some(other)) => parted(one, other),
+                    (Some(one), None) => [words(one).join(" "), stopped()],
+                    (None, other) => [stopped(), other.map(words).unwrap_or_default().join(" ")],
+                };
+                let consumed =
+                    [first, second].into_iter().filter_map(|side| match &side.record.as_ref()?.outcome {
+                        StepOutcome::WriteRead(done) => Some(done.write_consumed),
+                        _ => None,
+                    });
+                (did(program, step, consumed.min()), came)
+            }
+        };
+        Signature(format!("{did}: {}", came.join(" | ")))
+    }
+
+    /// That of something that a target did not come to the end with, or that the model is at fault with.
+    pub fn of_failure(who: &str, reason: &str) -> Signature {
+        Signature(format!("{who}: {}", masked(reason.lines().next().unwrap_or_default())))
+    }
+
+    /// As it stands in a list of what is known.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As the beginning of a file's name.
+    pub fn file_name(&self) -> String {
+        let mut name = String::new();
+        for letter in self.0.chars() {
+            match letter.to_ascii_lowercase() {
+                letter if letter.is_ascii_alphanumeric() => name.push(letter),
+                _ if name.ends_with('-') || name.is_empty() => {}
+                _ => name.push('-'),
+            }
+            if name.len() == LONGEST_FILE_NAME {
+                break;
+            }
+        }
+        name.trim_end_matches('-').to_owned()
+    }
+}
+
+/// The most letters of a signature that a file's name has.
+const LONGEST_FILE_NAME: usize = 80;
+
+impl Serialize for Signature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Signature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a step does: reads, writes, the command at which writing stopped, or a call by its words.
+fn did(program: &Program, step: usize, consumed: Option<u64>) -> String {
+    let mut steps = program.steps.iter().flat_map(|noted| noted.value.steps());
+    let Some(step) = steps.nth(step) else { return "?".to_owned() };
+    match &step.action {
+        Action::Read { .. } => "read".to_owned(),
+        Action::Write { commands, .. } | Action::WriteRead { commands, .. } => {
+            let mut end = 0;
+            let stopped_at = commands.iter().find(|command| {
+                end += bytes_of(command) as u64;
+                consumed.is_some_and(|consumed| consumed < end)
+            });
+            let verb = if matches!(step.action, Action::Write { .. }) { "write" } else { "write and read" };
+            let command = stopped_at.or(commands.last()).map_or("nothing", |command| match command {
+                Command::Bytes(_) => "bytes",
+                command => fragment::command_word(command),
+            });
+            format!("{verb} {command}")
+        }
+        Action::Call { .. } => {
+            let text = fragment::step(step);
+            let call = text.split_once("! ").map_or("", |(_, call)| call);
+            let end = call.find(['{', '=', '"']).unwrap_or(call.len());
+            call[..end].split_whitespace().next().unwrap_or("call").to_owned()
+        }
+    }
+}
+
+/// Where two records of the same step part.
+fn parted(one: &StepRecord, other: &StepRecord) -> [String; 2] {
+    let [ours, theirs] = [words(one), words(other)];
+    if ours != theirs {
+        let alike = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
+        let rest = |words: &[String]| match words.get(alike) {
+            Some(word) => word.clone(),
+            None => "nothing more".to_owned(),
+        };
+        return [rest(&ours), rest(&theirs)];
+    }
+    if one.woke != other.woke {
+        return [one, other].map(|record| format!("woke {}", record.woke.len()));
+    }
+    if let (StepOutcome::WriteRead(one), StepOutcome::WriteRead(other)) = (&one.outcome, &other.outcome) {
+        return parted_in_writing_and_reading(one, other);
+    }
+    [&one.outcome, &other.outcome].map(|outcome| match outcome {
+        StepOutcome::Succeeded { value: Some(value) } => value.to_string(),
+        StepOutcome::Told { structure } => field(structure, &told(other)),
+        _ => "?".to_owned(),
+    })
+}
+
+fn told(record: &StepRecord) -> String {
+    match &record.outcome {
+        StepOutcome::Told { structure } => structure.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Where two parts whose words are alike.
+fn parted_in_writing_and_reading(one: &WriteReadRecord, other: &WriteReadRecord) -> [String; 2] {
+    if one.write_consumed != other.write_consumed {
+        return [one, other].map(|record| format!("write_consumed {}", record.write_consumed));
+    }
+    let differs = |(one, other): &(&ReturnRecord, &ReturnRecord)| one != other;
+    if let Some((ours, theirs)) = one.returns.iter().zip(&other.returns).find(differs) {
+        let field = match ours.script == theirs.script {
+            true => "payload".to_owned(),
+            false => field(&ours.script, &theirs.script),
+        };
+        return [format!("{} {field}", ours.name), "another".to_owned()];
+    }
+    [one, other].map(|record| format!("read_consumed {}", record.read_consumed))
+}
+
+/// The field in which two texts first differ.
+fn field(one: &str, other: &str) -> String {
+    let is_word = |word: &str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
+    let mut last = "?";
+    for (one, other) in one.split_whitespace().zip(other.split_whitespace()) {
+        if one != other {
+            break;
+        }
+        if is_word(one) {
+            last = one;
+        }
+    }
+    masked(last)
+}
+
+/// What came of a step, in the words of the protocol.
+fn words(record: &StepRecord) -> Vec<String> {
+    match &record.outcome {
+        StepOutcome::Parked => vec!["parked".to_owned()],
+        StepOutcome::WriteRead(done) => {
+            let errno = done.errno.clone();
+            let mut words: Vec<String> = errno.into_iter().collect();
+            words.extend(done.returns.iter().map(|returned| returned.name.clone()));
+            words.extend(done.malformed.as_deref().map(masked));
+            words
+        }
+        StepOutcome::Succeeded { .. } => vec!["success".to_owned()],
+        StepOutcome::Polled { events } if events.is_empty() => vec!["no events".to_owned()],
+        StepOutcome::Polled { events } => vec![events.join("+")],
+        StepOutcome::Told { .. } => vec!["told".to_owned()],
+        StepOutcome::Failed { errno } => vec![errno.clone()],
+        StepOutcome::NotOneWoken => vec!["not one woken".to_owned()],
+    }
+}
+
+/// What a side complained of.
+fn complaint(side: &Side) -> String {
+    side.complaints.first().map_or_else(|| "nothing".to_owned(), |line| masked(line))
+}
+
+/// Text in which numbers are alike.
+fn masked(text: &str) -> String {
+    let mut masked = String::new();
+    for letter in text.chars() {
+        match letter {
+            '0'..='9' if masked.ends_with('N') => {}
+            '0'..='9' => masked.push('N'),
+            letter => masked.push(letter),
+        }
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(outcome: StepOutcome) -> StepRecord {
+        StepRecord {
+            step: 0,
+            thread: "client".to_owned(),
+            script: String::new(),
+            outcome,
+            woke: Vec::new(),
+            races: false,
+        }
+    }
+
+    fn read(returns: &[&str]) -> StepRecord {
+        let returned = |script: &&str| ReturnRecord {
+            name: script.split(' ').next().unwrap_or_default().to_owned(),
+            script: (*script).to_owned(),
+            payload: None,
+        };
+        record(StepOutcome::WriteRead(WriteReadRecord {
+            errno: None,
+            write_consumed: 0,
+            read_consumed: 4,
+            returns: returns.iter().map(returned).collect(),
+            malformed: None,
+        }))
+    }
+
+    #[test]
+    fn what_comes_first_that_is_not_alike_is_told() {
+        let one = read(&["BR_TRANSACTION_COMPLETE", "BR_DEAD_REPLY"]);
+        let other = read(&["BR_TRANSACTION_COMPLETE", "BR_FAILED_REPLY"]);
+        assert_eq!(parted(&one, &other), ["BR_DEAD_REPLY", "BR_FAILED_REPLY"]);
+        let shorter = read(&["BR_TRANSACTION_COMPLETE"]);
+        assert_eq!(parted(&one, &shorter), ["BR_DEAD_REPLY", "nothing more"]);
+        assert_eq!(parted(&record(StepOutcome::Parked), &shorter), ["parked", "BR_TRANSACTION_COMPLETE"]);
+    }
+
+    #[test]
+    fn a_field_is_told_without_its_value() {
+        let [one, other] = [7, 8]
+            .map(|code| read(&[format!("BR_TRANSACTION {{ code 3, flags {code}, data [ ] }}").as_str()]));
+        assert_eq!(parted(&one, &other), ["BR_TRANSACTION flags", "another"]);
+    }
+
+    #[test]
+    fn numbers_are_alike() {
+        assert_eq!(masked("2 nodes are left, 0x17f"), "N nodes are left, NxNf");
+        let signature = Signature::of_failure("built:uml-c", "the guest said nothing for 60 s\nmore");
+        assert_eq!(signature.as_str(), "built:uml-c: the guest said nothing for N s");
+        assert_eq!(signature.file_name(), "built-uml-c-the-guest-said-nothing-for-n-s");
+    }
+}

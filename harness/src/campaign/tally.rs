@@ -1,0 +1,209 @@
+//! Tallies: what a campaign has come to.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::signature::Signature;
+use super::{Ran, Steadiness};
+use crate::generate::Depth;
+
+/// The last programs, whose divergences tell whether all has been found.
+const LAST: u64 = 50_000;
+
+/// What a campaign has come to.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tally {
+    /// The seed of its first program.
+    pub seed: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// What was compared, each with what came of it.
+    pub lanes: Vec<LaneTally>,
+}
+
+/// What a lane has come to.
+#[derive(Debug, Clone, Serialize)]
+pub struct LaneTally {
+    /// What it is called.
+    pub name: String,
+    /// Programs that it ran.
+    pub programs: u64,
+    /// Their steps.
+    pub steps: u64,
+    /// The share of steps that succeeded.
+    pub succeeded: f64,
+    /// Transactions that came to their end, a program.
+    pub completed_per_program: f64,
+    /// Programs that it ran a second, with all of its benches.
+    pub programs_per_second: f64,
+    /// The share of the time of benches in which programs were made, not run.
+    pub making: f64,
+    /// Programs with a divergence that is not known.
+    pub unlisted: u64,
+    /// Programs with one that is.
+    pub listed: u64,
+    /// Of the last programs, at most 50,000, those with a divergence that is not known.
+    pub unlisted_of_last: u64,
+    /// How many these last programs are.
+    pub last: u64,
+    /// Divergences by their signature.
+    pub groups: Vec<Group>,
+    #[serde(skip)]
+    depth: Depth,
+    #[serde(skip)]
+    made: Duration,
+    #[serde(skip)]
+    ran: Duration,
+    /// The numbers of the programs with an unlisted divergence, from 0.
+    #[serde(skip)]
+    places: Vec<u64>,
+}
+
+/// Divergences of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    /// What kind it is.
+    pub signature: Signature,
+    /// Programs that show it.
+    pub programs: u64,
+    /// Why, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<String>,
+    /// How often the program shows it that was looked into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steadiness: Option<Steadiness>,
+    /// Where that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+impl Tally {
+    /// One of nothing yet.
+    pub fn new(seed: u64, lanes: impl IntoIterator<Item = String>) -> Tally {
+        Tally { seed, seconds: 0.0, lanes: lanes.into_iter().map(LaneTally::new).collect() }
+    }
+
+    /// Counts a program.
+    pub fn count(&mut self, ran: Ran, elapsed: Duration, reason: impl Fn(&Signature) -> Option<String>) {
+        self.seconds = elapsed.as_secs_f64();
+        self.lanes[ran.lane].count(ran, reason);
+        for lane in &mut self.lanes {
+            lane.programs_per_second = lane.programs as f64 / self.seconds.max(f64::MIN_POSITIVE);
+        }
+    }
+
+    /// Divergences that are not known, in all lanes.
+    pub fn unlisted(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.unlisted).sum()
+    }
+
+    /// Programs, in all lanes.
+    pub fn programs(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.programs).sum()
+    }
+}
+
+impl LaneTally {
+    fn new(name: String) -> LaneTally {
+        LaneTally {
+            name,
+            programs: 0,
+            steps: 0,
+            succeeded: 0.0,
+            completed_per_program: 0.0,
+            programs_per_second: 0.0,
+            making: 0.0,
+            unlisted: 0,
+            listed: 0,
+            unlisted_of_last: 0,
+            last: 0,
+            groups: Vec::new(),
+            depth: Depth::default(),
+            made: Duration::ZERO,
+            ran: Duration::ZERO,
+            places: Vec::new(),
+        }
+    }
+
+    fn count(&mut self, ran: Ran, reason: impl Fn(&Signature) -> Option<String>) {
+        if let Some(signature) = ran.signature {
+            let place = match self.groups.iter().position(|group| group.signature == signature) {
+                Some(place) => place,
+                None => {
+                    let known = reason(&signature);
+                    self.groups.push(Group { signature, programs: 0, known, steadiness: None, file: None });
+                    self.groups.len() - 1
+                }
+            };
+            let group = &mut self.groups[place];
+            group.programs += 1;
+            match group.known {
+                Some(_) => self.listed += 1,
+                None => {
+                    self.unlisted += 1;
+                    self.places.push(self.programs);
+                }
+            }
+        }
+        self.programs += 1;
+        self.depth += ran.depth;
+        self.made += ran.making;
+        self.ran += ran.running;
+        self.last = self.programs.min(LAST);
+        let first_of_last = self.programs - self.last;
+        let before = self.places.partition_point(|place| *place < first_of_last);
+        self.unlisted_of_last = (self.places.len() - before) as u64;
+        self.steps = self.depth.steps;
+        self.succeeded = share(self.depth.successes as f64, self.depth.steps as f64);
+        self.completed_per_program = share(self.depth.completed() as f64, self.programs as f64);
+        let [made, ran] = [self.made, self.ran].map(|time| time.as_secs_f64());
+        self.making = share(made, made + ran);
+    }
+}
+
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(signature: Option<&str>) -> Ran {
+        Ran {
+            lane: 0,
+            depth: Depth { programs: 1, steps: 4, successes: 3, replied: 2, ..Depth::default() },
+            signature: signature.map(|reason| Signature::of_failure("a", reason)),
+            making: Duration::from_millis(1),
+            running: Duration::from_millis(3),
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_counted_apart() {
+        let mut tally = Tally::new(3, ["lane".to_owned()]);
+        let known = |signature: &Signature| (signature.as_str() == "a: known").then(|| "so".to_owned());
+        for signature in [None, Some("known"), Some("new"), Some("known")] {
+            tally.count(ran(signature), Duration::from_secs(2), known);
+        }
+        let lane = &tally.lanes[0];
+        assert_eq!((lane.programs, lane.listed, lane.unlisted, lane.unlisted_of_last), (4, 2, 1, 1));
+        assert_eq!((lane.succeeded, lane.completed_per_program, lane.making), (0.75, 2.0, 0.25));
+        assert_eq!(lane.programs_per_second, 2.0);
+        let groups: Vec<_> =
+            lane.groups.iter().map(|group| (group.programs, group.known.is_some())).collect();
+        assert_eq!(groups, [(2, true), (1, false)]);
+    }
+
+    #[test]
+    fn only_the_last_programs_tell_whether_all_has_been_found() {
+        let mut tally = Tally::new(3, ["lane".to_owned()]);
+        for place in 0..LAST + 2 {
+            let signature = (place < 3).then_some("new");
+            tally.count(ran(signature), Duration::from_secs(1), |_| None);
+        }
+        let lane = &tally.lanes[0];
+        assert_eq!((lane.unlisted, lane.last, lane.unlisted_of_last), (3, LAST, 1));
+    }
+}

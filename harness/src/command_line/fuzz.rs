@@ -1,0 +1,317 @@
+//! `binderdrill fuzz`: a campaign on several targets.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use strum::IntoEnumIterator;
+
+use super::{CommandError, Format, Status, TargetArguments, complain};
+use crate::campaign::{Bench, Campaign, Event, Finding, KnownDivergences, Lane, Source, Tally};
+use crate::engine::SetUpError;
+use crate::generate::Emphasis;
+use crate::program::Program;
+use crate::report::write_tally;
+use crate::suite;
+use crate::target::is_guest;
+
+/// How often it is said how far a campaign is, where there is no terminal.
+const REPORT_EVERY: Duration = Duration::from_secs(20);
+
+/// The same on a terminal.
+const REDRAW_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+pub(super) struct FuzzArguments {
+    /// Two drivers or more, named as for `run`. `reference` stands for the model of each of the others; without it, all
+    /// must do the same as the first
+    #[arg(long = "target", value_name = "TARGET", required = true)]
+    targets: Vec<String>,
+    /// The seed of the first program; that of each further one is greater by one [default: the time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How long, such as 90s, 10m or 2h [default: until it is interrupted]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// How many programs each of the drivers is given
+    #[arg(long, value_name = "N")]
+    programs: Option<u64>,
+    /// A folder of scripts to change and cross [default: the suite]
+    #[arg(long, value_name = "FOLDER")]
+    corpus: Option<PathBuf>,
+    /// What generated programs are mostly about: command-streams, reference-counts, malformed-transactions or mix
+    #[arg(long, value_name = "WHAT", default_value = "mix", value_parser = emphasis)]
+    emphasis: Emphasis,
+    /// Where to write programs on which drivers part ways, as cases, with what each did
+    #[arg(long, value_name = "FOLDER", default_value = "findings")]
+    out: PathBuf,
+    /// How many guests of each driver run programs at a time [default: so that there are as many as processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// How to write the summary
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    options: TargetArguments,
+}
+
+fn emphasis(text: &str) -> Result<Emphasis, String> {
+    let known: Vec<String> = Emphasis::iter().map(|emphasis| emphasis.to_string()).collect();
+    Emphasis::from_str(text).map_err(|_| format!("there is {}", known.join(", ")))
+}
+
+/// Reads `90s`, `10m` or `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds, minutes or hours is wanted, such as 90s, 10m or 2h".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(number) * unit))
+}
+
+pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    arguments.options.check(&arguments.targets)?;
+    let compared = arguments.compared()?;
+    let campaign = Campaign {
+        seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
+        programs: arguments.programs,
+        time: arguments.time,
+        source: Source { emphasis: arguments.emphasis, corpus: arguments.corpus()? },
+    };
+    let mut lanes = Vec::new();
+    for targets in &compared {
+        // What cannot be at all is said before anything runs.
+        arguments.targets(targets)?;
+        lanes.push(arguments.lane(targets, compared.len()));
+    }
+    eprintln!("seed {}", campaign.seed);
+    let mut watch = Watch {
+        arguments,
+        compared: &compared,
+        tally: Tally::new(campaign.seed, lanes.iter().map(|lane| lane.name.clone())),
+        known: vec![KnownDivergences::default(); lanes.len()],
+        started: Instant::now(),
+        said: Instant::now(),
+        progress: ProgressBar::new_spinner(),
+        failures: Vec::new(),
+    };
+    interruption::heed();
+    campaign.run(&lanes, &interruption::ASKED, |event| watch.note(event));
+    watch.progress.finish_and_clear();
+    let Watch { tally, failures, .. } = watch;
+    match arguments.format {
+        Format::Human => write_tally(out, &tally)?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &tally).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    for failure in &failures {
+        complain(failure);
+    }
+    Ok(match (tally.unlisted(), failures.len(), tally.programs()) {
+        (1.., ..) => Status::Deviation,
+        (0, 0, 1..) => Status::AsExpected,
+        _ => Status::CouldNotRun,
+    })
+}
+
+impl FuzzArguments {
+    /// The targets that are compared with each other, by their names: each driver with its model, or all.
+    fn compared(&self) -> Result<Vec<Vec<String>>, CommandError> {
+        let (models, drivers): (Vec<&String>, Vec<&String>) =
+            self.targets.iter().partition(|target| target.as_str() == "reference");
+        let is_model = |target: &&String| target.starts_with("reference");
+        match (models.first(), drivers.as_slice()) {
+            (Some(model), drivers) if !drivers.is_empty() && !drivers.iter().any(is_model) => {
+                Ok(drivers.iter().map(|driver| vec![(*model).clone(), (*driver).clone()]).collect())
+            }
+            _ if self.targets.len() < 2 => Err(CommandError::Options(
+                "one target alone has nothing to differ from: name two, such as --target reference --target built:uml-c"
+                    .to_owned(),
+            )),
+            _ => Ok(vec![self.targets.clone()]),
+        }
+    }
+
+    fn corpus(&self) -> Result<Vec<Program>, CommandError> {
+        let cases = match &self.corpus {
+            None => suite::embedded(),
+            Some(folder) => suite::select(&[folder.display().to_string()])?,
+        };
+        // What cannot be read is nothing to begin with.
+        Ok(cases.into_iter().filter_map(|case| Some(case.script.ok()?.program)).collect())
+    }
+
+    /// These targets, but for the model that stands beside a driver.
+    fn targets(&self, names: &[String]) -> Result<Vec<Box<dyn crate::target::Target>>, CommandError> {
+        let targets = names.iter().filter(|name| !self.stands_for_models(names) || *name != "reference");
+        Ok(targets.map(|name| self.options.target(name, false)).collect::<Result<_, _>>()?)
+    }
+
+    fn stands_for_models(&self, names: &[String]) -> bool {
+        matches!(names, [model, driver] if model == "reference" && !driver.starts_with("reference"))
+    }
+
+    /// A lane for these targets, one of so many.
+    fn lane<'a>(&'a self, names: &'a [String], lanes: usize) -> Lane<'a> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let most = self.jobs.map_or((processors / lanes).max(1), usize::from);
+        let are_many = names.iter().all(|name| is_guest(name) || name.starts_with("reference"));
+        let bench = || {
+            let targets = self.targets(names).map_err(|error| SetUpError(error.to_string()))?;
+            match self.stands_for_models(names) {
+                true => {
+                    targets.into_iter().next().map(Bench::of_model_and).expect("a driver beside its model")
+                }
+                false => Bench::of_peers(targets),
+            }
+        };
+        Lane { name: names.join(", "), benches: if are_many { most } else { 1 }, bench: Box::new(bench) }
+    }
+
+    /// The command that runs the program of a seed once more.
+    fn replay(&self, targets: &[String], seed: u64) -> String {
+        let mut words = vec!["binderdrill fuzz".to_owned()];
+        words.extend(targets.iter().map(|target| format!("--target {target}")));
+        words.push(format!("--seed {seed} --programs 1"));
+        if let Some(corpus) = &self.corpus {
+            words.push(format!("--corpus {}", corpus.display()));
+        }
+        if self.emphasis != Emphasis::Mix {
+            words.push(format!("--emphasis {}", self.emphasis));
+        }
+        words.join(" ")
+    }
+}
+
+/// Who listens to a campaign, and says how far it is.
+struct Watch<'a> {
+    arguments: &'a FuzzArguments,
+    compared: &'a [Vec<String>],
+    tally: Tally,
+    /// What is known, by lane.
+    known: Vec<KnownDivergences>,
+    started: Instant,
+    /// When it was last said how far it is.
+    said: Instant,
+    progress: ProgressBar,
+    failures: Vec<String>,
+}
+
+impl Watch<'_> {
+    fn note(&mut self, event: Event) {
+        match event {
+            Event::Ready { lane, profile } => match self.of_lane(lane, profile) {
+                Ok(known) => self.known[lane] = known,
+                Err(reason) => self.failures.push(reason),
+            },
+            Event::Ran(ran) => {
+                let known = &self.known[ran.lane];
+                let reason = |signature: &_| known.reason(signature).map(str::to_owned);
+                self.tally.count(ran, self.started.elapsed(), reason);
+                self.say_how_far();
+            }
+            Event::Found(finding) => self.keep(&finding),
+            Event::Failed { lane, error } => {
+                self.failures.push(format!("{}: {error}", self.tally.lanes[lane].name));
+            }
+        }
+    }
+
+    /// Only divergences from a model are known.
+    fn of_lane(&self, lane: usize, profile: &str) -> Result<KnownDivergences, String> {
+        match self.arguments.stands_for_models(&self.compared[lane]) {
+            true => KnownDivergences::of_profile(profile).map_err(|error| error.to_string()),
+            false => Ok(KnownDivergences::default()),
+        }
+    }
+
+    /// Writes a finding.
+    fn keep(&mut self, finding: &Finding) {
+        let targets = &self.compared[finding.lane];
+        let replay = self.arguments.replay(targets, finding.seed);
+        let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let signature = &finding.difference.signature;
+        let written = finding.write(&self.arguments.out, &names, &replay);
+        let groups = &mut self.tally.lanes[finding.lane].groups;
+        let group = groups.iter_mut().find(|group| group.signature == *signature);
+        match written {
+            Ok(path) => {
+                let path = path.display().to_string();
+                if group.as_ref().is_none_or(|group| group.known.is_none()) {
+                    let line = format!("{}: {signature} ({}, {path})", names.join(", "), finding.steadiness);
+                    self.progress.suspend(|| eprintln!("{line}"));
+                }
+                if let Some(group) = group {
+                    group.steadiness = Some(finding.steadiness);
+                    group.file = Some(path);
+                }
+            }
+            Err(error) => {
+                self.failures.push(format!("{}: {error}", self.arguments.out.display()));
+            }
+        }
+    }
+
+    fn say_how_far(&mut self) {
+        let is_shown = io::stderr().is_terminal();
+        if self.said.elapsed() < if is_shown { REDRAW_EVERY } else { REPORT_EVERY } {
+            return;
+        }
+        self.said = Instant::now();
+        let lanes: Vec<String> = self.tally.lanes.iter().map(|lane| lane.to_string()).collect();
+        match is_shown {
+            true => self.progress.set_message(lanes.join("; ")),
+            false => lanes.iter().for_each(|lane| eprintln!("{lane}")),
+        }
+    }
+}
+
+/// Ctrl-C ends a campaign in order; a second one ends the program.
+mod interruption {
+    use super::*;
+
+    /// Somebody has asked for the end.
+    pub(super) static ASKED: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn ask(_: nix::libc::c_int) {
+        ASKED.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn heed() {
+        let action = SigAction::new(
+            SigHandler::Handler(ask),
+            SaFlags::SA_RESTART | SaFlags::SA_RESETHAND,
+            SigSet::empty(),
+        );
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            // SAFETY: the handler stores to an atomic, which is safe at any moment. Without it, the program just ends.
+            let _ = unsafe { sigaction(signal, &action) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("10m"), Ok(Duration::from_secs(600)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7200)));
+        for wrong in ["", "m", "10", "-1s", "1d", "ä"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}
