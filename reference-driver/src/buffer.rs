@@ -153,6 +153,11 @@ impl Allocator {
         self.takes_transactions &= takes_transactions;
     }
 
+    /// Whether new buffers can be had, as far as there is room.
+    pub(crate) fn takes_transactions(&self) -> bool {
+        self.takes_transactions
+    }
+
     /// The address of a buffer in the process.
     pub(crate) fn address_of(&self, buffer: Key<Buffer>) -> u64 {
         self.base + self.buffers[buffer].start
@@ -163,7 +168,8 @@ impl Allocator {
         self.in_use
     }
 
-    /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full.
+    /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full. A driver that goes
+    /// on without the mapping has only the pages that have been used before, and says ESRCH of others.
     pub(crate) fn allocate(&mut self, request: Request) -> Result<Key<Buffer>, Errno> {
         if !self.takes_transactions {
             return Err(Errno::ESRCH);
@@ -173,6 +179,10 @@ impl Allocator {
             return Err(Errno::ENOSPC);
         }
         let &(found, start) = self.free.range((size, 0)..).next().ok_or(Errno::ENOSPC)?;
+        let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
+        if self.address.is_none() && !self.present[pages.clone()].iter().all(|present| *present) {
+            return Err(Errno::ESRCH);
+        }
         self.free.remove(&(found, start));
         let key = self.by_start[&start];
         if found > size {
@@ -194,7 +204,6 @@ impl Allocator {
         });
         self.in_use += 1;
         self.judge_sender(key, request);
-        let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
         self.present[pages].fill(true);
         Ok(key)
     }

@@ -119,6 +119,9 @@ impl Driver {
         files: &mut Vec<FileOnItsWay>,
     ) -> Result<(), Refused> {
         const EACH: u64 = size_of::<u32>() as u64;
+        if self.profile.empty_arrays_are_no_exception && !passage.takes_descriptors {
+            return Err(Refused(Errno::EPERM));
+        }
         let (parent_at, parent) = self.parent(passage, index, array.parent).ok_or(INVALID)?;
         if !self.comes_in_order(passage, scatter.last, parent_at, array.parent_offset) {
             return Err(INVALID);
@@ -126,9 +129,6 @@ impl Driver {
         let is_empty = array.num_fds == 0;
         if is_empty && self.profile.planted.is(Bug::EmptyArrayRefused) {
             return Err(INVALID);
-        }
-        if is_empty && self.profile.empty_arrays_are_no_exception && !passage.takes_descriptors {
-            return Err(Refused(Errno::EPERM));
         }
         if !is_empty || self.profile.empty_arrays_are_no_exception {
             let length = array.num_fds.checked_mul(EACH).ok_or(INVALID)?;

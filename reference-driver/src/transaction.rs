@@ -375,8 +375,9 @@ impl Driver {
             Ok(buffer) => buffer,
             Err(errno) => {
                 destination.node.into_iter().for_each(|node| self.abandon_callee(node));
+                let takes_transactions = self.processes[destination.process].allocator.takes_transactions();
                 return Err(Failure::ToSender(match errno {
-                    Errno::ESRCH => Rejection::dead(errno),
+                    Errno::ESRCH if !takes_transactions => Rejection::dead(errno),
                     _ => Rejection::failed(errno),
                 }));
             }

@@ -293,19 +293,22 @@ impl Symbols {
     /// What a security module calls a process, as a script would write it. Where several are called so, the one that it
     /// is most likely about stands first among those given.
     pub(super) fn security_context_named(&self, context: &[u8], likely: &[&Name]) -> SecurityContextPattern {
-        let is_called = |name: &Name| self.security_contexts.get(name).is_some_and(|known| known == context);
+        let is_of =
+            |name: &Name| self.security_contexts.get(name).is_some_and(|known| is_called(known, context));
         let others = self.processes.iter().map(|(name, _)| name);
-        match likely.iter().copied().chain(others).find(|name| is_called(name)) {
+        match likely.iter().copied().chain(others).find(|name| is_of(name)) {
             Some(name) => SecurityContextPattern::Process(name.clone()),
             None => SecurityContextPattern::Text(String::from_utf8_lossy(context).into_owned()),
         }
     }
 
-    /// The security context that a pattern asks for; `None` if the security module has given the process none.
-    pub(super) fn security_context<'s>(&'s self, pattern: &'s SecurityContextPattern) -> Option<&'s [u8]> {
+    /// Whether a security context, which came up to its first 0, is what a pattern asks for.
+    pub(super) fn is_security_context(&self, pattern: &SecurityContextPattern, came: &[u8]) -> bool {
         match pattern {
-            SecurityContextPattern::Process(name) => self.security_contexts.get(name).map(Vec::as_slice),
-            SecurityContextPattern::Text(text) => Some(text.as_bytes()),
+            SecurityContextPattern::Process(name) => {
+                self.security_contexts.get(name).is_some_and(|known| is_called(known, came))
+            }
+            SecurityContextPattern::Text(text) => text.as_bytes() == came,
         }
     }
 
@@ -318,6 +321,15 @@ impl Symbols {
                 known.map(|(_, pid)| *pid).ok_or_else(|| ScriptFault::UnknownProcess(name.clone()))
             }
         }
+    }
+}
+
+/// Whether what came is what the security module calls a process. A module that does not count a final 0 gives none: then
+/// nothing in memory says where the context ends.
+fn is_called(known: &[u8], came: &[u8]) -> bool {
+    match known.split_last() {
+        Some((0, context)) => context == came,
+        _ => came.starts_with(known),
     }
 }
 

@@ -286,6 +286,9 @@ impl Repair<'_, '_, '_, '_> {
                 let Some(known) = self.file() else { return false };
                 *file = known;
             }
+            Call::Binderfs { instance, call } if !matches!(call, BinderfsCall::Mount { .. }) => {
+                return self.situation.instances.contains(instance);
+            }
             Call::Signal(thread) => return self.rehearsal.thread(thread).is_some(),
             Call::Mmap { size, .. } => *size = (*size).min(LARGEST_MAPPING),
             Call::Ioctl(ioctl) => return self.ioctl(ioctl),

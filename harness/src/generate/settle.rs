@@ -2,6 +2,9 @@
 //! comes; what it refers to and is not there is replaced by something that is, what cannot be done at all is left out,
 //! and what came of it is what the program expects.
 
+use std::collections::BTreeSet;
+
+use arbitrary::Unstructured;
 use reference_driver::Profile;
 
 use super::choices::Choices;
@@ -108,6 +111,9 @@ pub(super) fn settle_with(
         }
     };
     program.steps = steps;
+    if fault.is_none() && has_unmade(&mut program) {
+        return super::settle(&program, profile, &mut Unstructured::new(&[]));
+    }
     program.driver = Some(kind);
     let used = features_of_program(&program).into_iter();
     (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());
@@ -115,6 +121,28 @@ pub(super) fn settle_with(
     program.unconfirmed = None;
     program.closing = Vec::new();
     Settled { program, fault }
+}
+
+/// Whether there are processes that others should have made, and have not. They have nothing to do with the device then.
+fn has_unmade(program: &mut Program) -> bool {
+    let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
+    let made: BTreeSet<Name> = steps
+        .filter_map(|step| match &step.action {
+            Action::Call { call: Call::Fork(child), .. } => Some(child.clone()),
+            _ => None,
+        })
+        .collect();
+    let mut has_unmade = false;
+    for noted in &mut program.declarations {
+        if let Declaration::Process(process) = &mut noted.value
+            && process.device == DeviceSetUp::Forked
+            && !made.contains(&process.name)
+        {
+            process.device = DeviceSetUp::Closed;
+            has_unmade = true;
+        }
+    }
+    has_unmade
 }
 
 impl Settler<'_, '_, '_> {
@@ -192,6 +220,9 @@ impl Settler<'_, '_, '_> {
         };
         if !repair.action(&mut action) || !undefined::avoid(&mut action) {
             return false;
+        }
+        if !self.parked_threads().is_empty() {
+            undefined::avoid_overtaking(&mut action);
         }
         self.perform(thread, action)
     }

@@ -16,6 +16,8 @@ pub(super) struct Situation {
     /// The names of all objects so far, and of all cookies.
     pub(super) objects: BTreeSet<Name>,
     pub(super) cookies: BTreeSet<Name>,
+    /// The instances of binderfs that are mounted.
+    pub(super) instances: BTreeSet<Name>,
 }
 
 /// What a process has.
@@ -100,7 +102,8 @@ impl Situation {
             match &noted.value {
                 Declaration::Process(process) => situation.processes.push(ProcessSituation {
                     name: process.name.clone(),
-                    is_alive: true,
+                    // One that is forked is not there before.
+                    is_alive: process.device != DeviceSetUp::Forked,
                     is_open: process.device != DeviceSetUp::Closed,
                     is_mapped: matches!(process.device, DeviceSetUp::Mapped(_)),
                     is_nonblock: process.nonblock,
@@ -129,6 +132,7 @@ impl Situation {
     /// Takes in what a step did.
     pub(super) fn follow(&mut self, at: ThreadIndex, action: &Action) {
         self.name_all(action);
+        self.come_and_go(action);
         let process = &mut self.processes[at.process];
         process.threads[at.thread].has_acted = true;
         match action {
@@ -146,6 +150,24 @@ impl Situation {
 }
 
 impl Situation {
+    /// Notes processes that others make, and instances of binderfs.
+    fn come_and_go(&mut self, action: &Action) {
+        let Action::Call { call, expected: CallExpectation::Succeeds } = action else { return };
+        match call {
+            Call::Fork(child) => {
+                let children = self.processes.iter_mut().filter(|process| process.name == *child);
+                children.for_each(|child| child.is_alive = true);
+            }
+            Call::Binderfs { instance, call: BinderfsCall::Mount { .. } } => {
+                self.instances.insert(instance.clone());
+            }
+            Call::Binderfs { instance, call: BinderfsCall::Unmount } => {
+                self.instances.remove(instance);
+            }
+            _ => {}
+        }
+    }
+
     /// Notes the names of objects and cookies that an action may bring up.
     fn name_all(&mut self, action: &Action) {
         match action {

@@ -2,6 +2,8 @@
 //!
 //! | What | Why |
 //! |---|---|
+//! | what a command changes behind one that may wake another thread, in the same write | whether the other one has read by then is up to the scheduler |
+//! | what is done with an instance of binderfs that is not mounted | there is none; targets differ in what they say |
 //! | a second thread of a process that waits for work of the process | which of them is given it is undefined (pool) |
 //! | BINDER_FREEZE with a timeout | it sleeps for real, or its time passes while others go on |
 //! | descriptors of files where they are not translated | their numbers are the kernel's choice |
@@ -35,6 +37,24 @@ pub(super) fn may_read(
     (0..process.threads.len()).all(|thread| {
         thread == at.thread || !waits(thread) || !is_parked(ThreadIndex { process: at.process, thread })
     })
+}
+
+/// Takes commands out of a write that is done while others sleep in a read: those behind one that may wake such a thread,
+/// and that change what it finds.
+pub(super) fn avoid_overtaking(action: &mut Action) {
+    let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = action else { return };
+    let wakes = |command: &Command| {
+        matches!(
+            command,
+            Command::Transaction { .. }
+                | Command::TransactionSg { .. }
+                | Command::Reply(_)
+                | Command::ReplySg { .. }
+        )
+    };
+    let Some(first) = commands.iter().position(wakes) else { return };
+    let behind = commands.split_off(first + 1);
+    commands.extend(behind.into_iter().filter(wakes));
 }
 
 /// Takes out of an action what is undefined in it. False if nothing of it is left.

@@ -309,7 +309,7 @@ pub trait World {
     /// The process id by which the driver calls a process.
     fn pid(&self, process: usize) -> i32;
 
-    /// What the security module of the target calls a process; `None` if it has no name for it, or there is no such
+    /// What the security module of the target calls a process, with a final 0 if it counts one; `None` if it has no name for it, or there is no such
     /// module.
     fn security_context(&mut self, process: usize) -> Result<Option<Vec<u8>>, TargetError>;
 

@@ -727,7 +727,7 @@ impl World for ReferenceWorld {
     }
 
     fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
-        Ok(self.security_context.map(|context| context.as_bytes().to_owned()))
+        Ok(self.security_context.map(|context| [context.as_bytes(), &[0]].concat()))
     }
 
     fn pid(&self, process: usize) -> i32 {

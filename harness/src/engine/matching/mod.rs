@@ -137,7 +137,7 @@ impl Reader<'_> {
             return differs("the security context is no string in the receiver's memory");
         };
         match expected {
-            Some(expected) if self.symbols.security_context(expected) != Some(came) => {
+            Some(expected) if !self.symbols.is_security_context(expected, came) => {
                 let came = fragment::security_context(&self.symbols.security_context_named(came, &[]));
                 let expected = fragment::security_context(expected);
                 differs(format!("the security context is {came}, not {expected}"))
