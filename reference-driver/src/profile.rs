@@ -57,6 +57,8 @@ pub struct Profile {
     pub(crate) manager_is_known_by_pid: bool,
     /// Whether a call may be made at all is looked at before whether its callee is alive.
     pub(crate) stack_is_looked_at_first: bool,
+    /// A thread cannot call while the next thing that it has to read is a call or a reply.
+    pub(crate) unread_transactions_forbid_calls: bool,
     /// Any reply that fails is BR_FAILED_REPLY for the caller, who is told before the one that replied.
     pub(crate) replies_fail_alike: bool,
     /// Sizes that no transaction can have are refused before the receiver's mapping is looked at.
@@ -160,6 +162,7 @@ impl Profile {
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
+        unread_transactions_forbid_calls: true,
         replies_fail_alike: false,
         sizes_are_looked_at_first: false,
         callers_outlive_threads: false,
@@ -226,6 +229,7 @@ impl Profile {
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,
+        unread_transactions_forbid_calls: false,
         replies_fail_alike: true,
         sizes_are_looked_at_first: true,
         callers_outlive_threads: true,

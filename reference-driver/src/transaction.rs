@@ -240,8 +240,9 @@ impl Driver {
             return Ok(Callee::Any);
         }
         let state = &self.threads[thread];
-        let has_call = matches!(state.todo.first(), Some(Work::Transaction(_)));
-        if has_call || self.waits_for_answer(thread) {
+        let has_unread = self.profile.unread_transactions_forbid_calls
+            && matches!(state.todo.first(), Some(Work::Transaction(_)));
+        if has_unread || self.waits_for_answer(thread) {
             return Err(self.stack_forbids());
         }
         let stack =

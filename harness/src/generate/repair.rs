@@ -289,6 +289,10 @@ impl Repair<'_, '_, '_, '_> {
             Call::Binderfs { instance, call } if !matches!(call, BinderfsCall::Mount { .. }) => {
                 return self.situation.instances.contains(instance);
             }
+            Call::Fork(child) => {
+                let processes = self.situation.processes.iter();
+                return processes.filter(|process| process.is_unmade).any(|process| process.name == *child);
+            }
             Call::Signal(thread) => return self.rehearsal.thread(thread).is_some(),
             Call::Mmap { size, .. } => *size = (*size).min(LARGEST_MAPPING),
             Call::Ioctl(ioctl) => return self.ioctl(ioctl),

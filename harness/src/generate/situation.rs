@@ -25,6 +25,8 @@ pub(super) struct Situation {
 pub(super) struct ProcessSituation {
     pub(super) name: Name,
     pub(super) is_alive: bool,
+    /// Another process may make it, and none has tried.
+    pub(super) is_unmade: bool,
     pub(super) is_open: bool,
     pub(super) is_mapped: bool,
     pub(super) is_nonblock: bool,
@@ -104,6 +106,7 @@ impl Situation {
                     name: process.name.clone(),
                     // One that is forked is not there before.
                     is_alive: process.device != DeviceSetUp::Forked,
+                    is_unmade: process.device == DeviceSetUp::Forked,
                     is_open: process.device != DeviceSetUp::Closed,
                     is_mapped: matches!(process.device, DeviceSetUp::Mapped(_)),
                     is_nonblock: process.nonblock,
@@ -152,12 +155,16 @@ impl Situation {
 impl Situation {
     /// Notes processes that others make, and instances of binderfs.
     fn come_and_go(&mut self, action: &Action) {
-        let Action::Call { call, expected: CallExpectation::Succeeds } = action else { return };
+        let Action::Call { call, expected } = action else { return };
+        let succeeds = *expected == CallExpectation::Succeeds;
         match call {
             Call::Fork(child) => {
-                let children = self.processes.iter_mut().filter(|process| process.name == *child);
-                children.for_each(|child| child.is_alive = true);
+                for process in self.processes.iter_mut().filter(|process| process.name == *child) {
+                    process.is_alive = succeeds;
+                    process.is_unmade = false;
+                }
             }
+            _ if !succeeds => {}
             Call::Binderfs { instance, call: BinderfsCall::Mount { .. } } => {
                 self.instances.insert(instance.clone());
             }

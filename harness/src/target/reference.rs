@@ -260,6 +260,9 @@ impl ReferenceWorld {
         }
         // Where nothing has been mounted there is an empty folder.
         let nothing = if call == BinderfsCall::Unmount { Errno::EINVAL } else { Errno::ENOENT };
+        if matches!(call, BinderfsCall::Open { .. }) && self.processes[at.process].descriptor.is_some() {
+            return Err(Errno::EEXIST);
+        }
         let instance = self.instances.get_mut(&id).ok_or(nothing)?;
         match call {
             BinderfsCall::Mount { .. } => {}
