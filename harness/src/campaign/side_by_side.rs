@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn two_drivers_are_shown_side_by_side() {
-        let script = b"# A flush.\n\nprocess server\n\nserver < parked\nserver > BC_ENTER_LOOPER\n";
+        let script = b"# A first read.\n\nprocess server\n\nserver < parked\n";
         let script = parse(script).unwrap_or_else(|wrong| panic!("{}", wrong.render("script", false)));
         let run = |profile: Profile| ReferenceTarget::new(profile).run(&script.program).unwrap().transcript;
         let (c, rust) = (run(Profile::C), run(Profile::RUST));
