@@ -147,6 +147,10 @@ impl Driver {
                 {
                     self.requeue_notice(work);
                 }
+                Work::Node(node) | Work::FirstStrong(node) if self.counts_as_rust_does() => {
+                    self.nodes[node].notices.first_strong_waits = false;
+                    self.lose_notice(node);
+                }
                 Work::ReturnError
                 | Work::ReplyError
                 | Work::Node(_)

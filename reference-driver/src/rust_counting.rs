@@ -128,6 +128,15 @@ impl Driver {
         }
     }
 
+    /// Nobody is left to take what there was for the owner of a node. If that has forgotten the node, this was all that
+    /// kept it.
+    pub(crate) fn lose_notice(&mut self, node: Key<Node>) {
+        if self.nodes[node].is_forgotten {
+            self.nodes[node].process = None;
+            self.forget_unused(node);
+        }
+    }
+
     fn queue_notice(&mut self, node: Key<Node>) {
         let state = &self.nodes[node];
         if let Some(owner) = state.process

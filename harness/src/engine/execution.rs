@@ -28,7 +28,7 @@ pub(super) struct Execution<'a> {
     pub(super) bindings: Bindings,
     pub(super) world: Box<dyn World + 'a>,
     /// Threads that are not idle.
-    states: BTreeMap<ThreadIndex, ThreadState>,
+    pub(super) states: BTreeMap<ThreadIndex, ThreadState>,
     pub(super) transcript: Transcript,
 }
 
@@ -58,7 +58,7 @@ impl From<ScriptFault> for Stop {
 }
 
 /// What a thread that is not idle is about.
-enum ThreadState {
+pub(super) enum ThreadState {
     /// It sleeps in this read.
     Parked(Pending),
     /// Its read has returned, and no step has looked at that.
@@ -141,7 +141,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn reader(&self, thread: ThreadIndex) -> Reader<'_> {
+    pub(super) fn reader(&self, thread: ThreadIndex) -> Reader<'_> {
         Reader { symbols: &self.symbols, process: thread.process }
     }
 
@@ -297,7 +297,7 @@ impl<'a> Execution<'a> {
         Ok((call, Pending { given: encoded.argument, written: written.clone() }))
     }
 
-    fn write_read(
+    pub(super) fn write_read(
         &mut self,
         thread: ThreadIndex,
         call: SystemCall,
@@ -308,7 +308,7 @@ impl<'a> Execution<'a> {
     }
 
     /// The end of a read in which a thread was parked, or that it still is.
-    fn await_read(
+    pub(super) fn await_read(
         &mut self,
         thread: ThreadIndex,
         state: ThreadState,
@@ -379,6 +379,20 @@ impl<'a> Execution<'a> {
         call: &Call,
         expected: &CallExpectation,
     ) -> Result<Result<(), Difference>, Stop> {
+        let result = self.do_call(index, thread, call, expected)?;
+        self.note(index, step, wording::call_outcome(&result));
+        self.wake(index, thread)?;
+        Ok(judge_call(expected, &result, &self.symbols))
+    }
+
+    /// Does a call, or awaits one.
+    pub(super) fn do_call(
+        &mut self,
+        index: usize,
+        thread: ThreadIndex,
+        call: &Call,
+        expected: &CallExpectation,
+    ) -> Result<CallResult, Stop> {
         let result = match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
             Means::Await => self.await_call(thread, expected)?,
             Means::Count(counter) => {
@@ -401,9 +415,7 @@ impl<'a> Execution<'a> {
         if *call == Call::Exit {
             self.end(thread.process);
         }
-        self.note(index, step, wording::call_outcome(&result));
-        self.wake(index, thread)?;
-        Ok(judge_call(expected, &result, &self.symbols))
+        Ok(result)
     }
 
     /// The end of a call in which a thread was parked, or that it still is.

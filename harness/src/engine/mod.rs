@@ -16,6 +16,7 @@ mod matching;
 mod objects;
 mod payload;
 mod race;
+mod rehearsal;
 mod set_up;
 mod symbols;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod wording;
 mod write_read;
 
 pub use fault::ScriptFault;
+pub(crate) use rehearsal::{Interrupted, Rehearsal};
 pub use transcript::{PayloadRecord, ReturnRecord, StepOutcome, StepRecord, Transcript, WriteReadRecord};
 pub use verdict::{Deviation, Verdict};
 

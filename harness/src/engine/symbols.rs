@@ -44,6 +44,8 @@ pub(super) struct Symbols {
     processes: Vec<(Name, i32)>,
     /// What a security module calls them.
     security_contexts: BTreeMap<Name, Vec<u8>>,
+    /// How many objects each process has so far.
+    object_counts: Vec<u64>,
 }
 
 /// What the driver chose.
@@ -162,21 +164,18 @@ impl Symbols {
         processes: &[KnownProcess],
     ) -> Result<Symbols, ScriptFault> {
         let names = cast.processes().iter().map(|process| process.name.clone());
-        let mut appearance = Appearance {
-            symbols: Symbols {
-                objects: BTreeMap::new(),
-                names: BTreeMap::new(),
-                cookies: BTreeMap::new(),
-                files: BTreeMap::new(),
-                instances: BTreeMap::new(),
-                processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),
-                security_contexts: names
-                    .zip(processes)
-                    .filter_map(|(name, process)| Some((name, process.security_context.clone()?)))
-                    .collect(),
-            },
-            process: 0,
-            objects: vec![0; cast.processes().len()],
+        let mut symbols = Symbols {
+            objects: BTreeMap::new(),
+            names: BTreeMap::new(),
+            cookies: BTreeMap::new(),
+            files: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),
+            security_contexts: names
+                .zip(processes)
+                .filter_map(|(name, process)| Some((name, process.security_context.clone()?)))
+                .collect(),
+            object_counts: vec![0; cast.processes().len()],
         };
         let mut aliases: BTreeMap<Name, usize> = BTreeMap::new();
         for step in program.steps.iter().flat_map(|noted| noted.value.steps()) {
@@ -187,16 +186,21 @@ impl Symbols {
                     None => return Err(ScriptFault::UnknownThread(alias.clone())),
                 },
             };
-            appearance.process = match aliases.get(first) {
+            let process = match aliases.get(first) {
                 Some(process) => *process,
                 None => cast.thread(first)?.process,
             };
             if let Some(alias) = alias {
-                aliases.insert(alias.clone(), appearance.process);
+                aliases.insert(alias.clone(), process);
             }
-            appearance.action(&step.action);
+            symbols.number(process, &step.action);
         }
-        Ok(appearance.symbols)
+        Ok(symbols)
+    }
+
+    /// Gives a number to each name that first appears in what a process does next.
+    pub(super) fn number(&mut self, process: usize, action: &Action) {
+        Appearance { symbols: self, process }.action(action);
     }
 
     /// A process has come to be known.
@@ -318,15 +322,13 @@ impl Symbols {
 }
 
 /// A walk through a program in the order in which it is read, that numbers each name where it first appears.
-struct Appearance {
-    symbols: Symbols,
+struct Appearance<'s> {
+    symbols: &'s mut Symbols,
     /// The process whose step is being walked.
     process: usize,
-    /// How many objects each process has so far.
-    objects: Vec<u64>,
 }
 
-impl Appearance {
+impl Appearance<'_> {
     fn action(&mut self, action: &Action) {
         match action {
             Action::Write { commands, .. } => self.commands(commands),
@@ -470,7 +472,7 @@ impl Appearance {
         if self.symbols.objects.contains_key(name) {
             return;
         }
-        let earlier = &mut self.objects[self.process];
+        let earlier = &mut self.symbols.object_counts[self.process];
         let place = self.process as u64 * PROCESS_STRIDE + *earlier * STRIDE;
         *earlier += 1;
         let numbers = PointerCookie { pointer: POINTERS + place, cookie: OBJECT_COOKIES + place };

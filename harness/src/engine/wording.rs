@@ -151,7 +151,7 @@ impl Reader<'_> {
     }
 
     /// Each return described like the first pattern of its name that no earlier return has taken.
-    fn described(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnPattern> {
+    pub(super) fn described(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnPattern> {
         let mut left = like.to_vec();
         let mut describe_one = |came: &Return| {
             let place =

@@ -1,14 +1,14 @@
 //! Warnings: what a script may say, and yet may not mean what its author thinks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
 use super::Script;
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::names::{Meaning, Mention, MentionKind};
 use crate::program::{
-    Action, Actor, Call, CallExpectation, Command, Context, Counter, DataItem, Declaration, Feature, Ioctl,
-    Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
+    Action, Actor, Argument, Call, CallExpectation, Command, Context, Counter, DataItem, Declaration,
+    Feature, Ioctl, Noted, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
 };
 
 /// What is doubtful in a script.
@@ -19,6 +19,46 @@ pub fn lint(script: &Script) -> Diagnostics {
     equal_alternatives(script, &mut warnings);
     missing_features(script, &mut warnings);
     Diagnostics::new(script.source.clone(), warnings)
+}
+
+/// What a target must have for a program to make sense, as far as its steps and processes tell.
+pub(crate) fn features_of_program(program: &Program) -> Vec<Feature> {
+    let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
+    let of_steps = steps.flat_map(features_of).map(|(feature, _)| feature);
+    let is_elsewhere = |noted: &Noted<Declaration>| matches!(&noted.value, Declaration::Process(process) if process.context != Context::default());
+    let of_contexts = program.declarations.iter().any(is_elsewhere).then_some(Feature::Contexts);
+    let of_objects = wants_security_context(program).then_some(Feature::Lsm);
+    let features: BTreeSet<Feature> = of_steps.chain(of_contexts).chain(of_objects).collect();
+    features.into_iter().collect()
+}
+
+/// Whether an object of a program is to be called with the security context of whoever calls.
+fn wants_security_context(program: &Program) -> bool {
+    use reference_driver::uapi::FLAT_BINDER_FLAG_TXN_SECURITY_CTX as WANTED;
+    let is_wanted = |flags: u32| flags & WANTED != 0;
+    let in_command = |command: &Command| match command {
+        Command::Transaction { transaction, .. }
+        | Command::TransactionSg { transaction, .. }
+        | Command::Reply(transaction)
+        | Command::ReplySg { transaction, .. } => {
+            transaction.data.iter().any(|item| match item.without_place() {
+                DataItem::Object(
+                    Object::Binder { flags: Some(flags), .. } | Object::Explicit { flags, .. },
+                ) => is_wanted(*flags),
+                _ => false,
+            })
+        }
+        _ => false,
+    };
+    program.steps.iter().flat_map(|noted| noted.value.steps()).any(|step| match &step.action {
+        Action::Write { commands, .. } | Action::WriteRead { commands, .. } => {
+            commands.iter().any(in_command)
+        }
+        Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))), .. } => {
+            is_wanted(manager.flags)
+        }
+        _ => false,
+    })
 }
 
 /// Handles and buffers that are named and never spoken of again.

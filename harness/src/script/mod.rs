@@ -16,16 +16,18 @@ mod tokens;
 
 pub(crate) use diagnostics::near_miss;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub(crate) use lint::features_of_program;
 pub use lint::lint;
 pub(crate) use print::fragment;
 pub use print::print;
+pub(crate) use rules::bytes_of;
 pub use rules::{MOST_PROCESSES, MOST_STEPS, MOST_THREADS};
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::program::Program;
+use crate::program::{Name, Program};
 use names::Mention;
 
 /// The most bytes that a script may have.
@@ -43,6 +45,25 @@ pub struct Script {
     /// The text that was read.
     pub source: Arc<str>,
     mentions: Vec<Mention>,
+}
+
+impl Script {
+    /// The text with other names in it, where there is one for a name.
+    pub(crate) fn renamed(&self, rename: impl Fn(&Name) -> Option<Name>) -> String {
+        let mut mentions: Vec<&Mention> = self.mentions.iter().collect();
+        mentions.sort_by_key(|mention| mention.span.start);
+        mentions.dedup_by_key(|mention| mention.span.start);
+        let mut text = String::with_capacity(self.source.len());
+        let mut end = 0;
+        for mention in mentions {
+            let Some(name) = rename(&mention.name) else { continue };
+            text.push_str(&self.source[end..mention.span.start]);
+            text.push_str(name.as_str());
+            end = mention.span.end;
+        }
+        text.push_str(&self.source[end..]);
+        text
+    }
 }
 
 /// Where the parts of a script stand.

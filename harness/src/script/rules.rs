@@ -108,7 +108,7 @@ fn sizes(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// How many bytes of the write buffer a command takes.
-fn bytes_of(command: &Command) -> usize {
+pub(crate) fn bytes_of(command: &Command) -> usize {
     match command {
         Command::Bytes(bytes) => bytes.len(),
         _ => {

@@ -1,0 +1,231 @@
+//! Settling: steps that somebody proposes become a program that is whole. Each is done on the reference driver as it
+//! comes; what it refers to and is not there is replaced by something that is, what cannot be done at all is left out,
+//! and what came of it is what the program expects.
+
+use reference_driver::Profile;
+
+use super::choices::Choices;
+use super::depth::Depth;
+use super::repair::Repair;
+use super::situation::Situation;
+use super::undefined;
+use crate::engine::{Interrupted, Rehearsal};
+use crate::program::*;
+use crate::script::{MOST_STEPS, features_of_program};
+use crate::target::{ReferenceTarget, ThreadIndex, Worlds};
+
+/// A program that has been done on the reference driver, and expects what came of it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The program. It can be printed, and is a case.
+    pub program: Program,
+    /// Why it ends before its end, if it does: always a mistake of ours.
+    pub fault: Option<Fault>,
+}
+
+/// What went wrong on the reference driver, behind the last step of a settled program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Its state makes no sense.
+    #[error("{0}")]
+    Audit(String),
+    /// Something is left of processes that have all ended.
+    #[error("{0}")]
+    Left(String),
+    /// A step could not be done, though it had been made fit.
+    #[error("{0}")]
+    Step(String),
+    /// What came cannot be written as an expectation.
+    #[error("{0}")]
+    Unspeakable(String),
+}
+
+impl From<Interrupted> for Fault {
+    fn from(interrupted: Interrupted) -> Fault {
+        match interrupted {
+            Interrupted::Target(reason) => Fault::Audit(reason),
+            Interrupted::Fault(reason) => Fault::Step(reason),
+            Interrupted::Unspeakable(reason) => Fault::Unspeakable(reason),
+        }
+    }
+}
+
+impl Settled {
+    /// How far into the driver it goes.
+    pub fn depth(&self) -> Depth {
+        Depth::of(&self.program)
+    }
+}
+
+/// Proposes steps to a settler until it has had enough.
+pub(super) trait Author {
+    /// Proposes what there is to propose.
+    fn write(&mut self, settler: &mut Settler<'_, '_, '_>);
+}
+
+/// A program that is being settled.
+pub(super) struct Settler<'r, 'c, 'u> {
+    rehearsal: Rehearsal<'r>,
+    pub(super) situation: Situation,
+    pub(super) choices: Choices<'c, 'u>,
+    steps: Vec<Noted<Moment>>,
+    fault: Option<Fault>,
+    most_steps: usize,
+}
+
+/// Settles what an author proposes, with these processes and no more steps than that.
+pub(super) fn settle_with(
+    mut program: Program,
+    profile: &Profile,
+    most_steps: usize,
+    choices: Choices<'_, '_>,
+    author: &mut dyn Author,
+) -> Settled {
+    program.steps.clear();
+    // Else contexts would have no names.
+    program.requires = vec![Feature::Lsm];
+    let mut target = ReferenceTarget::new(profile.clone());
+    let kind = target.kind();
+    let (steps, fault) = match Rehearsal::begin(&program, &mut target) {
+        Err(interrupted) => (Vec::new(), Some(interrupted.into())),
+        Ok(rehearsal) => {
+            let mut settler = Settler {
+                rehearsal,
+                situation: Situation::of(&program.declarations),
+                choices,
+                steps: Vec::new(),
+                fault: None,
+                most_steps: most_steps.min(MOST_STEPS),
+            };
+            author.write(&mut settler);
+            settler.hear();
+            let Settler { rehearsal, steps, fault, .. } = settler;
+            let left = || match rehearsal.close() {
+                Ok(closing) => closing.left.into_iter().next().map(Fault::Left),
+                Err(error) => Some(Fault::Audit(error.to_string())),
+            };
+            (steps, fault.or_else(left))
+        }
+    };
+    program.steps = steps;
+    program.driver = Some(kind);
+    let used = features_of_program(&program).into_iter();
+    (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());
+    program.clauses = Vec::new();
+    program.unconfirmed = None;
+    program.closing = Vec::new();
+    Settled { program, fault }
+}
+
+impl Settler<'_, '_, '_> {
+    /// Whether nothing more can be proposed.
+    pub(super) fn is_done(&self) -> bool {
+        self.fault.is_some() || self.steps.len() >= self.most_steps
+    }
+
+    /// How many steps there are so far.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether the read of a thread has returned, and nothing has awaited it.
+    pub(super) fn is_woken(&self, thread: ThreadIndex) -> bool {
+        self.rehearsal.woken().contains(&thread)
+    }
+
+    /// The names of the threads that sleep in a read.
+    pub(super) fn parked_threads(&self) -> Vec<Name> {
+        let processes = self.situation.processes.iter().enumerate();
+        let threads = processes.flat_map(|(process, state)| {
+            (0..state.threads.len()).map(move |thread| ThreadIndex { process, thread })
+        });
+        let parked = threads.filter(|thread| self.rehearsal.is_parked(*thread));
+        parked.map(|thread| self.rehearsal.name(thread).clone()).collect()
+    }
+
+    /// The thread of this name.
+    pub(super) fn thread(&self, name: &Name) -> Option<ThreadIndex> {
+        self.rehearsal.thread(name)
+    }
+
+    /// The threads that can do something.
+    pub(super) fn idle_threads(&self) -> Vec<ThreadIndex> {
+        let mut idle = Vec::new();
+        for (process, state) in self.situation.processes.iter().enumerate().filter(|(_, p)| p.is_alive) {
+            let threads = (0..state.threads.len()).map(|thread| ThreadIndex { process, thread });
+            idle.extend(threads.filter(|thread| self.rehearsal.is_idle(*thread)));
+        }
+        idle
+    }
+
+    /// Whether a thread may read.
+    pub(super) fn may_read(&self, thread: ThreadIndex) -> bool {
+        undefined::may_read(&self.situation, thread, |other| self.rehearsal.is_parked(other))
+    }
+
+    /// A name that means nothing yet.
+    pub(super) fn new_name(&mut self, prefix: &str) -> Name {
+        self.rehearsal.new_name(None, prefix)
+    }
+
+    /// Has a thread do this if it can. False if nothing was done.
+    pub(super) fn propose(&mut self, thread: ThreadIndex, mut action: Action) -> bool {
+        let awaits =
+            matches!(&action, Action::Read { options, .. } if *options == WriteReadOptions::default());
+        if awaits && !self.is_done() && self.is_woken(thread) {
+            return self.perform(thread, action);
+        }
+        self.hear();
+        let can_act = self.situation.processes[thread.process].is_alive && self.rehearsal.is_idle(thread);
+        if self.is_done() || !can_act {
+            return false;
+        }
+        let reads = matches!(action, Action::Read { .. } | Action::WriteRead { .. });
+        if reads && !self.may_read(thread) {
+            return false;
+        }
+        let mut repair = Repair {
+            rehearsal: &mut self.rehearsal,
+            situation: &self.situation,
+            choices: &mut self.choices,
+            thread,
+        };
+        if !repair.action(&mut action) || !undefined::avoid(&mut action) {
+            return false;
+        }
+        self.perform(thread, action)
+    }
+
+    /// Lets threads whose reads have returned tell what they have got. Until they do, they can do nothing else.
+    pub(super) fn hear(&mut self) {
+        while self.fault.is_none() {
+            let woken = self.rehearsal.woken();
+            if woken.is_empty() {
+                return;
+            }
+            for thread in woken {
+                let read =
+                    Action::Read { options: WriteReadOptions::default(), expected: ReadExpectation::Parked };
+                if !self.perform(thread, read) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, thread: ThreadIndex, action: Action) -> bool {
+        match self.rehearsal.perform(thread, action) {
+            Ok(action) => {
+                self.situation.follow(thread, &action);
+                let actor = Actor::Thread(self.rehearsal.name(thread).clone());
+                let value = Moment::Step(Step { actor, action });
+                self.steps.push(Noted { before: Vec::new(), value, after: None });
+                true
+            }
+            Err(interrupted) => {
+                self.fault = Some(interrupted.into());
+                false
+            }
+        }
+    }
+}

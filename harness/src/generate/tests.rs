@@ -1,0 +1,119 @@
+use strum::IntoEnumIterator;
+
+use super::*;
+use crate::engine::Verdict;
+use crate::script::print;
+use crate::suite;
+use crate::target::{ReferenceTarget, Target};
+
+/// What must hold of every settled program.
+fn check(settled: &Settled, profile: &Profile, what: &str) {
+    let text = print(&settled.program);
+    assert!(
+        matches!(settled.fault, None | Some(Fault::Unspeakable(_))),
+        "{what}: {:?}\n{text}",
+        settled.fault
+    );
+    if settled.program.steps.is_empty() {
+        return;
+    }
+    let script = parse(text.as_bytes())
+        .unwrap_or_else(|wrong| panic!("{what}: {}\n{text}", wrong.render("settled", false)));
+    assert_eq!(script.program, settled.program, "{what}\n{text}");
+    assert_eq!(print(&script.program), text, "{what}");
+    if settled.fault.is_none() {
+        let run = ReferenceTarget::new(profile.clone()).run(&settled.program);
+        let run = run.expect("the reference driver can always be run");
+        assert_eq!(run.verdict, Verdict::Pass, "{what}\n{text}");
+        let again = settle(&settled.program, profile, &mut Unstructured::new(&[]));
+        assert_eq!(print(&again.program), text, "{what}: settled again it is another one");
+    }
+}
+
+fn generated(emphasis: Emphasis, profile: &Profile, seed: u64) -> Settled {
+    generate(emphasis, profile, &mut Unstructured::new(&bytes_of_seed(seed)))
+}
+
+#[test]
+fn what_is_generated_is_a_case_that_passes() {
+    for profile in Profile::ALL {
+        for emphasis in Emphasis::iter() {
+            for seed in 0..40 {
+                let settled = generated(emphasis, &profile, seed);
+                check(&settled, &profile, &format!("{emphasis}, {}, seed {seed}", profile.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_mutated_or_crossed_over_is_a_case_that_passes() {
+    for profile in Profile::ALL {
+        let mut programs: Vec<Program> =
+            (0..8).map(|seed| generated(Emphasis::Mix, &profile, seed).program).collect();
+        for seed in 0..160 {
+            let bytes = bytes_of_seed(1000 + seed);
+            let mut bytes = Unstructured::new(&bytes);
+            let place = seed as usize % programs.len();
+            let settled = match seed % 4 {
+                0 => {
+                    let other = programs[(place + 3) % programs.len()].clone();
+                    cross_over(&programs[place], &other, &profile, 60, &mut bytes)
+                }
+                _ => mutate(&programs[place], &profile, 60, &mut bytes),
+            };
+            check(&settled, &profile, &format!("{}, seed {seed}", profile.name));
+            assert!(settled.program.steps.len() <= 60 + 8, "{}", settled.program.steps.len());
+            programs[place] = settled.program;
+        }
+    }
+}
+
+#[test]
+fn the_suite_makes_seeds() {
+    let mut steps = (0, 0);
+    for case in suite::embedded() {
+        let Ok(script) = &case.script else { continue };
+        let settled = settle(&script.program, &Profile::C, &mut Unstructured::new(&[]));
+        check(&settled, &Profile::C, &case.id);
+        steps = (steps.0 + script.program.steps.len(), steps.1 + settled.program.steps.len());
+    }
+    // Some of what cases do is undefined, or waits for a time to pass.
+    assert!(steps.1 * 100 > steps.0 * 90, "{} of {} steps are left", steps.1, steps.0);
+}
+
+#[test]
+fn a_seed_is_a_program() {
+    for emphasis in Emphasis::iter() {
+        let [first, again] = [(); 2].map(|()| generated(emphasis, &Profile::C, 17));
+        assert_eq!(first, again);
+    }
+}
+
+#[test]
+fn any_input_is_a_program() {
+    let settled = generated(Emphasis::Mix, &Profile::C, 3);
+    let text = print(&settled.program);
+    assert_eq!(program_of_input(text.as_bytes(), Emphasis::Mix, &Profile::C), settled);
+    for length in 0..200 {
+        let input = &text.as_bytes()[..length];
+        check(&program_of_input(input, Emphasis::Mix, &Profile::C), &Profile::C, "a part of a script");
+        let input = &bytes_of_seed(length as u64)[..length];
+        check(&program_of_input(input, Emphasis::Mix, &Profile::C), &Profile::C, "few bytes");
+    }
+}
+
+/// The bounds are well below what was measured when they were written.
+#[test]
+fn programs_go_deep() {
+    for emphasis in Emphasis::iter() {
+        let mut depth = Depth::default();
+        (0..500).for_each(|seed| depth += generated(emphasis, &Profile::C, seed).depth());
+        println!("{emphasis}: {depth:?}");
+        let per_program = |count: u64| count as f64 / depth.programs as f64;
+        assert!(depth.successes * 100 >= depth.steps * 75, "{emphasis}: {depth:?}");
+        assert!(per_program(depth.completed()) >= 1.0, "{emphasis}: {depth:?}");
+        assert!(per_program(depth.objects) >= 1.0, "{emphasis}: {depth:?}");
+        assert!(depth.returns.len() >= 12, "{emphasis}: {depth:?}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What is undefined, or takes time, and is therefore not in generated programs. All of it is here.
+//!
+//! | What | Why |
+//! |---|---|
+//! | a second thread of a process that waits for work of the process | which of them is given it is undefined (pool) |
+//! | BINDER_FREEZE with a timeout | it sleeps for real, or its time passes while others go on |
+//! | descriptors of files where they are not translated | their numbers are the kernel's choice |
+//! | descriptors that are closed | their number may be that of another one by then, which the harness itself may have (see `repair`) |
+//! | data that are said to be in a received buffer, and addresses that are numbers | what lies behind a buffer or at an address is left over from something else |
+//! | a read that goes on behind its own end | what stands in memory there is what an earlier read has left |
+//! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |
+//! | ioctls that are not the driver's | the kernel answers them itself |
+//! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
+
+use reference_driver::uapi::BINDER_TYPE_FD;
+
+use super::situation::{Frame, Situation};
+use crate::program::*;
+use crate::target::ThreadIndex;
+
+/// The number of a descriptor that no process has.
+const NO_DESCRIPTOR: u32 = 0x3fff_ffff;
+
+/// Whether a thread may read now: no other one waits already for what its process is given.
+pub(super) fn may_read(
+    situation: &Situation,
+    at: ThreadIndex,
+    mut is_parked: impl FnMut(ThreadIndex) -> bool,
+) -> bool {
+    let process = &situation.processes[at.process];
+    let waits = |thread: usize| process.threads[thread].stack.last() != Some(&Frame::Awaiting);
+    if !waits(at.thread) {
+        return true;
+    }
+    (0..process.threads.len()).all(|thread| {
+        thread == at.thread || !waits(thread) || !is_parked(ThreadIndex { process: at.process, thread })
+    })
+}
+
+/// Takes out of an action what is undefined in it. False if nothing of it is left.
+pub(super) fn avoid(action: &mut Action) -> bool {
+    match action {
+        Action::Write { options, commands, .. } => {
+            avoid_in_options(options);
+            commands.iter_mut().for_each(avoid_in_command);
+        }
+        Action::Read { options, .. } => avoid_in_options(options),
+        Action::WriteRead { options, commands, .. } => {
+            avoid_in_options(options);
+            commands.iter_mut().for_each(avoid_in_command);
+        }
+        Action::Call { call, .. } => return avoid_in_call(call),
+    }
+    true
+}
+
+fn avoid_in_options(options: &mut WriteReadOptions) {
+    let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
+    if options.read_consumed.is_some_and(|consumed| consumed > read_size) {
+        options.read_consumed = None;
+    }
+}
+
+fn avoid_in_call(call: &mut Call) -> bool {
+    match call {
+        Call::Await | Call::Count(_) | Call::LimitDescriptors(_) => return false,
+        Call::Ioctl(Ioctl::Freeze(Argument::Value(request))) => request.timeout_ms = 0,
+        Call::Ioctl(Ioctl::Raw { request, .. }) => return *request >> 8 & 0xff == u32::from(b'b'),
+        _ => {}
+    }
+    true
+}
+
+fn avoid_in_command(command: &mut Command) {
+    let transaction = match command {
+        Command::Transaction { transaction, .. }
+        | Command::TransactionSg { transaction, .. }
+        | Command::Reply(transaction)
+        | Command::ReplySg { transaction, .. } => transaction,
+        Command::FreeBuffer(address @ Address::Number(_)) => {
+            *address = Address::Unmapped;
+            return;
+        }
+        _ => return,
+    };
+    for address in [&mut transaction.buffer, &mut transaction.offsets_buffer].into_iter().flatten() {
+        *address = Address::Unmapped;
+    }
+    let is_whole = transaction.offsets.is_none()
+        && transaction.data_size.is_none()
+        && transaction.offsets_size.is_none()
+        && transaction.buffer.is_none()
+        && transaction.offsets_buffer.is_none();
+    let arrays: u64 = objects(&transaction.data)
+        .map(|object| if let Object::FdArray { count, .. } = object { *count } else { 0 })
+        .fold(0, u64::saturating_add);
+    let named = count_descriptors(&transaction.data);
+    avoid_in_items(&mut transaction.data, is_whole, is_whole && arrays == named);
+}
+
+/// The objects of a payload.
+fn objects<H>(items: &[DataItem<H>]) -> impl Iterator<Item = &Object<H>> {
+    items.iter().filter_map(|item| match item.without_place() {
+        DataItem::Object(object) => Some(object),
+        _ => None,
+    })
+}
+
+/// How many descriptors stand in buffers.
+fn count_descriptors<H>(items: &[DataItem<H>]) -> u64 {
+    items
+        .iter()
+        .map(|item| match item.without_place() {
+            DataItem::Descriptor(_) => 1,
+            DataItem::Object(Object::Buffer(buffer)) => count_descriptors(&buffer.content),
+            _ => 0,
+        })
+        .sum()
+}
+
+fn avoid_in_items(items: &mut Payload, fds_are_translated: bool, arrays_are_translated: bool) {
+    for item in items {
+        let mut item = item;
+        while let DataItem::At(_, inner) = item {
+            item = &mut **inner;
+        }
+        match item {
+            DataItem::Descriptor(descriptor) if !arrays_are_translated => {
+                *descriptor = Descriptor::Number(NO_DESCRIPTOR);
+            }
+            DataItem::Object(Object::Fd { descriptor, .. }) if !fds_are_translated => {
+                *descriptor = Descriptor::Number(NO_DESCRIPTOR);
+            }
+            DataItem::Object(Object::Fd { descriptor: Descriptor::Number(number), .. })
+            | DataItem::Descriptor(Descriptor::Number(number)) => *number = NO_DESCRIPTOR,
+            DataItem::Object(Object::Explicit { object_type: BINDER_TYPE_FD, binder, .. }) => {
+                *binder = NO_DESCRIPTOR.into();
+            }
+            DataItem::Object(Object::Buffer(buffer)) => {
+                if let Some(address) = &mut buffer.buffer {
+                    *address = Address::Unmapped;
+                }
+                avoid_in_items(&mut buffer.content, fds_are_translated, arrays_are_translated);
+            }
+            _ => {}
+        }
+    }
+}

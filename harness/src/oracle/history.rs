@@ -1,0 +1,130 @@
+//! A history: what the threads of a settled program told the driver, and what it told them, event by event. Laws are
+//! about histories alone, so that what they say does not rest on the model that they judge.
+
+use std::collections::BTreeMap;
+
+use crate::program::*;
+use crate::script::bytes_of;
+
+/// What happened in a program.
+pub(super) struct History<'p> {
+    pub(super) events: Vec<Event<'p>>,
+    /// The process of each thread.
+    pub(super) processes: BTreeMap<&'p Name, usize>,
+}
+
+/// Something that happened.
+pub(super) struct Event<'p> {
+    /// In which step of the program, from 0.
+    pub(super) step: usize,
+    pub(super) process: usize,
+    pub(super) thread: &'p Name,
+    pub(super) what: Happening<'p>,
+}
+
+/// What happened.
+pub(super) enum Happening<'p> {
+    /// The driver took this command.
+    Command(&'p Command),
+    /// The driver gave this.
+    Return(&'p ReturnPattern),
+    /// The thread fell asleep in a read.
+    Parked,
+    /// The thread did another call, and it succeeded.
+    Call(&'p Call),
+    /// What the driver took cannot be told: bytes that may be any commands, or a write that was broken off.
+    Unclear,
+}
+
+impl<'p> History<'p> {
+    /// What happened in a program that expects what came. Of one that leaves a choice, nothing is known behind that.
+    pub(super) fn of(program: &'p Program) -> History<'p> {
+        let mut history = History { events: Vec::new(), processes: BTreeMap::new() };
+        let mut names: Vec<&Name> = Vec::new();
+        for noted in &program.declarations {
+            match &noted.value {
+                Declaration::Process(process) => {
+                    history.processes.insert(&process.name, names.len());
+                    names.push(&process.name);
+                }
+                Declaration::Thread { name, process } => {
+                    if let Some(owner) = names.iter().position(|known| *known == process) {
+                        history.processes.insert(name, owner);
+                    }
+                }
+            }
+        }
+        for (index, noted) in program.steps.iter().enumerate() {
+            for step in noted.value.steps() {
+                let Actor::Thread(thread) = &step.actor else { return history };
+                let Some(process) = history.processes.get(thread).copied() else { return history };
+                let mut add = |what| history.events.push(Event { step: index, process, thread, what });
+                happenings(&step.action, &mut add);
+            }
+        }
+        history
+    }
+}
+
+fn happenings<'p>(action: &'p Action, add: &mut impl FnMut(Happening<'p>)) {
+    match action {
+        Action::Write { options, commands, written } => write(options, commands, written, add),
+        Action::Read { expected, .. } => read(expected, add),
+        Action::WriteRead { options, commands, written, expected } => {
+            write(options, commands, written, add);
+            expected.iter().for_each(|expected| read(expected, add));
+        }
+        Action::Call { call, expected } => {
+            if !matches!(expected, CallExpectation::Fails(_)) {
+                add(Happening::Call(call));
+            }
+        }
+    }
+}
+
+fn write<'p>(
+    options: &WriteReadOptions,
+    commands: &'p [Command],
+    written: &WriteExpectation,
+    add: &mut impl FnMut(Happening<'p>),
+) {
+    let is_plain =
+        options.write_size.is_none() && options.write_consumed.is_none() && !options.write_buffer_unmapped;
+    if !is_plain {
+        // What has been consumed of a write that is none is nothing, or one cannot tell.
+        if written.consumed != Some(0) {
+            add(Happening::Unclear);
+        }
+        return;
+    }
+    let mut left = written.consumed.unwrap_or(u64::MAX);
+    for command in commands {
+        let size = bytes_of(command) as u64;
+        if left < size {
+            return;
+        }
+        left -= size;
+        match command {
+            Command::Bytes(_) => return add(Happening::Unclear),
+            command => add(Happening::Command(command)),
+        }
+    }
+}
+
+fn read<'p>(expected: &'p ReadExpectation, add: &mut impl FnMut(Happening<'p>)) {
+    match expected {
+        ReadExpectation::Parked => add(Happening::Parked),
+        // What was told to somebody who could not be told it is lost, or is told again.
+        ReadExpectation::Failed { errno: Errno::EFAULT, .. } => add(Happening::Unclear),
+        ReadExpectation::Failed { .. } => {}
+        ReadExpectation::Returns(items) => {
+            for item in items {
+                match item {
+                    ReturnItem::One(pattern) => add(Happening::Return(pattern)),
+                    ReturnItem::InAnyOrder(_) | ReturnItem::AnyOf(_) => add(Happening::Unclear),
+                }
+            }
+        }
+        ReadExpectation::AnyOf(_) => add(Happening::Unclear),
+    }
+}
