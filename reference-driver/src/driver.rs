@@ -231,12 +231,12 @@ impl Driver {
         }
     }
 
-    /// The time is up for which a thread was ready to sleep in its call. `None` if it sleeps for as long as it takes,
-    /// or not at all.
-    pub fn time_out(&mut self, device: Device, tid: i32) -> Option<Completion> {
+    /// So many milliseconds have passed for a thread since it began to sleep in its call. `None` if it goes on to sleep,
+    /// or does not.
+    pub fn time_out(&mut self, device: Device, tid: i32, milliseconds: u32) -> Option<Completion> {
         let thread = *self.processes[device].threads.get(&tid)?;
         match self.threads[thread].parked {
-            Some(Parked::Freeze(ref freeze)) if freeze.has_limit() => {}
+            Some(Parked::Freeze(ref freeze)) if freeze.is_over_after(milliseconds) => {}
             Some(Parked::Freeze(_) | Parked::Read(_)) | None => return None,
         }
         match self.unpark(thread)? {

@@ -53,9 +53,13 @@ struct Target {
 }
 
 impl ParkedFreeze {
-    /// Whether there is a time after which it sleeps no longer. One that has none must not have begun to.
-    pub(crate) fn has_limit(&self) -> bool {
-        self.patience != Patience::None
+    /// Whether it sleeps no longer when so many milliseconds have passed. One that does not wait must not have begun to.
+    pub(crate) fn is_over_after(&self, milliseconds: u32) -> bool {
+        match self.patience {
+            Patience::None => false,
+            Patience::Milliseconds(limit) => limit <= milliseconds,
+            Patience::TooMuch => true,
+        }
     }
 }
 
@@ -64,8 +68,8 @@ impl ParkedFreeze {
 enum Patience {
     /// Not at all.
     None,
-    Some,
-    /// So long that the driver in C takes the time that is left for an error.
+    Milliseconds(u32),
+    /// So long that the driver in C does not wait, and takes the time that is left for an error.
     TooMuch,
 }
 
@@ -74,7 +78,7 @@ impl Patience {
         match timeout_ms {
             0 => Patience::None,
             0x8000_0000.. if profile.long_timeouts_fail => Patience::TooMuch,
-            _ => Patience::Some,
+            milliseconds => Patience::Milliseconds(milliseconds),
         }
     }
 }

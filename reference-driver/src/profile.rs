@@ -46,7 +46,7 @@ pub struct Profile {
     /// Only threads of the process that opened a device can read and write there.
     pub(crate) threads_are_of_one_process: bool,
     /// The effective user of a sender is that of the process that opened the device, and not that of the calling thread.
-    pub(crate) senders_are_openers: bool,
+    pub senders_are_openers: bool,
     /// A thread serves a call with the priority of the caller.
     pub(crate) hands_priorities_on: bool,
     /// A process without a mapping gets no transactions, even if it had one.
@@ -136,9 +136,9 @@ pub(crate) enum Counting {
 
 impl Profile {
     /// All there are.
-    pub const ALL: [Profile; 3] = [Profile::C, Profile::C_6_1, Profile::RUST];
+    pub const ALL: [Profile; 4] = [Profile::C, Profile::C_6_12, Profile::C_6_1, Profile::RUST];
 
-    /// The C driver of Linux 6.12 to 7.3: in all that is modelled so far, these do the same.
+    /// The C driver of Linux 7.2 and 7.3.
     pub const C: Profile = Profile {
         name: "c",
         counting: Counting::OfC,
@@ -195,14 +195,16 @@ impl Profile {
         planted: Planted::NONE,
     };
 
+    /// The C driver of Linux 6.12.
+    pub const C_6_12: Profile = Profile { name: "c-6.12", senders_are_openers: true, ..Profile::C };
+
     /// The C driver of Linux 6.1.
     pub const C_6_1: Profile = Profile {
         name: "c-6.1",
         has_pending_frozen: false,
-        senders_are_openers: true,
         freeze_notifications: FreezeNotifications::None,
         spam_detection: SpamDetection { counts_message: true, ..Profile::C.spam_detection },
-        ..Profile::C
+        ..Profile::C_6_12
     };
 
     /// The driver in Rust, as it is in Linux 7.3.

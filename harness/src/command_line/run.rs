@@ -80,7 +80,7 @@ fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
     let store = Store::of_user()?;
     let (there, missing): (Vec<Usual>, _) = usual().into_iter().partition(|usual| usual.is_in(&store));
     let targets = there.into_iter().map(|usual| usual.target);
-    let models = ["reference", "reference:c-6.1", "reference:rust"].map(str::to_owned);
+    let models = ["reference", "reference:c-6.12", "reference:c-6.1", "reference:rust"].map(str::to_owned);
     Ok((models.into_iter().chain(targets).collect(), missing))
 }
 

@@ -37,6 +37,8 @@ pub enum Feature {
     Lsm,
     /// The devices of all three contexts.
     Contexts,
+    /// Transactions bear the effective user of the thread that sends them, whoever has opened the device.
+    CallersEuid,
     /// Binderfs, and the right to mount it.
     Binderfs,
     /// Counters of payload copies, which only the reference driver keeps.

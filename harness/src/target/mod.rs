@@ -58,6 +58,7 @@ pub trait Worlds {
         match self.kind() {
             DriverKind::Rust => Profile::RUST,
             DriverKind::C if self.lacks(Feature::FreezeNotification).is_some() => Profile::C_6_1,
+            DriverKind::C if self.lacks(Feature::CallersEuid).is_some() => Profile::C_6_12,
             DriverKind::C => Profile::C,
         }
     }

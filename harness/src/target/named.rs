@@ -17,6 +17,7 @@ use crate::kernel::{BuiltFor, Store};
 const KNOWN: &[(&str, &str)] = &[
     ("reference", "the reference driver, in this process"),
     ("reference:c-6.1", "the same as a model of the driver of Linux 6.1"),
+    ("reference:c-6.12", "the same as a model of the driver of Linux 6.12"),
     ("reference:rust", "the same as a model of the driver in Rust"),
     ("device:PATH", "a binder device of this machine"),
     ("vm:debian-6.12", "a stock kernel in QEMU"),

@@ -79,7 +79,8 @@ impl Worlds for ReferenceTarget {
             Feature::Lsm => Some("there is no security module".to_owned()),
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
-            missing @ (Feature::PendingFrozen | Feature::FreezeNotification) => {
+            Feature::CallersEuid if !self.profile.senders_are_openers => None,
+            missing @ (Feature::PendingFrozen | Feature::FreezeNotification | Feature::CallersEuid) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
         }
@@ -123,6 +124,10 @@ fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result
     driver.run_deferred_work();
     Ok(())
 }
+
+/// For how many milliseconds a call may sleep for the time to pass: as long as it may on a device, where what sleeps
+/// for longer is said to hang.
+const LONGEST_WAIT: u32 = super::device::PATIENCE.as_millis() as u32;
 
 /// Processes in front of a reference driver of their own.
 struct ReferenceWorld {
@@ -534,7 +539,7 @@ impl ReferenceWorld {
                 self.go_on(device, tid, |driver, memory| Some(driver.resume(device, tid, memory)))?;
             }
             for (device, tid) in overdue {
-                self.go_on(device, tid, |driver, _| driver.time_out(device, tid))?;
+                self.go_on(device, tid, |driver, _| driver.time_out(device, tid, LONGEST_WAIT))?;
             }
         }
         let complaints = self.driver.audit();
@@ -675,7 +680,7 @@ impl World for ReferenceWorld {
             let tid = self.processes[at.process].caller(at.thread).tid;
             let mut has_limit = false;
             self.go_on(device, tid, |driver, _| {
-                let completion = driver.time_out(device, tid);
+                let completion = driver.time_out(device, tid, LONGEST_WAIT);
                 has_limit = completion.is_some();
                 completion
             })?;

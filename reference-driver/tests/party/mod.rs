@@ -315,7 +315,7 @@ impl World {
         if self.is_parked(thread) {
             let tid = self.caller(thread).tid;
             let device = self.party(thread).device;
-            if let Some(completion) = self.driver.time_out(device, tid) {
+            if let Some(completion) = self.driver.time_out(device, tid, u32::MAX) {
                 self.note(thread, completion, false);
             }
         }

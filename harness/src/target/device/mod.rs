@@ -138,6 +138,8 @@ impl Worlds for DeviceTarget {
                 )
             }),
             Feature::Binderfs => binderfs::lacks(),
+            // It came after 6.12, and with 7.2 at the latest.
+            Feature::CallersEuid => since(7, 0),
             Feature::PendingFrozen => since(6, 2),
             // Whether the driver knows these has been probed.
             Feature::NodeInfo
