@@ -20,6 +20,8 @@ pub struct Record {
     pub kernel: &'static str,
     /// Its driver, such as `linux-c-6.12.117+deb12-amd64`.
     pub driver: String,
+    /// The name of the reference driver's profile that its driver is nearest to.
+    pub profile: String,
     /// The cases that were run on it.
     pub cases: Vec<RecordedCase>,
 }
@@ -66,6 +68,7 @@ fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
     #[derive(Deserialize)]
     struct RecordedRun {
         driver: String,
+        profile: String,
         cases: Vec<RecordedCase>,
     }
 
@@ -82,7 +85,7 @@ fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
     }
     let [run] = <[RecordedRun; 1]>::try_from(recorded.runs)
         .map_err(|runs| malformed(format!("it is of {} targets, and not of one", runs.len())))?;
-    Ok(Record { kernel, driver: run.driver, cases: run.cases })
+    Ok(Record { kernel, driver: run.driver, profile: run.profile, cases: run.cases })
 }
 
 /// Writes a record for each real kernel among the targets of a run of the whole suite. What is written depends on
