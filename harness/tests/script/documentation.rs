@@ -3,6 +3,7 @@
 use binderdrill::engine::Verdict;
 use binderdrill::script::{lint, parse, print};
 use binderdrill::target::{ReferenceTarget, Target};
+use reference_driver::Profile;
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/script-language.md"));
 
@@ -50,7 +51,7 @@ fn examples_are_canonical_scripts() {
 fn examples_pass() {
     for (line, text) in blocks("drill") {
         let script = parse(text.as_bytes()).expect("a script, as the test above says");
-        let run = ReferenceTarget::default().run(&script.program).expect("a reference driver");
+        let run = ReferenceTarget::new(Profile::C).run(&script.program).expect("a reference driver");
         assert_eq!(run.verdict, Verdict::Pass, "the example of line {line}");
     }
 }
