@@ -1,7 +1,8 @@
 //! Records: what the whole suite showed on a real kernel, kept so that it can be looked up where there is no such kernel.
 
-use std::fs;
-use std::io::{self, Read, Write};
+use std::fs::{self, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use binderdrill_reports::{EXTENSION, RecordFile};
@@ -20,6 +21,8 @@ pub struct Record {
     pub kernel: &'static str,
     /// Its driver, such as `linux-c-6.12.117+deb12-amd64`.
     pub driver: String,
+    /// The name of the reference driver's profile that its driver is nearest to.
+    pub profile: String,
     /// The cases that were run on it.
     pub cases: Vec<RecordedCase>,
 }
@@ -43,12 +46,22 @@ pub struct MalformedRecord {
     reason: String,
 }
 
-/// That a record cannot be written.
+/// Why a record cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the record {path} cannot be written: {source}", path = path.display())]
-pub struct UnwrittenRecord {
-    path: PathBuf,
-    source: io::Error,
+pub enum UnwrittenRecord {
+    /// There is nothing to record.
+    #[error(
+        "records are of kernels that have a name, such as vm:debian-6.12 or built:uml-c, and none of these is one: {0}"
+    )]
+    NoKernel(String),
+    /// Its file, or the folder of that, cannot be.
+    #[error("the record {path} cannot be written: {source}", path = path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// All records that are built in.
@@ -66,6 +79,7 @@ fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
     #[derive(Deserialize)]
     struct RecordedRun {
         driver: String,
+        profile: String,
         cases: Vec<RecordedCase>,
     }
 
@@ -82,7 +96,17 @@ fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
     }
     let [run] = <[RecordedRun; 1]>::try_from(recorded.runs)
         .map_err(|runs| malformed(format!("it is of {} targets, and not of one", runs.len())))?;
-    Ok(Record { kernel, driver: run.driver, cases: run.cases })
+    Ok(Record { kernel, driver: run.driver, profile: run.profile, cases: run.cases })
+}
+
+/// Makes sure, before anything is run, that there will be something to record, and a place for it.
+pub fn prepare(folder: &Path, targets: &[String]) -> Result<(), UnwrittenRecord> {
+    if !targets.iter().any(|target| kernel(target).is_some()) {
+        return Err(UnwrittenRecord::NoKernel(targets.join(", ")));
+    }
+    let unwritten = |source| UnwrittenRecord::File { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(unwritten)?;
+    tempfile::tempfile_in(folder).map(drop).map_err(unwritten)
 }
 
 /// Writes a record for each real kernel among the targets of a run of the whole suite. What is written depends on
@@ -94,12 +118,22 @@ pub fn write(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, Unwritten
         let mut run = run.clone();
         (run.seconds, run.seconds_to_first_case) = (0.0, 0.0);
         let path = folder.join(format!("{kernel}.{EXTENSION}"));
-        let compressed = compress(&Results::of(vec![run]));
-        let unwritten = |source| UnwrittenRecord { path: path.clone(), source };
-        fs::create_dir_all(folder).and_then(|()| fs::write(&path, compressed?)).map_err(unwritten)?;
+        let record = Results::of(vec![run]);
+        write_whole(&path, &record).map_err(|source| UnwrittenRecord::File { path: path.clone(), source })?;
         written.push(path);
     }
     Ok(written)
+}
+
+/// Writes a file wholly or not at all.
+fn write_whole(path: &Path, record: &Results) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    let mut encoder = GzEncoder::new(&mut file, Compression::best());
+    serde_json::to_writer(&mut encoder, record)?;
+    encoder.finish()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// What the kernel of a target is called, if it is one that others have too.
@@ -108,16 +142,19 @@ fn kernel(target: &str) -> Option<&str> {
     (matches!(kind, "vm" | "built") && !name.contains('/')).then_some(name)
 }
 
-fn compress(results: &Results) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    serde_json::to_writer(&mut encoder, results)?;
-    encoder.flush()?;
-    encoder.finish()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+
+    #[test]
+    fn records_are_of_kernels_and_go_where_there_is_room() {
+        let error = prepare(Path::new("/tmp"), &["reference".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("reference"), "{error}");
+        let error = prepare(Path::new("/proc/nope"), &["built:uml-c".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("/proc/nope"), "{error}");
+    }
 
     #[test]
     fn only_kernels_that_have_a_name_have_records() {

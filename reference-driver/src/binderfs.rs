@@ -9,7 +9,11 @@ use crate::uapi::Errno;
 /// The device that makes the others.
 const CONTROL: &str = "binder-control";
 /// The folders.
-const FOLDERS: [&str; 2] = ["binder_logs", FEATURES];
+const FOLDERS: [&str; 2] = [LOGS, FEATURES];
+/// The folder of files that tell of what the driver does.
+const LOGS: &str = "binder_logs";
+/// Those of them that every driver has.
+const LOG_FILES: [&str; 3] = ["state", "stats", "transactions"];
 /// The folder of files that stand for features of the driver.
 const FEATURES: &str = "features";
 /// The devices that each instance begins with.
@@ -22,7 +26,7 @@ const LONGEST_NAME: usize = 255;
 /// An instance of binderfs.
 #[derive(Debug)]
 pub struct Binderfs {
-    devices: BTreeMap<String, ContextIndex>,
+    devices: BTreeMap<Vec<u8>, ContextIndex>,
     /// How many devices there can be, those that it begins with among them.
     max: u32,
 }
@@ -46,13 +50,13 @@ impl Binderfs {
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {
             return Err(Errno::EACCES);
         }
-        // What does not fit is cut off.
-        let fits = (0..=name.len().min(LONGEST_NAME)).rfind(|end| name.is_char_boundary(*end));
-        let name = &name[..fits.unwrap_or(0)];
-        if name == CONTROL || FOLDERS.contains(&name) || self.devices.contains_key(name) {
+        // What does not fit is cut off, between whatever bytes that is.
+        let name = &name.as_bytes()[..name.len().min(LONGEST_NAME)];
+        let is = |known: &str| name == known.as_bytes();
+        if is(CONTROL) || FOLDERS.into_iter().any(is) || self.devices.contains_key(name) {
             return Err(Errno::EEXIST);
         }
-        self.devices.insert(name.to_owned(), driver.add_context());
+        self.devices.insert(name.to_vec(), driver.add_context());
         Ok(())
     }
 
@@ -61,7 +65,7 @@ impl Binderfs {
         match self.find(driver, path)? {
             Entry::Device(context) => Ok(context),
             Entry::Folder => Err(Errno::EISDIR),
-            Entry::Control | Entry::Feature => Err(Errno::EACCES),
+            Entry::Control | Entry::Feature | Entry::Log => Err(Errno::EACCES),
         }
     }
 
@@ -69,19 +73,21 @@ impl Binderfs {
     pub fn unlink(&mut self, driver: &Driver, path: &str) -> Result<(), Errno> {
         match self.find(driver, path)? {
             Entry::Device(_) => {
-                self.devices.remove(path);
+                self.devices.remove(path.as_bytes());
                 Ok(())
             }
             Entry::Folder => Err(Errno::EISDIR),
-            Entry::Control | Entry::Feature => Err(Errno::EPERM),
+            Entry::Control | Entry::Feature | Entry::Log => Err(Errno::EPERM),
         }
     }
 
-    /// What a file holds: those of which each stands for a feature of the driver hold 1.
+    /// What a file holds: those of which each stands for a feature of the driver hold 1. ENOMSG for one that holds no number
+    /// (not the kernel's word: to read it is no error there).
     pub fn read(&self, driver: &Driver, path: &str) -> Result<i64, Errno> {
         match self.find(driver, path)? {
             Entry::Feature => Ok(1),
             Entry::Folder => Err(Errno::EISDIR),
+            Entry::Log => Err(Errno::ENOMSG),
             Entry::Device(_) | Entry::Control => Err(Errno::EINVAL),
         }
     }
@@ -91,7 +97,7 @@ impl Binderfs {
         if first.len() > LONGEST_NAME {
             return Err(Errno::ENAMETOOLONG);
         }
-        let entry = match self.devices.get(first) {
+        let entry = match self.devices.get(first.as_bytes()) {
             Some(context) => Entry::Device(*context),
             None if first == CONTROL => Entry::Control,
             None if FOLDERS.contains(&first) => Entry::Folder,
@@ -102,11 +108,13 @@ impl Binderfs {
             (Some(rest), Entry::Folder) => {
                 let name = rest.split('/').next().unwrap_or(rest);
                 let is_feature = first == FEATURES && driver.profile().features().contains(&name);
-                match is_feature {
+                let is_log = first == LOGS && LOG_FILES.contains(&name);
+                match is_feature || is_log {
                     _ if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),
                     false => Err(Errno::ENOENT),
-                    true if name == rest => Ok(Entry::Feature),
-                    true => Err(Errno::ENOTDIR),
+                    true if name != rest => Err(Errno::ENOTDIR),
+                    true if is_feature => Ok(Entry::Feature),
+                    true => Ok(Entry::Log),
                 }
             }
             (Some(_), _) => Err(Errno::ENOTDIR),
@@ -122,4 +130,6 @@ enum Entry {
     Folder,
     /// A file that stands for a feature of the driver.
     Feature,
+    /// A file that tells of what the driver does, in words.
+    Log,
 }

@@ -80,7 +80,7 @@ struct RunArguments {
     jobs: Option<u16>,
     /// Keep what real kernels did with the whole suite in this folder, a file a kernel; the program's own records
     /// are in `reports/records`
-    #[arg(long, value_name = "FOLDER", conflicts_with = "filter")]
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["filter", "modules", "append"])]
     records: Option<PathBuf>,
     /// How to write the results
     #[arg(long, value_enum, default_value_t = Format::Human)]

@@ -28,6 +28,9 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
     cases.iter_mut().for_each(|case| give_seed(arguments.seed, case));
     let (names, missing) = if arguments.matrix { matrix()? } else { (arguments.targets.clone(), Vec::new()) };
     arguments.options.check(&names)?;
+    if let Some(folder) = &arguments.records {
+        record::prepare(folder, &names)?;
+    }
     let targets: Vec<_> =
         names.iter().map(|name| Group::all(name, &cases, arguments)).collect::<Result<_, _>>()?;
     let mut runs = Vec::new();
@@ -52,11 +55,6 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
         complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
     let results = Results::of(runs);
-    if let Some(folder) = &arguments.records {
-        for path in record::write(folder, &results)? {
-            eprintln!("recorded in {}", path.display());
-        }
-    }
     match arguments.format {
         Format::Human if results.runs.len() > 1 => {
             writeln!(out)?;
@@ -65,6 +63,11 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
         Format::Human => {}
         Format::Json if !results.runs.is_empty() => write_json(out, &results)?,
         Format::Json => {}
+    }
+    if let Some(folder) = &arguments.records {
+        for path in record::write(folder, &results)? {
+            eprintln!("recorded in {}", path.display());
+        }
     }
     let counts = results.counts();
     let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();

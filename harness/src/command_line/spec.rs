@@ -79,7 +79,7 @@ fn write_recorded(out: &mut dyn Write, cases: &[&Case]) -> Result<(), CommandErr
     let records = record::all()?;
     let width = records.iter().map(|record| record.kernel.len()).max().unwrap_or(0);
     let mut separator = "\n";
-    for Record { kernel, driver, cases: recorded } in &records {
+    for Record { kernel, driver, cases: recorded, .. } in &records {
         let mut passed = 0;
         let mut others = Vec::new();
         for case in cases {

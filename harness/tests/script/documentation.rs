@@ -1,6 +1,9 @@
 //! The examples of `docs/script-language.md`, held against the language.
 
+use binderdrill::engine::Verdict;
 use binderdrill::script::{lint, parse, print};
+use binderdrill::target::{ReferenceTarget, Target};
+use reference_driver::Profile;
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/script-language.md"));
 
@@ -40,6 +43,16 @@ fn examples_are_canonical_scripts() {
         assert_eq!(print(&script.program), text, "the example of line {line} is not canonical");
         let warnings = lint(&script);
         assert!(warnings.is_empty(), "{}", warnings.render(&format!("example of line {line}"), false));
+    }
+}
+
+/// On the reference driver, in which every example can run that is not about the driver in Rust.
+#[test]
+fn examples_pass() {
+    for (line, text) in blocks("drill") {
+        let script = parse(text.as_bytes()).expect("a script, as the test above says");
+        let run = ReferenceTarget::new(Profile::C).run(&script.program).expect("a reference driver");
+        assert_eq!(run.verdict, Verdict::Pass, "the example of line {line}");
     }
 }
 

@@ -41,6 +41,7 @@ errnos! {
     ENOTTY = 25, "Not a request that this file knows.";
     ENOSPC = 28, "No space left.";
     ENAMETOOLONG = 36, "The name is too long.";
+    ENOMSG = 42, "Not a message of the wanted kind.";
     EPROTO = 71, "Against the protocol.";
     EOVERFLOW = 75, "Too large for its type.";
     EOPNOTSUPP = 95, "Not supported.";
