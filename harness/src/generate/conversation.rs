@@ -93,7 +93,7 @@ impl Author for Conversation {
 }
 
 /// Has every thread read what there is for it, so that nothing is left untold.
-fn end(settler: &mut Settler<'_, '_, '_>) {
+pub(super) fn end(settler: &mut Settler<'_, '_, '_>) {
     for _ in 0..8 {
         let mut has_read = false;
         for thread in settler.idle_threads() {

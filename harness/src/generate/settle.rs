@@ -2,6 +2,9 @@
 //! comes; what it refers to and is not there is replaced by something that is, what cannot be done at all is left out,
 //! and what came of it is what the program expects.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use reference_driver::Profile;
 
 use super::choices::Choices;
@@ -32,6 +35,9 @@ pub enum Fault {
     /// Something is left of processes that have all ended.
     #[error("{0}")]
     Left(String),
+    /// It fell over in the last step, of which it is not known what came.
+    #[error("it panicked: {0}")]
+    Panic(String),
     /// A step could not be done, though it had been made fit.
     #[error("{0}")]
     Step(String),
@@ -214,18 +220,35 @@ impl Settler<'_, '_, '_> {
     }
 
     fn perform(&mut self, thread: ThreadIndex, action: Action) -> bool {
-        match self.rehearsal.perform(thread, action) {
-            Ok(action) => {
+        let proposed = action.clone();
+        // Nothing looks at a rehearsal any more that has fallen over.
+        match catch_unwind(AssertUnwindSafe(|| self.rehearsal.perform(thread, action))) {
+            Ok(Ok(action)) => {
                 self.situation.follow(thread, &action);
-                let actor = Actor::Thread(self.rehearsal.name(thread).clone());
-                let value = Moment::Step(Step { actor, action });
-                self.steps.push(Noted { before: Vec::new(), value, after: None });
+                self.push(thread, action);
                 true
             }
-            Err(interrupted) => {
+            Ok(Err(interrupted)) => {
                 self.fault = Some(interrupted.into());
+                false
+            }
+            Err(panic) => {
+                self.fault = Some(Fault::Panic(message(panic.as_ref())));
+                self.push(thread, proposed);
                 false
             }
         }
     }
+
+    fn push(&mut self, thread: ThreadIndex, action: Action) {
+        let actor = Actor::Thread(self.rehearsal.name(thread).clone());
+        let value = Moment::Step(Step { actor, action });
+        self.steps.push(Noted { before: Vec::new(), value, after: None });
+    }
+}
+
+/// What a panic says.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
 }

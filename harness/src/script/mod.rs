@@ -48,6 +48,16 @@ pub struct Script {
 }
 
 impl Script {
+    /// The words in it that are no names, each as often as it stands there.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        let names: HashSet<usize> = self.mentions.iter().map(|mention| mention.span.start).collect();
+        let (tokens, _) = tokens::tokens(&self.source, 0);
+        let words = tokens.into_iter().filter(move |token| {
+            token.kind == tokens::Kind::Word && !names.contains(&token.span.start)
+        });
+        words.map(|token| &self.source[token.span])
+    }
+
     /// The text with other names in it, where there is one for a name.
     pub(crate) fn renamed(&self, rename: impl Fn(&Name) -> Option<Name>) -> String {
         let mut mentions: Vec<&Mention> = self.mentions.iter().collect();

@@ -5,6 +5,7 @@ mod files;
 mod selection;
 
 pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
+pub(crate) use files::{files_under, is_script};
 pub use files::{FileError, read_script};
 pub use selection::{SelectionError, select};
 
