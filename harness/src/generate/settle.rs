@@ -26,7 +26,7 @@ pub struct Settled {
     pub fault: Option<Fault>,
 }
 
-/// What went wrong on the reference driver, behind the last step of a settled program.
+/// What went wrong on the reference driver, in or behind the last step of a settled program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Its state makes no sense.
@@ -229,7 +229,12 @@ impl Settler<'_, '_, '_> {
                 true
             }
             Ok(Err(interrupted)) => {
-                self.fault = Some(interrupted.into());
+                let fault = Fault::from(interrupted);
+                // It can be done, and shows the fault again.
+                if matches!(fault, Fault::Audit(_)) {
+                    self.push(thread, proposed);
+                }
+                self.fault = Some(fault);
                 false
             }
             Err(panic) => {
