@@ -124,7 +124,8 @@ fn replay_on(target: &mut dyn Target, inputs: &[Input], out: &mut dyn Write) -> 
 /// The profile that a target is to be compared with. A kernel has to boot before that is known.
 fn profile(target: &mut dyn Target) -> Result<Profile, CommandError> {
     if target.profile().is_none() {
-        let program = parse(b"# Boots.\n\nprocess first\n\nfirst ! poll = any\n").map(|script| script.program);
+        let program =
+            parse(b"# Boots.\n\nprocess first\n\nfirst ! poll = any\n").map(|script| script.program);
         if let Ok(program) = program {
             target.run(&program)?;
         }

@@ -165,7 +165,11 @@ fn judge_text(text: &[u8]) -> Result<(), Finding> {
         Err(diagnostics) => {
             let said = diagnostics.render("input", false);
             let text = || String::from_utf8_lossy(text).into_owned();
-            return if said.is_empty() { finding("it is refused without a word".to_owned(), text()) } else { Ok(()) };
+            return if said.is_empty() {
+                finding("it is refused without a word".to_owned(), text())
+            } else {
+                Ok(())
+            };
         }
     };
     let printed = print(&script.program);

@@ -51,7 +51,9 @@ impl FuzzTarget {
             FuzzTarget::RawWriteRead => raw_bytes(&read.program),
             _ => {
                 let drivers = [(DriverKind::C, Profile::C), (DriverKind::Rust, Profile::RUST)];
-                let about = drivers.into_iter().filter(|(kind, _)| read.program.driver.is_none_or(|one| one == *kind));
+                let about = drivers
+                    .into_iter()
+                    .filter(|(kind, _)| read.program.driver.is_none_or(|one| one == *kind));
                 let settled =
                     about.map(|(_, profile)| settle(&read.program, &profile, &mut Unstructured::new(&[])));
                 settled.filter_map(|settled| script(&settled, LARGEST_SCRIPT)).collect()

@@ -46,7 +46,8 @@ const WRITERS: [&str; 2] = ["app", "manager"];
 /// A program in which threads write these bytes, as far as they are not too many.
 pub fn raw_write_read(bytes: &[u8], profile: &Profile) -> Settled {
     let script = parse(WORLD.as_bytes()).expect("the world is a script, as every test of this module shows");
-    let mut author = RawWrites { world: proposals(&script.program), bytes: &bytes[..bytes.len().min(LONGEST)] };
+    let mut author =
+        RawWrites { world: proposals(&script.program), bytes: &bytes[..bytes.len().min(LONGEST)] };
     let mut nothing = Unstructured::new(&[]);
     settle_with(script.program, profile, MOST_STEPS, Choices(&mut nothing), &mut author)
 }

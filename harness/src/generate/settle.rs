@@ -92,6 +92,7 @@ pub(super) fn settle_with(
     program.requires = vec![Feature::Lsm];
     let mut target = ReferenceTarget::new(profile.clone());
     let kind = target.kind();
+    let mut unborn: Vec<Name> = Vec::new();
     let (steps, fault) = match Rehearsal::begin(&program, &mut target) {
         Err(interrupted) => (Vec::new(), Some(interrupted.into())),
         Ok(rehearsal) => {
@@ -105,15 +106,23 @@ pub(super) fn settle_with(
             };
             author.write(&mut settler);
             settler.hear();
-            let Settler { rehearsal, steps, fault, .. } = settler;
-            let left = || match rehearsal.close() {
-                Ok(closing) => closing.left.into_iter().next().map(Fault::Left),
-                Err(error) => Some(Fault::Audit(error.to_string())),
+            let Settler { rehearsal, steps, fault, situation, .. } = settler;
+            let left = || match catch_unwind(AssertUnwindSafe(|| rehearsal.close())) {
+                Ok(Ok(closing)) => closing.left.into_iter().next().map(Fault::Left),
+                Ok(Err(error)) => Some(Fault::Audit(error.to_string())),
+                Err(panic) => Some(Fault::Panic(message(panic.as_ref()))),
             };
+            let processes = situation.processes.into_iter();
+            unborn = processes.filter(|process| process.is_unborn).map(|process| process.name).collect();
             (steps, fault.or_else(left))
         }
     };
     program.steps = steps;
+    // Nobody forks them any more.
+    program.declarations.retain(|noted| match &noted.value {
+        Declaration::Process(process) => !unborn.contains(&process.name),
+        Declaration::Thread { process, .. } => !unborn.contains(process),
+    });
     program.driver = Some(kind);
     let used = features_of_program(&program).into_iter();
     (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());

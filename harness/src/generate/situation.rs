@@ -16,12 +16,16 @@ pub(super) struct Situation {
     /// The names of all objects so far, and of all cookies.
     pub(super) objects: BTreeSet<Name>,
     pub(super) cookies: BTreeSet<Name>,
+    /// The instances of binderfs that have been mounted.
+    pub(super) instances: BTreeSet<Name>,
 }
 
 /// What a process has.
 #[derive(Debug)]
 pub(super) struct ProcessSituation {
     pub(super) name: Name,
+    /// No other process has forked it yet.
+    pub(super) is_unborn: bool,
     pub(super) is_alive: bool,
     pub(super) is_open: bool,
     pub(super) is_mapped: bool,
@@ -100,8 +104,9 @@ impl Situation {
             match &noted.value {
                 Declaration::Process(process) => situation.processes.push(ProcessSituation {
                     name: process.name.clone(),
-                    is_alive: true,
-                    is_open: process.device != DeviceSetUp::Closed,
+                    is_unborn: process.device == DeviceSetUp::Forked,
+                    is_alive: process.device != DeviceSetUp::Forked,
+                    is_open: !matches!(process.device, DeviceSetUp::Closed | DeviceSetUp::Forked),
                     is_mapped: matches!(process.device, DeviceSetUp::Mapped(_)),
                     is_nonblock: process.nonblock,
                     watches: false,
@@ -129,6 +134,9 @@ impl Situation {
     /// Takes in what a step did.
     pub(super) fn follow(&mut self, at: ThreadIndex, action: &Action) {
         self.name_all(action);
+        if let Action::Call { call: Call::Fork(child), expected } = action {
+            self.fork(at.process, child, !matches!(expected, CallExpectation::Fails(_)));
+        }
         let process = &mut self.processes[at.process];
         process.threads[at.thread].has_acted = true;
         match action {
@@ -146,6 +154,19 @@ impl Situation {
 }
 
 impl Situation {
+    /// A process has forked another one, or has failed to.
+    fn fork(&mut self, parent: usize, child: &Name, is_done: bool) {
+        let parent = &self.processes[parent];
+        let (is_open, is_nonblock, files) = (parent.is_open, parent.is_nonblock, parent.files.clone());
+        if let Some(child) = self.processes.iter_mut().find(|process| process.name == *child) {
+            child.is_unborn = false;
+            child.is_alive = is_done;
+            child.is_open = is_done && is_open;
+            child.is_nonblock = is_nonblock;
+            child.files.clone_from(&files);
+        }
+    }
+
     /// Notes the names of objects and cookies that an action may bring up.
     fn name_all(&mut self, action: &Action) {
         match action {
@@ -173,6 +194,12 @@ impl Situation {
             }
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))), .. } => {
                 self.objects.insert(manager.object.clone());
+            }
+            Action::Call {
+                call: Call::Binderfs { instance, call: BinderfsCall::Mount { .. } },
+                expected: CallExpectation::Succeeds,
+            } => {
+                self.instances.insert(instance.clone());
             }
             _ => {}
         }

@@ -5,8 +5,8 @@ mod files;
 mod selection;
 
 pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
-pub(crate) use files::{files_under, is_script};
 pub use files::{FileError, read_script};
+pub(crate) use files::{files_under, is_script};
 pub use selection::{SelectionError, select};
 
 use sha2::{Digest, Sha256};

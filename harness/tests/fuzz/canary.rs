@@ -23,7 +23,8 @@ struct Found {
 /// What fuzzing begins with.
 fn seeds() -> Vec<Program> {
     let names = Bug::ALL.map(Bug::published_as);
-    let cases = suite::embedded().into_iter().filter(|case| !names.iter().any(|name| case.title().starts_with(name)));
+    let cases =
+        suite::embedded().into_iter().filter(|case| !names.iter().any(|name| case.title().starts_with(name)));
     let programs = cases.filter_map(|case| case.script.ok().map(|script| script.program));
     programs.filter(|program| program.driver != Some(DriverKind::Rust) && program.race().is_none()).collect()
 }
@@ -55,7 +56,8 @@ fn fuzz(bug: Bug, seeds: Range<u64>) -> Option<Found> {
 }
 
 fn complaint(settled: &Settled) -> Option<String> {
-    let judged = oracle::examine(settled, &Profile::C).and_then(|()| oracle::compare(&settled.program, &Profile::C));
+    let judged =
+        oracle::examine(settled, &Profile::C).and_then(|()| oracle::compare(&settled.program, &Profile::C));
     judged.err().map(|violation| violation.to_string())
 }
 
@@ -64,7 +66,12 @@ fn planted_bugs_are_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         match fuzz(bug, 0..200_000) {
-            Some(found) => println!("{bug:?}: {:.1} s, {} programs: {}", found.seconds.as_secs_f64(), found.programs, found.how),
+            Some(found) => println!(
+                "{bug:?}: {:.1} s, {} programs: {}",
+                found.seconds.as_secs_f64(),
+                found.programs,
+                found.how
+            ),
             None => missed.push(bug),
         }
     }

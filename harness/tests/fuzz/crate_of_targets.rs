@@ -32,7 +32,10 @@ fn it_is_built_with_the_same_versions() {
     let ours = locked("Cargo.lock");
     for (name, versions) in locked("fuzz/Cargo.lock") {
         let Some(expected) = ours.get(&name) else { continue };
-        assert!(versions.is_subset(expected), "{name} is {versions:?} in fuzz/Cargo.lock, and {expected:?} here");
+        assert!(
+            versions.is_subset(expected),
+            "{name} is {versions:?} in fuzz/Cargo.lock, and {expected:?} here"
+        );
     }
 }
 
