@@ -187,8 +187,8 @@ struct Ledger {
     /// What buffers of the owner hold: strong and weak.
     own: BTreeMap<Node, (u32, u32)>,
     told: BTreeMap<Node, Told>,
-    /// The thread by which an owner has last sent an object that it had let go of: only that thread is told more of it
-    /// before it sleeps.
+    /// The thread by which an owner has last sent an object of which it does not keep everything, and has not been told
+    /// more since: only that thread is told of it before it sleeps.
     senders: BTreeMap<Node, Name>,
     under_way: Vec<Parcel>,
     buffers: BTreeMap<Name, (usize, Parcel)>,
@@ -567,6 +567,7 @@ impl Ledger {
             }
             _ => {}
         }
+        self.senders.remove(&node);
         let told = self.told.entry(node).or_default();
         match is_strong {
             true => (told.strong, told.strong_unanswered) = (begins, begins),
