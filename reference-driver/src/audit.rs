@@ -124,7 +124,11 @@ impl Driver {
                 complain(format!("node {key:?} awaits an answer for a reference that its owner has let go"));
             }
             match node.process {
-                Some(process) if !node.is_forgotten && self.node_at(process, node.pointer) != Some(key) => {
+                Some(process)
+                    if !node.is_forgotten
+                        && !node.is_lost
+                        && self.node_at(process, node.pointer) != Some(key) =>
+                {
                     complain(format!("node {key:?} cannot be found by its pointer"));
                 }
                 None if node.references.is_empty() => {

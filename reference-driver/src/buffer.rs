@@ -100,7 +100,9 @@ pub(crate) struct Allocator {
     takes_transactions: bool,
     /// The address of the first mapping. There is no second one.
     base: u64,
-    /// What the process sees there.
+    /// How long that is.
+    size: u64,
+    /// What the process sees there, up to the last page that has been used.
     memory: Vec<u8>,
     /// The pages that have been used so far. The process cannot read the others.
     present: Vec<bool>,
@@ -129,14 +131,14 @@ impl Allocator {
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
     pub(crate) fn map(&mut self, address: u64, size: u64) -> Result<(), Errno> {
-        if !self.memory.is_empty() {
+        if self.size > 0 {
             return Err(Errno::EBUSY);
         }
         let size = size.min(MAPPING_LIMIT);
         self.address = Some(address);
         self.takes_transactions = true;
         self.base = address;
-        self.memory = vec![0; size as usize];
+        self.size = size;
         self.present = vec![false; (size / PAGE) as usize];
         self.free_async_space = size / 2;
         let whole = Buffer { start: 0, size, before: None, after: None, sender_pid: 0, content: None };
@@ -204,6 +206,8 @@ impl Allocator {
         });
         self.in_use += 1;
         self.judge_sender(key, request);
+        let end = (pages.end * PAGE as usize).min(self.size as usize);
+        self.memory.resize(self.memory.len().max(end), 0);
         self.present[pages].fill(true);
         Ok(key)
     }
@@ -230,7 +234,7 @@ impl Allocator {
 
     /// The size of the mapping, in bytes.
     pub(crate) fn size(&self) -> u64 {
-        self.memory.len() as u64
+        self.size
     }
 
     /// Cuts a buffer that has just been taken from the free ones; the rest is free.
@@ -323,7 +327,7 @@ impl Allocator {
 
     /// Whether an address lies in the mapping of the process, used or not.
     pub(crate) fn maps(&self, address: u64) -> bool {
-        self.address.is_some_and(|base| (base..base + self.memory.len() as u64).contains(&address))
+        self.address.is_some_and(|base| (base..base + self.size).contains(&address))
     }
 
     /// What the process sees at an address of its mapping; `None` where it would fault.
@@ -372,10 +376,10 @@ impl Allocator {
             before = Some(key);
             next = buffer.after;
         }
-        if end != self.memory.len() as u64 {
-            complain(format!("buffers cover {end:#x} bytes of a mapping of {:#x}", self.memory.len()));
+        if end != self.size {
+            complain(format!("buffers cover {end:#x} bytes of a mapping of {:#x}", self.size));
         }
-        if self.free_async_space + async_space != self.memory.len() as u64 / 2 {
+        if self.free_async_space + async_space != self.size / 2 {
             complain(format!(
                 "{:#x} bytes of asynchronous space and {async_space:#x} in use are not half of the mapping",
                 self.free_async_space

@@ -60,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) notices: Notices,
     /// The owner has been told to let go of it, and knows it no longer.
     pub(crate) is_forgotten: bool,
+    /// Its pointer was forgotten over another node that had it before.
+    pub(crate) is_lost: bool,
 }
 
 /// Whether a count is of strong or of weak references.

@@ -55,6 +55,8 @@ pub struct Process {
 
     /// Its local objects, by their pointers.
     pub(crate) nodes: FxHashMap<u64, Key<Node>>,
+    /// Nodes that no pointer stands for any more, though they have not been forgotten.
+    pub(crate) lost_nodes: Vec<Key<Node>>,
     pub(crate) handles: Handles,
     pub(crate) references_by_node: FxHashMap<Key<Node>, Key<Reference>>,
     pub(crate) allocator: Allocator,

@@ -59,8 +59,9 @@ impl Driver {
         let mut nodes: Vec<_> = self.processes[process].nodes.drain().collect();
         nodes.sort_unstable_by_key(|(pointer, _)| *pointer);
         for (_, node) in nodes {
-            self.release_node(node);
+            self.release_node(node, true);
         }
+        self.release_lost_nodes(process);
         let references: Vec<_> = self.processes[process].handles.iter().collect();
         for (_, reference) in references {
             self.forget_reference(reference);
@@ -110,8 +111,8 @@ impl Driver {
         below
     }
 
-    /// The owner of a node dies: whoever asked is told. The node stays for as long as it is referred to.
-    fn release_node(&mut self, node: Key<Node>) {
+    /// The owner of a node dies: whoever asked is told, as a rule. The node stays for as long as it is referred to.
+    pub(crate) fn release_node(&mut self, node: Key<Node>, is_told: bool) {
         self.hold_node(node);
         self.release_work(WorkQueue::Asynchronous(node), true);
         if let Some(place) = self.nodes[node].work {
@@ -122,7 +123,9 @@ impl Driver {
         state.local_strong = 0;
         state.local_weak = 0;
         state.notices = Notices::default();
-        self.announce_death(node);
+        if is_told {
+            self.announce_death(node);
+        }
         self.let_go_of_node(node);
     }
 

@@ -161,7 +161,7 @@ impl Driver {
         if all_answered && !weak {
             state.is_forgotten = true;
             if let Some(owner) = state.process {
-                self.processes[owner].nodes.remove(&object.pointer);
+                self.forget_pointer(owner, node, object.pointer);
             }
             self.forget_unused(node);
         }
@@ -174,6 +174,25 @@ impl Driver {
         Ok(())
     }
 
+    /// Forgets which node a pointer stands for, be it this one or one that was made since this one was forgotten.
+    fn forget_pointer(&mut self, owner: Key<Process>, node: Key<Node>, pointer: u64) {
+        let owner = &mut self.processes[owner];
+        if let Some(found) = owner.nodes.remove(&pointer)
+            && found != node
+        {
+            owner.lost_nodes.push(found);
+            self.nodes[found].is_lost = true;
+        }
+    }
+
+    /// The owner of nodes that were lost is gone. Nobody is told of their deaths.
+    pub(crate) fn release_lost_nodes(&mut self, owner: Key<Process>) {
+        for node in std::mem::take(&mut self.processes[owner].lost_nodes) {
+            self.nodes[node].is_lost = false;
+            self.release_node(node, false);
+        }
+    }
+
     /// Removes a node that its owner has forgotten, or whose owner is gone, once nothing refers to it.
     pub(crate) fn forget_unused(&mut self, node: Key<Node>) {
         let state = &self.nodes[node];
@@ -184,6 +203,11 @@ impl Driver {
             || state.work.is_some()
             || state.notices.first_strong_waits;
         if !is_used && (state.is_forgotten || state.process.is_none()) {
+            if state.is_lost
+                && let Some(owner) = state.process
+            {
+                self.processes[owner].lost_nodes.retain(|lost| *lost != node);
+            }
             self.nodes.remove(node);
             self.statistics.nodes.delete();
         }

@@ -5,18 +5,22 @@ mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod replay;
 mod run;
+mod seeds;
 mod spec;
 mod trace;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
+use crate::fuzz_target::FuzzTarget;
 use crate::kernel::KernelError;
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::specification::{MalformedSpecification, NoEntry};
@@ -53,6 +57,10 @@ enum Command {
     Trace(TraceArguments),
     /// Write scripts in their canonical form
     Fmt(FormatArguments),
+    /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
+    Replay(ReplayArguments),
+    /// Write what fuzzing begins with, made of the suite
+    Seeds(SeedsArguments),
     /// Fetch, build, list and remove the kernels that can be booted
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
@@ -203,6 +211,35 @@ struct TraceArguments {
 }
 
 #[derive(Debug, Args)]
+struct ReplayArguments {
+    /// Inputs, and folders of them
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    paths: Vec<PathBuf>,
+    /// A driver to run on, as of `run`. Each input does what the reference driver does as a model of that one
+    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
+    targets: Vec<String>,
+    /// The fuzz target whose inputs these are, which says what is made of those that are no scripts [default: the one
+    /// that a folder they are in is named after, or else command_stream]
+    #[arg(long = "as", value_name = "FUZZ TARGET", value_parser = FuzzTarget::from_str)]
+    fuzz_target: Option<FuzzTarget>,
+    #[command(flatten)]
+    options: TargetArguments,
+}
+
+#[derive(Debug, Args)]
+struct SeedsArguments {
+    /// A folder for the seeds, a file each
+    #[arg(required_unless_present = "dictionary")]
+    folder: Option<PathBuf>,
+    /// The fuzz target that they are for
+    #[arg(long = "for", value_name = "FUZZ TARGET", default_value = "command_stream", value_parser = FuzzTarget::from_str)]
+    target: FuzzTarget,
+    /// Print the words of scripts, in the form of libFuzzer's dictionaries
+    #[arg(long)]
+    dictionary: bool,
+}
+
+#[derive(Debug, Args)]
 struct FormatArguments {
     /// Scripts; `-` is standard input, and written to standard output
     #[arg(required = true)]
@@ -266,6 +303,8 @@ impl CommandLine {
             Command::Check(arguments) => check::check(&arguments, &mut out),
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
+            Command::Replay(arguments) => replay::replay(&arguments, &mut out),
+            Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),
         };
         let done = done.and_then(|status| Ok(out.flush().map(|()| status)?));

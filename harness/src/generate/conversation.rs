@@ -69,7 +69,7 @@ impl Author for Conversation {
     fn write(&mut self, settler: &mut Settler<'_, '_, '_>) {
         let manager = ThreadIndex { process: 0, thread: 0 };
         if self.takes_descriptors {
-            let wanted = if settler.choices.one_in(6) { FLAT_BINDER_FLAG_TXN_SECURITY_CTX } else { 0 };
+            let wanted = if settler.choices.one_in(2) { FLAT_BINDER_FLAG_TXN_SECURITY_CTX } else { 0 };
             let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS | wanted;
             let object = ContextManagerObject { object: name(ROOT), flags };
             settler.propose(manager, ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))));
@@ -93,7 +93,7 @@ impl Author for Conversation {
 }
 
 /// Has every thread read what there is for it, so that nothing is left untold.
-fn end(settler: &mut Settler<'_, '_, '_>) {
+pub(super) fn end(settler: &mut Settler<'_, '_, '_>) {
     for _ in 0..8 {
         let mut has_read = false;
         for thread in settler.idle_threads() {
@@ -352,8 +352,7 @@ impl Scene<'_, '_, '_, '_> {
         if flags & TF_ONE_WAY != 0 && self.settler.choices.one_in(6) {
             transaction.flags |= TF_UPDATE_TXN;
         }
-        let buffers_size = (damage && is_scattered && self.settler.choices.one_in(4))
-            .then(|| self.settler.choices.number() & 0xffff);
+        let buffers_size = if damage && is_scattered { self.wrong_room() } else { None };
         self.commands.push(if is_scattered || self.settler.choices.one_in(24) {
             Command::TransactionSg { target, transaction, buffers_size }
         } else {
@@ -364,10 +363,20 @@ impl Scene<'_, '_, '_, '_> {
     fn reply(&mut self) {
         let damage = self.damage();
         let (transaction, is_scattered) = self.payload(damage);
+        let buffers_size = if damage && is_scattered { self.wrong_room() } else { None };
         self.commands.push(match is_scattered {
-            true => Command::ReplySg { transaction, buffers_size: None },
+            true => Command::ReplySg { transaction, buffers_size },
             false => Command::Reply(transaction),
         });
+    }
+
+    /// A room for buffers that is not what they take, perhaps: as a rule it is too small by a little.
+    fn wrong_room(&mut self) -> Option<u64> {
+        match self.settler.choices.below(8) {
+            0..4 => None,
+            4..7 => Some(self.settler.choices.below(6) as u64 * 8),
+            _ => Some(self.settler.choices.number() & 0xffff),
+        }
     }
 
     fn damage(&mut self) -> bool {
@@ -632,8 +641,8 @@ impl Scene<'_, '_, '_, '_> {
     fn limit(&mut self) {
         let Scene { settler, thread, .. } = self;
         let ioctl_chosen = match settler.choices.below(4) {
-            0 | 1 => Ioctl::SetMaxThreads(Argument::Value(settler.choices.below(4) as u32)),
-            2 => Ioctl::EnableOnewaySpamDetection(Argument::Value(1)),
+            0 => Ioctl::SetMaxThreads(Argument::Value(settler.choices.below(4) as u32)),
+            1 | 2 => Ioctl::EnableOnewaySpamDetection(Argument::Value(1)),
             _ => Ioctl::SetMaxThreads(Argument::Unmapped),
         };
         settler.propose(*thread, ioctl(ioctl_chosen));

@@ -9,6 +9,7 @@ mod conversation;
 mod depth;
 mod mutate;
 mod payloads;
+mod raw;
 mod repair;
 mod settle;
 mod situation;
@@ -18,6 +19,8 @@ mod undefined;
 
 pub use choices::bytes_of_seed;
 pub use depth::Depth;
+pub use raw::{raw_bytes, raw_write_read};
+pub(crate) use settle::message;
 pub use settle::{Fault, Settled};
 
 use arbitrary::Unstructured;

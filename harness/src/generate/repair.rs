@@ -282,18 +282,25 @@ impl Repair<'_, '_, '_, '_> {
                 *reading = self.rehearsal.new_name(Some(reading.clone()), "f");
                 *writing = self.rehearsal.new_name(Some(writing.clone()), "f");
             }
-            Call::CloseDescriptor(file) | Call::PollDescriptor(file) if !self.has_file(file) => {
+            Call::Dup(file) => *file = self.rehearsal.new_name(Some(file.clone()), "f"),
+            Call::CloseDescriptor(file) | Call::PollDescriptor(file) | Call::Use(file)
+                if !self.has_file(file) =>
+            {
                 let Some(known) = self.file() else { return false };
                 *file = known;
             }
-            Call::Binderfs { instance, call } if !matches!(call, BinderfsCall::Mount { .. }) => {
-                return self.situation.instances.contains(instance);
+            Call::Signal(thread) => {
+                let process = self.rehearsal.thread(thread).map(|thread| thread.process);
+                return process.is_some_and(|process| !self.situation.processes[process].is_unborn);
             }
             Call::Fork(child) => {
-                let processes = self.situation.processes.iter();
-                return processes.filter(|process| process.is_unmade).any(|process| process.name == *child);
+                let mut processes = self.situation.processes.iter();
+                return processes.any(|process| process.name == *child && process.is_unborn);
             }
-            Call::Signal(thread) => return self.rehearsal.thread(thread).is_some(),
+            Call::Binderfs { instance, call: BinderfsCall::Mount { .. } } => {
+                *instance = self.rehearsal.new_name(Some(instance.clone()), "fs");
+            }
+            Call::Binderfs { instance, .. } => return self.situation.instances.contains(instance),
             Call::Mmap { size, .. } => *size = (*size).min(LARGEST_MAPPING),
             Call::Ioctl(ioctl) => return self.ioctl(ioctl),
             _ => {}
@@ -320,7 +327,10 @@ impl Repair<'_, '_, '_, '_> {
 
     fn pid(&self, pid: &PidPattern) -> bool {
         match pid {
-            PidPattern::Process(name) => self.situation.processes.iter().any(|process| process.name == *name),
+            PidPattern::Process(name) => {
+                let mut processes = self.situation.processes.iter();
+                processes.any(|process| process.name == *name && !process.is_unborn)
+            }
             PidPattern::Number(number) => *number == 0,
         }
     }

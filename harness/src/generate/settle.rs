@@ -2,9 +2,9 @@
 //! comes; what it refers to and is not there is replaced by something that is, what cannot be done at all is left out,
 //! and what came of it is what the program expects.
 
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use arbitrary::Unstructured;
 use reference_driver::Profile;
 
 use super::choices::Choices;
@@ -26,7 +26,7 @@ pub struct Settled {
     pub fault: Option<Fault>,
 }
 
-/// What went wrong on the reference driver, behind the last step of a settled program.
+/// What went wrong on the reference driver, in or behind the last step of a settled program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Its state makes no sense.
@@ -35,6 +35,9 @@ pub enum Fault {
     /// Something is left of processes that have all ended.
     #[error("{0}")]
     Left(String),
+    /// It fell over in the last step, of which it is not known what came.
+    #[error("it panicked: {0}")]
+    Panic(String),
     /// A step could not be done, though it had been made fit.
     #[error("{0}")]
     Step(String),
@@ -89,6 +92,7 @@ pub(super) fn settle_with(
     program.requires = vec![Feature::Lsm];
     let mut target = ReferenceTarget::new(profile.clone());
     let kind = target.kind();
+    let mut unborn: Vec<Name> = Vec::new();
     let (steps, fault) = match Rehearsal::begin(&program, &mut target) {
         Err(interrupted) => (Vec::new(), Some(interrupted.into())),
         Ok(rehearsal) => {
@@ -102,18 +106,23 @@ pub(super) fn settle_with(
             };
             author.write(&mut settler);
             settler.hear();
-            let Settler { rehearsal, steps, fault, .. } = settler;
-            let left = || match rehearsal.close() {
-                Ok(closing) => closing.left.into_iter().next().map(Fault::Left),
-                Err(error) => Some(Fault::Audit(error.to_string())),
+            let Settler { rehearsal, steps, fault, situation, .. } = settler;
+            let left = || match catch_unwind(AssertUnwindSafe(|| rehearsal.close())) {
+                Ok(Ok(closing)) => closing.left.into_iter().next().map(Fault::Left),
+                Ok(Err(error)) => Some(Fault::Audit(error.to_string())),
+                Err(panic) => Some(Fault::Panic(message(panic.as_ref()))),
             };
+            let processes = situation.processes.into_iter();
+            unborn = processes.filter(|process| process.is_unborn).map(|process| process.name).collect();
             (steps, fault.or_else(left))
         }
     };
     program.steps = steps;
-    if fault.is_none() && has_unmade(&mut program) {
-        return super::settle(&program, profile, &mut Unstructured::new(&[]));
-    }
+    // Nobody forks them any more.
+    program.declarations.retain(|noted| match &noted.value {
+        Declaration::Process(process) => !unborn.contains(&process.name),
+        Declaration::Thread { process, .. } => !unborn.contains(process),
+    });
     program.driver = Some(kind);
     let used = features_of_program(&program).into_iter();
     (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());
@@ -121,28 +130,6 @@ pub(super) fn settle_with(
     program.unconfirmed = None;
     program.closing = Vec::new();
     Settled { program, fault }
-}
-
-/// Whether there are processes that others should have made, and have not. They have nothing to do with the device then.
-fn has_unmade(program: &mut Program) -> bool {
-    let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
-    let made: BTreeSet<Name> = steps
-        .filter_map(|step| match &step.action {
-            Action::Call { call: Call::Fork(child), .. } => Some(child.clone()),
-            _ => None,
-        })
-        .collect();
-    let mut has_unmade = false;
-    for noted in &mut program.declarations {
-        if let Declaration::Process(process) = &mut noted.value
-            && process.device == DeviceSetUp::Forked
-            && !made.contains(&process.name)
-        {
-            process.device = DeviceSetUp::Closed;
-            has_unmade = true;
-        }
-    }
-    has_unmade
 }
 
 impl Settler<'_, '_, '_> {
@@ -245,18 +232,40 @@ impl Settler<'_, '_, '_> {
     }
 
     fn perform(&mut self, thread: ThreadIndex, action: Action) -> bool {
-        match self.rehearsal.perform(thread, action) {
-            Ok(action) => {
+        let proposed = action.clone();
+        // Nothing looks at a rehearsal any more that has fallen over.
+        match catch_unwind(AssertUnwindSafe(|| self.rehearsal.perform(thread, action))) {
+            Ok(Ok(action)) => {
                 self.situation.follow(thread, &action);
-                let actor = Actor::Thread(self.rehearsal.name(thread).clone());
-                let value = Moment::Step(Step { actor, action });
-                self.steps.push(Noted { before: Vec::new(), value, after: None });
+                self.push(thread, action);
                 true
             }
-            Err(interrupted) => {
-                self.fault = Some(interrupted.into());
+            Ok(Err(interrupted)) => {
+                let fault = Fault::from(interrupted);
+                // It can be done, and shows the fault again.
+                if matches!(fault, Fault::Audit(_)) {
+                    self.push(thread, proposed);
+                }
+                self.fault = Some(fault);
+                false
+            }
+            Err(panic) => {
+                self.fault = Some(Fault::Panic(message(panic.as_ref())));
+                self.push(thread, proposed);
                 false
             }
         }
     }
+
+    fn push(&mut self, thread: ThreadIndex, action: Action) {
+        let actor = Actor::Thread(self.rehearsal.name(thread).clone());
+        let value = Moment::Step(Step { actor, action });
+        self.steps.push(Noted { before: Vec::new(), value, after: None });
+    }
+}
+
+/// What a panic says.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
 }

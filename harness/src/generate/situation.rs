@@ -16,7 +16,7 @@ pub(super) struct Situation {
     /// The names of all objects so far, and of all cookies.
     pub(super) objects: BTreeSet<Name>,
     pub(super) cookies: BTreeSet<Name>,
-    /// The instances of binderfs that are mounted.
+    /// The instances of binderfs that have been mounted.
     pub(super) instances: BTreeSet<Name>,
 }
 
@@ -24,9 +24,9 @@ pub(super) struct Situation {
 #[derive(Debug)]
 pub(super) struct ProcessSituation {
     pub(super) name: Name,
+    /// No other process has forked it yet.
+    pub(super) is_unborn: bool,
     pub(super) is_alive: bool,
-    /// Another process may make it, and none has tried.
-    pub(super) is_unmade: bool,
     pub(super) is_open: bool,
     pub(super) is_mapped: bool,
     pub(super) is_nonblock: bool,
@@ -104,10 +104,9 @@ impl Situation {
             match &noted.value {
                 Declaration::Process(process) => situation.processes.push(ProcessSituation {
                     name: process.name.clone(),
-                    // One that is forked is not there before.
+                    is_unborn: process.device == DeviceSetUp::Forked,
                     is_alive: process.device != DeviceSetUp::Forked,
-                    is_unmade: process.device == DeviceSetUp::Forked,
-                    is_open: process.device != DeviceSetUp::Closed,
+                    is_open: !matches!(process.device, DeviceSetUp::Closed | DeviceSetUp::Forked),
                     is_mapped: matches!(process.device, DeviceSetUp::Mapped(_)),
                     is_nonblock: process.nonblock,
                     watches: false,
@@ -135,7 +134,9 @@ impl Situation {
     /// Takes in what a step did.
     pub(super) fn follow(&mut self, at: ThreadIndex, action: &Action) {
         self.name_all(action);
-        self.come_and_go(action);
+        if let Action::Call { call: Call::Fork(child), expected } = action {
+            self.fork(at.process, child, !matches!(expected, CallExpectation::Fails(_)));
+        }
         let process = &mut self.processes[at.process];
         process.threads[at.thread].has_acted = true;
         match action {
@@ -153,25 +154,16 @@ impl Situation {
 }
 
 impl Situation {
-    /// Notes processes that others make, and instances of binderfs.
-    fn come_and_go(&mut self, action: &Action) {
-        let Action::Call { call, expected } = action else { return };
-        let succeeds = *expected == CallExpectation::Succeeds;
-        match call {
-            Call::Fork(child) => {
-                for process in self.processes.iter_mut().filter(|process| process.name == *child) {
-                    process.is_alive = succeeds;
-                    process.is_unmade = false;
-                }
-            }
-            _ if !succeeds => {}
-            Call::Binderfs { instance, call: BinderfsCall::Mount { .. } } => {
-                self.instances.insert(instance.clone());
-            }
-            Call::Binderfs { instance, call: BinderfsCall::Unmount } => {
-                self.instances.remove(instance);
-            }
-            _ => {}
+    /// A process has forked another one, or has failed to.
+    fn fork(&mut self, parent: usize, child: &Name, is_done: bool) {
+        let parent = &self.processes[parent];
+        let (is_open, is_nonblock, files) = (parent.is_open, parent.is_nonblock, parent.files.clone());
+        if let Some(child) = self.processes.iter_mut().find(|process| process.name == *child) {
+            child.is_unborn = false;
+            child.is_alive = is_done;
+            child.is_open = is_done && is_open;
+            child.is_nonblock = is_nonblock;
+            child.files.clone_from(&files);
         }
     }
 
@@ -202,6 +194,12 @@ impl Situation {
             }
             Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))), .. } => {
                 self.objects.insert(manager.object.clone());
+            }
+            Action::Call {
+                call: Call::Binderfs { instance, call: BinderfsCall::Mount { .. } },
+                expected: CallExpectation::Succeeds,
+            } => {
+                self.instances.insert(instance.clone());
             }
             _ => {}
         }

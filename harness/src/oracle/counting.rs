@@ -187,6 +187,9 @@ struct Ledger {
     /// What buffers of the owner hold: strong and weak.
     own: BTreeMap<Node, (u32, u32)>,
     told: BTreeMap<Node, Told>,
+    /// The thread by which an owner has last sent an object of which it does not keep everything, and has not been told
+    /// more since: only that thread is told of it before it sleeps.
+    senders: BTreeMap<Node, Name>,
     under_way: Vec<Parcel>,
     buffers: BTreeMap<Name, (usize, Parcel)>,
     serving: BTreeMap<Name, Vec<Name>>,
@@ -224,11 +227,14 @@ impl Ledger {
             Happening::Unclear => Err(Stop::GiveUp),
             Happening::Call(call) => self.call(event, call),
             Happening::Command(command) => match sent(command) {
-                Some((transaction, target)) => match fate {
-                    Some(Fate::Refused) => Ok(()),
-                    Some(Fate::Accepted) => self.send(event, transaction, target),
-                    Some(Fate::Failed) | None => Err(Stop::GiveUp),
-                },
+                Some((transaction, target)) => {
+                    self.sent_by(event, transaction);
+                    match fate {
+                        Some(Fate::Refused) => Ok(()),
+                        Some(Fate::Accepted) => self.send(event, transaction, target),
+                        Some(Fate::Failed) | None => Err(Stop::GiveUp),
+                    }
+                }
                 None => self.command(event, command),
             },
             Happening::Return(pattern) => self.returned(event, pattern),
@@ -264,6 +270,18 @@ impl Ledger {
                 Some((owner, number)) if *owner == process => Ok(*number),
                 _ => Err(Stop::GiveUp),
             },
+        }
+    }
+
+    /// What there is to tell of an object goes to the thread that sends it, if its owner does not keep it already.
+    fn sent_by(&mut self, event: &Event<'_>, transaction: &Transaction) {
+        for item in &transaction.data {
+            if let DataItem::Object(Object::Binder { object, .. }) = item.without_place() {
+                let node = (event.process, object.to_string());
+                if self.told.get(&node).is_none_or(|told| !told.strong || !told.weak) {
+                    self.senders.insert(node, event.thread.clone());
+                }
+            }
         }
     }
 
@@ -549,6 +567,7 @@ impl Ledger {
             }
             _ => {}
         }
+        self.senders.remove(&node);
         let told = self.told.entry(node).or_default();
         match is_strong {
             true => (told.strong, told.strong_unanswered) = (begins, begins),
@@ -558,14 +577,15 @@ impl Ledger {
     }
 
     /// A thread sleeps. If it takes what there is for its process, there is nothing.
-    fn parked(&self, event: &Event<'_>) -> Result<(), Stop> {
+    fn parked(&mut self, event: &Event<'_>) -> Result<(), Stop> {
+        self.senders.retain(|_, sender| sender != event.thread);
         let is_busy = self.serving.get(event.thread).is_some_and(|serving| !serving.is_empty())
             || self.awaiting.get(event.thread).is_some_and(|awaited| *awaited > 0);
         if is_busy {
             return Ok(());
         }
         for (node, told) in self.told.iter().filter(|(node, _)| node.0 == event.process) {
-            if self.manager.as_ref() == Some(node) {
+            if self.manager.as_ref() == Some(node) || self.senders.contains_key(node) {
                 continue;
             }
             let owed = match (told.strong, told.weak) {

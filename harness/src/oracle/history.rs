@@ -99,15 +99,19 @@ fn write<'p>(
     }
     let mut left = written.consumed.unwrap_or(u64::MAX);
     for command in commands {
+        // Of bytes that were broken off, some may have been a command.
+        if matches!(command, Command::Bytes(_)) {
+            if left > 0 {
+                add(Happening::Unclear);
+            }
+            return;
+        }
         let size = bytes_of(command) as u64;
         if left < size {
             return;
         }
         left -= size;
-        match command {
-            Command::Bytes(_) => return add(Happening::Unclear),
-            command => add(Happening::Command(command)),
-        }
+        add(Happening::Command(command));
     }
 }
 

@@ -32,6 +32,14 @@ pub enum Violation {
         /// What makes none.
         complaint: String,
     },
+    /// The model fell over.
+    #[error("the driver panics in step {step}: {complaint}")]
+    Panic {
+        /// In which step.
+        step: usize,
+        /// What the panic says.
+        complaint: String,
+    },
     /// Something is left though all processes have ended.
     #[error("{0}")]
     Left(String),
@@ -223,6 +231,9 @@ fn sound(settled: &Settled) -> Result<(), Violation> {
         // What a driver has no memory for cannot be expected; there are scripts of which that is true.
         None | Some(Fault::Unspeakable(_)) => Ok(()),
         Some(Fault::Audit(complaint)) => Err(Violation::Audit { step, complaint: complaint.clone() }),
+        Some(Fault::Panic(complaint)) => {
+            Err(Violation::Panic { step: step.saturating_sub(1), complaint: complaint.clone() })
+        }
         Some(Fault::Left(what)) => Err(Violation::Left(what.clone())),
         Some(Fault::Step(complaint)) => Err(Violation::Harness { step, complaint: complaint.clone() }),
     }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use crate::program::{Name, Program};
 use names::Mention;
+use tokens::Kind;
 
 /// The most bytes that a script may have.
 pub const LARGEST_SCRIPT: usize = 1024 * 1024;
@@ -48,6 +49,26 @@ pub struct Script {
 }
 
 impl Script {
+    /// The words in it that are neither names nor part of clauses or bytes, each as often as it stands there.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        let names: HashSet<usize> = self.mentions.iter().map(|mention| mention.span.start).collect();
+        let (tokens, _) = tokens::tokens(&self.source, 0);
+        let is_sign =
+            |place: usize, sign| tokens.get(place).is_some_and(|token| token.kind == Kind::Sign(sign));
+        let is_byte = |word: &str| word.len() == 2 && word.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let mut is_in_bytes = false;
+        let mut words = Vec::new();
+        for (place, token) in tokens.iter().enumerate() {
+            let word = &self.source[token.span.clone()];
+            is_in_bytes = word == "bytes" || is_in_bytes && is_byte(word);
+            let is_other = is_in_bytes && word != "bytes" || is_sign(place + 1, ".");
+            if token.kind == Kind::Word && !is_other && !names.contains(&token.span.start) {
+                words.push(word);
+            }
+        }
+        words.into_iter()
+    }
+
     /// The text with other names in it, where there is one for a name.
     pub(crate) fn renamed(&self, rename: impl Fn(&Name) -> Option<Name>) -> String {
         let mut mentions: Vec<&Mention> = self.mentions.iter().collect();

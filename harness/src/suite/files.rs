@@ -44,14 +44,20 @@ pub(super) fn case(path: &Path) -> Result<Case, FileError> {
 
 /// The cases in the files of a folder and its folders, in the order of their paths.
 pub(super) fn cases_under(folder: &Path) -> Result<Vec<Case>, FileError> {
+    let scripts = files_under(folder)?.into_iter().filter(|path| is_script(path));
+    scripts.map(|path| case(&path)).collect()
+}
+
+/// All files of a folder and its folders, in the order of their paths.
+pub(crate) fn files_under(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut paths = Vec::new();
     collect(folder, 0, &mut paths)?;
     paths.sort_unstable();
-    paths.iter().map(|path| case(path)).collect()
+    Ok(paths)
 }
 
 /// Whether a path is that of a script.
-pub(super) fn is_script(path: &Path) -> bool {
+pub(crate) fn is_script(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == EXTENSION)
 }
 
@@ -66,7 +72,7 @@ fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), 
             if depth < DEEPEST {
                 collect(&path, depth + 1, paths)?;
             }
-        } else if is_script(&path) {
+        } else {
             paths.push(path);
         }
     }

@@ -6,6 +6,7 @@ mod selection;
 
 pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
+pub(crate) use files::{files_under, is_script};
 pub use selection::{SelectionError, select};
 
 use sha2::{Digest, Sha256};

@@ -39,6 +39,13 @@ fn the_exit_status_tells_how_it_went() {
         (&["fmt", "--check", "passes.drill"], 0),
         (&["fmt", "--check", "untidy.drill"], 1),
         (&["fmt", "--check", "malformed.drill"], 2),
+        (&["replay", "passes.drill"], 0),
+        (&["replay", "malformed.drill"], 2),
+        (&["replay", "no-such-file.drill"], 2),
+        (&["replay", "passes.drill", "--as", "no-such-target"], 2),
+        (&["replay", "passes.drill", "--target", "no-such-target"], 2),
+        (&["seeds"], 2),
+        (&["seeds", "--dictionary"], 0),
         (&["--help"], 0),
     ] {
         let output = binderdrill(arguments);
@@ -130,4 +137,28 @@ fn a_reader_that_has_seen_enough_is_no_panic() {
     let mut message = String::new();
     child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
     assert_eq!((child.wait().unwrap().code(), message.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn seeds_are_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = folder.path().join("raw_write_read");
+    let corpus = corpus.to_str().unwrap();
+    for _ in 0..2 {
+        assert_eq!(status(&binderdrill(&["seeds", corpus, "--for", "raw_write_read"])), 0);
+    }
+    let seeds = fs::read_dir(corpus).unwrap().count();
+    let output = binderdrill(&["replay", corpus, "--target", "reference", "--target", "reference:rust"]);
+    assert_eq!(status(&output), 0, "{}", stdout(&output));
+    for target in ["reference", "reference:rust"] {
+        let told = format!("{seeds} inputs: {seeds} as the model says on {target} in ");
+        assert!(stdout(&output).contains(&told), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn what_deviates_from_the_model_is_not_what_a_replay_is_about() {
+    // What a script expects is replaced by what the model does.
+    let output = binderdrill(&["replay", "deviates.drill"]);
+    assert_eq!(status(&output), 0, "{}", stdout(&output));
 }

@@ -1,0 +1,186 @@
+//! Fuzz targets: what a coverage-guided engine needs of us. What it begins with, how it changes an input, and what an input
+//! shows. The crate in `fuzz/` hands this to libFuzzer and has nothing of its own.
+//!
+//! An input is a script, or else any bytes, out of which a program is made. Which driver is modelled is in the script.
+
+mod dictionary;
+mod seeds;
+
+pub use dictionary::dictionary;
+pub use seeds::{Seed, file_name};
+
+use std::panic::catch_unwind;
+
+use arbitrary::Unstructured;
+use reference_driver::Profile;
+
+use crate::generate::{
+    Emphasis, Settled, USUAL_STEPS, bytes_of_seed, cross_over, mutate, program_of_input, raw_write_read,
+};
+use crate::oracle::{self, Violation};
+use crate::program::{DriverKind, Program};
+use crate::script::{parse, print};
+
+/// What an engine fuzzes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::EnumIter)]
+#[strum(serialize_all = "snake_case")]
+pub enum FuzzTarget {
+    /// Programs of [`Emphasis::CommandStreams`].
+    CommandStream,
+    /// Programs of [`Emphasis::ReferenceCounts`].
+    Refcount,
+    /// Programs of [`Emphasis::MalformedTransactions`].
+    MalformedTransaction,
+    /// Any bytes as the write buffer of a BINDER_WRITE_READ.
+    RawWriteRead,
+    /// The parser and the printer of scripts.
+    Script,
+}
+
+/// What an input showed: a mistake of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{complaint}")]
+pub struct Finding {
+    /// What is wrong.
+    pub complaint: String,
+    /// The input as a script, as far as it can be one.
+    pub script: Option<String>,
+}
+
+impl FuzzTarget {
+    /// Tries an input.
+    pub fn judge(self, input: &[u8]) -> Result<(), Finding> {
+        let judged = catch_unwind(|| match self {
+            FuzzTarget::Script => judge_text(input),
+            target => {
+                let (settled, profile) = target.settled(input);
+                oracle::examine(&settled, &profile).map_err(|violation| Finding::of(&settled, &violation))
+            }
+        });
+        judged.unwrap_or_else(|panic| {
+            let complaint = format!("the harness panics: {}", crate::generate::message(panic.as_ref()));
+            let script = std::str::from_utf8(input).ok().filter(|text| text.starts_with('#'));
+            Err(Finding { complaint, script: script.map(str::to_owned) })
+        })
+    }
+
+    /// The program that an input is, settled for this driver; `None` if it is a text that is no script.
+    pub fn program(self, input: &[u8], profile: &Profile) -> Option<Settled> {
+        match self {
+            FuzzTarget::Script => {
+                let script = parse(input).ok()?;
+                Some(crate::generate::settle(&script.program, profile, &mut Unstructured::new(&[])))
+            }
+            FuzzTarget::RawWriteRead if !input.starts_with(b"#") => Some(raw_write_read(input, profile)),
+            target => Some(program_of_input(input, target.emphasis(), profile)),
+        }
+    }
+
+    /// Another input, of at most so many bytes, that is like this one. `None` leaves it to the engine.
+    pub fn mutate(self, input: &[u8], most_bytes: usize, seed: u32) -> Option<Vec<u8>> {
+        let is_script = input.starts_with(b"#");
+        let wants_bytes = match self {
+            FuzzTarget::Script => !seed.is_multiple_of(4),
+            FuzzTarget::RawWriteRead => true,
+            _ => !is_script && seed.is_multiple_of(4),
+        };
+        if wants_bytes {
+            return None;
+        }
+        let program = self.parent(input)?;
+        let bytes = bytes_of_seed(seed.into());
+        let profile = profile(&program);
+        let settled = mutate(&program, &profile, USUAL_STEPS, &mut Unstructured::new(&bytes));
+        script(&settled, most_bytes)
+    }
+
+    /// Another input, of at most so many bytes, with something of both. `None` if there is none.
+    pub fn cross_over(self, first: &[u8], second: &[u8], most_bytes: usize, seed: u32) -> Option<Vec<u8>> {
+        if self == FuzzTarget::RawWriteRead {
+            return None;
+        }
+        let (first, second) = (self.parent(first)?, self.parent(second)?);
+        let bytes = bytes_of_seed(seed.into());
+        let profile = profile(&first);
+        let settled = cross_over(&first, &second, &profile, USUAL_STEPS, &mut Unstructured::new(&bytes));
+        script(&settled, most_bytes)
+    }
+
+    fn emphasis(self) -> Emphasis {
+        match self {
+            FuzzTarget::Refcount => Emphasis::ReferenceCounts,
+            FuzzTarget::MalformedTransaction => Emphasis::MalformedTransactions,
+            FuzzTarget::CommandStream => Emphasis::CommandStreams,
+            FuzzTarget::RawWriteRead | FuzzTarget::Script => Emphasis::Mix,
+        }
+    }
+
+    /// The program that an input is, and the driver that it is about.
+    fn settled(self, input: &[u8]) -> (Settled, Profile) {
+        let profile = match input.starts_with(b"#").then(|| parse(input)) {
+            Some(Ok(script)) => profile(&script.program),
+            _ => Profile::C,
+        };
+        match self {
+            FuzzTarget::RawWriteRead => (raw_write_read(input, &profile), profile),
+            target => (program_of_input(input, target.emphasis(), &profile), profile),
+        }
+    }
+
+    /// The program to change: one that is not settled, if it need not be.
+    fn parent(self, input: &[u8]) -> Option<Program> {
+        match parse(input) {
+            Ok(script) => Some(script.program),
+            Err(_) if self == FuzzTarget::Script => None,
+            Err(_) => Some(self.settled(input).0.program),
+        }
+    }
+}
+
+impl Finding {
+    fn of(settled: &Settled, violation: &Violation) -> Finding {
+        Finding { complaint: violation.to_string(), script: Some(print(&settled.program)) }
+    }
+}
+
+/// The driver that a program is about; that in C if it is about both.
+fn profile(program: &Program) -> Profile {
+    match program.driver {
+        Some(DriverKind::Rust) => Profile::RUST,
+        _ => Profile::C,
+    }
+}
+
+/// The script of a settled program, if there is room for it.
+fn script(settled: &Settled, most_bytes: usize) -> Option<Vec<u8>> {
+    let text = print(&settled.program).into_bytes();
+    (!settled.program.steps.is_empty() && text.len() <= most_bytes).then_some(text)
+}
+
+/// A text is a script, or is refused with a reason. A script is read as it is printed.
+fn judge_text(text: &[u8]) -> Result<(), Finding> {
+    let finding = |complaint: String, script: String| Err(Finding { complaint, script: Some(script) });
+    let script = match parse(text) {
+        Ok(script) => script,
+        Err(diagnostics) => {
+            let said = diagnostics.render("input", false);
+            let text = || String::from_utf8_lossy(text).into_owned();
+            return if said.is_empty() {
+                finding("it is refused without a word".to_owned(), text())
+            } else {
+                Ok(())
+            };
+        }
+    };
+    let printed = print(&script.program);
+    match parse(printed.as_bytes()) {
+        Err(diagnostics) => finding(diagnostics.render("printed", false), printed),
+        Ok(again) if again.program != script.program => {
+            finding("it is not read as it was printed".to_owned(), printed)
+        }
+        Ok(again) if print(&again.program) != printed => {
+            finding("printed again it is another text".to_owned(), printed)
+        }
+        Ok(_) => Ok(()),
+    }
+}
