@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::engine::{Deviation, Transcript, Verdict};
+use crate::engine::{Deviation, Run, Transcript, Verdict};
 
 /// A list of known deviations of one driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -62,6 +62,13 @@ fn names(driver: &str, list: &str) -> bool {
 }
 
 impl Expectations {
+    /// Whether a run of a case went wrong in the way in which some runs of it are known to.
+    pub fn shows_sometimes(&self, id: &str, run: &Run) -> bool {
+        let Verdict::Fail(deviation) = &run.verdict else { return false };
+        let mut known = self.deviation.iter().filter(|known| known.sometimes && known.is_about(id));
+        known.any(|known| known.is_seen_in(deviation, &run.transcript))
+    }
+
     /// What a verdict amounts to in the light of what is known. `id` is the case's id, or the path of its file.
     pub fn judge(&self, id: &str, verdict: Verdict, transcript: &Transcript) -> Verdict {
         let Some(known) = self.deviation.iter().find(|known| known.is_about(id)) else { return verdict };

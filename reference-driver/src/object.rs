@@ -64,10 +64,14 @@ impl Driver {
         let table = data.data_size.next_multiple_of(8);
         self.copy_to_buffer(process, passage.memory, data.offsets, to, table, data.offsets_size)
             .map_err(|Fault| NotFilled { translated: 0, reason: Errno::EFAULT })?;
-        if !data.offsets_size.is_multiple_of(8) || !buffers_size.is_multiple_of(8) {
-            let translated =
-                if self.profile.planted.is(Bug::NothingLookedAtAllReleased) { u64::MAX } else { 0 };
-            return Err(NotFilled { translated, reason: Errno::EINVAL });
+        for (size, bug) in [
+            (data.offsets_size, Bug::MisalignedTableAllReleased),
+            (*buffers_size, Bug::MisalignedRoomAllReleased),
+        ] {
+            if !size.is_multiple_of(8) {
+                let translated = if self.profile.planted.is(bug) { u64::MAX } else { 0 };
+                return Err(NotFilled { translated, reason: Errno::EINVAL });
+            }
         }
         let end = if self.profile.planted.is(Bug::BuffersOverContext) {
             self.processes[passage.receiver].allocator.bytes(passage.buffer).len() as u64
@@ -80,12 +84,9 @@ impl Driver {
         let all = data.offsets_size / 8;
         for index in 0..all {
             let offset = self.offset_in_table(passage.receiver, passage.buffer, index);
-            copied = self.pass_object(passage, (index, offset), copied, &mut scatter, &mut files).map_err(
-                |Refused(reason)| {
-                    let releases_all = index == 0 && self.profile.planted.is(Bug::FirstRefusedAllReleased);
-                    NotFilled { translated: if releases_all { u64::MAX } else { index }, reason }
-                },
-            )?;
+            copied = self
+                .pass_object(passage, (index, offset), copied, &mut scatter, &mut files)
+                .map_err(|Refused(reason)| NotFilled { translated: index, reason })?;
         }
         self.copy_payload(passage, copied..data.data_size)
             .map_err(Refused::from)

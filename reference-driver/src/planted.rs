@@ -9,10 +9,12 @@
 pub enum Bug {
     /// CVE-2020-0041: whether a parent comes before its child is told from 8 times the place of the child.
     ParentBehindChild,
-    /// CVE-2023-20938: a transaction whose sizes are refused takes back references for all that the table leads to.
-    NothingLookedAtAllReleased,
-    /// CVE-2023-21255: a transaction whose first object is refused takes back references for all objects.
-    FirstRefusedAllReleased,
+    /// CVE-2023-20938: a transaction whose table of offsets has no whole number of entries takes back references for all
+    /// that the table leads to.
+    MisalignedTableAllReleased,
+    /// CVE-2023-21255: the same, by another way out before any object has been looked at: room for scatter-gather buffers
+    /// that is no multiple of 8.
+    MisalignedRoomAllReleased,
     /// CVE-2024-26926: objects are looked for at any offset.
     AnyAlignment,
     /// CVE-2024-46740: data before an object may reach beyond the data, and over the table of offsets.
@@ -58,8 +60,8 @@ impl Bug {
     /// All there are.
     pub const ALL: [Bug; 10] = [
         Bug::ParentBehindChild,
-        Bug::NothingLookedAtAllReleased,
-        Bug::FirstRefusedAllReleased,
+        Bug::MisalignedTableAllReleased,
+        Bug::MisalignedRoomAllReleased,
         Bug::AnyAlignment,
         Bug::DataOverOffsets,
         Bug::QueuedFreezeOutlivesHandle,
@@ -73,8 +75,8 @@ impl Bug {
     pub fn published_as(self) -> &'static str {
         match self {
             Bug::ParentBehindChild => "CVE-2020-0041",
-            Bug::NothingLookedAtAllReleased => "CVE-2023-20938",
-            Bug::FirstRefusedAllReleased => "CVE-2023-21255",
+            Bug::MisalignedTableAllReleased => "CVE-2023-20938",
+            Bug::MisalignedRoomAllReleased => "CVE-2023-21255",
             Bug::AnyAlignment => "CVE-2024-26926",
             Bug::DataOverOffsets => "CVE-2024-46740",
             Bug::QueuedFreezeOutlivesHandle => "CVE-2024-56554",

@@ -47,11 +47,14 @@ pub struct Run {
     pub verdict: Verdict,
     /// What was done, as far as it was.
     pub transcript: Transcript,
+    /// How often the program was run, of as often as a race asks for.
+    pub runs: u32,
 }
 
 impl Run {
-    fn without_steps(verdict: Verdict) -> Run {
-        Run { verdict, transcript: Transcript::default() }
+    /// One in which nothing was done.
+    pub fn without_steps(verdict: Verdict) -> Run {
+        Run { verdict, transcript: Transcript::default(), runs: 0 }
     }
 }
 
@@ -101,7 +104,7 @@ fn run_once(program: &Program, worlds: &mut dyn Worlds, repetition: u32) -> Resu
         (None, Ok(Closing { left, complaints })) => (left, complaints),
         // The reason to stop stands, whatever closing says.
         (Some(_), Err(_)) => (Vec::new(), Vec::new()),
-        (None, Err(error)) => return Ok(Run { verdict: verdict(Stop::Target(error))?, transcript }),
+        (None, Err(error)) => return Ok(Run { verdict: verdict(Stop::Target(error))?, transcript, runs: 1 }),
     };
     let judged = match stopped {
         Some(stop) => verdict(stop)?,
@@ -110,7 +113,7 @@ fn run_once(program: &Program, worlds: &mut dyn Worlds, repetition: u32) -> Resu
     let complaints: Vec<String> =
         complaints.into_iter().map(|line| format!("the kernel complains: {line}")).collect();
     transcript.complaints = left.into_iter().chain(complaints.clone()).collect();
-    Ok(Run { verdict: judge_complaints(judged, complaints), transcript })
+    Ok(Run { verdict: judge_complaints(judged, complaints), transcript, runs: 1 })
 }
 
 /// What it says of a driver that this is left once every process is gone.

@@ -18,25 +18,17 @@ const LONGEST_DELAY: u64 = 1 << 19;
 /// How long each of so many threads waits in one run of a program before it begins. In one run they begin within a
 /// microsecond, in another one may be through before the next begins.
 fn delays(seed: u64, repetition: u32, threads: usize) -> Vec<Duration> {
-    let mut state = seed ^ u64::from(repetition).wrapping_mul(0xd1b5_4a32_d192_ed03);
-    let shift = random(&mut state) % 12;
-    let longest = LONGEST_DELAY >> shift;
-    (0..threads).map(|_| Duration::from_nanos(random(&mut state) % longest)).collect()
-}
-
-/// The next number of a series that its seed tells (SplitMix64).
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    // Runs that follow one another, and seeds that do, have nothing in common.
+    let mut random = fastrand::Rng::with_seed(seed.wrapping_add(u64::from(repetition) << 32));
+    let longest = LONGEST_DELAY >> random.u32(0..12);
+    (0..threads).map(|_| Duration::from_nanos(random.u64(0..longest))).collect()
 }
 
 /// What is told of all runs of a program with a race, of which this was the last. Where it went wrong, in which run.
 /// Where it did not, what came of the race and later is not told: that may be different every time.
 pub(super) fn told(mut run: Run, race: &Race, repetition: u32) -> Run {
     let Race { times, seed, .. } = race;
+    run.runs = repetition;
     let which = format!("in run {repetition} of {times}, whose delays `--seed {seed}` repeats");
     match &mut run.verdict {
         Verdict::Pass => {

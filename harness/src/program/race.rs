@@ -50,6 +50,18 @@ impl Program {
         })
     }
 
+    /// Has its race be run so many times less, with other delays than those had. `false` if none is left.
+    pub fn leave_out(&mut self, runs: u32) -> bool {
+        let race = self.steps.iter_mut().find_map(|noted| match &mut noted.value {
+            Moment::Race(race) if race.times > runs => Some(race),
+            _ => None,
+        });
+        let Some(race) = race else { return false };
+        race.times -= runs;
+        race.seed = race.seed.wrapping_add(u64::from(runs));
+        true
+    }
+
     /// Makes the delays of its race, if it has one, of this seed.
     pub fn seed(&mut self, seed: u64) {
         for noted in &mut self.steps {

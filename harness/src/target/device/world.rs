@@ -19,8 +19,8 @@ use super::security;
 use super::workers;
 use crate::program::{BinderfsCall, Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, Outcome, ProcessSpecification, Racer, SystemCall, TargetError,
-    ThreadIndex, World,
+    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, ProcessSpecification, Racer, SystemCall,
+    TargetError, ThreadIndex, World,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
@@ -102,14 +102,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
     fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
-        let (operation, detail, argument) = match call {
-            SystemCall::Binderfs { .. } => self.binderfs_request(at, call)?,
-            SystemCall::Open { context, nonblock } => {
-                let number = self.new_opening(at.process);
-                (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
-            }
-            call => self.request(at, call)?,
-        };
+        let (operation, detail, argument) = self.request(at, call)?;
         self.began = Instant::now();
         let process = &mut self.processes[at.process];
         let device = process.device;
@@ -117,11 +110,13 @@ impl<'a> DeviceWorld<'a> {
         sent.map_err(|_| died(&self.processes[at.process]))
     }
 
-    /// The request that any other call makes: an operation, its detail and its argument.
-    fn request(&self, at: ThreadIndex, call: &SystemCall) -> Result<(u32, u32, u64), TargetError> {
+    /// The request that a call makes: an operation, its detail and its argument.
+    fn request(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(u32, u32, u64), TargetError> {
         Ok(match call {
-            SystemCall::Binderfs { .. } | SystemCall::Open { .. } => {
-                unreachable!("`send` makes these requests itself")
+            SystemCall::Binderfs { instance, call } => self.binderfs_request(at, *instance, call)?,
+            SystemCall::Open { context, nonblock } => {
+                let number = self.new_opening(at.process);
+                (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
             }
             SystemCall::Close => (OP_CLOSE, 0, 0),
             SystemCall::Flush => (OP_FLUSH, 0, 0),
@@ -155,11 +150,11 @@ impl<'a> DeviceWorld<'a> {
     fn binderfs_request(
         &mut self,
         at: ThreadIndex,
-        call: &SystemCall,
+        instance: InstanceId,
+        call: &BinderfsCall,
     ) -> Result<(u32, u32, u64), TargetError> {
-        let SystemCall::Binderfs { instance, call } = call else { return Ok((0, 0, 0)) };
         let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
-        let (operation, mut detail, words) = self.instances.request(*instance, call).map_err(no_folder)?;
+        let (operation, mut detail, words) = self.instances.request(instance, call).map_err(no_folder)?;
         let address = Area::Payload.addresses(at.thread).start;
         self.processes[at.process].write_memory(address, &words)?;
         if operation == OP_OPEN_PATH {

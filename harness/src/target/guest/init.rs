@@ -74,7 +74,7 @@ fn serve() -> Result<(), String> {
 }
 
 fn run(text: &str, target: &mut DeviceTarget) -> Run {
-    let broken = |reason| Run { verdict: Verdict::Broken { reason }, transcript: Default::default() };
+    let broken = |reason| Run::without_steps(Verdict::Broken { reason });
     match script::parse(text.as_bytes()) {
         Ok(script) => target.run(&script.program).unwrap_or_else(|error| broken(error.to_string())),
         Err(diagnostics) => broken(diagnostics.render("script", false)),

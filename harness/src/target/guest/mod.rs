@@ -150,7 +150,7 @@ impl GuestTarget {
         };
         let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
         let reason = format!("{silence}{}", last_lines(&console));
-        Ok(Run { verdict: Verdict::Broken { reason }, transcript: Default::default() })
+        Ok(Run::without_steps(Verdict::Broken { reason }))
     }
 }
 
