@@ -318,7 +318,11 @@ mod tests {
         fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
             if crate::script::print(program).contains("! exit") {
                 let reason = "the guest ended; the last lines of its console:\n  panic".to_owned();
-                return Ok(Run { verdict: Verdict::Broken { reason }, transcript: Default::default() });
+                return Ok(Run {
+                    verdict: Verdict::Broken { reason },
+                    transcript: Default::default(),
+                    runs: 1,
+                });
             }
             self.0.run(program)
         }

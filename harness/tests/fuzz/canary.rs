@@ -69,7 +69,7 @@ fn complaint(settled: &Settled) -> Option<String> {
 /// Bugs that are found within some thousand programs.
 const CANARIES: [Bug; 6] = [
     Bug::ParentBehindChild,
-    Bug::FirstRefusedAllReleased,
+    Bug::MisalignedTableAllReleased,
     Bug::AnyAlignment,
     Bug::DataOverOffsets,
     Bug::QueuedFreezeOutlivesHandle,
