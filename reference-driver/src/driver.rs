@@ -1,5 +1,7 @@
 //! The driver: its state as a whole, and the system calls that change it.
 
+use std::ops::Range;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::buffer::{Allocator, PAGE};
@@ -154,10 +156,15 @@ impl Driver {
         process.allocator.map(address, size)
     }
 
-    /// The process has unmapped the device.
-    pub fn munmap(&mut self, device: Device) {
+    /// The process takes away what it has mapped of the device at these addresses.
+    pub fn munmap(&mut self, device: Device, addresses: Range<u64>) {
         let takes_transactions = !self.profile.unmapping_ends_transactions;
-        self.processes[device].allocator.unmap(takes_transactions);
+        self.processes[device].allocator.unmap(&addresses, takes_transactions);
+    }
+
+    /// The process lets itself read what it has mapped of the device at these addresses, or not.
+    pub fn mprotect(&mut self, device: Device, addresses: Range<u64>, readable: bool) {
+        self.processes[device].allocator.protect(&addresses, readable);
     }
 
     /// Whether the calling thread would find something to read. EINVAL if it cannot read there at all.

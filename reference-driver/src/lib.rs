@@ -18,6 +18,7 @@ mod driver;
 mod extended_error;
 mod freeze;
 mod freeze_notification;
+mod mapping;
 mod memory;
 mod node;
 mod node_information;

@@ -51,6 +51,8 @@ pub struct Profile {
     pub(crate) hands_priorities_on: bool,
     /// A process without a mapping gets no transactions, even if it had one.
     pub(crate) unmapping_ends_transactions: bool,
+    /// Where a mapping is in several pieces, only the one that begins where the mapping began is given memory.
+    pub(crate) pages_go_to_the_first_piece: bool,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
@@ -159,6 +161,7 @@ impl Profile {
         hands_priorities_on: true,
         senders_are_openers: false,
         unmapping_ends_transactions: true,
+        pages_go_to_the_first_piece: false,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
@@ -228,6 +231,7 @@ impl Profile {
         hands_priorities_on: false,
         senders_are_openers: true,
         unmapping_ends_transactions: false,
+        pages_go_to_the_first_piece: true,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,

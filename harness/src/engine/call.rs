@@ -67,8 +67,13 @@ pub(super) fn means(
         Call::Open { context, nonblock } => SystemCall::Open { context: *context, nonblock: *nonblock },
         Call::Close => SystemCall::Close,
         Call::Flush => SystemCall::Flush,
-        Call::Mmap { size, write } => SystemCall::Mmap { size: *size, write: *write },
-        Call::Munmap => SystemCall::Munmap,
+        Call::Mmap { size, write, shared, at } => {
+            SystemCall::Mmap { size: *size, write: *write, shared: *shared, at: *at }
+        }
+        Call::Munmap(pages) => SystemCall::Munmap(*pages),
+        Call::Mprotect { pages, protection } => {
+            SystemCall::Mprotect { pages: *pages, protection: *protection }
+        }
         Call::Poll => SystemCall::Poll,
         Call::Epoll => SystemCall::Epoll,
         Call::EpollWait => SystemCall::EpollWait,

@@ -598,7 +598,7 @@ impl Scene<'_, '_, '_, '_> {
             1 => Call::Ioctl(Ioctl::ThreadExit),
             2 => Call::Flush,
             3 if settler.choices.one_in(2) => Call::Close,
-            4 if settler.choices.one_in(2) => Call::Munmap,
+            4 if settler.choices.one_in(2) => Call::Munmap(None),
             5 if thread.process != 0 => Call::Exit,
             6 => Call::Ioctl(Ioctl::SetContextMgr),
             7 => {
@@ -609,7 +609,7 @@ impl Scene<'_, '_, '_, '_> {
                 }
             }
             _ if !is_open => Call::Open { context: Context::Binder, nonblock: false },
-            _ if !is_mapped => Call::Mmap { size: 64 * 1024, write: false },
+            _ if !is_mapped => Call::Mmap { size: 64 * 1024, write: false, shared: false, at: None },
             _ => Call::Ioctl(Ioctl::ThreadExit),
         };
         settler.propose(*thread, ioctl_or_call(call));

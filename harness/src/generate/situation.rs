@@ -253,7 +253,7 @@ impl ProcessSituation {
                 self.lose_all();
             }
             Call::Mmap { .. } => self.is_mapped = true,
-            Call::Munmap => self.is_mapped = false,
+            Call::Munmap(_) => self.is_mapped = false,
             Call::Epoll => self.watches = true,
             Call::EpollClose => self.watches = false,
             Call::CloseDescriptor(file) => self.files.retain(|known| known != file),

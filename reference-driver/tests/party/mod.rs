@@ -255,7 +255,7 @@ impl World {
 
     pub fn unmap(&mut self, thread: usize) {
         let device = self.party(thread).device;
-        self.driver.munmap(device);
+        self.driver.munmap(device, 0..u64::MAX);
     }
 
     /// Ends a process, as the kernel does when it is killed, and puts a new one in its place.
@@ -271,7 +271,7 @@ impl World {
             self.interrupt(party * self.threads + own);
         }
         let device = self.parties[party].device;
-        self.driver.munmap(device);
+        self.driver.munmap(device, 0..u64::MAX);
         self.driver.flush(device);
         self.driver.release(device);
         self.settle();

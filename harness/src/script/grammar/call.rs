@@ -11,6 +11,7 @@ use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
 use super::binderfs;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
+use super::mapping;
 use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
 use crate::program::{
@@ -25,6 +26,7 @@ const CALLS: &[&str] = &[
     "flush",
     "mmap",
     "munmap",
+    "mprotect",
     "poll",
     "epoll",
     "epoll_wait",
@@ -92,8 +94,19 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
             None => Call::Close,
         },
         "flush" => Call::Flush,
-        "mmap" => Call::Mmap { size: size(cursor, "a number of bytes")?, write: cursor.accept_word("write") },
-        "munmap" => Call::Munmap,
+        "mmap" => Call::Mmap {
+            size: size(cursor, "a number of bytes")?,
+            write: cursor.accept_word("write"),
+            shared: cursor.accept_word("shared"),
+            at: if cursor.accept_word("at") { Some(mapping::place(cursor)?) } else { None },
+        },
+        "munmap" => Call::Munmap(match cursor.peek().kind {
+            Kind::Number => Some(mapping::pages(cursor)?),
+            _ => None,
+        }),
+        "mprotect" => {
+            Call::Mprotect { pages: mapping::pages(cursor)?, protection: mapping::protection(cursor)? }
+        }
         "poll" => match file_if_any(cursor)? {
             Some(file) => Call::PollDescriptor(file),
             None => Call::Poll,

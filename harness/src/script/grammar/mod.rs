@@ -5,6 +5,7 @@ mod call;
 mod command;
 mod header;
 mod ioctl;
+mod mapping;
 mod operand;
 mod payload;
 mod race;
