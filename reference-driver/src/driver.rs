@@ -54,6 +54,8 @@ pub struct Driver {
     pub(crate) ended_pids: FxHashSet<i32>,
     /// What the scheduler knows of threads, by their ids.
     pub(crate) scheduling: FxHashMap<i32, Scheduling>,
+    /// The RLIMIT_NICE of processes that have one, by their ids.
+    pub(crate) nice_limits: FxHashMap<i32, u32>,
     /// What the security module calls every process; `None` without such a module.
     pub(crate) security_context: Option<&'static str>,
 }
@@ -106,6 +108,7 @@ impl Driver {
             serials: 0,
             ended_pids: FxHashSet::default(),
             scheduling: FxHashMap::default(),
+            nice_limits: FxHashMap::default(),
             security_context: None,
         }
     }

@@ -52,7 +52,7 @@ pub struct Profile {
     /// A process without a mapping gets no transactions, even if it had one.
     pub(crate) unmapping_ends_transactions: bool,
     /// Where a mapping is in several pieces, only the one that begins where the mapping began is given memory.
-    pub(crate) pages_go_to_the_first_piece: bool,
+    pub pages_go_to_the_first_piece: bool,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
@@ -199,7 +199,12 @@ impl Profile {
     };
 
     /// The C driver of Linux 6.12.
-    pub const C_6_12: Profile = Profile { name: "c-6.12", senders_are_openers: true, ..Profile::C };
+    pub const C_6_12: Profile = Profile {
+        name: "c-6.12",
+        senders_are_openers: true,
+        pages_go_to_the_first_piece: true,
+        ..Profile::C
+    };
 
     /// The C driver of Linux 6.1.
     pub const C_6_1: Profile = Profile {

@@ -84,6 +84,9 @@ pub(super) fn means(
         Call::Use(file) => SystemCall::Use(descriptor(file)?),
         Call::SetPriority(nice) => SystemCall::SetPriority(*nice),
         Call::GetPriority => SystemCall::GetPriority,
+        Call::SetScheduler(scheduling) => SystemCall::SetScheduler(*scheduling),
+        Call::GetScheduler => SystemCall::GetScheduler,
+        Call::LimitNice(limit) => SystemCall::LimitNice(*limit),
         Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
         Call::Pipe { reading, writing } => {
             SystemCall::Pipe { reading: symbols.file(reading), writing: symbols.file(writing) }

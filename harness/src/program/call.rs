@@ -1,6 +1,8 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{BinderfsCall, Context, Errno, Handle, Name, Pages, PidPattern, Place, Protection, Token, Told};
+use super::{
+    BinderfsCall, Context, Errno, Handle, Name, Pages, PidPattern, Place, Protection, Scheduling, Token, Told,
+};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,13 @@ pub enum Call {
     SetPriority(i32),
     /// `getpriority`: the nice value of the calling thread.
     GetPriority,
+    /// `sched_setscheduler { policy SCHED_FIFO, priority 5 }`: sets the scheduling policy of the calling thread.
+    SetScheduler(Scheduling),
+    /// `sched_getscheduler`: tells that.
+    GetScheduler,
+    /// `limit_nice 25`: sets the RLIMIT_NICE of the process, from outside: 20 minus the best nice value that its threads
+    /// may have without a right to any.
+    LimitNice(u32),
     /// `await`: lets time pass until the ioctl returns that the thread is parked in.
     Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.

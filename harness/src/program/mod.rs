@@ -16,6 +16,7 @@ mod operand;
 mod payload;
 mod race;
 mod returns;
+mod scheduling;
 mod told;
 
 pub use binderfs::*;
@@ -29,6 +30,7 @@ pub use operand::*;
 pub use payload::*;
 pub use race::*;
 pub use returns::*;
+pub use scheduling::*;
 pub use told::*;
 
 use std::fmt;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use crate::engine::{self, Run, SetUpError};
 use crate::program::{
     BinderfsCall, Context, Counter, DriverKind, Feature, PLACES, Pages, Place, PollEvents, Program,
-    Protection,
+    Protection, Scheduling,
 };
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
@@ -207,6 +207,12 @@ pub enum SystemCall {
     SetPriority(i32),
     /// The nice value of the calling thread.
     GetPriority,
+    /// Sets the scheduling policy of the calling thread.
+    SetScheduler(Scheduling),
+    /// The scheduling policy of the calling thread.
+    GetScheduler,
+    /// Sets the RLIMIT_NICE of the process; it is the world that does it, with all rights.
+    LimitNice(u32),
     /// Does this with an instance of binderfs, which this world has to itself. Opening a device is EEXIST if the process
     /// has one open already (said by the world, not by the kernel).
     Binderfs {
@@ -242,6 +248,8 @@ pub enum Answer {
     Descriptor(u32),
     /// A nice value.
     Nice(i32),
+    /// How a thread is scheduled.
+    Scheduling(Scheduling),
     /// What a file holds.
     Number(i64),
     /// The numbers of those for the ends of a new pipe.

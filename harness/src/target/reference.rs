@@ -24,7 +24,8 @@ use super::{
     TargetError, ThreadIndex, World, Worlds, is_too_long,
 };
 use crate::program::{
-    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents, Protection,
+    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents,
+    Protection, Scheduling, SchedulingPolicy,
 };
 
 /// What the security module calls every process, as one does that has no policy.
@@ -84,7 +85,11 @@ impl Worlds for ReferenceTarget {
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             Feature::CallersEuid if !self.profile.senders_are_openers => None,
-            missing @ (Feature::PendingFrozen | Feature::FreezeNotification | Feature::CallersEuid) => {
+            Feature::SplitMappings if !self.profile.pages_go_to_the_first_piece => None,
+            missing @ (Feature::PendingFrozen
+            | Feature::FreezeNotification
+            | Feature::CallersEuid
+            | Feature::SplitMappings) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
         }
@@ -189,6 +194,8 @@ struct Process {
     euid: u32,
     alive: bool,
     threads: Vec<Thread>,
+    /// How each of them is scheduled.
+    scheduling: Vec<Scheduling>,
     memory: Memory,
     /// The descriptor by which it calls the device.
     descriptor: Option<u32>,
@@ -198,6 +205,9 @@ struct Process {
     /// The device that its epoll instance watches, if it has one.
     watching: Option<Device>,
 }
+
+/// How threads are scheduled that have never said anything about it.
+const NO_PREFERENCE: Scheduling = Scheduling { policy: SchedulingPolicy::SchedOther, priority: 0 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thread {
@@ -216,6 +226,7 @@ impl Process {
             euid: specification.uid.unwrap_or(0),
             alive: !specification.forked,
             threads: vec![Thread::Idle; specification.threads.len()],
+            scheduling: vec![NO_PREFERENCE; specification.threads.len()],
             memory: Memory::of_threads(specification.threads.len(), pid),
             descriptor: None,
             mapped: Mappings::default(),
@@ -358,7 +369,8 @@ impl ReferenceWorld {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching) = (parent.descriptor, parent.watching);
-        self.driver.inherit_priority(parent.caller(at.thread).tid, self.processes[child].pid);
+        let scheduling = parent.scheduling[at.thread];
+        self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
         let child = &mut self.processes[child];
         *child = Process {
             name: std::mem::take(&mut child.name),
@@ -366,6 +378,7 @@ impl ReferenceWorld {
             euid,
             alive: true,
             threads: vec![Thread::Idle],
+            scheduling: vec![scheduling],
             memory,
             descriptor,
             mapped: Mappings::default(),
@@ -442,6 +455,28 @@ impl ReferenceWorld {
             start = part.end;
             self.driver.mprotect(device, part, protection != Protection::None);
         }
+        Ok(Answer::Success)
+    }
+
+    fn set_scheduler(&mut self, at: ThreadIndex, scheduling: Scheduling) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        let caller = process.caller(at.thread);
+        let own = &mut process.scheduling[at.thread];
+        let is_real_time = scheduling.policy.is_real_time();
+        let possible = if is_real_time { 1..=99 } else { 0..=0 };
+        if !possible.contains(&scheduling.priority) {
+            return Err(Errno::EINVAL);
+        }
+        // An idle thread is as one with a nice value beyond all others.
+        let is_idle_no_more =
+            own.policy == SchedulingPolicy::SchedIdle && scheduling.policy != SchedulingPolicy::SchedIdle;
+        let nice = self.driver.priority(caller.tid);
+        if process.euid != 0
+            && (is_real_time || is_idle_no_more && !self.driver.may_have_priority(caller, nice))
+        {
+            return Err(Errno::EPERM);
+        }
+        *own = scheduling;
         Ok(Answer::Success)
     }
 
@@ -684,6 +719,14 @@ impl World for ReferenceWorld {
             SystemCall::GetPriority => {
                 let tid = self.processes[at.process].caller(at.thread).tid;
                 Ok(Answer::Nice(self.driver.priority(tid)))
+            }
+            SystemCall::SetScheduler(scheduling) => self.set_scheduler(at, scheduling),
+            SystemCall::GetScheduler => {
+                Ok(Answer::Scheduling(self.processes[at.process].scheduling[at.thread]))
+            }
+            SystemCall::LimitNice(limit) => {
+                self.driver.limit_nice(self.processes[at.process].pid, limit);
+                Ok(Answer::Success)
             }
             SystemCall::PollDescriptor(number) => Ok(Answer::Events(self.poll_descriptor(at, number))),
             SystemCall::LimitDescriptors(more) => {

@@ -10,6 +10,7 @@ mod operand;
 mod payload;
 mod race;
 mod returns;
+mod scheduling;
 mod step;
 
 pub(super) use payload::{LARGEST_PAYLOAD, end_of};

@@ -419,6 +419,11 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Use(file) => statement.put(&format!("use {file}")),
         Call::SetPriority(nice) => statement.put(&format!("setpriority {nice}")),
         Call::GetPriority => statement.put("getpriority"),
+        Call::SetScheduler(scheduling) => {
+            statement.put(&format!("sched_setscheduler {}", ioctl::scheduling(scheduling)));
+        }
+        Call::GetScheduler => statement.put("sched_getscheduler"),
+        Call::LimitNice(limit) => statement.put(&format!("limit_nice {limit}")),
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),

@@ -316,6 +316,9 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
     "read",
     "setpriority",
     "getpriority",
+    "sched_setscheduler",
+    "sched_getscheduler",
+    "limit_nice",
 ];
 
 fn system_call_word(call: &Call) -> Option<&'static str> {
@@ -340,6 +343,9 @@ fn system_call_word(call: &Call) -> Option<&'static str> {
         Call::LimitDescriptors(_) => "limit_descriptors",
         Call::SetPriority(_) => "setpriority",
         Call::GetPriority => "getpriority",
+        Call::SetScheduler(_) => "sched_setscheduler",
+        Call::GetScheduler => "sched_getscheduler",
+        Call::LimitNice(_) => "limit_nice",
         Call::Binderfs { call, .. } => match call {
             BinderfsCall::Mount { .. } => "mount",
             BinderfsCall::Unmount => "umount",

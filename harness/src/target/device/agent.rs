@@ -228,6 +228,8 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         }
         OP_SET_PRIORITY => set_priority(request.argument as i32),
         OP_GET_PRIORITY => priority(),
+        OP_SET_SCHEDULER => set_scheduler(request.detail, request.argument),
+        OP_GET_SCHEDULER => scheduler(),
         OP_OPEN_PATH => {
             open(super::binderfs::path_at(request.argument), request.detail & 1 != 0, request.detail >> 1)
         }
@@ -393,6 +395,24 @@ fn priority() -> nix::Result<i64> {
     // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
     let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, 0) };
     Errno::result(result)
+}
+
+/// Sets the scheduling policy of the calling thread.
+fn set_scheduler(policy: u32, priority: u64) -> nix::Result<i64> {
+    let parameters = nix::libc::sched_param { sched_priority: priority as nix::libc::c_int };
+    // SAFETY: it changes nothing but how this thread is scheduled, and reads one structure, which outlives the call.
+    let result = unsafe { nix::libc::sched_setscheduler(0, policy as nix::libc::c_int, &parameters) };
+    Errno::result(result).map(i64::from)
+}
+
+/// The scheduling policy of the calling thread, and in the upper half its priority.
+fn scheduler() -> nix::Result<i64> {
+    let mut parameters = nix::libc::sched_param { sched_priority: 0 };
+    // SAFETY: these only ask, and write one structure, which outlives the call.
+    let (policy, told) =
+        unsafe { (nix::libc::sched_getscheduler(0), nix::libc::sched_getparam(0, &mut parameters)) };
+    Errno::result(told)?;
+    Ok(i64::from(Errno::result(policy)?) | i64::from(parameters.sched_priority) << 32)
 }
 
 fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {

@@ -12,10 +12,12 @@ pub struct Request {
     /// One of the `OP_` numbers.
     pub operation: u32,
     /// Of an ioctl, the request; of an open, whether O_NONBLOCK, and in the other bits the number that the opening is
-    /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection.
+    /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
+    /// policy.
     pub detail: u32,
     /// Of an ioctl, the argument; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
-    /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value.
+    /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
+    /// of scheduling, the priority.
     pub argument: u64,
     /// Of what concerns a mapping, the address; of an mmap, 0 leaves the choice to the kernel.
     pub address: u64,
@@ -89,6 +91,10 @@ pub const OP_UNLINK: u32 = 26;
 pub const OP_READ_NUMBER: u32 = 27;
 /// Says what the process may do with the pages of a mapping.
 pub const OP_MPROTECT: u32 = 28;
+/// Sets the scheduling policy of the thread.
+pub const OP_SET_SCHEDULER: u32 = 29;
+/// Asks for it: the result is the policy, and in the upper half the priority.
+pub const OP_GET_SCHEDULER: u32 = 30;
 
 /// Of an mmap: with PROT_WRITE.
 pub const MMAP_WRITE: u32 = 1;

@@ -16,9 +16,12 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{Opening, OpeningIndex, Process, State};
+use super::scheduling;
 use super::security;
 use super::workers;
-use crate::program::{BinderfsCall, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection};
+use crate::program::{
+    BinderfsCall, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
+};
 use crate::target::{
     Answer, Area, Closing, DescriptorState, InstanceId, Outcome, ProcessSpecification, Racer, SystemCall,
     TargetError, ThreadIndex, World, is_too_long,
@@ -154,6 +157,11 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
             SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
             SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
+            SystemCall::SetScheduler(Scheduling { policy, priority }) => {
+                (OP_SET_SCHEDULER, scheduling::number(*policy), *priority as u64)
+            }
+            SystemCall::GetScheduler => (OP_GET_SCHEDULER, 0, 0),
+            SystemCall::LimitNice(_) => unreachable!("`call` does it, and it does not race"),
             SystemCall::Ioctl { request, argument, memory } => {
                 for (address, bytes) in memory {
                     self.processes[at.process].write_memory(*address, bytes)?;
@@ -557,6 +565,7 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         }
         SystemCall::Memfd { .. } | SystemCall::Dup { .. } => Answer::Descriptor(result as u32),
         SystemCall::GetPriority => Answer::Nice(20 - result as i32),
+        SystemCall::GetScheduler => Answer::Scheduling(scheduling::told(result)),
         SystemCall::Binderfs { call: BinderfsCall::Read(_), .. } => Answer::Number(result),
         SystemCall::Pipe { .. } => Answer::Pipe { reading: result as u32, writing: (result >> 32) as u32 },
         _ => Answer::Success,
@@ -571,6 +580,10 @@ impl World for DeviceWorld<'_> {
         }
         if let SystemCall::Fork { child } = call {
             return self.fork(at, child);
+        }
+        if let SystemCall::LimitNice(limit) = call {
+            scheduling::limit_nice(self.processes[at.process].pid, limit)?;
+            return Ok(Outcome::Done(Ok(Answer::Success)));
         }
         let flushed = self.flushed_by(at, &call);
         self.send(at, &call, 0)?;
