@@ -9,7 +9,7 @@ use crate::mapping::Mapping;
 use crate::node::Node;
 use crate::oneway_spam::SpamDetection;
 use crate::planted::{Bug, Planted};
-use crate::profile::Profile;
+use crate::profile::{PiecesGivenMemory, Profile};
 use crate::table::{Key, Table};
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -120,7 +120,7 @@ pub(crate) struct Allocator {
     /// Since there was last enough room for oneway messages, somebody has been told that it spams.
     pub(crate) spam_detected: bool,
     pub(crate) spam_detection: SpamDetection,
-    pages_go_to_the_first_piece: bool,
+    pieces_given_memory: PiecesGivenMemory,
     planted: Planted,
     in_use: usize,
 }
@@ -128,8 +128,8 @@ pub(crate) struct Allocator {
 impl Allocator {
     /// One without a mapping.
     pub(crate) fn new(profile: &Profile) -> Allocator {
-        let Profile { spam_detection, planted, pages_go_to_the_first_piece, .. } = *profile;
-        Allocator { spam_detection, planted, pages_go_to_the_first_piece, ..Allocator::default() }
+        let Profile { spam_detection, planted, pieces_given_memory, .. } = *profile;
+        Allocator { spam_detection, planted, pieces_given_memory, ..Allocator::default() }
     }
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
@@ -169,9 +169,10 @@ impl Allocator {
     fn install(&mut self, page: usize) -> Result<(), Errno> {
         if !self.present[page] {
             let address = self.base + page as u64 * PAGE;
-            let has_room = match self.pages_go_to_the_first_piece {
-                true => self.mapping.is_one_piece(self.base, address),
-                false => self.mapping.contains(address),
+            let has_room = match self.pieces_given_memory {
+                PiecesGivenMemory::All => self.mapping.contains(address),
+                PiecesGivenMemory::Changed => self.mapping.is_in_changed_piece(address),
+                PiecesGivenMemory::First => self.mapping.is_one_piece(self.base, address),
             };
             if !has_room {
                 return Err(Errno::ESRCH);

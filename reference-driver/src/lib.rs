@@ -51,5 +51,5 @@ pub use driver::{Completion, Device, Driver};
 pub use memory::{Fault, UserMemory};
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;
-pub use profile::Profile;
+pub use profile::{PiecesGivenMemory, Profile};
 pub use statistics::{Census, Statistics};

@@ -7,6 +7,8 @@ use std::ops::Range;
 pub(crate) struct Mapping {
     /// What is left, in the order of addresses. What differs in protection is split, and stays so.
     pieces: Vec<Piece>,
+    /// The whole mapping, and then always the part of this of which the protection is changed.
+    changed: Range<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -18,7 +20,7 @@ struct Piece {
 impl Mapping {
     /// A new one.
     pub(crate) fn of(addresses: Range<u64>) -> Mapping {
-        Mapping { pieces: vec![Piece { addresses, readable: true }] }
+        Mapping { pieces: vec![Piece { addresses: addresses.clone(), readable: true }], changed: addresses }
     }
 
     /// Takes away what lies at these addresses. Whether there was anything.
@@ -39,6 +41,10 @@ impl Mapping {
         if !self.pieces.iter().any(differs) {
             return;
         }
+        let changed = self.changed.start.max(addresses.start)..self.changed.end.min(addresses.end);
+        if self.piece_at(changed.start).is_some_and(|piece| differs(piece)) && !changed.is_empty() {
+            self.changed = changed;
+        }
         self.split(addresses);
         for piece in self.pieces.iter_mut().filter(|piece| addresses.contains(&piece.addresses.start)) {
             piece.readable = readable;
@@ -48,6 +54,11 @@ impl Mapping {
     /// Whether an address is mapped.
     pub(crate) fn contains(&self, address: u64) -> bool {
         self.piece_at(address).is_some()
+    }
+
+    /// Whether an address lies in the piece of which the protection was changed last.
+    pub(crate) fn is_in_changed_piece(&self, address: u64) -> bool {
+        self.changed.contains(&address)
     }
 
     /// Whether two addresses lie in one piece.
@@ -109,7 +120,9 @@ mod tests {
         assert!(mapping.is_one_piece(10, 19));
         mapping.protect(&(12..14), false);
         assert!(mapping.is_readable(10..12) && !mapping.is_readable(13..15));
+        assert!(mapping.is_in_changed_piece(12) && !mapping.is_in_changed_piece(11));
         mapping.protect(&(0..100), true);
+        assert!(mapping.is_in_changed_piece(12) && !mapping.is_in_changed_piece(11));
         assert!(mapping.is_readable(10..20) && !mapping.is_one_piece(10, 19));
     }
 }

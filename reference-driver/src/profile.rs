@@ -51,8 +51,8 @@ pub struct Profile {
     pub(crate) hands_priorities_on: bool,
     /// A process without a mapping gets no transactions, even if it had one.
     pub(crate) unmapping_ends_transactions: bool,
-    /// Where a mapping is in several pieces, only the one that begins where the mapping began is given memory.
-    pub pages_go_to_the_first_piece: bool,
+    /// Which pieces of a mapping are given memory, where it is in several.
+    pub pieces_given_memory: PiecesGivenMemory,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
@@ -116,6 +116,18 @@ pub struct Profile {
     pub(crate) planted: Planted,
 }
 
+/// Which pieces of a mapping are given memory, where a change of protection or what was taken away has left several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PiecesGivenMemory {
+    /// All of them.
+    #[default]
+    All,
+    /// The one whose protection was changed last, of those that were this one before.
+    Changed,
+    /// The one that begins where the mapping began.
+    First,
+}
+
 /// Whether and how processes are told that others are frozen or thawed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreezeNotifications {
@@ -161,7 +173,7 @@ impl Profile {
         hands_priorities_on: true,
         senders_are_openers: false,
         unmapping_ends_transactions: true,
-        pages_go_to_the_first_piece: false,
+        pieces_given_memory: PiecesGivenMemory::All,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
@@ -202,7 +214,7 @@ impl Profile {
     pub const C_6_12: Profile = Profile {
         name: "c-6.12",
         senders_are_openers: true,
-        pages_go_to_the_first_piece: true,
+        pieces_given_memory: PiecesGivenMemory::Changed,
         ..Profile::C
     };
 
@@ -236,7 +248,7 @@ impl Profile {
         hands_priorities_on: false,
         senders_are_openers: true,
         unmapping_ends_transactions: false,
-        pages_go_to_the_first_piece: true,
+        pieces_given_memory: PiecesGivenMemory::First,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,

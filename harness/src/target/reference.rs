@@ -13,7 +13,8 @@ use strum::VariantArray;
 
 use reference_driver::uapi::Errno;
 use reference_driver::{
-    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, Profile, UserMemory,
+    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, PiecesGivenMemory, Profile,
+    UserMemory,
 };
 
 use super::mappings::Mappings;
@@ -85,7 +86,7 @@ impl Worlds for ReferenceTarget {
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             Feature::CallersEuid if !self.profile.senders_are_openers => None,
-            Feature::SplitMappings if !self.profile.pages_go_to_the_first_piece => None,
+            Feature::SplitMappings if self.profile.pieces_given_memory == PiecesGivenMemory::All => None,
             missing @ (Feature::PendingFrozen
             | Feature::FreezeNotification
             | Feature::CallersEuid
