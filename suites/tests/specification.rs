@@ -7,7 +7,7 @@ use binderdrill::expectation;
 use binderdrill::specification::Specification;
 use binderdrill::suite::{self, Case};
 
-/// The names of all clauses. Reading them makes sure that each page numbers its own from 1.
+/// The names of all clauses. Reading them makes sure that each is there once, on the page of its topic.
 fn clauses() -> BTreeSet<String> {
     let specification = Specification::embedded().expect("a specification that can be read");
     let clauses = specification.pages.iter().flat_map(|page| &page.clauses);
