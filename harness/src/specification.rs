@@ -7,9 +7,13 @@
 use binderdrill_suites::SpecificationFile;
 
 use crate::script::near_miss;
+use crate::suite::Case;
 
 /// The page that lists the others.
 const CONTENTS: &str = "README.md";
+
+/// What the clauses are called that tell how drivers differ.
+const DIFFERENCES: &str = "rust";
 
 /// The whole specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,10 +162,38 @@ impl Specification {
         })
     }
 
+    /// The clauses that say what a driver does of which this one does not hold: those of the differences between drivers
+    /// that it names, or, if it is one of these, those that name it.
+    pub fn counterparts(&self, clause: &SpecifiedClause) -> Vec<&'static str> {
+        let is_difference = |name: &str| number(name, DIFFERENCES).is_some();
+        let all = self.pages.iter().flat_map(|page| &page.clauses);
+        let counterparts = all.filter(|other| match is_difference(clause.name) {
+            true => !is_difference(other.name) && other.mentions(clause.name),
+            false => is_difference(other.name) && clause.mentions(other.name),
+        });
+        counterparts.map(|other| other.name).collect()
+    }
+
+    /// The counterparts of all clauses that a case cites.
+    pub fn counterparts_of_case(&self, case: &Case) -> Vec<&'static str> {
+        let cited: Vec<String> = case.clauses().iter().map(ToString::to_string).collect();
+        let all = self.pages.iter().flat_map(|page| &page.clauses);
+        let cited = all.filter(|clause| cited.iter().any(|name| name == clause.name));
+        cited.flat_map(|clause| self.counterparts(clause)).collect()
+    }
+
     /// The page that may have been meant.
     fn near(&self, word: &str) -> Option<String> {
         let names = self.pages.iter().flat_map(|page| [page.topic, page.stem()]);
         near_miss(word, names).map(str::to_owned)
+    }
+}
+
+impl SpecifiedClause {
+    /// Whether its text names a clause.
+    fn mentions(&self, name: &str) -> bool {
+        let words = self.text.split(|letter: char| letter.is_whitespace() || "(),;:".contains(letter));
+        words.map(|word| word.trim_end_matches('.')).any(|word| word == name)
     }
 }
 
@@ -277,6 +309,24 @@ mod tests {
             name("xyzzy"),
             Err("there is no page and no clause xyzzy; `binderdrill spec` lists them".to_owned())
         );
+    }
+
+    #[test]
+    fn a_clause_and_the_difference_that_it_names_are_counterparts() {
+        let calls = "# Calls\n\n**call.1** One (call.2), end.1. In Rust: rust.1.\n\n**call.2** Two.\n";
+        let rust = "# Rust\n\n**rust.1** Other.\n\n**rust.11** Another.\n";
+        let contents = format!("{}| [rust.md](rust.md) | `rust` | what differs |\n", CONTENTS.text);
+        let page = |name, text| SpecificationFile { name, text };
+        let files =
+            [page("README.md", contents.leak()), page("calls.md", calls), ENDS, page("rust.md", rust)];
+        let specification = read(&files).unwrap();
+        let counterparts = |word: &str| match specification.find(word) {
+            Ok(Entry::Clause(_, clause)) => specification.counterparts(clause),
+            _ => panic!("{word} is a clause"),
+        };
+        assert_eq!(counterparts("call.1"), ["rust.1"]);
+        assert_eq!(counterparts("rust.1"), ["call.1"]);
+        assert!(counterparts("call.2").is_empty() && counterparts("rust.11").is_empty());
     }
 
     #[test]
