@@ -42,7 +42,7 @@ impl Mapping {
             return;
         }
         let changed = self.changed.start.max(addresses.start)..self.changed.end.min(addresses.end);
-        if self.piece_at(changed.start).is_some_and(|piece| differs(piece)) && !changed.is_empty() {
+        if self.piece_at(changed.start).is_some_and(differs) && !changed.is_empty() {
             self.changed = changed;
         }
         self.split(addresses);
