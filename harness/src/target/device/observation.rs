@@ -5,7 +5,8 @@
 //! else that it could sleep in. `/proc` says whether it sleeps, and how often it has run: two looks with the same
 //! call and the same count saw one and the same sleep.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 
 /// What a thread does at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,26 +24,76 @@ pub enum Activity {
     Gone,
 }
 
-/// Looks at a thread that has just said that it is in this ioctl; 0 is none.
-pub fn activity(pid: i32, tid: i32, call: u64) -> Activity {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")) else {
-        return Activity::Gone;
-    };
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.strip_prefix(':').map(str::trim)
-    };
-    let count = |name| field(name).and_then(|text| text.parse::<u64>().ok());
-    let sleeps = field("State").is_some_and(|state| state.starts_with('S'));
-    match (count("voluntary_ctxt_switches"), count("nonvoluntary_ctxt_switches")) {
-        (Some(voluntary), Some(involuntary)) if sleeps && call != 0 => {
-            Activity::Parked { call, switches: voluntary + involuntary }
-        }
-        _ => Activity::Busy,
+/// Where `/proc` tells of a thread. It stays open, so that a look is one system call.
+#[derive(Debug)]
+pub struct Watch {
+    status: File,
+}
+
+impl Watch {
+    /// Watches a thread; `None` if it is gone.
+    pub fn of(pid: i32, tid: i32) -> Option<Watch> {
+        Some(Watch { status: File::open(format!("/proc/{pid}/task/{tid}/status")).ok()? })
     }
+
+    /// Looks at the thread, which has just said that it is in this ioctl; 0 is none.
+    pub fn activity(&self, call: u64) -> Activity {
+        let mut status = [0; 4096];
+        let Ok(length) = self.status.read_at(&mut status, 0) else { return Activity::Gone };
+        match sleep(&status[..length]) {
+            Some(switches) if call != 0 => Activity::Parked { call, switches },
+            _ => Activity::Busy,
+        }
+    }
+}
+
+/// How often a thread that sleeps has been given the processor; `None` if it does not sleep.
+fn sleep(status: &[u8]) -> Option<u64> {
+    let mut sleeps = false;
+    let mut switches = 0;
+    let mut counts = 0;
+    for line in status.split(|byte| *byte == b'\n') {
+        if let Some(state) = line.strip_prefix(b"State:") {
+            sleeps = state.trim_ascii_start().starts_with(b"S");
+            if !sleeps {
+                return None;
+            }
+        } else if let Some(count) = line
+            .strip_prefix(b"voluntary_ctxt_switches:")
+            .or_else(|| line.strip_prefix(b"nonvoluntary_ctxt_switches:"))
+        {
+            switches += std::str::from_utf8(count).ok()?.trim().parse::<u64>().ok()?;
+            counts += 1;
+        }
+    }
+    (sleeps && counts == 2).then_some(switches)
 }
 
 /// Whether a process still exists, be it as a zombie.
 pub fn exists(pid: i32) -> bool {
     fs::exists(format!("/proc/{pid}")).unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sleeps_is_told_from_who_runs() {
+        let status = |state: &str| {
+            format!("Name:\tx\nState:\t{state}\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t2\n")
+        };
+        assert_eq!(sleep(status("S (sleeping)").as_bytes()), Some(9));
+        assert_eq!(sleep(status("R (running)").as_bytes()), None);
+        assert_eq!(sleep(status("D (disk sleep)").as_bytes()), None);
+        assert_eq!(sleep(b"State:\tS (sleeping)\nvoluntary_ctxt_switches:\t7\n"), None, "half of it");
+        assert_eq!(sleep(b""), None);
+    }
+
+    #[test]
+    fn what_looks_at_itself_is_busy() {
+        let (pid, tid) = (std::process::id() as i32, nix::unistd::gettid().as_raw());
+        assert_eq!(Watch::of(pid, tid).unwrap().activity(1), Activity::Busy);
+        assert!(Watch::of(i32::MAX, i32::MAX).is_none());
+    }
 }

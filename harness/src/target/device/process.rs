@@ -1,5 +1,6 @@
 //! A process of a world on a device: an agent, seen from the harness.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::OwnedFd;
@@ -14,8 +15,11 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::{Reply, Request};
 use super::nursery::{MOST_THREADS, Nursery};
-use super::observation::{Activity, activity, exists};
+use super::observation::{Activity, Watch, exists};
 use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
+
+/// The most pieces of memory that one system call copies (IOV_MAX).
+const MOST_PIECES: usize = 1024;
 
 /// An agent and its threads.
 pub struct Process {
@@ -49,6 +53,12 @@ pub struct Thread {
     pub(super) tid: i32,
     socket: File,
     pub(super) state: State,
+    /// What it did when all was at rest the last time, if it was parked then.
+    pub(super) rest: Option<Activity>,
+    /// The opening that it has been asked to make.
+    pub(super) opens: Option<OpeningIndex>,
+    /// Made when it is first looked at.
+    watch: OnceCell<Option<Watch>>,
 }
 
 /// What the harness knows of a thread.
@@ -93,12 +103,7 @@ impl Process {
         drop(theirs);
         let mut threads = Vec::new();
         for (socket, name) in ours.into_iter().zip(&specification.threads) {
-            let mut thread = Thread {
-                name: name.clone(),
-                tid: 0,
-                socket: socket.into(),
-                state: State::Calling { device: None },
-            };
+            let mut thread = Thread::new(name.clone(), socket);
             let ready = thread.await_reply(Instant::now() + patience).map_err(|error| {
                 if specification.uid.is_some() && !nix::unistd::geteuid().is_root() {
                     return TargetError::Unsupported("acting as another user takes root".to_owned());
@@ -127,12 +132,7 @@ impl Process {
         socket: OwnedFd,
         patience: Duration,
     ) -> Result<(), TargetError> {
-        let mut thread = Thread {
-            name: self.name.clone(),
-            tid: 0,
-            socket: socket.into(),
-            state: State::Calling { device: None },
-        };
+        let mut thread = Thread::new(self.name.clone(), socket);
         let ready = thread
             .await_reply(Instant::now() + patience)
             .map_err(|error| broken(&self.name, "its process does not get ready", error))?;
@@ -144,21 +144,29 @@ impl Process {
         Ok(())
     }
 
-    /// Copies into the process' memory.
-    pub(super) fn write_memory(&self, address: u64, bytes: &[u8]) -> Result<(), TargetError> {
-        if bytes.is_empty() {
-            return Ok(());
+    /// Copies bytes into the process' memory, each to its address.
+    pub(super) fn write_memory(&self, pieces: &[(u64, Vec<u8>)]) -> Result<(), TargetError> {
+        let pieces = pieces.iter().filter(|(_, bytes)| !bytes.is_empty());
+        let local: Vec<IoSlice> = pieces.clone().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+        let place = |(address, bytes): &(u64, Vec<u8>)| RemoteIoVec { base: *address as usize, len: bytes.len() };
+        let remote: Vec<RemoteIoVec> = pieces.clone().map(place).collect();
+        for (local, remote) in local.chunks(MOST_PIECES).zip(remote.chunks(MOST_PIECES)) {
+            let length: usize = local.iter().map(|piece| piece.len()).sum();
+            match process_vm_writev(Pid::from_raw(self.pid), local, remote) {
+                Ok(written) if written == length => {}
+                Ok(_) | Err(Errno::EFAULT) => {
+                    let addresses: Vec<String> =
+                        remote.iter().map(|place| format!("{} bytes at {:#x}", place.len, place.base)).collect();
+                    let addresses = addresses.join(", ");
+                    return Err(TargetError::Broken(format!(
+                        "{}: of {addresses} some lie outside of the thread's arena",
+                        self.name
+                    )));
+                }
+                Err(errno) => return Err(self.unreachable(errno)),
+            }
         }
-        let remote = [RemoteIoVec { base: address as usize, len: bytes.len() }];
-        match process_vm_writev(Pid::from_raw(self.pid), &[IoSlice::new(bytes)], &remote) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) | Err(Errno::EFAULT) => Err(TargetError::Broken(format!(
-                "{}: {} bytes at {address:#x} lie outside of the thread's arena",
-                self.name,
-                bytes.len()
-            ))),
-            Err(errno) => Err(self.unreachable(errno)),
-        }
+        Ok(())
     }
 
     /// Copies from the process' memory; `None` where it has none.
@@ -219,9 +227,21 @@ impl Process {
     pub(super) fn activity(&self, thread: usize) -> Activity {
         let word = CALL_WORDS + (thread * size_of::<u64>()) as u64;
         let word = self.read_memory(word, size_of::<u64>()).ok().flatten();
-        match word.and_then(|bytes| bytes.try_into().ok()) {
-            Some(bytes) => activity(self.pid, self.threads[thread].tid, u64::from_ne_bytes(bytes)),
-            None => Activity::Gone,
+        let thread = &self.threads[thread];
+        let watch = thread.watch.get_or_init(|| Watch::of(self.pid, thread.tid));
+        match (word.and_then(|bytes| bytes.try_into().ok()), watch) {
+            (Some(bytes), Some(watch)) => watch.activity(u64::from_ne_bytes(bytes)),
+            _ => Activity::Gone,
+        }
+    }
+
+    /// Whether a thread still sleeps as it did when all was at rest the last time.
+    pub(super) fn sleeps_on(&self, thread: usize) -> bool {
+        let thread = &self.threads[thread];
+        // It has not run since, so it is still in the same call.
+        match (thread.rest, thread.watch.get()) {
+            (Some(rest @ Activity::Parked { call, .. }), Some(Some(watch))) => watch.activity(call) == rest,
+            _ => false,
         }
     }
 }
@@ -231,6 +251,13 @@ fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
 }
 
 impl Thread {
+    /// One that is about to say that it is ready.
+    fn new(name: String, socket: OwnedFd) -> Thread {
+        let state = State::Calling { device: None };
+        let socket = socket.into();
+        Thread { name, tid: 0, socket, state, rest: None, opens: None, watch: OnceCell::new() }
+    }
+
     /// Sends a descriptor to the thread, which has just been asked to take one.
     pub(super) fn send_descriptor(&self, descriptor: &OwnedFd) -> std::io::Result<()> {
         let raw = [descriptor.as_raw_fd()];

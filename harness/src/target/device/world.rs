@@ -44,7 +44,7 @@ pub struct DeviceWorld<'a> {
     before: Alive,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
     flushed: Vec<Flushed>,
-    /// Something has been closed that the driver in Rust may still have work with.
+    /// Something has been closed that the driver may still have work with.
     work_put_off: bool,
     /// When the last call began.
     began: Instant,
@@ -115,7 +115,7 @@ impl<'a> DeviceWorld<'a> {
         Ok(match call {
             SystemCall::Binderfs { instance, call } => self.binderfs_request(at, *instance, call)?,
             SystemCall::Open { context, nonblock } => {
-                let number = self.new_opening(at.process);
+                let number = self.new_opening(at);
                 (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
             }
             SystemCall::Close => (OP_CLOSE, 0, 0),
@@ -138,9 +138,7 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
             SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
             SystemCall::Ioctl { request, argument, memory } => {
-                for (address, bytes) in memory {
-                    self.processes[at.process].write_memory(*address, bytes)?;
-                }
+                self.processes[at.process].write_memory(memory)?;
                 (OP_IOCTL, *request, *argument)
             }
         })
@@ -156,16 +154,18 @@ impl<'a> DeviceWorld<'a> {
         let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
         let (operation, mut detail, words) = self.instances.request(instance, call).map_err(no_folder)?;
         let address = Area::Payload.addresses(at.thread).start;
-        self.processes[at.process].write_memory(address, &words)?;
+        self.processes[at.process].write_memory(&[(address, words)])?;
         if operation == OP_OPEN_PATH {
-            detail |= self.new_opening(at.process) << 1;
+            detail |= self.new_opening(at) << 1;
         }
         Ok((operation, detail, address))
     }
 
     /// Takes note that a process opens a device. Gives the number that the opening is known by.
-    fn new_opening(&mut self, process: usize) -> u32 {
-        self.openings.push(Opening { opener: self.processes[process].pid, is_shared: false });
+    fn new_opening(&mut self, by: ThreadIndex) -> u32 {
+        let process = &mut self.processes[by.process];
+        process.threads[by.thread].opens = Some(self.openings.len());
+        self.openings.push(Opening { opener: process.pid, is_shared: false });
         self.openings.len() as u32 - 1
     }
 
@@ -173,7 +173,7 @@ impl<'a> DeviceWorld<'a> {
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
         let start = Instant::now();
         let mut pause = Duration::from_micros(50);
-        while !self.is_at_rest()? {
+        while !self.is_at_rest(at)? {
             if start.elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
@@ -183,41 +183,90 @@ impl<'a> DeviceWorld<'a> {
         Ok(())
     }
 
-    /// Whether everything is at rest. Two looks at each thread, between which none of them has run: so there
-    /// was a moment between the looks when all of them were at rest at once.
-    fn is_at_rest(&mut self) -> Result<bool, TargetError> {
+    /// Whether everything is at rest, now that a thread has been given something to do: whether there was a moment at which
+    /// all threads were at rest at once, with no work left to the driver. Two looks at each thread, between which none of
+    /// them has run, prove that.
+    ///
+    /// One look is enough at threads that have slept on since all was at rest the last time: none of them has run since, and
+    /// so none has woken another. The one that has been given something to do may have, before it went to sleep; so it is
+    /// looked at before all others, and once more after them.
+    fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
+        if !self.may_have_deferred_work() {
+            let Some(first) = self.look_at(at)? else { return Ok(false) };
+            if self.sleep_on_but(at)? {
+                let is_unchanged = first.is_none() || self.look_at(at)? == Some(first);
+                if is_unchanged {
+                    self.processes[at.process].threads[at.thread].rest = first;
+                }
+                return Ok(is_unchanged);
+            }
+        }
         let Some(first) = self.look()? else { return Ok(false) };
         if !self.is_deferred_work_done() {
             return Ok(false);
         }
         let Some(second) = self.look()? else { return Ok(false) };
-        Ok(first == second && self.is_deferred_work_done())
+        if first != second || !self.is_deferred_work_done() {
+            return Ok(false);
+        }
+        for (at, activity) in second {
+            self.processes[at.process].threads[at.thread].rest = Some(activity);
+        }
+        Ok(true)
+    }
+
+    /// Whether all threads that are in a call, but for one, have slept on since all was at rest the last time.
+    fn sleep_on_but(&mut self, one: ThreadIndex) -> Result<bool, TargetError> {
+        for (index, process) in self.processes.iter().enumerate().filter(|(_, process)| process.alive) {
+            for (number, thread) in process.threads.iter().enumerate() {
+                let is_one = one == ThreadIndex { process: index, thread: number };
+                if !is_one && matches!(thread.state, State::Calling { .. }) && !process.sleeps_on(number) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Looks at every thread that is in a call; `None` if one is busy.
     fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Activity)>>, TargetError> {
         let mut seen = Vec::new();
-        for (index, process) in self.processes.iter_mut().enumerate().filter(|(_, process)| process.alive) {
-            for thread in 0..process.threads.len() {
-                if !matches!(process.threads[thread].state, State::Calling { .. }) {
-                    continue;
-                }
-                if process.threads[thread].note_reply().is_err() {
-                    return Err(died(process));
-                }
-                if !matches!(process.threads[thread].state, State::Calling { .. }) {
-                    continue;
-                }
-                match process.activity(thread) {
-                    parked @ Activity::Parked { .. } => {
-                        seen.push((ThreadIndex { process: index, thread }, parked));
-                    }
-                    Activity::Busy => return Ok(None),
-                    Activity::Gone => return Err(died(process)),
+        for process in (0..self.processes.len()).filter(|index| self.processes[*index].alive).collect::<Vec<_>>() {
+            for thread in 0..self.processes[process].threads.len() {
+                let at = ThreadIndex { process, thread };
+                match self.look_at(at)? {
+                    None => return Ok(None),
+                    Some(None) => {}
+                    Some(Some(parked)) => seen.push((at, parked)),
                 }
             }
         }
         Ok(Some(seen))
+    }
+
+    /// Looks at a thread: `None` if it is busy, `Some(None)` if it is in no call.
+    fn look_at(&mut self, at: ThreadIndex) -> Result<Option<Option<Activity>>, TargetError> {
+        let process = &mut self.processes[at.process];
+        if !process.alive || !matches!(process.threads[at.thread].state, State::Calling { .. }) {
+            return Ok(Some(None));
+        }
+        if process.threads[at.thread].note_reply().is_err() {
+            return Err(died(process));
+        }
+        if !matches!(process.threads[at.thread].state, State::Calling { .. }) {
+            return Ok(Some(None));
+        }
+        match process.activity(at.thread) {
+            parked @ Activity::Parked { .. } => Ok(Some(Some(parked))),
+            Activity::Busy => Ok(None),
+            Activity::Gone => Err(died(process)),
+        }
+    }
+
+    /// Whether the driver may have been left work that it does later, or forgets about a device later. It may only where
+    /// something has been closed.
+    fn may_have_deferred_work(&self) -> bool {
+        self.work_put_off || !self.flushed.is_empty() || self.openings.iter().any(|opening| opening.is_shared)
     }
 
     /// Whether the driver has forgotten what was closed, and woken whom a flush must wake.
@@ -338,11 +387,11 @@ impl<'a> DeviceWorld<'a> {
     }
 
     /// Takes note of what a call has changed that has returned this.
-    fn note(&mut self, at: ThreadIndex, call: &SystemCall, result: i64) {
+    fn note(&mut self, at: ThreadIndex, call: &SystemCall) {
         let process = &mut self.processes[at.process];
         match call {
             SystemCall::Open { .. } | SystemCall::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
-                let opening = opening_of(process.pid, result as u32).map(|number| number as OpeningIndex);
+                let opening = process.threads[at.thread].opens.take();
                 process.device = opening;
                 process.held.extend(opening);
             }
@@ -467,7 +516,7 @@ impl<'a> DeviceWorld<'a> {
             process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
         }
         if let State::Returned(result @ 0..) = self.processes[at.process].threads[at.thread].state {
-            self.note(at, call, result);
+            self.note(at, call);
             self.learn_files(at, call, result);
         }
         Ok(())
