@@ -41,6 +41,9 @@ struct Holding {
 /// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
 pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 
+/// The signal that has a thread come back from the call that it is in, when nobody cares for that any more.
+pub const DISMISSAL: Signal = Signal::SIGUSR2;
+
 /// The size of the page of [`CALL_WORDS`], in bytes.
 const CALL_WORDS_SIZE: u64 = 0x1000;
 const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usize);
@@ -80,12 +83,16 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
     serve(device, main, 0)
 }
 
-/// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android.
+/// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android; but not
+/// after [`DISMISSAL`].
 fn handle_interruptions() -> nix::Result<()> {
     extern "C" fn go_on(_: nix::libc::c_int) {}
-    let action = SigAction::new(SigHandler::Handler(go_on), SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: a handler that does nothing can run at any time.
-    unsafe { sigaction(INTERRUPTION, &action) }.map(drop)
+    for (signal, flags) in [(INTERRUPTION, SaFlags::SA_RESTART), (DISMISSAL, SaFlags::empty())] {
+        let action = SigAction::new(SigHandler::Handler(go_on), flags, SigSet::empty());
+        // SAFETY: a handler that does nothing can run at any time.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
 }
 
 /// Maps memory at fixed addresses. What is between the areas of arenas stays unmapped.
@@ -238,6 +245,7 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
             super::binderfs::carry_out(&request)
         }
         OP_IOCTL => ioctl(request.detail, request.argument, thread),
+        OP_RENEW => renew(),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
         _ => Err(Errno::ENOSYS),
@@ -321,6 +329,28 @@ fn unmap() -> nix::Result<i64> {
     let address = std::ptr::NonNull::new(address as *mut std::ffi::c_void).ok_or(Errno::EINVAL)?;
     // SAFETY: this is a mapping that `map_device` made, and nothing in this process refers into it.
     unsafe { nix::sys::mman::munmap(address, length)? };
+    Ok(0)
+}
+
+/// Has this process be what it was when it started.
+fn renew() -> nix::Result<i64> {
+    while !holding().mappings.is_empty() {
+        unmap()?;
+    }
+    *holding() = Holding { descriptor: None, epoll: None, mappings: Vec::new() };
+    let sockets = lock(&SOCKETS);
+    let last = sockets.iter().copied().max().ok_or(Errno::EINVAL)?;
+    // SAFETY: what is behind the sockets has been opened for scripts, and nothing here refers to it any more.
+    Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, last + 1, u32::MAX, 0) })?;
+    for thread in 0..sockets.len() {
+        for area in Area::ALL {
+            let Range { start, end } = area.addresses(thread);
+            // SAFETY: the arena belongs to scripts alone. It is private memory, which is full of zeroes afterwards.
+            Errno::result(unsafe {
+                nix::libc::madvise(start as *mut _, (end - start) as usize, nix::libc::MADV_DONTNEED)
+            })?;
+        }
+    }
     Ok(0)
 }
 

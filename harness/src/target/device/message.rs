@@ -85,3 +85,6 @@ pub const OP_OPEN_PATH: u32 = 25;
 pub const OP_UNLINK: u32 = 26;
 /// Reads the file whose path stands at `argument`, with a 0 behind it: the result is the number that it holds.
 pub const OP_READ_NUMBER: u32 = 27;
+/// Gives up all that it has open and mapped but for its sockets, and forgets what is in the arenas of its threads: the
+/// result is 0. Nothing else of it may have changed.
+pub const OP_RENEW: u32 = 28;

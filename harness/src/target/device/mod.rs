@@ -23,12 +23,13 @@ use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
 use strum::{IntoEnumIterator, VariantArray};
 
-use super::{ProcessSpecification, TargetError, World, Worlds};
+use super::{ProcessSpecification, Stopwatch, TargetError, World, Worlds};
 use crate::program::{Context, Counter, DriverKind, Feature};
 pub use agent::device_of;
 use counters::Counters;
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
+use process::Process;
 use world::DeviceWorld;
 
 /// How long nothing may happen before something is said to hang, where the user has not said otherwise.
@@ -41,6 +42,9 @@ pub struct DeviceTarget {
     kind: DriverKind,
     counters: Option<Counters>,
     log: Option<KernelLog>,
+    /// Agents of earlier worlds that are as good as new, if they are kept.
+    spares: Option<Vec<Process>>,
+    stopwatch: Stopwatch,
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
@@ -75,6 +79,8 @@ impl DeviceTarget {
             kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
             counters,
             log,
+            spares: None,
+            stopwatch: Stopwatch::default(),
             missing,
             has_all_contexts,
             kernel: KernelVersion::running(),
@@ -88,6 +94,22 @@ impl DeviceTarget {
 }
 
 impl DeviceTarget {
+    /// Whether the processes of a world are used again for the next ones, where they can be made as good as new. What a
+    /// driver does when processes end is then only seen where programs end them.
+    pub fn keep_agents(&mut self, are_kept: bool) {
+        match are_kept {
+            true => {
+                self.spares.get_or_insert_default();
+            }
+            false => self.spares = None,
+        }
+    }
+
+    /// What measures the parts of programs.
+    pub fn stopwatch(&mut self) -> &mut Stopwatch {
+        &mut self.stopwatch
+    }
+
     /// Whether the kernel has complained of anything since the target was made. From then on it may not say all: some
     /// reports are given only once, and some checks end with the first.
     pub fn has_complained(&self) -> bool {
@@ -157,6 +179,8 @@ impl Worlds for DeviceTarget {
             self.kind,
             self.counters.as_ref(),
             self.log.as_mut(),
+            self.spares.as_mut(),
+            &mut self.stopwatch,
             self.patience,
             processes,
         )?;

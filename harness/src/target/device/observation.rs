@@ -4,9 +4,13 @@
 //! its memory, that it is about to do an ioctl, and takes that back when it has returned; in between there is nothing
 //! else that it could sleep in. `/proc` says whether it sleeps, and how often it has run: two looks with the same
 //! call and the same count saw one and the same sleep.
+//!
+//! What `status` calls sleep begins a little too early: a thread that is about to sleep says so, and then looks once more
+//! whether it has to. `wchan` names where a thread sleeps only from when it has left the processor for good.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 /// What a thread does at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,16 +28,19 @@ pub enum Activity {
     Gone,
 }
 
-/// Where `/proc` tells of a thread. It stays open, so that a look is one system call.
+/// Where `/proc` tells of a thread. It stays open, so that a look is one system call for each of the two.
 #[derive(Debug)]
 pub struct Watch {
     status: File,
+    /// Where it is told in what a thread sleeps, on a kernel that does tell.
+    place: Option<File>,
 }
 
 impl Watch {
     /// Watches a thread; `None` if it is gone.
-    pub fn of(pid: i32, tid: i32) -> Option<Watch> {
-        Some(Watch { status: File::open(format!("/proc/{pid}/task/{tid}/status")).ok()? })
+    pub fn of(pid: i32, tid: i32, are_places_told: bool) -> Option<Watch> {
+        let open = |name: &str| File::open(format!("/proc/{pid}/task/{tid}/{name}")).ok();
+        Some(Watch { status: open("status")?, place: are_places_told.then(|| open("wchan")).flatten() })
     }
 
     /// Looks at the thread, which has just said that it is in this ioctl; 0 is none.
@@ -41,10 +48,30 @@ impl Watch {
         let mut status = [0; 4096];
         let Ok(length) = self.status.read_at(&mut status, 0) else { return Activity::Gone };
         match sleep(&status[..length]) {
-            Some(switches) if call != 0 => Activity::Parked { call, switches },
+            Some(switches) if call != 0 && self.place.as_ref().is_none_or(is_place) => {
+                Activity::Parked { call, switches }
+            }
             _ => Activity::Busy,
         }
     }
+}
+
+/// Whether a file names a place in which a thread sleeps.
+fn is_place(file: &File) -> bool {
+    let mut name = [0; 1];
+    file.read_at(&mut name, 0).is_ok_and(|length| length == 1 && name != *b"0")
+}
+
+/// Whether this kernel tells in what threads sleep: whether it does of a process that has nothing to do.
+pub fn are_places_told(idle: i32) -> bool {
+    let Ok(file) = File::open(format!("/proc/{idle}/wchan")) else { return false };
+    let is_told = |_| {
+        is_place(&file) || {
+            std::thread::sleep(Duration::from_millis(1));
+            false
+        }
+    };
+    (0..200).any(is_told)
 }
 
 /// How often a thread that sleeps has been given the processor; `None` if it does not sleep.
@@ -81,7 +108,9 @@ mod tests {
     #[test]
     fn who_sleeps_is_told_from_who_runs() {
         let status = |state: &str| {
-            format!("Name:\tx\nState:\t{state}\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t2\n")
+            format!(
+                "Name:\tx\nState:\t{state}\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t2\n"
+            )
         };
         assert_eq!(sleep(status("S (sleeping)").as_bytes()), Some(9));
         assert_eq!(sleep(status("R (running)").as_bytes()), None);
@@ -93,7 +122,7 @@ mod tests {
     #[test]
     fn what_looks_at_itself_is_busy() {
         let (pid, tid) = (std::process::id() as i32, nix::unistd::gettid().as_raw());
-        assert_eq!(Watch::of(pid, tid).unwrap().activity(1), Activity::Busy);
-        assert!(Watch::of(i32::MAX, i32::MAX).is_none());
+        assert_eq!(Watch::of(pid, tid, true).unwrap().activity(1), Activity::Busy);
+        assert!(Watch::of(i32::MAX, i32::MAX, true).is_none());
     }
 }

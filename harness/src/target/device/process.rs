@@ -13,7 +13,8 @@ use nix::unistd::Pid;
 use std::os::fd::AsRawFd;
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::message::{Reply, Request};
+use super::agent::DISMISSAL;
+use super::message::{OP_RENEW, Reply, Request};
 use super::nursery::{MOST_THREADS, Nursery};
 use super::observation::{Activity, Watch, exists};
 use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
@@ -26,6 +27,12 @@ pub struct Process {
     pub(super) name: String,
     pub(super) pid: i32,
     pub(super) alive: bool,
+    /// The user that it has been made, if it is another than the harness'.
+    uid: Option<u32>,
+    /// It cannot be made as good as new.
+    pub(super) is_spent: bool,
+    /// Whether the kernel tells in what its threads sleep.
+    are_places_told: bool,
     pub(super) threads: Vec<Thread>,
     /// The opening that its calls go to.
     pub(super) device: Option<OpeningIndex>,
@@ -85,7 +92,7 @@ impl Process {
         let name = specification.name.clone();
         let broken = |what: &str, error| broken(&name, what, error);
         if specification.forked {
-            return Ok(Process::of_threads(name, 0, Vec::new()));
+            return Ok(Process::of_threads(nursery, name, 0, Vec::new()));
         }
         if specification.threads.len() > MOST_THREADS {
             return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
@@ -117,12 +124,62 @@ impl Process {
             thread.state = State::Idle;
             threads.push(thread);
         }
-        Ok(Process { alive: true, ..Process::of_threads(name, pid, threads) })
+        let uid = specification.uid;
+        Ok(Process { alive: true, uid, is_spent: false, ..Process::of_threads(nursery, name, pid, threads) })
     }
 
     /// One that is not there, or not yet.
-    fn of_threads(name: String, pid: i32, threads: Vec<Thread>) -> Process {
-        Process { name, pid, alive: false, threads, device: None, held: Vec::new(), mapped: Vec::new() }
+    fn of_threads(nursery: &Nursery, name: String, pid: i32, threads: Vec<Thread>) -> Process {
+        Process {
+            name,
+            pid,
+            alive: false,
+            uid: None,
+            is_spent: true,
+            are_places_told: nursery.are_places_told(),
+            threads,
+            device: None,
+            held: Vec::new(),
+            mapped: Vec::new(),
+        }
+    }
+
+    /// Whether it can be what this asks for, if it is as good as new.
+    pub(super) fn suits(&self, specification: &ProcessSpecification) -> bool {
+        let ProcessSpecification { uid, threads, forked, .. } = specification;
+        !forked && self.uid == *uid && self.threads.len() == threads.len()
+    }
+
+    /// Is this one from here on.
+    pub(super) fn become_one(&mut self, specification: &ProcessSpecification) {
+        self.name.clone_from(&specification.name);
+        for (thread, name) in self.threads.iter_mut().zip(&specification.threads) {
+            thread.name.clone_from(name);
+        }
+    }
+
+    /// Asks for it to be made as good as new: to have nothing open, nothing mapped, and memory without a trace of what was
+    /// there. Nobody may use it before [`Process::is_as_new`]. False if it cannot be.
+    pub(super) fn ask_to_renew(&mut self, patience: Duration) -> bool {
+        if !self.alive || self.is_spent {
+            return false;
+        }
+        for thread in &mut self.threads {
+            if matches!(thread.state, State::Calling { .. }) && !thread.dismiss(self.pid, patience) {
+                return false;
+            }
+        }
+        let request = Request { operation: OP_RENEW, detail: 0, argument: 0, begin: 0 };
+        self.threads[0].send(request, None).is_ok()
+    }
+
+    /// Waits until it has done what [`Process::ask_to_renew`] asks for, and says whether it is of use again.
+    pub(super) fn is_as_new(&mut self, patience: Duration) -> bool {
+        let renewed = self.threads[0].await_reply(Instant::now() + patience).is_ok_and(|result| result == 0);
+        self.forget();
+        self.alive = true;
+        // A driver that has lent a thread the priority of a caller may not have taken it back.
+        renewed && self.threads.iter().all(|thread| nice_value(thread.tid) == nice_value(0))
     }
 
     /// It has been forked: it has this id, and its thread serves this socket.
@@ -144,19 +201,27 @@ impl Process {
         Ok(())
     }
 
+    /// Whether a descriptor is one that it has had from the beginning: its standard streams and sockets.
+    pub(super) fn is_own(&self, descriptor: u32) -> bool {
+        descriptor as usize <= nix::libc::STDERR_FILENO as usize + self.threads.len()
+    }
+
     /// Copies bytes into the process' memory, each to its address.
     pub(super) fn write_memory(&self, pieces: &[(u64, Vec<u8>)]) -> Result<(), TargetError> {
         let pieces = pieces.iter().filter(|(_, bytes)| !bytes.is_empty());
         let local: Vec<IoSlice> = pieces.clone().map(|(_, bytes)| IoSlice::new(bytes)).collect();
-        let place = |(address, bytes): &(u64, Vec<u8>)| RemoteIoVec { base: *address as usize, len: bytes.len() };
+        let place =
+            |(address, bytes): &(u64, Vec<u8>)| RemoteIoVec { base: *address as usize, len: bytes.len() };
         let remote: Vec<RemoteIoVec> = pieces.clone().map(place).collect();
         for (local, remote) in local.chunks(MOST_PIECES).zip(remote.chunks(MOST_PIECES)) {
             let length: usize = local.iter().map(|piece| piece.len()).sum();
             match process_vm_writev(Pid::from_raw(self.pid), local, remote) {
                 Ok(written) if written == length => {}
                 Ok(_) | Err(Errno::EFAULT) => {
-                    let addresses: Vec<String> =
-                        remote.iter().map(|place| format!("{} bytes at {:#x}", place.len, place.base)).collect();
+                    let addresses: Vec<String> = remote
+                        .iter()
+                        .map(|place| format!("{} bytes at {:#x}", place.len, place.base))
+                        .collect();
                     let addresses = addresses.join(", ");
                     return Err(TargetError::Broken(format!(
                         "{}: of {addresses} some lie outside of the thread's arena",
@@ -228,7 +293,7 @@ impl Process {
         let word = CALL_WORDS + (thread * size_of::<u64>()) as u64;
         let word = self.read_memory(word, size_of::<u64>()).ok().flatten();
         let thread = &self.threads[thread];
-        let watch = thread.watch.get_or_init(|| Watch::of(self.pid, thread.tid));
+        let watch = thread.watch.get_or_init(|| Watch::of(self.pid, thread.tid, self.are_places_told));
         match (word.and_then(|bytes| bytes.try_into().ok()), watch) {
             (Some(bytes), Some(watch)) => watch.activity(u64::from_ne_bytes(bytes)),
             _ => Activity::Gone,
@@ -246,6 +311,13 @@ impl Process {
     }
 }
 
+/// The nice value of a thread, or of the calling one; `None` if it is gone.
+fn nice_value(tid: i32) -> Option<i64> {
+    // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, tid) };
+    Errno::result(result).ok()
+}
+
 fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
     TargetError::Broken(format!("{name}: {what}: {error}"))
 }
@@ -256,6 +328,15 @@ impl Thread {
         let state = State::Calling { device: None };
         let socket = socket.into();
         Thread { name, tid: 0, socket, state, rest: None, opens: None, watch: OnceCell::new() }
+    }
+
+    /// Has the thread, which is in a call of this process, come back from it. False if it does not.
+    fn dismiss(&mut self, pid: i32, patience: Duration) -> bool {
+        // SAFETY: agents handle the signal, and no other thread has both of these ids.
+        let sent = unsafe {
+            nix::libc::syscall(nix::libc::SYS_tgkill, pid, self.tid, DISMISSAL as nix::libc::c_int)
+        };
+        sent == 0 && self.await_reply(Instant::now() + patience).is_ok()
     }
 
     /// Sends a descriptor to the thread, which has just been asked to take one.

@@ -19,12 +19,15 @@ use super::security;
 use super::workers;
 use crate::program::{BinderfsCall, Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, ProcessSpecification, Racer, SystemCall,
-    TargetError, ThreadIndex, World,
+    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part, ProcessSpecification, Racer,
+    Stopwatch, SystemCall, TargetError, ThreadIndex, World,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
 const HEAD_START: Duration = Duration::from_micros(500);
+
+/// The most agents that are kept for later.
+const MOST_SPARES: usize = 64;
 
 /// How long the end of deferred work is awaited where nothing tells of it.
 const UNSEEN_WORK: Duration = Duration::from_millis(20);
@@ -36,6 +39,9 @@ pub struct DeviceWorld<'a> {
     kind: DriverKind,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
+    /// Agents that are as good as new, if those of this world are to be kept.
+    spares: Option<&'a mut Vec<Process>>,
+    stopwatch: &'a mut Stopwatch,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
@@ -73,6 +79,8 @@ impl<'a> DeviceWorld<'a> {
         kind: DriverKind,
         counters: Option<&'a Counters>,
         mut log: Option<&'a mut KernelLog>,
+        spares: Option<&'a mut Vec<Process>>,
+        stopwatch: &'a mut Stopwatch,
         patience: Duration,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
@@ -85,6 +93,8 @@ impl<'a> DeviceWorld<'a> {
             kind,
             counters,
             log,
+            spares,
+            stopwatch,
             complaints,
             files: Files::default(),
             instances: Instances::default(),
@@ -95,8 +105,18 @@ impl<'a> DeviceWorld<'a> {
             patience,
         };
         for specification in specifications {
-            world.processes.push(Process::start(nursery, specification, patience)?);
+            let spare = world.spares.as_mut().and_then(|spares| {
+                Some(spares.swap_remove(spares.iter().position(|spare| spare.suits(specification))?))
+            });
+            world.processes.push(match spare {
+                Some(mut spare) => {
+                    spare.become_one(specification);
+                    spare
+                }
+                None => Process::start(nursery, specification, patience)?,
+            });
         }
+        world.stopwatch.lap(Part::Starting);
         Ok(world)
     }
 
@@ -171,10 +191,10 @@ impl<'a> DeviceWorld<'a> {
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
-        let start = Instant::now();
+        let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
-            if start.elapsed() > self.patience {
+            if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
             self.processes[at.process].threads[at.thread].wait_for_reply(pause);
@@ -231,7 +251,9 @@ impl<'a> DeviceWorld<'a> {
     /// Looks at every thread that is in a call; `None` if one is busy.
     fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Activity)>>, TargetError> {
         let mut seen = Vec::new();
-        for process in (0..self.processes.len()).filter(|index| self.processes[*index].alive).collect::<Vec<_>>() {
+        for process in
+            (0..self.processes.len()).filter(|index| self.processes[*index].alive).collect::<Vec<_>>()
+        {
             for thread in 0..self.processes[process].threads.len() {
                 let at = ThreadIndex { process, thread };
                 match self.look_at(at)? {
@@ -407,6 +429,11 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Use(number) => {
                 process.device = opening_of(process.pid, *number).map(|number| number as OpeningIndex);
             }
+            SystemCall::CloseDescriptor(number) if process.is_own(*number) => process.is_spent = true,
+            SystemCall::LimitDescriptors(_) | SystemCall::SetPriority(_) | SystemCall::Fork { .. } => {
+                process.is_spent = true;
+            }
+            SystemCall::Binderfs { .. } => process.is_spent = true,
             SystemCall::Dup { .. } => {
                 process.device.into_iter().for_each(|device| self.openings[device].is_shared = true);
             }
@@ -522,6 +549,25 @@ impl<'a> DeviceWorld<'a> {
         Ok(())
     }
 
+    /// Keeps agents for the next world that can be made as good as new, if any are to be kept.
+    fn keep_agents(&mut self) {
+        let Some(spares) = &mut self.spares else { return };
+        let patience = self.patience;
+        let mut asked = Vec::new();
+        for mut process in std::mem::take(&mut self.processes) {
+            match process.ask_to_renew(patience) {
+                true => asked.push(process),
+                false => self.processes.push(process),
+            }
+        }
+        for mut process in asked {
+            match process.is_as_new(patience) && spares.len() < MOST_SPARES {
+                true => spares.push(process),
+                false => self.processes.push(process),
+            }
+        }
+    }
+
     /// What came of a call, now that all is at rest.
     fn outcome(&mut self, at: ThreadIndex, call: &SystemCall) -> Outcome {
         let process = &mut self.processes[at.process];
@@ -576,10 +622,13 @@ impl World for DeviceWorld<'_> {
         if let SystemCall::Fork { child } = call {
             return self.fork(at, child);
         }
+        self.stopwatch.lap(Part::Working);
         let flushed = self.flushed_by(at, &call);
         self.send(at, &call, 0)?;
         self.await_end(at, &call, flushed)?;
+        self.stopwatch.lap(Part::Calling);
         self.settle(at)?;
+        self.stopwatch.lap(Part::Resting);
         Ok(self.outcome(at, &call))
     }
 
@@ -678,7 +727,10 @@ impl World for DeviceWorld<'_> {
     }
 
     fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
+        self.stopwatch.lap(Part::Working);
+        self.keep_agents();
         self.processes.iter_mut().for_each(Process::kill);
+        self.stopwatch.lap(Part::Ending);
         // Nothing is on its way to anybody.
         self.openings.clear();
         self.flushed.clear();
@@ -693,6 +745,7 @@ impl World for DeviceWorld<'_> {
         let now = self.counters.and_then(Counters::read).unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
         complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
+        self.stopwatch.lap(Part::Forgetting);
         Ok(Closing { left: now.leaked_since(&self.before), complaints })
     }
 }
