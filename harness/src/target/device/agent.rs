@@ -125,7 +125,8 @@ fn serve_until(device: &Path, mut socket: File, mut thread: usize) -> std::io::R
     loop {
         let mut request = Request::new_zeroed();
         socket.read_exact(request.as_mut_bytes())?;
-        while now() < request.begin {
+        // To ask for the time takes a while, too.
+        while request.begin > 0 && now() < request.begin {
             std::hint::spin_loop();
         }
         let result = if request.operation == OP_FORK {
@@ -342,14 +343,17 @@ fn renew() -> nix::Result<i64> {
     let last = sockets.iter().copied().max().ok_or(Errno::EINVAL)?;
     // SAFETY: what is behind the sockets has been opened for scripts, and nothing here refers to it any more.
     Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, last + 1, u32::MAX, 0) })?;
-    for thread in 0..sockets.len() {
-        for area in Area::ALL {
-            let Range { start, end } = area.addresses(thread);
-            // SAFETY: the arena belongs to scripts alone. It is private memory, which is full of zeroes afterwards.
-            Errno::result(unsafe {
-                nix::libc::madvise(start as *mut _, (end - start) as usize, nix::libc::MADV_DONTNEED)
-            })?;
-        }
+    let arenas = Area::Argument.addresses(0).start..Area::Payload.addresses(sockets.len() - 1).end;
+    // SAFETY: arenas belong to scripts alone. They are private memory, which is full of zeroes afterwards.
+    let forgotten = Errno::result(unsafe {
+        let length = (arenas.end - arenas.start) as usize;
+        nix::libc::madvise(arenas.start as *mut _, length, nix::libc::MADV_DONTNEED)
+    });
+    // What is between them is not mapped, which is said when all the rest has been done.
+    if let Err(errno) = forgotten
+        && errno != Errno::ENOMEM
+    {
+        return Err(errno);
     }
     Ok(0)
 }

@@ -30,6 +30,7 @@ use counters::Counters;
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
 use process::Process;
+use workers::Workers;
 use world::DeviceWorld;
 
 /// How long nothing may happen before something is said to hang, where the user has not said otherwise.
@@ -45,6 +46,7 @@ pub struct DeviceTarget {
     /// Agents of earlier worlds that are as good as new, if they are kept.
     spares: Option<Vec<Process>>,
     stopwatch: Stopwatch,
+    workers: Workers,
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
@@ -81,6 +83,7 @@ impl DeviceTarget {
             log,
             spares: None,
             stopwatch: Stopwatch::default(),
+            workers: Workers::default(),
             missing,
             has_all_contexts,
             kernel: KernelVersion::running(),
@@ -181,6 +184,7 @@ impl Worlds for DeviceTarget {
             self.log.as_mut(),
             self.spares.as_mut(),
             &mut self.stopwatch,
+            &mut self.workers,
             self.patience,
             processes,
         )?;

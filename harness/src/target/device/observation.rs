@@ -2,30 +2,38 @@
 //!
 //! Whether a thread is parked is never guessed from how long it has been silent. The thread itself says, in a word of
 //! its memory, that it is about to do an ioctl, and takes that back when it has returned; in between there is nothing
-//! else that it could sleep in. `/proc` says whether it sleeps, and how often it has run: two looks with the same
-//! call and the same count saw one and the same sleep.
+//! else that it could sleep in. `/proc` says whether it sleeps, and how often it has run: two looks with the same count saw
+//! one and the same sleep, and the word that was read between them is about that one.
 //!
 //! What `status` calls sleep begins a little too early: a thread that is about to sleep says so, and then looks once more
-//! whether it has to. `wchan` names where a thread sleeps only from when it has left the processor for good.
+//! whether it has to. `wchan` names where a thread sleeps only once it has left the processor; so it is asked between the
+//! two looks.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// What a thread does at the moment.
+/// What a thread does, as far as one look can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activity {
-    /// It sleeps in an ioctl, interruptibly.
-    Parked {
-        /// Which ioctl of its process it is.
-        call: u64,
+pub enum Glance {
+    /// It sleeps interruptibly, or is about to.
+    SeemsToSleep {
         /// How often it has been given the processor.
         switches: u64,
     },
-    /// It runs, or is about to, or sleeps somewhere else.
-    Busy,
+    /// It runs, or is about to, or sleeps otherwise.
+    Runs,
     /// It is gone.
     Gone,
+}
+
+/// A thread that sleeps in an ioctl, if a second look shows that it has [slept on](Watch::has_slept_since).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parked {
+    /// Which ioctl of its process it is.
+    pub call: u64,
+    /// How often it has been given the processor.
+    pub switches: u64,
 }
 
 /// Where `/proc` tells of a thread. It stays open, so that a look is one system call for each of the two.
@@ -43,16 +51,16 @@ impl Watch {
         Some(Watch { status: open("status")?, place: are_places_told.then(|| open("wchan")).flatten() })
     }
 
-    /// Looks at the thread, which has just said that it is in this ioctl; 0 is none.
-    pub fn activity(&self, call: u64) -> Activity {
+    /// Looks at the thread.
+    pub fn glance(&self) -> Glance {
         let mut status = [0; 4096];
-        let Ok(length) = self.status.read_at(&mut status, 0) else { return Activity::Gone };
-        match sleep(&status[..length]) {
-            Some(switches) if call != 0 && self.place.as_ref().is_none_or(is_place) => {
-                Activity::Parked { call, switches }
-            }
-            _ => Activity::Busy,
-        }
+        let Ok(length) = self.status.read_at(&mut status, 0) else { return Glance::Gone };
+        sleep(&status[..length]).map_or(Glance::Runs, |switches| Glance::SeemsToSleep { switches })
+    }
+
+    /// Whether the thread has slept from when it had been given the processor so often until now.
+    pub fn has_slept_since(&self, switches: u64) -> bool {
+        self.place.as_ref().is_none_or(is_place) && self.glance() == Glance::SeemsToSleep { switches }
     }
 }
 
@@ -65,13 +73,13 @@ fn is_place(file: &File) -> bool {
 /// Whether this kernel tells in what threads sleep: whether it does of a process that has nothing to do.
 pub fn are_places_told(idle: i32) -> bool {
     let Ok(file) = File::open(format!("/proc/{idle}/wchan")) else { return false };
-    let is_told = |_| {
-        is_place(&file) || {
+    (0..200).any(|_| {
+        let is_told = is_place(&file);
+        if !is_told {
             std::thread::sleep(Duration::from_millis(1));
-            false
         }
-    };
-    (0..200).any(is_told)
+        is_told
+    })
 }
 
 /// How often a thread that sleeps has been given the processor; `None` if it does not sleep.
@@ -122,7 +130,9 @@ mod tests {
     #[test]
     fn what_looks_at_itself_is_busy() {
         let (pid, tid) = (std::process::id() as i32, nix::unistd::gettid().as_raw());
-        assert_eq!(Watch::of(pid, tid, true).unwrap().activity(1), Activity::Busy);
+        let watch = Watch::of(pid, tid, true).unwrap();
+        assert_eq!(watch.glance(), Glance::Runs);
+        assert!((0..9).all(|switches| !watch.has_slept_since(switches)));
         assert!(Watch::of(i32::MAX, i32::MAX, true).is_none());
     }
 }

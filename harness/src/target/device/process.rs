@@ -16,7 +16,7 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::agent::DISMISSAL;
 use super::message::{OP_RENEW, Reply, Request};
 use super::nursery::{MOST_THREADS, Nursery};
-use super::observation::{Activity, Watch, exists};
+use super::observation::{Glance, Parked, Watch, exists};
 use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
 
 /// The most pieces of memory that one system call copies (IOV_MAX).
@@ -61,7 +61,7 @@ pub struct Thread {
     socket: File,
     pub(super) state: State,
     /// What it did when all was at rest the last time, if it was parked then.
-    pub(super) rest: Option<Activity>,
+    pub(super) rest: Option<Parked>,
     /// The opening that it has been asked to make.
     pub(super) opens: Option<OpeningIndex>,
     /// Made when it is first looked at.
@@ -179,7 +179,8 @@ impl Process {
         self.forget();
         self.alive = true;
         // A driver that has lent a thread the priority of a caller may not have taken it back.
-        renewed && self.threads.iter().all(|thread| nice_value(thread.tid) == nice_value(0))
+        let usual = nice_value(0);
+        renewed && self.threads.iter().all(|thread| nice_value(thread.tid) == usual)
     }
 
     /// It has been forked: it has this id, and its thread serves this socket.
@@ -236,11 +237,18 @@ impl Process {
 
     /// Copies from the process' memory; `None` where it has none.
     pub(super) fn read_memory(&self, address: u64, length: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        self.read_pieces(&[(address, length)])
+    }
+
+    /// Copies several pieces of the process' memory, one behind the other; `None` where it has none.
+    pub(super) fn read_pieces(&self, pieces: &[(u64, usize)]) -> Result<Option<Vec<u8>>, TargetError> {
+        let length = pieces.iter().map(|(_, length)| length).sum();
         let mut bytes = vec![0; length];
         if length == 0 {
             return Ok(Some(bytes));
         }
-        let remote = [RemoteIoVec { base: address as usize, len: length }];
+        let place = |(address, length): &(u64, usize)| RemoteIoVec { base: *address as usize, len: *length };
+        let remote: Vec<RemoteIoVec> = pieces.iter().map(place).collect();
         match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(&mut bytes)], &remote) {
             Ok(read) if read == length => Ok(Some(bytes)),
             Ok(_) | Err(Errno::EFAULT) => Ok(None),
@@ -288,26 +296,27 @@ impl Process {
         !exists(self.pid)
     }
 
-    /// What one of its threads does, for a call that it has not returned from.
-    pub(super) fn activity(&self, thread: usize) -> Activity {
+    /// Takes the first look at one of its threads that has not returned from its call: `Ok(None)` if it is not parked. It
+    /// is if it has [slept on](Process::has_slept_on). An error if it is gone.
+    pub(super) fn parked(&self, thread: usize) -> Result<Option<Parked>, TargetError> {
+        let watch = &self.threads[thread].watch;
+        let watch = watch.get_or_init(|| Watch::of(self.pid, self.threads[thread].tid, self.are_places_told));
+        let gone = || TargetError::Broken(format!("the process {} has died", self.name));
+        let switches = match watch.as_ref().ok_or_else(gone)?.glance() {
+            Glance::SeemsToSleep { switches } => switches,
+            Glance::Runs => return Ok(None),
+            Glance::Gone => return Err(gone()),
+        };
         let word = CALL_WORDS + (thread * size_of::<u64>()) as u64;
-        let word = self.read_memory(word, size_of::<u64>()).ok().flatten();
-        let thread = &self.threads[thread];
-        let watch = thread.watch.get_or_init(|| Watch::of(self.pid, thread.tid, self.are_places_told));
-        match (word.and_then(|bytes| bytes.try_into().ok()), watch) {
-            (Some(bytes), Some(watch)) => watch.activity(u64::from_ne_bytes(bytes)),
-            _ => Activity::Gone,
-        }
+        let word = self.read_memory(word, size_of::<u64>())?.ok_or_else(gone)?;
+        let call = word.try_into().map_or(0, u64::from_ne_bytes);
+        Ok((call != 0).then_some(Parked { call, switches }))
     }
 
-    /// Whether a thread still sleeps as it did when all was at rest the last time.
-    pub(super) fn sleeps_on(&self, thread: usize) -> bool {
-        let thread = &self.threads[thread];
-        // It has not run since, so it is still in the same call.
-        match (thread.rest, thread.watch.get()) {
-            (Some(rest @ Activity::Parked { call, .. }), Some(Some(watch))) => watch.activity(call) == rest,
-            _ => false,
-        }
+    /// Whether one of its threads has slept on since this look at it. It is in the same call then.
+    pub(super) fn has_slept_on(&self, thread: usize, since: Parked) -> bool {
+        let watch = self.threads[thread].watch.get().and_then(Option::as_ref);
+        watch.is_some_and(|watch| watch.has_slept_since(since.switches))
     }
 }
 

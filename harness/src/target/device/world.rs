@@ -13,14 +13,14 @@ use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
-use super::observation::Activity;
+use super::observation::Parked;
 use super::process::{Opening, OpeningIndex, Process, State};
 use super::security;
-use super::workers;
+use super::workers::Workers;
 use crate::program::{BinderfsCall, Counter, DriverKind, PollEvents};
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part, ProcessSpecification, Racer,
-    Stopwatch, SystemCall, TargetError, ThreadIndex, World,
+    ARENA_BASE, ARENA_STRIDE, Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part,
+    ProcessSpecification, Racer, Stopwatch, SystemCall, TargetError, ThreadIndex, World,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
@@ -42,6 +42,7 @@ pub struct DeviceWorld<'a> {
     /// Agents that are as good as new, if those of this world are to be kept.
     spares: Option<&'a mut Vec<Process>>,
     stopwatch: &'a mut Stopwatch,
+    workers: &'a mut Workers,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
@@ -54,6 +55,7 @@ pub struct DeviceWorld<'a> {
     work_put_off: bool,
     /// When the last call began.
     began: Instant,
+    read_ahead: Option<ReadAhead>,
     patience: Duration,
 }
 
@@ -63,6 +65,23 @@ struct Flushed {
     /// Threads that slept in the driver at that time: they must return.
     asleep: Vec<ThreadIndex>,
     since: Instant,
+}
+
+/// What has been read before anybody asked for it. As all is at rest between two calls, it does not change before the next.
+struct ReadAhead {
+    process: usize,
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+/// How many bytes are read ahead: as many as most reads have room for.
+const READ_AHEAD: usize = 256;
+
+/// What one look at a thread shows.
+enum Look {
+    /// It may be parked, or is in no call.
+    AtRest(Option<Parked>),
+    Busy,
 }
 
 /// How many openings the driver must know.
@@ -81,6 +100,7 @@ impl<'a> DeviceWorld<'a> {
         mut log: Option<&'a mut KernelLog>,
         spares: Option<&'a mut Vec<Process>>,
         stopwatch: &'a mut Stopwatch,
+        workers: &'a mut Workers,
         patience: Duration,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
@@ -95,6 +115,7 @@ impl<'a> DeviceWorld<'a> {
             log,
             spares,
             stopwatch,
+            workers,
             complaints,
             files: Files::default(),
             instances: Instances::default(),
@@ -102,6 +123,7 @@ impl<'a> DeviceWorld<'a> {
             flushed: Vec::new(),
             work_put_off: false,
             began: Instant::now(),
+            read_ahead: None,
             patience,
         };
         for specification in specifications {
@@ -191,6 +213,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
+        self.read_ahead = None;
         let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
@@ -212,77 +235,72 @@ impl<'a> DeviceWorld<'a> {
     /// looked at before all others, and once more after them.
     fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
         if !self.may_have_deferred_work() {
-            let Some(first) = self.look_at(at)? else { return Ok(false) };
-            if self.sleep_on_but(at)? {
-                let is_unchanged = first.is_none() || self.look_at(at)? == Some(first);
-                if is_unchanged {
+            let Look::AtRest(first) = self.look_at(at)? else { return Ok(false) };
+            if self.all_sleep_on_but(at) {
+                let sleeps_on = |first| self.processes[at.process].has_slept_on(at.thread, first);
+                let is_at_rest = first.is_none_or(sleeps_on);
+                if is_at_rest {
                     self.processes[at.process].threads[at.thread].rest = first;
                 }
-                return Ok(is_unchanged);
+                return Ok(is_at_rest);
             }
         }
-        let Some(first) = self.look()? else { return Ok(false) };
+        let Some(seen) = self.look()? else { return Ok(false) };
         if !self.is_deferred_work_done() {
             return Ok(false);
         }
-        let Some(second) = self.look()? else { return Ok(false) };
-        if first != second || !self.is_deferred_work_done() {
+        let sleeps_on =
+            |(at, first): &(ThreadIndex, Parked)| self.processes[at.process].has_slept_on(at.thread, *first);
+        if !seen.iter().all(sleeps_on) || !self.is_deferred_work_done() {
             return Ok(false);
         }
-        for (at, activity) in second {
-            self.processes[at.process].threads[at.thread].rest = Some(activity);
+        for (at, parked) in seen {
+            self.processes[at.process].threads[at.thread].rest = Some(parked);
         }
         Ok(true)
     }
 
     /// Whether all threads that are in a call, but for one, have slept on since all was at rest the last time.
-    fn sleep_on_but(&mut self, one: ThreadIndex) -> Result<bool, TargetError> {
-        for (index, process) in self.processes.iter().enumerate().filter(|(_, process)| process.alive) {
-            for (number, thread) in process.threads.iter().enumerate() {
-                let is_one = one == ThreadIndex { process: index, thread: number };
-                if !is_one && matches!(thread.state, State::Calling { .. }) && !process.sleeps_on(number) {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+    fn all_sleep_on_but(&self, one: ThreadIndex) -> bool {
+        self.processes.iter().enumerate().filter(|(_, process)| process.alive).all(|(index, process)| {
+            process.threads.iter().enumerate().all(|(number, thread)| {
+                one == ThreadIndex { process: index, thread: number }
+                    || !matches!(thread.state, State::Calling { .. })
+                    || thread.rest.is_some_and(|rest| process.has_slept_on(number, rest))
+            })
+        })
     }
 
-    /// Looks at every thread that is in a call; `None` if one is busy.
-    fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Activity)>>, TargetError> {
+    /// Takes the first look at every thread that is in a call; `None` if one is busy.
+    fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Parked)>>, TargetError> {
         let mut seen = Vec::new();
-        for process in
-            (0..self.processes.len()).filter(|index| self.processes[*index].alive).collect::<Vec<_>>()
-        {
+        for process in 0..self.processes.len() {
             for thread in 0..self.processes[process].threads.len() {
                 let at = ThreadIndex { process, thread };
                 match self.look_at(at)? {
-                    None => return Ok(None),
-                    Some(None) => {}
-                    Some(Some(parked)) => seen.push((at, parked)),
+                    Look::Busy => return Ok(None),
+                    Look::AtRest(parked) => seen.extend(parked.map(|parked| (at, parked))),
                 }
             }
         }
         Ok(Some(seen))
     }
 
-    /// Looks at a thread: `None` if it is busy, `Some(None)` if it is in no call.
-    fn look_at(&mut self, at: ThreadIndex) -> Result<Option<Option<Activity>>, TargetError> {
+    /// Takes the first look at a thread.
+    fn look_at(&mut self, at: ThreadIndex) -> Result<Look, TargetError> {
         let process = &mut self.processes[at.process];
-        if !process.alive || !matches!(process.threads[at.thread].state, State::Calling { .. }) {
-            return Ok(Some(None));
+        let is_calling =
+            |process: &Process| matches!(process.threads[at.thread].state, State::Calling { .. });
+        if !process.alive || !is_calling(process) {
+            return Ok(Look::AtRest(None));
         }
         if process.threads[at.thread].note_reply().is_err() {
             return Err(died(process));
         }
-        if !matches!(process.threads[at.thread].state, State::Calling { .. }) {
-            return Ok(Some(None));
+        if !is_calling(process) {
+            return Ok(Look::AtRest(None));
         }
-        match process.activity(at.thread) {
-            parked @ Activity::Parked { .. } => Ok(Some(Some(parked))),
-            Activity::Busy => Ok(None),
-            Activity::Gone => Err(died(process)),
-        }
+        Ok(process.parked(at.thread)?.map_or(Look::Busy, |parked| Look::AtRest(Some(parked))))
     }
 
     /// Whether the driver may have been left work that it does later, or forgets about a device later. It may only where
@@ -310,7 +328,7 @@ impl<'a> DeviceWorld<'a> {
         let done = match self.kind {
             DriverKind::C => self.flushed.iter().all(|flushed| self.has_flushed(flushed, counters)),
             // It does not tell when it is done with what it closes, so the workers are asked who do that.
-            DriverKind::Rust => !self.work_put_off || workers::are_idle(),
+            DriverKind::Rust => !self.work_put_off || self.workers.are_idle(),
         };
         if done {
             self.flushed.clear();
@@ -363,7 +381,7 @@ impl<'a> DeviceWorld<'a> {
             }
             for (index, thread) in process.threads.iter().enumerate() {
                 let calling = matches!(thread.state, State::Calling { .. });
-                if calling && process.activity(index) == Activity::Busy {
+                if calling && !matches!(process.parked(index), Ok(Some(_))) {
                     busy.push(format!("{} does not return from its call", thread.name));
                 }
             }
@@ -697,7 +715,22 @@ impl World for DeviceWorld<'_> {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
-        self.processes[process].read_memory(address, length)
+        let ahead =
+            self.read_ahead.as_ref().filter(|ahead| ahead.process == process && ahead.address == address);
+        if let Some(bytes) = ahead.and_then(|ahead| ahead.bytes.get(..length)) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let in_arena = address.wrapping_sub(ARENA_BASE);
+        if address < ARENA_BASE || !in_arena.is_multiple_of(ARENA_STRIDE) {
+            return self.processes[process].read_memory(address, length);
+        }
+        // Who reads what became of the argument of an ioctl reads next what it has returned.
+        let returns = Area::Returns.addresses((in_arena / ARENA_STRIDE) as usize).start;
+        let pieces = [(address, length), (returns, READ_AHEAD)];
+        let Some(mut bytes) = self.processes[process].read_pieces(&pieces)? else { return Ok(None) };
+        let ahead = bytes.split_off(length);
+        self.read_ahead = Some(ReadAhead { process, address: returns, bytes: ahead });
+        Ok(Some(bytes))
     }
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
