@@ -55,12 +55,24 @@ fn judging(emphasis: Emphasis) {
     part("laws and the count of references", examining, whole);
     println!("  and what is not done for each:");
     let again = |settled: &Settled| settle(&settled.program, &Profile::C, &mut Unstructured::new(&[]));
-    part("settling them again", best(|| settled.iter().for_each(|settled| drop(black_box(again(settled))))), whole);
+    part(
+        "settling them again",
+        best(|| settled.iter().for_each(|settled| drop(black_box(again(settled))))),
+        whole,
+    );
     let run = |settled: &Settled| ReferenceTarget::new(Profile::C).run(&settled.program);
-    part("running them on the model", best(|| settled.iter().for_each(|settled| drop(black_box(run(settled))))), whole);
+    part(
+        "running them on the model",
+        best(|| settled.iter().for_each(|settled| drop(black_box(run(settled))))),
+        whole,
+    );
     let printing = || settled.iter().for_each(|settled| drop(black_box(print(&settled.program))));
     part("printing them", best(printing), whole);
-    part("reading them", best(|| texts.iter().for_each(|text| drop(black_box(parse(text.as_bytes()))))), whole);
+    part(
+        "reading them",
+        best(|| texts.iter().for_each(|text| drop(black_box(parse(text.as_bytes()))))),
+        whole,
+    );
     println!();
 }
 
@@ -89,7 +101,8 @@ fn campaign(target: &str) -> Result<(), SetUpError> {
     let source = Source { emphasis: Emphasis::Mix, corpus };
     let campaign = Campaign { seed: 1, programs: None, time: Some(CAMPAIGN), source };
     let bench = || {
-        let driver = named(target, &TargetOptions::default()).map_err(|error| SetUpError(error.to_string()))?;
+        let driver =
+            named(target, &TargetOptions::default()).map_err(|error| SetUpError(error.to_string()))?;
         Bench::of_model_and(driver)
     };
     let lane = Lane { name: format!("reference, {target}"), benches: 1, bench: Box::new(bench) };
