@@ -1,5 +1,7 @@
 //! Benches: targets that are given the same programs, and must do the same with them.
 
+use std::time::{Duration, Instant};
+
 use arbitrary::Unstructured;
 use reference_driver::Profile;
 
@@ -9,7 +11,7 @@ use crate::engine::{Run, SetUpError, Verdict};
 use crate::generate::{Fault, settle};
 use crate::minimise::Trial;
 use crate::program::Program;
-use crate::target::{ReferenceTarget, Target};
+use crate::target::{ReferenceTarget, Spent, Target};
 
 /// Targets that must do the same.
 pub struct Bench {
@@ -27,6 +29,19 @@ pub struct Difference {
     pub signature: Signature,
     /// The names of the targets, each with what it did.
     pub runs: Vec<(String, Run)>,
+}
+
+/// What targets did with several programs.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// For each program, how targets part ways, if they do.
+    pub found: Vec<Option<Difference>>,
+    /// How long the first target took.
+    pub by_first: Duration,
+    /// How long the others took.
+    pub by_others: Duration,
+    /// Where that went, as far as they tell, for some of the programs.
+    pub spent: Spent,
 }
 
 impl Bench {
@@ -51,12 +66,9 @@ impl Bench {
         &self.profile
     }
 
-    /// A settled program as the targets are given it.
-    pub fn fit(&self, mut program: Program) -> Program {
-        if !self.are_alike {
-            program.driver = None;
-        }
-        program
+    /// What makes programs for this bench.
+    pub fn maker(&self) -> Maker {
+        Maker { profile: self.profile.clone(), are_alike: self.are_alike }
     }
 
     /// Has all targets run a program. `None` if they do the same.
@@ -68,9 +80,64 @@ impl Bench {
         Ok(signature(program, &runs).map(|signature| Difference { signature, runs }))
     }
 
+    /// Has all targets run programs one after the other, quicker than one by one. For each, `None` if they do the same.
+    pub fn differences(&mut self, programs: &[&Program]) -> Result<Differences, SetUpError> {
+        let started = Instant::now();
+        let names: Vec<String> = self.targets.iter().map(|target| target.name()).collect();
+        let Some((first, others)) = self.targets.split_first_mut() else {
+            return Ok(Differences { found: vec![None; programs.len()], ..Differences::default() });
+        };
+        let firsts = programs.iter().map(|program| first.run(program)).collect::<Result<Vec<Run>, _>>()?;
+        let by_first = started.elapsed();
+        let elsewhere: Vec<(&Program, &Run)> = programs.iter().copied().zip(&firsts).collect();
+        let mut spent = Spent::default();
+        let mut by_others = Vec::new();
+        for other in others {
+            by_others.push(other.compare(&elsewhere)?);
+            spent += other.spent();
+        }
+        let by_all = started.elapsed();
+        let mut found = Vec::with_capacity(programs.len());
+        for (place, program) in programs.iter().enumerate() {
+            let is_broken = matches!(firsts[place].verdict, Verdict::Broken { .. });
+            if !is_broken && by_others.iter().all(|runs| runs[place].is_none()) {
+                found.push(None);
+                continue;
+            }
+            let runs =
+                by_others.iter_mut().map(|runs| runs[place].take().unwrap_or_else(|| firsts[place].clone()));
+            let runs: Vec<(String, Run)> =
+                names.iter().cloned().zip(std::iter::once(firsts[place].clone()).chain(runs)).collect();
+            found.push(signature(program, &runs).map(|signature| Difference { signature, runs }));
+        }
+        Ok(Differences { found, by_first, by_others: by_all - by_first, spent })
+    }
+
     /// What is to be tried with smaller programs: whether they show this.
     pub fn trial<'b>(&'b mut self, signature: &'b Signature, repetitions: u32) -> Repetition<'b> {
         Repetition { bench: self, signature, repetitions, error: None }
+    }
+}
+
+/// Makes programs for a bench.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    profile: Profile,
+    are_alike: bool,
+}
+
+impl Maker {
+    /// What programs are settled for.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// A settled program as the targets are given it.
+    pub fn fit(&self, mut program: Program) -> Program {
+        if !self.are_alike {
+            program.driver = None;
+        }
+        program
     }
 }
 
@@ -124,7 +191,7 @@ pub struct Repetition<'b> {
 impl Trial for Repetition<'_> {
     fn settle(&mut self, candidate: &Program) -> Option<Program> {
         let program = settle(candidate, &self.bench.profile, &mut Unstructured::new(&[])).program;
-        (!program.steps.is_empty()).then(|| self.bench.fit(program))
+        (!program.steps.is_empty()).then(|| self.bench.maker().fit(program))
     }
 
     fn shows(&mut self, candidate: &Program) -> bool {

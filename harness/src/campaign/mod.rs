@@ -12,7 +12,7 @@ mod signature;
 mod source;
 mod tally;
 
-pub use bench::{Bench, Difference, fault_of_model};
+pub use bench::{Bench, Difference, Differences, Maker, fault_of_model};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
 pub use side_by_side::side_by_side;
@@ -21,7 +21,7 @@ pub use source::Source;
 pub use tally::{Group, LaneTally, Tally};
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,9 +30,17 @@ use crate::engine::SetUpError;
 use crate::generate::Depth;
 use crate::minimise::minimise;
 use crate::program::Program;
+use crate::target::Spent;
 
 /// The stack of a thread that runs programs, in bytes: as much as the first thread of a process has.
 const STACK: usize = 8 << 20;
+
+/// The most programs that are run at a time.
+const LARGEST_BATCH: usize = 64;
+
+/// How long programs may take that are run at a time: nothing is heard of them before all have been run, and nobody can
+/// stop them.
+const LONGEST_BATCH: Duration = Duration::from_millis(400);
 
 /// The most candidates that are run to make one program smaller.
 const MOST_TRIES: u32 = 1500;
@@ -75,6 +83,8 @@ pub enum Event {
     },
     /// A program has been run.
     Ran(Ran),
+    /// Programs have been run that took so long.
+    Took(Took),
     /// A program has been made smaller on which targets part ways.
     Found(Box<Finding>),
     /// No more programs can be run there.
@@ -99,6 +109,21 @@ pub struct Ran {
     pub making: Duration,
     /// How long it took to run it, on all targets.
     pub running: Duration,
+}
+
+/// How long some programs took.
+#[derive(Debug)]
+pub struct Took {
+    /// The index of their lane.
+    pub lane: usize,
+    /// How many they are.
+    pub programs: u64,
+    /// How long the first target took, which is the model if there is one.
+    pub first: Duration,
+    /// How long the others took.
+    pub others: Duration,
+    /// Where that went, as far as they tell, for some of the programs.
+    pub spent: Spent,
 }
 
 impl Campaign {
@@ -156,22 +181,72 @@ struct Worker<'a> {
     sender: Sender<Event>,
 }
 
+/// A program that is to be run.
+struct Made {
+    seed: u64,
+    program: Program,
+    depth: Depth,
+    /// What the model is at fault with, if it is.
+    fault: Option<Signature>,
+    /// How long it took to make it.
+    making: Duration,
+}
+
 impl Worker<'_> {
+    /// Runs programs batch by batch, while the next batch is made.
     fn work(&self, mut bench: Bench) -> Result<(), SetUpError> {
         self.tell(Event::Ready { lane: self.lane, profile: bench.profile().name });
-        while let Some(seed) = self.next() {
+        let maker = bench.maker();
+        let most = AtomicUsize::new(1);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::sync_channel(0);
+            let make = || {
+                let sender = sender;
+                loop {
+                    let batch = self.make(&maker, most.load(Ordering::Relaxed));
+                    // Whoever runs them ends when nothing can be run any more.
+                    if batch.is_empty() || sender.send(batch).is_err() {
+                        break;
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            thread
+                .spawn_scoped(scope, make)
+                .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
+            for batch in receiver {
+                let started = Instant::now();
+                let programs = batch.len();
+                self.run(&mut bench, batch)?;
+                let in_time = LONGEST_BATCH.as_secs_f64() / started.elapsed().as_secs_f64() * programs as f64;
+                most.store((in_time as usize).clamp(1, LARGEST_BATCH), Ordering::Relaxed);
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes the next programs, at most so many.
+    fn make(&self, maker: &Maker, most: usize) -> Vec<Made> {
+        let make = |seed| {
             let started = Instant::now();
-            let settled = self.campaign.source.program(seed, bench.profile());
+            let settled = self.campaign.source.program(seed, maker.profile());
             let depth = settled.depth();
             let fault = fault_of_model(settled.fault.as_ref());
-            let program = bench.fit(settled.program);
-            let making = started.elapsed();
-            let started = Instant::now();
-            let difference = match program.steps.is_empty() {
-                true => None,
-                false => bench.difference(&program)?,
-            };
-            let running = started.elapsed();
+            let program = maker.fit(settled.program);
+            Made { seed, program, depth, fault, making: started.elapsed() }
+        };
+        std::iter::from_fn(|| self.next()).take(most).map(make).collect()
+    }
+
+    fn run(&self, bench: &mut Bench, batch: Vec<Made>) -> Result<(), SetUpError> {
+        let started = Instant::now();
+        let programs: Vec<&Program> = batch.iter().map(|made| &made.program).collect();
+        let Differences { found, by_first, by_others, spent } = bench.differences(&programs)?;
+        let running = started.elapsed() / batch.len() as u32;
+        let programs = batch.len() as u64;
+        self.tell(Event::Took(Took { lane: self.lane, programs, first: by_first, others: by_others, spent }));
+        for (made, difference) in batch.into_iter().zip(found) {
+            let Made { seed, program, depth, fault, making } = made;
             let signature = fault.or_else(|| difference.as_ref().map(|found| found.signature.clone()));
             self.tell(Event::Ran(Ran {
                 lane: self.lane,
@@ -188,7 +263,7 @@ impl Worker<'_> {
             if is_new {
                 let runs = difference.map(|difference| difference.runs).unwrap_or_default();
                 let difference = Difference { signature, runs };
-                let finding = self.look_into(&mut bench, seed, &program, difference)?;
+                let finding = self.look_into(bench, seed, &program, difference)?;
                 self.tell(Event::Found(Box::new(finding)));
             }
         }
@@ -272,7 +347,7 @@ mod tests {
         let lane = Lane { name: "a lane".to_owned(), benches: 1, bench: Box::new(bench) };
         let (mut ran, mut findings) = (0, Vec::new());
         campaign.run(&[lane], &AtomicBool::new(false), |event| match event {
-            Event::Ready { .. } => {}
+            Event::Ready { .. } | Event::Took(_) => {}
             Event::Ran(_) => ran += 1,
             Event::Found(finding) => findings.push(*finding),
             Event::Failed { error, .. } => panic!("{error}"),

@@ -1,12 +1,15 @@
 //! Tallies: what a campaign has come to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use strum::VariantArray;
 
 use super::signature::Signature;
-use super::{Ran, Steadiness};
+use super::{Ran, Steadiness, Took};
 use crate::generate::Depth;
+use crate::target::{Part, Spent};
 
 /// The last programs, whose divergences tell whether all has been found.
 const LAST: u64 = 50_000;
@@ -39,6 +42,8 @@ pub struct LaneTally {
     pub programs_per_second: f64,
     /// The share of the time of benches in which programs were made, not run.
     pub making: f64,
+    /// Where the time goes, in microseconds a program.
+    pub time: BTreeMap<String, f64>,
     /// Programs with a divergence that is not known.
     pub unlisted: u64,
     /// Programs with one that is.
@@ -51,6 +56,15 @@ pub struct LaneTally {
     pub groups: Vec<Group>,
     #[serde(skip)]
     depth: Depth,
+    /// How long the first target took, and the others, for so many programs.
+    #[serde(skip)]
+    first: Duration,
+    #[serde(skip)]
+    others: Duration,
+    #[serde(skip)]
+    taken: u64,
+    #[serde(skip)]
+    spent: Spent,
     #[serde(skip)]
     made: Duration,
     #[serde(skip)]
@@ -105,6 +119,29 @@ impl Tally {
 }
 
 impl LaneTally {
+    /// Takes note of how long programs took.
+    pub fn note_time(&mut self, took: Took) {
+        self.first += took.first;
+        self.others += took.others;
+        self.taken += took.programs;
+        self.spent += took.spent;
+        let each = |time: Duration, programs: u64| share(time.as_secs_f64() * 1e6, programs as f64);
+        let others = each(self.others, self.taken);
+        self.time = BTreeMap::from([
+            ("making".to_owned(), each(self.made, self.programs)),
+            ("first target".to_owned(), each(self.first, self.taken)),
+            ("other targets".to_owned(), others),
+        ]);
+        if self.spent.programs > 0 {
+            let inside = each(self.spent.total(), self.spent.programs);
+            self.time.insert("other targets: channel".to_owned(), (others - inside).max(0.0));
+            for part in Part::VARIANTS {
+                let time = each(self.spent.on(*part), self.spent.programs);
+                self.time.insert(format!("other targets: {part}"), time);
+            }
+        }
+    }
+
     fn new(name: String) -> LaneTally {
         LaneTally {
             name,
@@ -114,6 +151,11 @@ impl LaneTally {
             completed_per_program: 0.0,
             programs_per_second: 0.0,
             making: 0.0,
+            time: BTreeMap::new(),
+            first: Duration::ZERO,
+            others: Duration::ZERO,
+            taken: 0,
+            spent: Spent::default(),
             unlisted: 0,
             listed: 0,
             unlisted_of_last: 0,

@@ -221,6 +221,7 @@ impl Watch<'_> {
                 self.tally.count(ran, self.started.elapsed(), reason);
                 self.say_how_far();
             }
+            Event::Took(took) => self.tally.lanes[took.lane].note_time(took),
             Event::Found(finding) => self.keep(&finding),
             Event::Failed { lane, error } => {
                 self.failures.push(format!("{}: {error}", self.tally.lanes[lane].name));

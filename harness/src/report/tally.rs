@@ -24,6 +24,11 @@ pub fn write_tally(out: &mut dyn Write, tally: &Tally) -> io::Result<()> {
             lane.succeeded * 100.0,
             lane.completed_per_program
         )?;
+        let mut time: Vec<_> = lane.time.iter().collect();
+        time.sort_by(|(_, first), (_, second)| second.total_cmp(first));
+        for (part, time) in time {
+            writeln!(out, "  {time:>8.0} us a program: {part}")?;
+        }
         let mut groups: Vec<&Group> = lane.groups.iter().collect();
         groups.sort_by_key(|group| (group.known.is_some(), std::cmp::Reverse(group.programs)));
         for group in groups {

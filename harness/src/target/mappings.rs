@@ -15,6 +15,10 @@ struct Mapping<K> {
     pieces: Vec<Range<u64>>,
 }
 
+/// More is mapped than one piece of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeveralPieces;
+
 impl<K> Default for Mappings<K> {
     fn default() -> Self {
         Mappings { mappings: Vec::new() }
@@ -46,6 +50,17 @@ impl<K: Copy + PartialEq> Mappings<K> {
     pub fn last(&self) -> Option<Range<u64>> {
         let pieces = &self.mappings.last()?.pieces;
         Some(pieces.first()?.start..pieces.last()?.end)
+    }
+
+    /// The addresses of all that is mapped, if that is one piece or nothing.
+    ///
+    /// # Errors
+    ///
+    /// There are several pieces.
+    pub fn at_most_one_piece(&self) -> Result<Range<u64>, SeveralPieces> {
+        let mut pieces = self.mappings.iter().flat_map(|mapping| &mapping.pieces);
+        let piece = pieces.next().cloned().unwrap_or_default();
+        pieces.next().map_or(Ok(piece), |_| Err(SeveralPieces))
     }
 
     /// Whether something of this is mapped.
@@ -90,6 +105,7 @@ mod tests {
         let mut mappings = Mappings::default();
         mappings.map(10..20, 'a');
         mappings.map(14..16, 'b');
+        assert_eq!(mappings.at_most_one_piece(), Err(SeveralPieces));
         assert_eq!(mappings.piece_at(10), Some((14, 'a')));
         assert_eq!(mappings.piece_at(15), Some((16, 'b')));
         assert_eq!(mappings.piece_at(19), Some((20, 'a')));
@@ -100,5 +116,6 @@ mod tests {
         assert_eq!(mappings.at(&(12..17)).count(), 0);
         mappings.unmap(&(0..100));
         assert_eq!(mappings.last(), None);
+        assert_eq!(mappings.at_most_one_piece(), Ok(0..0));
     }
 }

@@ -12,11 +12,13 @@ mod mappings;
 mod named;
 pub mod qemu;
 mod reference;
+mod spent;
 pub mod uml;
 
 pub use layout::*;
 pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
+pub use spent::{Part, Spent, Stopwatch};
 
 use std::time::Duration;
 
@@ -36,6 +38,22 @@ pub trait Target: Send {
     /// Runs a program from beginning to end, and says what came of it. An error means that no program can be
     /// run on this target.
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
+
+    /// Runs programs one after the other, and gives for each what came of it, or `None` where that is what came of it
+    /// elsewhere. Where many are run, this is quicker: processes may be used again where that makes no difference to the
+    /// driver. An error as of [`Target::run`].
+    fn compare(&mut self, elsewhere: &[(&Program, &Run)]) -> Result<Vec<Option<Run>>, SetUpError> {
+        let runs = elsewhere.iter().map(|(program, expected)| {
+            let run = self.run(program)?;
+            Ok((run != **expected).then_some(run))
+        });
+        runs.collect()
+    }
+
+    /// Where the time has gone of some of the programs that were compared, since this was last asked.
+    fn spent(&mut self) -> Spent {
+        Spent::default()
+    }
 
     /// Which driver this is, such as `linux-c-6.12.117+deb12-amd64`, or `linux-rust-7.3.0` if it is the one in Rust, as
     /// far as it is known yet: a kernel that has not booted may be any. The reference driver is none, as nothing that

@@ -28,6 +28,6 @@ pub(super) fn scheduling(cursor: &mut Cursor<'_>) -> Parsed<Scheduling> {
         }
         Ok(())
     })?;
-    let policy = required(cursor, start.clone(), "policy", policy)?;
+    let policy = required(cursor, start, "policy", policy)?;
     Ok(Scheduling { policy, priority: required(cursor, start, "priority", priority)? })
 }

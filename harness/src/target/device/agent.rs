@@ -39,6 +39,9 @@ struct Holding {
 /// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
 pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 
+/// The signal that has a thread come back from the call that it is in, when nobody cares for that any more.
+pub const DISMISSAL: Signal = Signal::SIGUSR2;
+
 /// The size of the page of [`CALL_WORDS`], in bytes.
 const CALL_WORDS_SIZE: u64 = 0x1000;
 const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usize);
@@ -78,12 +81,16 @@ pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
     serve(device, main, 0)
 }
 
-/// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android.
+/// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android; but not
+/// after [`DISMISSAL`].
 fn handle_interruptions() -> nix::Result<()> {
     extern "C" fn go_on(_: nix::libc::c_int) {}
-    let action = SigAction::new(SigHandler::Handler(go_on), SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: a handler that does nothing can run at any time.
-    unsafe { sigaction(INTERRUPTION, &action) }.map(drop)
+    for (signal, flags) in [(INTERRUPTION, SaFlags::SA_RESTART), (DISMISSAL, SaFlags::empty())] {
+        let action = SigAction::new(SigHandler::Handler(go_on), flags, SigSet::empty());
+        // SAFETY: a handler that does nothing can run at any time.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
 }
 
 /// Maps memory at fixed addresses. What is between the areas of arenas stays unmapped.
@@ -116,7 +123,8 @@ fn serve_until(device: &Path, mut socket: File, mut thread: usize) -> std::io::R
     loop {
         let mut request = Request::new_zeroed();
         socket.read_exact(request.as_mut_bytes())?;
-        while now() < request.begin {
+        // To ask for the time takes a while, too.
+        while request.begin > 0 && now() < request.begin {
             std::hint::spin_loop();
         }
         let result = if request.operation == OP_FORK {
@@ -237,6 +245,7 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
             super::binderfs::carry_out(&request)
         }
         OP_IOCTL => ioctl(request.detail, request.argument, thread),
+        OP_RENEW => renew(request.address, request.argument),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
         _ => Err(Errno::ENOSYS),
@@ -332,6 +341,31 @@ fn protect(address: u64, size: u64, protection: u32) -> nix::Result<i64> {
 
 fn pointer(address: u64) -> nix::Result<std::ptr::NonNull<std::ffi::c_void>> {
     std::ptr::NonNull::new(address as *mut std::ffi::c_void).ok_or(Errno::EINVAL)
+}
+
+/// Has this process be what it was when it started.
+fn renew(address: u64, size: u64) -> nix::Result<i64> {
+    if size > 0 {
+        unmap(address, size)?;
+    }
+    *holding() = Holding { descriptor: None, epoll: None };
+    let sockets = lock(&SOCKETS);
+    let last = sockets.iter().copied().max().ok_or(Errno::EINVAL)?;
+    // SAFETY: what is behind the sockets has been opened for scripts, and nothing here refers to it any more.
+    Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, last + 1, u32::MAX, 0) })?;
+    let arenas = Area::Argument.addresses(0).start..Area::Payload.addresses(sockets.len() - 1).end;
+    // SAFETY: arenas belong to scripts alone. They are private memory, which is full of zeroes afterwards.
+    let forgotten = Errno::result(unsafe {
+        let length = (arenas.end - arenas.start) as usize;
+        nix::libc::madvise(arenas.start as *mut _, length, nix::libc::MADV_DONTNEED)
+    });
+    // What is between them is not mapped, which is said when all the rest has been done.
+    if let Err(errno) = forgotten
+        && errno != Errno::ENOMEM
+    {
+        return Err(errno);
+    }
+    Ok(0)
 }
 
 /// Polls for so many milliseconds, or until there is something.

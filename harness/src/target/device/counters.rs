@@ -2,18 +2,24 @@
 //!
 //! The driver in C counts them. The one in Rust does not, but describes all that it has, which is counted here.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::program::DriverKind;
 
 /// Where a driver tells of itself, if it does.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Counters {
     folder: PathBuf,
     kind: DriverKind,
+    table: OnceCell<Option<File>>,
 }
+
+/// The room for what it tells, to begin with, in bytes.
+const ROOM: usize = 32 << 10;
 
 /// How many objects of each kind are alive, over the whole driver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +50,8 @@ impl Counters {
             let statistics = statistics.strip_prefix("binder stats:\n")?;
             // Only the one in C says how many devices there have been.
             let counts = statistics.lines().any(|line| line.starts_with("proc: active "));
-            Some(Counters { folder, kind: if counts { DriverKind::C } else { DriverKind::Rust } })
+            let kind = if counts { DriverKind::C } else { DriverKind::Rust };
+            Some(Counters { folder, kind, table: OnceCell::new() })
         })
     }
 
@@ -56,9 +63,27 @@ impl Counters {
     /// What is alive now; `None` if it cannot be told.
     pub fn read(&self) -> Option<Alive> {
         match self.kind {
-            DriverKind::C => Some(Alive::counted(&self.file("stats")?)),
-            DriverKind::Rust => Some(Alive::described(&self.file("state")?)),
+            DriverKind::C => Some(Alive::counted(&self.table("stats")?)),
+            DriverKind::Rust => Some(Alive::described(&self.table("state")?)),
         }
+    }
+
+    /// What is in the file that is asked most often, which stays open.
+    fn table(&self, name: &str) -> Option<String> {
+        let file = self.table.get_or_init(|| File::open(self.folder.join(name)).ok()).as_ref()?;
+        let mut text = vec![0; ROOM];
+        let mut end = 0;
+        loop {
+            end += match file.read_at(&mut text[end..], end as u64).ok()? {
+                0 => break,
+                length => length,
+            };
+            if end == text.len() {
+                text.resize(2 * end, 0);
+            }
+        }
+        text.truncate(end);
+        String::from_utf8(text).ok()
     }
 
     /// How many buffers of a process are in use.

@@ -100,3 +100,6 @@ pub const OP_GET_SCHEDULER: u32 = 30;
 pub const MMAP_WRITE: u32 = 1;
 /// Of an mmap: with MAP_SHARED, not MAP_PRIVATE.
 pub const MMAP_SHARED: u32 = 2;
+/// Gives up the mapping at these addresses, and all else that it has open but for its sockets, and forgets what is in the
+/// arenas of its threads: the result is 0. Nothing else of it may have changed.
+pub const OP_RENEW: u32 = 31;

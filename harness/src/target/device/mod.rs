@@ -24,13 +24,15 @@ use nix::errno::Errno;
 use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_VERSION, CURRENT_PROTOCOL_VERSION};
 use strum::{IntoEnumIterator, VariantArray};
 
-use super::{ProcessSpecification, TargetError, World, Worlds};
+use super::{ProcessSpecification, Stopwatch, TargetError, World, Worlds};
 use crate::program::{Context, Counter, DriverKind, Feature};
 pub use agent::device_of;
 use counters::Counters;
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
-use world::DeviceWorld;
+use process::Process;
+use workers::Workers;
+use world::{DeviceWorld, Surroundings};
 
 /// How long nothing may happen before something is said to hang, where the user has not said otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +44,10 @@ pub struct DeviceTarget {
     kind: DriverKind,
     counters: Option<Counters>,
     log: Option<KernelLog>,
+    /// Agents of earlier worlds that are as good as new, if they are kept.
+    spares: Option<Vec<Process>>,
+    stopwatch: Stopwatch,
+    workers: Workers,
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
@@ -76,6 +82,9 @@ impl DeviceTarget {
             kind: counters.as_ref().map_or_else(kind_by_symbols, Counters::kind),
             counters,
             log,
+            spares: None,
+            stopwatch: Stopwatch::default(),
+            workers: Workers::default(),
             missing,
             has_all_contexts,
             kernel: KernelVersion::running(),
@@ -89,6 +98,22 @@ impl DeviceTarget {
 }
 
 impl DeviceTarget {
+    /// Whether the processes of a world are used again for the next ones, where they can be made as good as new. What a
+    /// driver does when processes end is then only seen where programs end them.
+    pub fn keep_agents(&mut self, are_kept: bool) {
+        match are_kept {
+            true => {
+                self.spares.get_or_insert_default();
+            }
+            false => self.spares = None,
+        }
+    }
+
+    /// What measures the parts of programs.
+    pub fn stopwatch(&mut self) -> &mut Stopwatch {
+        &mut self.stopwatch
+    }
+
     /// Whether the kernel has complained of anything since the target was made. From then on it may not say all: some
     /// reports are given only once, and some checks end with the first.
     pub fn has_complained(&self) -> bool {
@@ -158,14 +183,17 @@ impl Worlds for DeviceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let world = DeviceWorld::new(
-            &self.nursery,
-            self.kind,
-            self.counters.as_ref(),
-            self.log.as_mut(),
-            self.patience,
-            processes,
-        )?;
+        let surroundings = Surroundings {
+            nursery: &self.nursery,
+            kind: self.kind,
+            counters: self.counters.as_ref(),
+            log: self.log.as_mut(),
+            spares: self.spares.as_mut(),
+            stopwatch: &mut self.stopwatch,
+            workers: &mut self.workers,
+            patience: self.patience,
+        };
+        let world = DeviceWorld::new(surroundings, processes)?;
         Ok(Box::new(world))
     }
 }

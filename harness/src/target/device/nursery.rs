@@ -21,6 +21,7 @@ use nix::unistd::{ForkResult, Uid};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use super::agent;
+use super::observation::are_places_told;
 
 /// The hidden command that makes this program a nursery.
 pub const COMMAND: &str = "nursery";
@@ -41,6 +42,8 @@ struct Order {
 pub struct Nursery {
     process: Child,
     control: OwnedFd,
+    /// Whether the kernel tells in what processes sleep.
+    are_places_told: bool,
 }
 
 impl Nursery {
@@ -54,7 +57,13 @@ impl Nursery {
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
-        Ok(Nursery { process, control: ours })
+        let are_places_told = are_places_told(process.id() as i32);
+        Ok(Nursery { process, control: ours, are_places_told })
+    }
+
+    /// Whether the kernel tells in what processes sleep, such as this one, which does most of the time.
+    pub fn are_places_told(&self) -> bool {
+        self.are_places_told
     }
 
     /// Has an agent forked whose threads serve these sockets. Gives its process id.

@@ -1,5 +1,6 @@
 //! A process of a world on a device: an agent, seen from the harness.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::OwnedFd;
@@ -12,17 +13,27 @@ use nix::unistd::Pid;
 use std::os::fd::AsRawFd;
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::message::{Reply, Request};
+use super::agent::DISMISSAL;
+use super::message::{OP_RENEW, Reply, Request};
 use super::nursery::{MOST_THREADS, Nursery};
-use super::observation::{Activity, activity, exists};
+use super::observation::{Glance, Parked, Watch, exists};
 use crate::target::mappings::Mappings;
 use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
+
+/// The most pieces of memory that one system call copies (IOV_MAX).
+const MOST_PIECES: usize = 1024;
 
 /// An agent and its threads.
 pub struct Process {
     pub(super) name: String,
     pub(super) pid: i32,
     pub(super) alive: bool,
+    /// The user that it has been made, if it is another than the harness'.
+    uid: Option<u32>,
+    /// It cannot be made as good as new.
+    pub(super) is_spent: bool,
+    /// Whether the kernel tells in what its threads sleep.
+    are_places_told: bool,
     pub(super) threads: Vec<Thread>,
     /// The opening that its calls go to.
     pub(super) device: Option<OpeningIndex>,
@@ -50,6 +61,12 @@ pub struct Thread {
     pub(super) tid: i32,
     socket: File,
     pub(super) state: State,
+    /// What it did when all was at rest the last time, if it was parked then.
+    pub(super) rest: Option<Parked>,
+    /// The opening that it has been asked to make.
+    pub(super) opens: Option<OpeningIndex>,
+    /// Made when it is first looked at.
+    watch: OnceCell<Option<Watch>>,
 }
 
 /// What the harness knows of a thread.
@@ -76,7 +93,7 @@ impl Process {
         let name = specification.name.clone();
         let broken = |what: &str, error| broken(&name, what, error);
         if specification.forked {
-            return Ok(Process::of_threads(name, 0, Vec::new()));
+            return Ok(Process::of_threads(nursery, name, 0, Vec::new()));
         }
         if specification.threads.len() > MOST_THREADS {
             return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
@@ -94,12 +111,7 @@ impl Process {
         drop(theirs);
         let mut threads = Vec::new();
         for (socket, name) in ours.into_iter().zip(&specification.threads) {
-            let mut thread = Thread {
-                name: name.clone(),
-                tid: 0,
-                socket: socket.into(),
-                state: State::Calling { device: None },
-            };
+            let mut thread = Thread::new(name.clone(), socket);
             let ready = thread.await_reply(Instant::now() + patience).map_err(|error| {
                 if specification.uid.is_some() && !nix::unistd::geteuid().is_root() {
                     return TargetError::Unsupported("acting as another user takes root".to_owned());
@@ -113,20 +125,71 @@ impl Process {
             thread.state = State::Idle;
             threads.push(thread);
         }
-        Ok(Process { alive: true, ..Process::of_threads(name, pid, threads) })
+        let uid = specification.uid;
+        Ok(Process { alive: true, uid, is_spent: false, ..Process::of_threads(nursery, name, pid, threads) })
     }
 
     /// One that is not there, or not yet.
-    fn of_threads(name: String, pid: i32, threads: Vec<Thread>) -> Process {
+    fn of_threads(nursery: &Nursery, name: String, pid: i32, threads: Vec<Thread>) -> Process {
         Process {
             name,
             pid,
             alive: false,
+            uid: None,
+            is_spent: true,
+            are_places_told: nursery.are_places_told(),
             threads,
             device: None,
             held: Vec::new(),
             mapped: Mappings::default(),
         }
+    }
+
+    /// Whether it can be what this asks for, if it is as good as new.
+    pub(super) fn suits(&self, specification: &ProcessSpecification) -> bool {
+        let ProcessSpecification { uid, threads, forked, .. } = specification;
+        !forked && self.uid == *uid && self.threads.len() == threads.len()
+    }
+
+    /// Is this one from here on.
+    pub(super) fn become_one(&mut self, specification: &ProcessSpecification) {
+        self.name.clone_from(&specification.name);
+        for (thread, name) in self.threads.iter_mut().zip(&specification.threads) {
+            thread.name.clone_from(name);
+        }
+    }
+
+    /// Asks for it to be made as good as new: to have nothing open, nothing mapped, and memory without a trace of what was
+    /// there. Nobody may use it before [`Process::is_as_new`]. False if it cannot be.
+    pub(super) fn ask_to_renew(&mut self, patience: Duration) -> bool {
+        if !self.alive || self.is_spent {
+            return false;
+        }
+        for thread in &mut self.threads {
+            if matches!(thread.state, State::Calling { .. }) && !thread.dismiss(self.pid, patience) {
+                return false;
+            }
+        }
+        // What it has mapped beside the one mapping may lie anywhere among its own memory.
+        let Ok(mapped) = self.mapped.at_most_one_piece() else { return false };
+        let request = Request {
+            operation: OP_RENEW,
+            detail: 0,
+            argument: mapped.end - mapped.start,
+            address: mapped.start,
+            begin: 0,
+        };
+        self.threads[0].send(request, None).is_ok()
+    }
+
+    /// Waits until it has done what [`Process::ask_to_renew`] asks for, and says whether it is of use again.
+    pub(super) fn is_as_new(&mut self, patience: Duration) -> bool {
+        let renewed = self.threads[0].await_reply(Instant::now() + patience).is_ok_and(|result| result == 0);
+        self.forget();
+        self.alive = true;
+        // A driver that has lent a thread the priority of a caller may not have taken it back.
+        let usual = nice_value(0);
+        renewed && self.threads.iter().all(|thread| nice_value(thread.tid) == usual)
     }
 
     /// It has been forked: it has this id, and its thread serves this socket.
@@ -136,12 +199,7 @@ impl Process {
         socket: OwnedFd,
         patience: Duration,
     ) -> Result<(), TargetError> {
-        let mut thread = Thread {
-            name: self.name.clone(),
-            tid: 0,
-            socket: socket.into(),
-            state: State::Calling { device: None },
-        };
+        let mut thread = Thread::new(self.name.clone(), socket);
         let ready = thread
             .await_reply(Instant::now() + patience)
             .map_err(|error| broken(&self.name, "its process does not get ready", error))?;
@@ -153,30 +211,53 @@ impl Process {
         Ok(())
     }
 
-    /// Copies into the process' memory.
-    pub(super) fn write_memory(&self, address: u64, bytes: &[u8]) -> Result<(), TargetError> {
-        if bytes.is_empty() {
-            return Ok(());
+    /// Whether a descriptor is one that it has had from the beginning: its standard streams and sockets.
+    pub(super) fn is_own(&self, descriptor: u32) -> bool {
+        descriptor as usize <= nix::libc::STDERR_FILENO as usize + self.threads.len()
+    }
+
+    /// Copies bytes into the process' memory, each to its address.
+    pub(super) fn write_memory(&self, pieces: &[(u64, Vec<u8>)]) -> Result<(), TargetError> {
+        let pieces = pieces.iter().filter(|(_, bytes)| !bytes.is_empty());
+        let local: Vec<IoSlice> = pieces.clone().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+        let place =
+            |(address, bytes): &(u64, Vec<u8>)| RemoteIoVec { base: *address as usize, len: bytes.len() };
+        let remote: Vec<RemoteIoVec> = pieces.clone().map(place).collect();
+        for (local, remote) in local.chunks(MOST_PIECES).zip(remote.chunks(MOST_PIECES)) {
+            let length: usize = local.iter().map(|piece| piece.len()).sum();
+            match process_vm_writev(Pid::from_raw(self.pid), local, remote) {
+                Ok(written) if written == length => {}
+                Ok(_) | Err(Errno::EFAULT) => {
+                    let addresses: Vec<String> = remote
+                        .iter()
+                        .map(|place| format!("{} bytes at {:#x}", place.len, place.base))
+                        .collect();
+                    let addresses = addresses.join(", ");
+                    return Err(TargetError::Broken(format!(
+                        "{}: of {addresses} some lie outside of the thread's arena",
+                        self.name
+                    )));
+                }
+                Err(errno) => return Err(self.unreachable(errno)),
+            }
         }
-        let remote = [RemoteIoVec { base: address as usize, len: bytes.len() }];
-        match process_vm_writev(Pid::from_raw(self.pid), &[IoSlice::new(bytes)], &remote) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) | Err(Errno::EFAULT) => Err(TargetError::Broken(format!(
-                "{}: {} bytes at {address:#x} lie outside of the thread's arena",
-                self.name,
-                bytes.len()
-            ))),
-            Err(errno) => Err(self.unreachable(errno)),
-        }
+        Ok(())
     }
 
     /// Copies from the process' memory; `None` where it has none.
     pub(super) fn read_memory(&self, address: u64, length: usize) -> Result<Option<Vec<u8>>, TargetError> {
+        self.read_pieces(&[(address, length)])
+    }
+
+    /// Copies several pieces of the process' memory, one behind the other; `None` where it has none.
+    pub(super) fn read_pieces(&self, pieces: &[(u64, usize)]) -> Result<Option<Vec<u8>>, TargetError> {
+        let length = pieces.iter().map(|(_, length)| length).sum();
         let mut bytes = vec![0; length];
         if length == 0 {
             return Ok(Some(bytes));
         }
-        let remote = [RemoteIoVec { base: address as usize, len: length }];
+        let place = |(address, length): &(u64, usize)| RemoteIoVec { base: *address as usize, len: *length };
+        let remote: Vec<RemoteIoVec> = pieces.iter().map(place).collect();
         match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(&mut bytes)], &remote) {
             Ok(read) if read == length => Ok(Some(bytes)),
             Ok(_) | Err(Errno::EFAULT) => Ok(None),
@@ -224,15 +305,35 @@ impl Process {
         !exists(self.pid)
     }
 
-    /// What one of its threads does, for a call that it has not returned from.
-    pub(super) fn activity(&self, thread: usize) -> Activity {
+    /// Takes the first look at one of its threads that has not returned from its call: `Ok(None)` if it is not parked. It
+    /// is if it has [slept on](Process::has_slept_on). An error if it is gone.
+    pub(super) fn parked(&self, thread: usize) -> Result<Option<Parked>, TargetError> {
+        let watch = &self.threads[thread].watch;
+        let watch = watch.get_or_init(|| Watch::of(self.pid, self.threads[thread].tid, self.are_places_told));
+        let gone = || TargetError::Broken(format!("the process {} has died", self.name));
+        let switches = match watch.as_ref().ok_or_else(gone)?.glance() {
+            Glance::SeemsToSleep { switches } => switches,
+            Glance::Runs => return Ok(None),
+            Glance::Gone => return Err(gone()),
+        };
         let word = CALL_WORDS + (thread * size_of::<u64>()) as u64;
-        let word = self.read_memory(word, size_of::<u64>()).ok().flatten();
-        match word.and_then(|bytes| bytes.try_into().ok()) {
-            Some(bytes) => activity(self.pid, self.threads[thread].tid, u64::from_ne_bytes(bytes)),
-            None => Activity::Gone,
-        }
+        let word = self.read_memory(word, size_of::<u64>())?.ok_or_else(gone)?;
+        let call = word.try_into().map_or(0, u64::from_ne_bytes);
+        Ok((call != 0).then_some(Parked { call, switches }))
     }
+
+    /// Whether one of its threads has slept on since this look at it. It is in the same call then.
+    pub(super) fn has_slept_on(&self, thread: usize, since: Parked) -> bool {
+        let watch = self.threads[thread].watch.get().and_then(Option::as_ref);
+        watch.is_some_and(|watch| watch.has_slept_since(since.switches))
+    }
+}
+
+/// The nice value of a thread, or of the calling one; `None` if it is gone.
+fn nice_value(tid: i32) -> Option<i64> {
+    // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
+    let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, tid) };
+    Errno::result(result).ok()
 }
 
 fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
@@ -240,6 +341,22 @@ fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
 }
 
 impl Thread {
+    /// One that is about to say that it is ready.
+    fn new(name: String, socket: OwnedFd) -> Thread {
+        let state = State::Calling { device: None };
+        let socket = socket.into();
+        Thread { name, tid: 0, socket, state, rest: None, opens: None, watch: OnceCell::new() }
+    }
+
+    /// Has the thread, which is in a call of this process, come back from it. False if it does not.
+    fn dismiss(&mut self, pid: i32, patience: Duration) -> bool {
+        // SAFETY: agents handle the signal, and no other thread has both of these ids.
+        let sent = unsafe {
+            nix::libc::syscall(nix::libc::SYS_tgkill, pid, self.tid, DISMISSAL as nix::libc::c_int)
+        };
+        sent == 0 && self.await_reply(Instant::now() + patience).is_ok()
+    }
+
     /// Sends a descriptor to the thread, which has just been asked to take one.
     pub(super) fn send_descriptor(&self, descriptor: &OwnedFd) -> std::io::Result<()> {
         let raw = [descriptor.as_raw_fd()];

@@ -14,21 +14,24 @@ use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
-use super::observation::Activity;
+use super::observation::Parked;
 use super::process::{Opening, OpeningIndex, Process, State};
 use super::scheduling;
 use super::security;
-use super::workers;
+use super::workers::Workers;
 use crate::program::{
     BinderfsCall, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
 };
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, ProcessSpecification, Racer, SystemCall,
-    TargetError, ThreadIndex, World, is_too_long,
+    ARENA_BASE, ARENA_STRIDE, Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part,
+    ProcessSpecification, Racer, Stopwatch, SystemCall, TargetError, ThreadIndex, World, is_too_long,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
 const HEAD_START: Duration = Duration::from_micros(500);
+
+/// The most agents that are kept for later.
+const MOST_SPARES: usize = 64;
 
 /// How long the end of deferred work is awaited where nothing tells of it.
 const UNSEEN_WORK: Duration = Duration::from_millis(20);
@@ -40,6 +43,10 @@ pub struct DeviceWorld<'a> {
     kind: DriverKind,
     counters: Option<&'a Counters>,
     log: Option<&'a mut KernelLog>,
+    /// Agents that are as good as new, if those of this world are to be kept.
+    spares: Option<&'a mut Vec<Process>>,
+    stopwatch: &'a mut Stopwatch,
+    workers: &'a mut Workers,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
@@ -48,11 +55,25 @@ pub struct DeviceWorld<'a> {
     before: Alive,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
     flushed: Vec<Flushed>,
-    /// Something has been closed that the driver in Rust may still have work with.
+    /// Something has been closed that the driver may still have work with.
     work_put_off: bool,
     /// When the last call began.
     began: Instant,
+    read_ahead: Option<ReadAhead>,
     patience: Duration,
+}
+
+/// What one world after another is in.
+pub(super) struct Surroundings<'a> {
+    pub(super) nursery: &'a Nursery,
+    pub(super) kind: DriverKind,
+    pub(super) counters: Option<&'a Counters>,
+    pub(super) log: Option<&'a mut KernelLog>,
+    /// Agents that can be used again, if they are to be.
+    pub(super) spares: Option<&'a mut Vec<Process>>,
+    pub(super) stopwatch: &'a mut Stopwatch,
+    pub(super) workers: &'a mut Workers,
+    pub(super) patience: Duration,
 }
 
 /// A flush that the driver has yet to do.
@@ -61,6 +82,23 @@ struct Flushed {
     /// Threads that slept in the driver at that time: they must return.
     asleep: Vec<ThreadIndex>,
     since: Instant,
+}
+
+/// What has been read before anybody asked for it. As all is at rest between two calls, it does not change before the next.
+struct ReadAhead {
+    process: usize,
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+/// How many bytes are read ahead: as many as most reads have room for.
+const READ_AHEAD: usize = 256;
+
+/// What one look at a thread shows.
+enum Look {
+    /// It may be parked, or is in no call.
+    AtRest(Option<Parked>),
+    Busy,
 }
 
 /// How many openings the driver must know.
@@ -73,13 +111,11 @@ struct InUse {
 
 impl<'a> DeviceWorld<'a> {
     pub(super) fn new(
-        nursery: &Nursery,
-        kind: DriverKind,
-        counters: Option<&'a Counters>,
-        mut log: Option<&'a mut KernelLog>,
-        patience: Duration,
+        surroundings: Surroundings<'a>,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
+        let Surroundings { nursery, kind, counters, mut log, spares, stopwatch, workers, patience } =
+            surroundings;
         let before = counters.and_then(Counters::read).unwrap_or_default();
         let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
         let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
@@ -89,6 +125,9 @@ impl<'a> DeviceWorld<'a> {
             kind,
             counters,
             log,
+            spares,
+            stopwatch,
+            workers,
             complaints,
             files: Files::default(),
             instances: Instances::default(),
@@ -96,11 +135,22 @@ impl<'a> DeviceWorld<'a> {
             flushed: Vec::new(),
             work_put_off: false,
             began: Instant::now(),
+            read_ahead: None,
             patience,
         };
         for specification in specifications {
-            world.processes.push(Process::start(nursery, specification, patience)?);
+            let spare = world.spares.as_mut().and_then(|spares| {
+                Some(spares.swap_remove(spares.iter().position(|spare| spare.suits(specification))?))
+            });
+            world.processes.push(match spare {
+                Some(mut spare) => {
+                    spare.become_one(specification);
+                    spare
+                }
+                None => Process::start(nursery, specification, patience)?,
+            });
         }
+        world.stopwatch.lap(Part::Starting);
         Ok(world)
     }
 
@@ -121,7 +171,7 @@ impl<'a> DeviceWorld<'a> {
         Ok(match call {
             SystemCall::Binderfs { instance, call } => self.binderfs_request(at, *instance, call)?,
             SystemCall::Open { context, nonblock } => {
-                let number = self.new_opening(at.process);
+                let number = self.new_opening(at);
                 (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
             }
             SystemCall::Close => (OP_CLOSE, 0, 0),
@@ -163,9 +213,7 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::GetScheduler => (OP_GET_SCHEDULER, 0, 0),
             SystemCall::LimitNice(_) => unreachable!("`call` does it, and it does not race"),
             SystemCall::Ioctl { request, argument, memory } => {
-                for (address, bytes) in memory {
-                    self.processes[at.process].write_memory(*address, bytes)?;
-                }
+                self.processes[at.process].write_memory(memory)?;
                 (OP_IOCTL, *request, *argument)
             }
         })
@@ -199,25 +247,28 @@ impl<'a> DeviceWorld<'a> {
         let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
         let (operation, mut detail, words) = self.instances.request(instance, call).map_err(no_folder)?;
         let address = Area::Payload.addresses(at.thread).start;
-        self.processes[at.process].write_memory(address, &words)?;
+        self.processes[at.process].write_memory(&[(address, words)])?;
         if operation == OP_OPEN_PATH {
-            detail |= self.new_opening(at.process) << 1;
+            detail |= self.new_opening(at) << 1;
         }
         Ok((operation, detail, address))
     }
 
     /// Takes note that a process opens a device. Gives the number that the opening is known by.
-    fn new_opening(&mut self, process: usize) -> u32 {
-        self.openings.push(Opening { opener: self.processes[process].pid, is_shared: false });
+    fn new_opening(&mut self, by: ThreadIndex) -> u32 {
+        let process = &mut self.processes[by.process];
+        process.threads[by.thread].opens = Some(self.openings.len());
+        self.openings.push(Opening { opener: process.pid, is_shared: false });
         self.openings.len() as u32 - 1
     }
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
-        let start = Instant::now();
+        self.read_ahead = None;
+        let mut start = None;
         let mut pause = Duration::from_micros(50);
-        while !self.is_at_rest()? {
-            if start.elapsed() > self.patience {
+        while !self.is_at_rest(at)? {
+            if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
             self.processes[at.process].threads[at.thread].wait_for_reply(pause);
@@ -226,41 +277,87 @@ impl<'a> DeviceWorld<'a> {
         Ok(())
     }
 
-    /// Whether everything is at rest. Two looks at each thread, between which none of them has run: so there
-    /// was a moment between the looks when all of them were at rest at once.
-    fn is_at_rest(&mut self) -> Result<bool, TargetError> {
-        let Some(first) = self.look()? else { return Ok(false) };
+    /// Whether everything is at rest, now that a thread has been given something to do: whether there was a moment at which
+    /// all threads were at rest at once, with no work left to the driver. Two looks at each thread, between which none of
+    /// them has run, prove that.
+    ///
+    /// One look is enough at threads that have slept on since all was at rest the last time: none of them has run since, and
+    /// so none has woken another. The one that has been given something to do may have, before it went to sleep; so it is
+    /// looked at before all others, and once more after them.
+    fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
+        if !self.may_have_deferred_work() {
+            let Look::AtRest(first) = self.look_at(at)? else { return Ok(false) };
+            if self.all_sleep_on_but(at) {
+                let sleeps_on = |first| self.processes[at.process].has_slept_on(at.thread, first);
+                let is_at_rest = first.is_none_or(sleeps_on);
+                if is_at_rest {
+                    self.processes[at.process].threads[at.thread].rest = first;
+                }
+                return Ok(is_at_rest);
+            }
+        }
+        let Some(seen) = self.look()? else { return Ok(false) };
         if !self.is_deferred_work_done() {
             return Ok(false);
         }
-        let Some(second) = self.look()? else { return Ok(false) };
-        Ok(first == second && self.is_deferred_work_done())
+        let sleeps_on =
+            |(at, first): &(ThreadIndex, Parked)| self.processes[at.process].has_slept_on(at.thread, *first);
+        if !seen.iter().all(sleeps_on) || !self.is_deferred_work_done() {
+            return Ok(false);
+        }
+        for (at, parked) in seen {
+            self.processes[at.process].threads[at.thread].rest = Some(parked);
+        }
+        Ok(true)
     }
 
-    /// Looks at every thread that is in a call; `None` if one is busy.
-    fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Activity)>>, TargetError> {
+    /// Whether all threads that are in a call, but for one, have slept on since all was at rest the last time.
+    fn all_sleep_on_but(&self, one: ThreadIndex) -> bool {
+        self.processes.iter().enumerate().filter(|(_, process)| process.alive).all(|(index, process)| {
+            process.threads.iter().enumerate().all(|(number, thread)| {
+                one == ThreadIndex { process: index, thread: number }
+                    || !matches!(thread.state, State::Calling { .. })
+                    || thread.rest.is_some_and(|rest| process.has_slept_on(number, rest))
+            })
+        })
+    }
+
+    /// Takes the first look at every thread that is in a call; `None` if one is busy.
+    fn look(&mut self) -> Result<Option<Vec<(ThreadIndex, Parked)>>, TargetError> {
         let mut seen = Vec::new();
-        for (index, process) in self.processes.iter_mut().enumerate().filter(|(_, process)| process.alive) {
-            for thread in 0..process.threads.len() {
-                if !matches!(process.threads[thread].state, State::Calling { .. }) {
-                    continue;
-                }
-                if process.threads[thread].note_reply().is_err() {
-                    return Err(died(process));
-                }
-                if !matches!(process.threads[thread].state, State::Calling { .. }) {
-                    continue;
-                }
-                match process.activity(thread) {
-                    parked @ Activity::Parked { .. } => {
-                        seen.push((ThreadIndex { process: index, thread }, parked));
-                    }
-                    Activity::Busy => return Ok(None),
-                    Activity::Gone => return Err(died(process)),
+        for process in 0..self.processes.len() {
+            for thread in 0..self.processes[process].threads.len() {
+                let at = ThreadIndex { process, thread };
+                match self.look_at(at)? {
+                    Look::Busy => return Ok(None),
+                    Look::AtRest(parked) => seen.extend(parked.map(|parked| (at, parked))),
                 }
             }
         }
         Ok(Some(seen))
+    }
+
+    /// Takes the first look at a thread.
+    fn look_at(&mut self, at: ThreadIndex) -> Result<Look, TargetError> {
+        let process = &mut self.processes[at.process];
+        let is_calling =
+            |process: &Process| matches!(process.threads[at.thread].state, State::Calling { .. });
+        if !process.alive || !is_calling(process) {
+            return Ok(Look::AtRest(None));
+        }
+        if process.threads[at.thread].note_reply().is_err() {
+            return Err(died(process));
+        }
+        if !is_calling(process) {
+            return Ok(Look::AtRest(None));
+        }
+        Ok(process.parked(at.thread)?.map_or(Look::Busy, |parked| Look::AtRest(Some(parked))))
+    }
+
+    /// Whether the driver may have been left work that it does later, or forgets about a device later. It may only where
+    /// something has been closed.
+    fn may_have_deferred_work(&self) -> bool {
+        self.work_put_off || !self.flushed.is_empty() || self.openings.iter().any(|opening| opening.is_shared)
     }
 
     /// Whether the driver has forgotten what was closed, and woken whom a flush must wake.
@@ -282,7 +379,7 @@ impl<'a> DeviceWorld<'a> {
         let done = match self.kind {
             DriverKind::C => self.flushed.iter().all(|flushed| self.has_flushed(flushed, counters)),
             // It does not tell when it is done with what it closes, so the workers are asked who do that.
-            DriverKind::Rust => !self.work_put_off || workers::are_idle(),
+            DriverKind::Rust => !self.work_put_off || self.workers.are_idle(),
         };
         if done {
             self.flushed.clear();
@@ -335,7 +432,7 @@ impl<'a> DeviceWorld<'a> {
             }
             for (index, thread) in process.threads.iter().enumerate() {
                 let calling = matches!(thread.state, State::Calling { .. });
-                if calling && process.activity(index) == Activity::Busy {
+                if calling && !matches!(process.parked(index), Ok(Some(_))) {
                     busy.push(format!("{} does not return from its call", thread.name));
                 }
             }
@@ -389,7 +486,7 @@ impl<'a> DeviceWorld<'a> {
         let process = &mut self.processes[at.process];
         match call {
             SystemCall::Open { .. } | SystemCall::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
-                let opening = opening_of(process.pid, result as u32).map(|number| number as OpeningIndex);
+                let opening = process.threads[at.thread].opens.take();
                 process.device = opening;
                 process.held.extend(opening);
             }
@@ -409,6 +506,12 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Use(number) => {
                 process.device = opening_of(process.pid, *number).map(|number| number as OpeningIndex);
             }
+            SystemCall::CloseDescriptor(number) if process.is_own(*number) => process.is_spent = true,
+            SystemCall::LimitDescriptors(_)
+            | SystemCall::SetPriority(_)
+            | SystemCall::SetScheduler(_)
+            | SystemCall::Fork { .. } => process.is_spent = true,
+            SystemCall::Binderfs { .. } => process.is_spent = true,
             SystemCall::Dup { .. } => {
                 process.device.into_iter().for_each(|device| self.openings[device].is_shared = true);
             }
@@ -526,6 +629,25 @@ impl<'a> DeviceWorld<'a> {
         Ok(())
     }
 
+    /// Keeps agents for the next world that can be made as good as new, if any are to be kept.
+    fn keep_agents(&mut self) {
+        let Some(spares) = &mut self.spares else { return };
+        let patience = self.patience;
+        let mut asked = Vec::new();
+        for mut process in std::mem::take(&mut self.processes) {
+            match process.ask_to_renew(patience) {
+                true => asked.push(process),
+                false => self.processes.push(process),
+            }
+        }
+        for mut process in asked {
+            match process.is_as_new(patience) && spares.len() < MOST_SPARES {
+                true => spares.push(process),
+                false => self.processes.push(process),
+            }
+        }
+    }
+
     /// What came of a call, now that all is at rest.
     fn outcome(&mut self, at: ThreadIndex, call: &SystemCall) -> Outcome {
         let process = &mut self.processes[at.process];
@@ -583,12 +705,16 @@ impl World for DeviceWorld<'_> {
         }
         if let SystemCall::LimitNice(limit) = call {
             scheduling::limit_nice(self.processes[at.process].pid, limit)?;
+            self.processes[at.process].is_spent = true;
             return Ok(Outcome::Done(Ok(Answer::Success)));
         }
+        self.stopwatch.lap(Part::Working);
         let flushed = self.flushed_by(at, &call);
         self.send(at, &call, 0)?;
         self.await_end(at, &call, flushed)?;
+        self.stopwatch.lap(Part::Calling);
         self.settle(at)?;
+        self.stopwatch.lap(Part::Resting);
         Ok(self.outcome(at, &call))
     }
 
@@ -657,7 +783,22 @@ impl World for DeviceWorld<'_> {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
-        self.processes[process].read_memory(address, length)
+        let ahead =
+            self.read_ahead.as_ref().filter(|ahead| ahead.process == process && ahead.address == address);
+        if let Some(bytes) = ahead.and_then(|ahead| ahead.bytes.get(..length)) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let in_arena = address.wrapping_sub(ARENA_BASE);
+        if address < ARENA_BASE || !in_arena.is_multiple_of(ARENA_STRIDE) {
+            return self.processes[process].read_memory(address, length);
+        }
+        // Who reads what became of the argument of an ioctl reads next what it has returned.
+        let returns = Area::Returns.addresses((in_arena / ARENA_STRIDE) as usize).start;
+        let pieces = [(address, length), (returns, READ_AHEAD)];
+        let Some(mut bytes) = self.processes[process].read_pieces(&pieces)? else { return Ok(None) };
+        let ahead = bytes.split_off(length);
+        self.read_ahead = Some(ReadAhead { process, address: returns, bytes: ahead });
+        Ok(Some(bytes))
     }
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
@@ -687,7 +828,10 @@ impl World for DeviceWorld<'_> {
     }
 
     fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
+        self.stopwatch.lap(Part::Working);
+        self.keep_agents();
         self.processes.iter_mut().for_each(Process::kill);
+        self.stopwatch.lap(Part::Ending);
         // Nothing is on its way to anybody.
         self.openings.clear();
         self.flushed.clear();
@@ -702,6 +846,7 @@ impl World for DeviceWorld<'_> {
         let now = self.counters.and_then(Counters::read).unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
         complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
+        self.stopwatch.lap(Part::Forgetting);
         Ok(Closing { left: now.leaked_since(&self.before), complaints })
     }
 }

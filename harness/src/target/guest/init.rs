@@ -15,15 +15,18 @@ use nix::mount::{MsFlags, mount};
 use strum::VariantArray;
 
 use super::initramfs::MODULES;
-use super::message::{Reply, Request, hear, say};
+use super::message::{Compared, Reply, Request, digest, hear, say};
 use crate::engine::{Run, Verdict};
 use crate::program::Context;
 use crate::script;
 use crate::target::device::{DeviceTarget, KernelLog, device_of};
-use crate::target::{Target, Worlds};
+use crate::target::{Part, Target, Worlds};
 
 /// What the channel is called on both sides.
 pub const CHANNEL: &str = "binderdrill";
+
+/// Of how many programs one is measured.
+const MEASURED: usize = 16;
 
 /// How long the kernel may take to find its own devices.
 const DISCOVERY: Duration = Duration::from_secs(20);
@@ -56,6 +59,7 @@ fn serve() -> Result<(), String> {
         .and_then(|target| nothing_to_complain_of().map(|()| target));
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     let mut fault = Fault::asked_for();
+    go_last();
     loop {
         let request = hear(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
@@ -66,16 +70,58 @@ fn serve() -> Result<(), String> {
             },
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
+                target.keep_agents(false);
                 Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
+            }
+            (Request::Compare { scripts }, Ok(target)) => {
+                compare(scripts, target, &mut fault, &mut channel)?;
+                continue;
             }
         };
         say(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
     }
 }
 
+/// Runs scripts one after the other, and says of each what came of it.
+fn compare(
+    scripts: Vec<Compared>,
+    target: &mut DeviceTarget,
+    fault: &mut Fault,
+    channel: &mut File,
+) -> Result<(), String> {
+    target.keep_agents(true);
+    for (place, Compared { script, digest: expected }) in scripts.iter().enumerate() {
+        if place.is_multiple_of(MEASURED) {
+            target.stopwatch().start();
+        }
+        fault.strike();
+        let run = run(script, target);
+        let run = (digest(&run) != *expected).then_some(run);
+        target.stopwatch().lap(Part::Comparing);
+        let spent = target.stopwatch().stop();
+        let spoilt = target.has_complained();
+        say(channel, &Reply::Compared { run, spent, spoilt })
+            .map_err(|error| format!("the channel: {error}"))?;
+        if spoilt {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Lets every other process of the guest go before this one, which has nothing to do while one of them has: so when it
+/// looks whether all has come to rest, mostly all has. Where this cannot be had, it only looks more often.
+fn go_last() {
+    let parameter = nix::libc::sched_param { sched_priority: 0 };
+    // SAFETY: it only changes how this thread is scheduled.
+    unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_IDLE, &parameter) };
+}
+
 fn run(text: &str, target: &mut DeviceTarget) -> Run {
     let broken = |reason| Run::without_steps(Verdict::Broken { reason });
-    match script::parse(text.as_bytes()) {
+    let parsed = script::parse(text.as_bytes());
+    target.stopwatch().lap(Part::Reading);
+    match parsed {
         Ok(script) => target.run(&script.program).unwrap_or_else(|error| broken(error.to_string())),
         Err(diagnostics) => broken(diagnostics.render("script", false)),
     }

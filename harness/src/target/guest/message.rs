@@ -1,12 +1,17 @@
 //! The messages between the harness and its guest: JSON, each after its length in four bytes.
 //!
-//! What the guest is asked comes in pieces, behind each of which but the last it says that it has read it.
+//! What the guest is asked is compressed, as what it is asked at a time may be many scripts, and channels are slow. What the guest is asked comes in pieces, behind each of which but the last it says that it has read it.
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::engine::Run;
+use crate::target::Spent;
 
 /// Longer messages than this are not believed, in bytes.
 const LONGEST: u32 = 256 << 20;
@@ -28,6 +33,40 @@ pub enum Request {
         /// The script.
         script: String,
     },
+    /// Runs scripts one after the other, each answered by a [`Reply::Compared`] of its own. Once one of them has spoilt the
+    /// guest, it runs no more of them.
+    Compare {
+        /// The scripts, each with the digest of what another target did.
+        scripts: Vec<Compared>,
+    },
+}
+
+/// A script, and what another target did with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Compared {
+    /// The script.
+    pub script: String,
+    /// The [digest] of that run.
+    pub digest: String,
+}
+
+/// What stands for a run: the same for two runs only if they are the same.
+pub fn digest(run: &Run) -> String {
+    struct Hashing(Sha256);
+    impl Write for Hashing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut hashing = io::BufWriter::new(Hashing(Sha256::new()));
+    let written = serde_json::to_writer(&mut hashing, run).map_err(io::Error::from);
+    let hashing = written.and_then(|()| hashing.into_inner().map_err(io::Error::from));
+    // A run is plain data, all of which JSON has words for, and hashing takes whatever it is given.
+    hex::encode(hashing.expect("a run can be written to memory").0.finalize())
 }
 
 /// What the guest says.
@@ -54,11 +93,22 @@ pub enum Reply {
         /// Whether the kernel has complained: then it is of no more use.
         spoilt: bool,
     },
+    /// What came of one of several scripts.
+    Compared {
+        /// What did, if that is something else than another target did.
+        run: Option<Run>,
+        /// Where the time went.
+        spent: Spent,
+        /// As of [`Reply::Ran`].
+        spoilt: bool,
+    },
 }
 
 /// Asks a guest, piece by piece.
 pub fn ask(guest: &mut (impl Read + Write), request: &Request) -> io::Result<()> {
-    let framed = framed(request)?;
+    let mut text = DeflateEncoder::new(Vec::new(), Compression::fast());
+    serde_json::to_writer(&mut text, request)?;
+    let framed = framed(&text.finish()?)?;
     let mut pieces = framed.chunks(PIECE).peekable();
     while let Some(piece) = pieces.next() {
         guest.write_all(piece)?;
@@ -84,7 +134,9 @@ pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<Request> {
         end = end.min(text.len());
         harness.read_exact(&mut text[heard..end])?;
         if end == text.len() {
-            return Ok(serde_json::from_slice(&text)?);
+            let mut plain = String::new();
+            DeflateDecoder::new(text.as_slice()).take(LONGEST.into()).read_to_string(&mut plain)?;
+            return Ok(serde_json::from_str(&plain)?);
         }
         harness.write_all(&[GO_ON])?;
         harness.flush()?;
@@ -94,7 +146,7 @@ pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<Request> {
 
 /// Says something to the harness.
 pub fn say(to: &mut impl Write, reply: &Reply) -> io::Result<()> {
-    to.write_all(&framed(reply)?)?;
+    to.write_all(&framed(&serde_json::to_vec(reply)?)?)?;
     to.flush()
 }
 
@@ -108,10 +160,9 @@ pub fn receive(from: &mut impl Read) -> io::Result<Reply> {
 /// The size of a length, in bytes.
 const LENGTH: usize = size_of::<u32>();
 
-fn framed(message: &impl Serialize) -> io::Result<Vec<u8>> {
-    let text = serde_json::to_vec(message)?;
+fn framed(text: &[u8]) -> io::Result<Vec<u8>> {
     let length = u32::try_from(text.len()).map_err(|_| invalid("a message without end".to_owned()))?;
-    Ok([&length.to_le_bytes(), text.as_slice()].concat())
+    Ok([&length.to_le_bytes(), text].concat())
 }
 
 /// The length of the message that follows.
@@ -148,10 +199,10 @@ mod tests {
     #[test]
     fn what_is_asked_is_heard_whatever_its_length() {
         assert!(matches!(heard(Request::Hello), Request::Hello));
-        let around = serde_json::to_vec(&Request::Run { script: String::new() }).unwrap().len() + LENGTH;
-        for length in [1, PIECE - around - 1, PIECE - around, PIECE - around + 1, 2 * PIECE - around, 50_000]
-        {
-            let script = "a".repeat(length);
+        // What is random cannot be compressed to much less than half as long, since it is in hexadecimal.
+        let mut random = fastrand::Rng::with_seed(1);
+        for length in (1..6 * PIECE).step_by(97) {
+            let script: String = (0..length).map(|_| random.digit(16)).collect();
             let Request::Run { script: came } = heard(Request::Run { script: script.clone() }) else {
                 panic!()
             };
@@ -163,7 +214,8 @@ mod tests {
     fn no_more_than_a_piece_is_sent_unheard() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let error = ask(&mut ours, &Request::Run { script: "a".repeat(2 * PIECE) }).unwrap_err();
+        let script = (0..4 * PIECE).map(|_| fastrand::digit(16)).collect();
+        let error = ask(&mut ours, &Request::Run { script }).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         drop(ours);
         let mut sent = Vec::new();

@@ -11,14 +11,14 @@ mod module;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Target;
+use super::{Spent, Target};
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::program::Program;
 use crate::script;
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
-use message::{Reply, Request};
+use message::{Compared, Reply, Request, digest};
 pub use module::{Module, ModuleError, with_needs};
 
 /// How long a guest may take, in each step, to see to it that one thread is at rest.
@@ -40,6 +40,8 @@ pub struct GuestTarget {
     driver: Option<String>,
     /// The profile that it is nearest to.
     profile: Option<String>,
+    /// Where the time of some programs has gone in the guest.
+    spent: Spent,
 }
 
 /// What a guest is made of.
@@ -120,6 +122,7 @@ impl GuestTarget {
             machine: None,
             driver: None,
             profile: None,
+            spent: Spent::default(),
         }
     }
 
@@ -148,9 +151,55 @@ impl GuestTarget {
             Ok(other) => Silence::Garbled(std::io::Error::other(format!("{other:?}"))),
             Err(silence) => silence,
         };
+        Ok(self.died(&silence))
+    }
+
+    /// What came of a program over which the guest died.
+    fn died(&mut self, silence: &Silence) -> Run {
         let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
         let reason = format!("{silence}{}", last_lines(&console));
-        Ok(Run::without_steps(Verdict::Broken { reason }))
+        Run::without_steps(Verdict::Broken { reason })
+    }
+
+    /// Has the guest run programs until one of them spoils it or is its death, which is the last of which it is given what
+    /// came.
+    fn compare_some(&mut self, elsewhere: &[(&Program, &Run)]) -> Result<Vec<Option<Run>>, SetUpError> {
+        let patience_for = |program: &Program| patience_for(program, self.patience);
+        let patiences: Vec<Duration> = elsewhere.iter().map(|(program, _)| patience_for(program)).collect();
+        let scripts = elsewhere
+            .iter()
+            .map(|(program, run)| Compared { script: script::print(program), digest: digest(run) });
+        let request = Request::Compare { scripts: scripts.collect() };
+        let mut runs = Vec::new();
+        let patience = self.patience * 6;
+        let asked = self.machine()?.ask(&request, patience);
+        let mut silence = asked.err();
+        for patience in patiences {
+            let said = match silence.take() {
+                None => self.machine()?.receive(patience),
+                Some(silence) => Err(silence),
+            };
+            match said {
+                Ok(Reply::Compared { run, spent, spoilt }) => {
+                    self.spent += spent;
+                    runs.push(run);
+                    if spoilt {
+                        self.machine = None;
+                        break;
+                    }
+                }
+                Ok(other) => {
+                    let garbled = Silence::Garbled(std::io::Error::other(format!("{other:?}")));
+                    runs.push(Some(self.died(&garbled)));
+                    break;
+                }
+                Err(silence) => {
+                    runs.push(Some(self.died(&silence)));
+                    break;
+                }
+            }
+        }
+        Ok(runs)
     }
 }
 
@@ -160,12 +209,20 @@ impl Target for GuestTarget {
     }
 
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
-        let (steps, threads) = (program.steps.len() as u32, program.declarations.len() as u32);
-        let times = program.race().map_or(1, |race| race.times);
-        // The guest guards against hanging itself, so it gets all the time that it might take.
-        let looks = steps.saturating_add(threads).saturating_mul(threads).saturating_mul(times);
-        let patience = self.patience * 6 + TIME_TO_LOOK.saturating_mul(looks);
+        let patience = patience_for(program, self.patience);
         self.ask(&Request::Run { script: script::print(program) }, patience)
+    }
+
+    fn compare(&mut self, elsewhere: &[(&Program, &Run)]) -> Result<Vec<Option<Run>>, SetUpError> {
+        let mut runs = Vec::new();
+        while runs.len() < elsewhere.len() {
+            runs.extend(self.compare_some(&elsewhere[runs.len()..])?);
+        }
+        Ok(runs)
+    }
+
+    fn spent(&mut self) -> Spent {
+        std::mem::take(&mut self.spent)
     }
 
     fn driver(&self) -> Option<String> {
@@ -175,6 +232,14 @@ impl Target for GuestTarget {
     fn profile(&self) -> Option<String> {
         self.profile.clone()
     }
+}
+
+/// How long a guest may take for a program. It guards against hanging itself, so it gets all the time that it might take.
+fn patience_for(program: &Program, patience: Duration) -> Duration {
+    let (steps, threads) = (program.steps.len() as u32, program.declarations.len() as u32);
+    let times = program.race().map_or(1, |race| race.times);
+    let looks = steps.saturating_add(threads).saturating_mul(threads).saturating_mul(times);
+    patience * 6 + TIME_TO_LOOK.saturating_mul(looks)
 }
 
 /// Waits until a guest is there that has been started, and whose channel is a terminal. What a terminal is given
@@ -193,7 +258,7 @@ pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGre
     match answer {
         Ok(Reply::Ready { driver, profile }) => Ok(Launched { machine, driver, profile }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
-        Ok(Reply::Ran { .. } | Reply::Listening) => {
+        Ok(Reply::Ran { .. } | Reply::Compared { .. } | Reply::Listening) => {
             Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
         }
         Err(silence) => Err(silent(machine, &silence)),
