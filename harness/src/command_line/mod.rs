@@ -125,8 +125,8 @@ impl TargetArguments {
         let begins = |kinds: &[&str]| {
             targets.iter().any(|name| name.split_once(':').is_some_and(|(kind, _)| kinds.contains(&kind)))
         };
-        let emulated = begins(&["vm", "built"]);
-        let booted = begins(&["vm", "built", "uml"]);
+        let emulated = begins(&["vm", "built", "patched"]);
+        let booted = begins(&["vm", "built", "uml", "patched"]);
         // What is built here has no modules.
         let takes_modules = begins(&["vm"]);
         let idle = [
