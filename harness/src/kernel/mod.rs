@@ -8,6 +8,7 @@
 mod apt;
 mod build;
 mod built;
+mod commit;
 mod configuration;
 mod failure;
 mod lock;
@@ -254,6 +255,34 @@ impl Store {
         let headers = self.folder.join("headers");
         let base = module::Base { kernel: &kernel, source: &source, headers: &headers };
         module::build(&base, changes, title, &self.patched_folder(), tell)
+    }
+
+    /// The tree of a commit in somebody's git repository, taken out of it once.
+    pub fn tree_of_commit(
+        &self,
+        repository: &Path,
+        revision: &str,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<PathBuf, KernelError> {
+        commit::tree(repository, revision, &self.folder.join("trees"), tell)
+    }
+
+    /// The files that a target of this store is made of.
+    pub fn files_of(&self, target: &str) -> Result<Vec<PathBuf>, KernelError> {
+        if target.starts_with(BUILT_PREFIX) {
+            return Ok(vec![self.built(target)?.image()]);
+        }
+        let patched = self.patched(target)?;
+        let mut files = vec![patched.image()];
+        if let Boots::Stock(stock) = &patched.boots {
+            files.push(self.kernel(stock)?.image());
+        }
+        Ok(files)
+    }
+
+    /// The folder in which what kernels did is kept.
+    pub fn results_folder(&self) -> PathBuf {
+        self.folder.join("results")
     }
 
     /// A patched kernel, by its key, with or without the `patched:` before it.

@@ -2,10 +2,12 @@
 //! source under them, and the verdict on them.
 
 mod changes;
+mod kept;
 mod series;
 mod verdict;
 
 pub use changes::{Changes, DoesNotApply};
+pub use kept::Kept;
 pub use series::{Patch, UnreadablePatch, read};
 #[cfg(test)]
 pub(crate) use verdict::tests as verdict_tests;
