@@ -12,7 +12,7 @@ use super::build::{Told, environment};
 use super::lock::{Hold, Lock};
 use super::patched::{Boots, Patched, PatchedKey, kept_log};
 use super::source::{Source, SourceChoice, SourceName};
-use super::{Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, space};
+use super::{Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, remove_file, space};
 use crate::patch::{Changes, DRIVER};
 
 /// Where headers are that the driver shares with the rest of the kernel.
@@ -174,6 +174,8 @@ fn headers(release: &str, folder: &Path, tell: &mut dyn FnMut(Told<'_>)) -> Resu
     let includes = kept.join("usr/src").join(format!("linux-headers-{common}-common/Makefile"));
     fs::write(&makefile, format!("include {}\n", includes.display()))
         .map_err(|error| file_error(&makefile, error))?;
+    // With it, make would want to describe the module's types as the kernel's are, which takes one more program.
+    remove_file(&unpacked.join("usr/src").join(format!("linux-headers-{release}/vmlinux")))?;
     remove_all(&kept)?;
     fs::rename(&unpacked, &kept).map_err(|error| file_error(&kept, error))?;
     Ok(inside)
