@@ -292,6 +292,7 @@ impl Check<'_> {
         let building = building.elapsed().as_secs_f64();
         let running = Instant::now();
         let mut verdict = KernelVerdict {
+            kernel: with.base.clone(),
             base: without.clone(),
             patched: with.target(),
             base_was_kept: false,
@@ -322,7 +323,7 @@ impl Check<'_> {
         let counts: Vec<String> = [ChangeKind::Fixed, ChangeKind::Broken, ChangeKind::Changed]
             .map(|kind| format!("{} {}", verdict.count(kind), format!("{kind:?}").to_lowercase()))
             .to_vec();
-        self.say(&without, &counts.join(", "));
+        self.say(&verdict.kernel, &counts.join(", "));
         Ok(verdict)
     }
 

@@ -37,6 +37,8 @@ pub struct PatchVerdict {
 /// What a patched kernel did, beside its base.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelVerdict {
+    /// What was patched, such as `built:uml-c` or `debian-6.12`.
+    pub kernel: String,
     /// The base, as a target.
     pub base: String,
     /// The patched kernel, as a target.
@@ -232,6 +234,7 @@ pub(crate) mod tests {
 
     pub(crate) fn verdict() -> KernelVerdict {
         KernelVerdict {
+            kernel: "built:uml-c".to_owned(),
             base: "built:uml-c".to_owned(),
             patched: "patched:0123456789ab".to_owned(),
             base_was_kept: false,

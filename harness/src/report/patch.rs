@@ -26,7 +26,7 @@ pub fn write_changes(out: &mut dyn Write, kernel: &KernelVerdict) -> io::Result<
         writeln!(out)?;
     }
     for (place, change) in kernel.changes.iter().enumerate() {
-        write_change(out, kernel, change, place < SHOWN)?;
+        write_change(out, change, place < SHOWN)?;
     }
     if let left @ 1.. = kernel.changes.len().saturating_sub(SHOWN) {
         writeln!(out, "{}\n", Styled(FAINT, format!("of {left} more, --format json tells all")))?;
@@ -38,7 +38,7 @@ pub fn write_changes(out: &mut dyn Write, kernel: &KernelVerdict) -> io::Result<
     Ok(())
 }
 
-fn write_change(out: &mut dyn Write, kernel: &KernelVerdict, change: &Change, whole: bool) -> io::Result<()> {
+fn write_change(out: &mut dyn Write, change: &Change, whole: bool) -> io::Result<()> {
     let (style, word) = match change.kind {
         ChangeKind::Broken => (BAD, "BROKEN"),
         ChangeKind::Fixed => (GOOD, "FIXED"),
@@ -70,7 +70,7 @@ fn write_change(out: &mut dyn Write, kernel: &KernelVerdict, change: &Change, wh
             said.replace('\n', "\n             ")
         )?;
     }
-    let both = side_by_side((&kernel.base, &base.transcript), (&kernel.patched, &patched.transcript));
+    let both = side_by_side(("base", &base.transcript), ("patched", &patched.transcript));
     both.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
     writeln!(out)
 }
@@ -104,7 +104,7 @@ pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Resu
             };
             table.add_row([
                 elide_title(&patch.titles),
-                kernel.base.clone(),
+                kernel.kernel.clone(),
                 count(ChangeKind::Fixed),
                 broken,
                 count(ChangeKind::Changed),
@@ -121,7 +121,7 @@ pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Resu
     for kernel in patches.iter().flat_map(|patch| &patch.kernels) {
         let kept = if kernel.base_was_kept { " (what the base did was kept)" } else { "" };
         let times = format!("built in {:.1} s, cases run in {:.1} s{kept}", kernel.building, kernel.seconds);
-        writeln!(out, "{} on {}: {}", kernel.patched, kernel.base, Styled(FAINT, times))?;
+        writeln!(out, "{} on {}: {}", kernel.patched, kernel.kernel, Styled(FAINT, times))?;
     }
     let kernels = || patches.iter().flat_map(|patch| &patch.kernels);
     let first = kernels().find_map(|kernel| Some((kernel, kernel.changes.first()?)));
