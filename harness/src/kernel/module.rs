@@ -9,8 +9,7 @@ use walkdir::WalkDir;
 
 use super::apt::{Apt, NEWER_SUITES, numbers};
 use super::build::{Told, environment};
-use super::lock::{Hold, Lock};
-use super::patched::{Boots, Patched, PatchedKey, kept_log};
+use super::patched::{Boots, Patched, PatchedKey, kept_log, workplace};
 use super::source::{Source, SourceChoice, SourceName};
 use super::{Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, remove_file, space};
 use crate::patch::{Changes, DRIVER};
@@ -67,14 +66,11 @@ pub(super) fn build(
         return Ok(patched);
     }
     let headers = headers(&release, base.headers, tell)?;
-    fs::create_dir_all(all).map_err(|error| file_error(all, error))?;
-    let workplace = tempfile::Builder::new().prefix(".building-").tempdir_in(all);
-    let workplace = workplace.map_err(|error| file_error(all, error))?;
+    let (workplace, lock) = workplace(all)?;
     let folder = workplace.path();
     let driver = lay_out(base.source, changes, &folder.join("source"))?;
 
     tell(Told::Begun("compiling"));
-    let lock = Lock::take(&folder.join("lock"), Hold::Alone, &mut || {})?;
     let mut command = Command::new("make");
     command
         .env_clear()

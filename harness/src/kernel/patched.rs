@@ -194,6 +194,23 @@ pub(super) fn all(folder: &Path) -> Vec<Patched> {
     all
 }
 
+/// A folder to build in, which goes with the value. Those that somebody left who was killed over a build go too.
+pub(super) fn workplace(all: &Path) -> Result<(tempfile::TempDir, Lock), KernelError> {
+    const BUILDING: &str = ".building-";
+    fs::create_dir_all(all).map_err(|error| file_error(all, error))?;
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let lock = entry.path().join(kept::LOCK);
+        let is_workplace = entry.file_name().to_str().is_some_and(|name| name.starts_with(BUILDING));
+        if is_workplace && lock.exists() && Lock::take_if_free(&lock)?.is_some() {
+            remove_all(&entry.path())?;
+        }
+    }
+    let workplace = tempfile::Builder::new().prefix(BUILDING).tempdir_in(all);
+    let workplace = workplace.map_err(|error| file_error(all, error))?;
+    let lock = Lock::take(&workplace.path().join(kept::LOCK), Hold::Alone, &mut || {})?;
+    Ok((workplace, lock))
+}
+
 fn forget_old(folder: &Path) -> Result<(), KernelError> {
     let all = all(folder);
     all[..all.len().saturating_sub(KEPT)].iter().try_for_each(|old| remove_all(&old.folder))
@@ -224,15 +241,11 @@ pub(super) fn build(
     }
     let choices = Choices { kind: base.built.kind, driver: base.built.driver, with: base.built.with.clone() };
     let tools = Toolchain::find(&choices, false)?;
-    fs::create_dir_all(all).map_err(|error| file_error(all, error))?;
     let from = base.folder.join(kept::OBJECTS);
     space::check(all, space::taken(&from) + TAKES, &format!("building built:{name} with a patch"))?;
 
-    let workplace = tempfile::Builder::new().prefix(".building-").tempdir_in(all);
-    let workplace = workplace.map_err(|error| file_error(all, error))?;
+    let (workplace, lock) = workplace(all)?;
     let folder = workplace.path();
-    let lock_file = folder.join(kept::LOCK);
-    let lock = Lock::take(&lock_file, Hold::Alone, &mut || {})?;
     tell(Told::Begun("copying what the base was made of"));
     let (source, copies) = (folder.join("source"), folder.join(kept::OBJECTS));
     overlay::make(&base.source.folder, changes, &source)?;
@@ -285,6 +298,18 @@ mod tests {
         for wrong in ["", "patched:", "patched:0123", "../../../etc", "patched:0123456789AB"] {
             assert!(wrong.parse::<PatchedKey>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_somebody_left_who_was_killed_goes() {
+        let all = tempfile::tempdir().unwrap();
+        let (mine, lock) = workplace(all.path()).unwrap();
+        let (left, gone) = workplace(all.path()).unwrap();
+        let left = left.keep();
+        drop(gone);
+        let (other, _lock) = workplace(all.path()).unwrap();
+        assert!(!left.exists() && mine.path().exists() && other.path().exists());
+        drop(lock);
     }
 
     #[test]

@@ -75,13 +75,18 @@ fn write_change(out: &mut dyn Write, change: &Change, whole: bool) -> io::Result
     writeln!(out)
 }
 
-/// The beginning of why a guest died, and the end of it, where a kernel says what the matter was.
+/// The beginning of why a guest died, and what its kernel said the matter was; where it did not, its last words.
 fn last_words(reason: &str) -> String {
+    const TELLING: &[&str] =
+        &["BUG", "panic", "Oops", "KASAN", "WARNING", "RIP:", "Call Trace", "blocked for more"];
     let lines: Vec<&str> = reason.trim_end().lines().collect();
-    match lines.len() {
-        ..=LAST_WORDS => lines.join("\n"),
-        several => [&lines[..1], &["..."], &lines[several - LAST_WORDS..]].concat().join("\n"),
-    }
+    let Some((first, rest)) = lines.split_first().filter(|_| lines.len() > LAST_WORDS) else {
+        return lines.join("\n");
+    };
+    let tells = |line: &&str| TELLING.iter().any(|word| line.contains(word));
+    let telling: Vec<&str> = rest.iter().copied().filter(tells).take(LAST_WORDS).collect();
+    let rest = if telling.is_empty() { &rest[rest.len() - LAST_WORDS..] } else { &telling };
+    [&[*first, "..."], rest].concat().join("\n")
 }
 
 /// Writes the table of all that was checked.
@@ -176,5 +181,7 @@ mod tests {
         let reason: String = (0..40).map(|line| format!("line {line}\n")).collect();
         let told = last_words(&reason);
         assert!(told.starts_with("line 0\n...\nline 28\n") && told.ends_with("line 39"), "{told}");
+        let told = last_words(&reason.replace("line 7", "Kernel panic - not syncing"));
+        assert_eq!(told, "line 0\n...\nKernel panic - not syncing");
     }
 }
