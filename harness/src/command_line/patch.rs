@@ -24,8 +24,8 @@ use crate::script::print;
 use crate::suite::{self, Case};
 use crate::target::qemu;
 
-/// How often cases are run again that differ.
-const REPETITIONS: usize = 2;
+/// How often cases are run again that differ: those that race, and all others.
+const REPETITIONS: [usize; 2] = [2, 1];
 
 /// If more cases differ than this, it is no chance, and they are not run again.
 const MOST_REPEATED: usize = 100;
@@ -393,8 +393,15 @@ impl Check<'_> {
         }
         let cases: Vec<Case> =
             cases.iter().filter(|case| differing.contains(&case.id.as_str())).cloned().collect();
-        let once = |_| Ok((self.run(base, &cases)?.cases, self.run(patched, &cases)?.cases));
-        (0..REPETITIONS).map(once).collect()
+        let (racing, others): (Vec<Case>, Vec<Case>) =
+            cases.into_iter().partition(|case| case.race().is_some());
+        let mut repeated = Vec::new();
+        for (cases, times) in [racing, others].iter().zip(REPETITIONS) {
+            for _ in 0..if cases.is_empty() { 0 } else { times } {
+                repeated.push((self.run(base, cases)?.cases, self.run(patched, cases)?.cases));
+            }
+        }
+        Ok(repeated)
     }
 
     /// What is replayed: programs that showed a mistake once, and the user's, as the model of this driver does them.

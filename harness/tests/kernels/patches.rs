@@ -18,6 +18,7 @@ pub(super) const REFUSALS: &[Test] = &[
     ("a_patch_that_is_none_is_refused", no_patch),
     ("a_base_that_is_none_is_refused", no_base),
     ("a_patch_that_does_not_apply_is_shown_beside_what_is_there", not_applying),
+    ("a_patch_is_for_the_commit_that_is_asked_for", of_commit),
 ];
 
 /// Whether the source of the stock kernel is there that is patched.
@@ -142,4 +143,37 @@ fn not_applying() -> Result<(), Failed> {
     let (base, patch) = (folder.path().display().to_string(), patch.display().to_string());
     let parts = ["does not apply: drivers/android/binder.c, hunk 1 of 1", "2 - 2", "+ two"];
     refused(&[&patch, "--base", &base], 3, &parts)
+}
+
+/// What is there is what was there at that commit.
+fn of_commit() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let repository = folder.path().join("repository");
+    let driver = repository.join("drivers/android");
+    fs::create_dir_all(&driver)?;
+    let git = |words: &[&str]| -> Result<(), Failed> {
+        let identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"];
+        let mut git = std::process::Command::new("git");
+        let done = git.arg("-C").arg(&repository).args(identity).args(words).output()?;
+        is(done.status.success(), true, &String::from_utf8_lossy(&done.stderr))
+    };
+    git(&["init", "-q"])?;
+    for text in ["the first\n", "the second\n"] {
+        fs::write(driver.join("binder.c"), text)?;
+        git(&["add", "."])?;
+        git(&["commit", "-q", "-m", text])?;
+    }
+    let patch = folder.path().join("fix.patch");
+    let diff =
+        "--- a/drivers/android/binder.c\n+++ b/drivers/android/binder.c\n@@ -1 +1 @@\n-another\n+one\n";
+    fs::write(&patch, diff)?;
+    let (base, patch) = (repository.display().to_string(), patch.display().to_string());
+    for (commit, there) in [("HEAD", "+ the second"), ("HEAD~1", "+ the first")] {
+        let mut command = binderdrill(&["patch", &patch, "--base", &base, "--commit", commit]);
+        let (status, _, said) = output(command.env("XDG_CACHE_HOME", folder.path().join("cache")))?;
+        is(status, 3, &said)?;
+        holds(&said, &[there])?;
+    }
+    let mut command = binderdrill(&["patch", &patch, "--base", &base, "--commit", "--output=x"]);
+    is(output(&mut command)?.0, 2, "an option is no commit")
 }
