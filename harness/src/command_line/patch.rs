@@ -18,6 +18,7 @@ use crate::kernel::{
 };
 use crate::patch::{
     ChangeKind, Changes, DRIVER, DoesNotApply, Kept, KernelVerdict, Patch, PatchResults, PatchVerdict,
+    Repeated,
 };
 use crate::report::{CaseResult, TargetResults, write_changes, write_verdicts};
 use crate::script::print;
@@ -387,7 +388,7 @@ impl Check<'_> {
         patched: &str,
         cases: &[Case],
         differing: &[&str],
-    ) -> Result<Vec<(Vec<CaseResult>, Vec<CaseResult>)>, CommandError> {
+    ) -> Result<Vec<Repeated>, CommandError> {
         if differing.len() > MOST_REPEATED {
             return Ok(Vec::new());
         }
@@ -398,7 +399,8 @@ impl Check<'_> {
         let mut repeated = Vec::new();
         for (cases, times) in [racing, others].iter().zip(REPETITIONS) {
             for _ in 0..if cases.is_empty() { 0 } else { times } {
-                repeated.push((self.run(base, cases)?.cases, self.run(patched, cases)?.cases));
+                let (base, patched) = (self.run(base, cases)?.cases, self.run(patched, cases)?.cases);
+                repeated.push(Repeated { base, patched });
             }
         }
         Ok(repeated)

@@ -12,7 +12,7 @@ pub use series::{Patch, UnreadablePatch, read};
 #[cfg(test)]
 pub(crate) use verdict::tests as verdict_tests;
 pub use verdict::{
-    Change, ChangeKind, KernelVerdict, PATCH_FORMAT_VERSION, PatchResults, PatchVerdict, change,
+    Change, ChangeKind, KernelVerdict, PATCH_FORMAT_VERSION, PatchResults, PatchVerdict, Repeated,
 };
 
 /// Where the driver's own source is.

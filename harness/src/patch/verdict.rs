@@ -60,6 +60,15 @@ pub struct KernelVerdict {
     pub unsteady: Vec<String>,
 }
 
+/// Some cases once more, on both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Repeated {
+    /// What they did on the base.
+    pub base: Vec<CaseResult>,
+    /// What they did on the patched kernel.
+    pub patched: Vec<CaseResult>,
+}
+
 /// A case that a patch changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -109,7 +118,7 @@ impl Standing {
 
 /// What a patch does to a case; `None` if that does the same. Of cases that race, runs differ, and only what came of all
 /// of them counts.
-pub fn change(base: &CaseResult, patched: &CaseResult) -> Option<ChangeKind> {
+fn change(base: &CaseResult, patched: &CaseResult) -> Option<ChangeKind> {
     let (before, after) = (Standing::of(&base.verdict), Standing::of(&patched.verdict));
     match (before, after) {
         // What a kernel has learnt to do is no worse for failing, and no mistake that is mended.
@@ -135,7 +144,7 @@ impl KernelVerdict {
         &mut self,
         base: &[CaseResult],
         patched: &[CaseResult],
-        again: impl FnOnce(&[&str]) -> Result<Vec<(Vec<CaseResult>, Vec<CaseResult>)>, E>,
+        again: impl FnOnce(&[&str]) -> Result<Vec<Repeated>, E>,
     ) -> Result<(), E> {
         let pairs = || base.iter().zip(patched);
         let differing: Vec<&str> = pairs()
@@ -149,9 +158,9 @@ impl KernelVerdict {
                 continue;
             };
             let of = |results: &[CaseResult]| results.iter().find(|result| result.id == one.id).cloned();
-            let mut on_base: Vec<CaseResult> = repeated.iter().filter_map(|(base, _)| of(base)).collect();
+            let mut on_base: Vec<CaseResult> = repeated.iter().filter_map(|run| of(&run.base)).collect();
             let mut on_patched: Vec<CaseResult> =
-                repeated.iter().filter_map(|(_, patched)| of(patched)).collect();
+                repeated.iter().filter_map(|run| of(&run.patched)).collect();
             on_base.push(one.clone());
             on_patched.push(other.clone());
             let meets = |patched: &CaseResult| on_base.iter().any(|base| is_same(base, patched));
@@ -298,7 +307,7 @@ pub(crate) mod tests {
             .judge(&base, &patched, |ids| {
                 assert_eq!(ids, ["a/steady", "a/unsteady"]);
                 let once_more = vec![case("a/steady", "EBUSY", Verdict::Pass), patched[1].clone()];
-                Ok::<_, ()>(vec![(once_more, patched.to_vec())])
+                Ok::<_, ()>(vec![Repeated { base: once_more, patched: patched.to_vec() }])
             })
             .unwrap();
         assert_eq!(verdict.unsteady, ["a/unsteady"]);
