@@ -1,14 +1,19 @@
 //! The specification: pages of numbered clauses, as `suites/spec/` holds them.
 //!
 //! `README.md` there lists the pages in the order in which they are to be read. A page begins with its title; a clause is
-//! a paragraph that begins with its name, as in `**txn.3** The caller …`.
+//! a paragraph that begins with its name, as in `**txn.3** The caller …`. Names outlive the order of a page: a clause that
+//! comes later has the next number and stands where it belongs, and the number of one that was given up is not used again.
 
 use binderdrill_suites::SpecificationFile;
 
 use crate::script::near_miss;
+use crate::suite::Case;
 
 /// The page that lists the others.
 const CONTENTS: &str = "README.md";
+
+/// What the clauses are called that tell how drivers differ.
+const DIFFERENCES: &str = "rust";
 
 /// The whole specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +67,8 @@ pub enum MalformedSpecification {
     /// A page does not begin with its title.
     #[error("suites/spec/{0} does not begin with a title")]
     NoTitle(String),
-    /// A clause stands on a page of another topic, is there twice or out of order, or says nothing.
-    #[error("suites/spec/{file}: {name} is not the clause that comes next on this page, or says nothing")]
+    /// A clause stands on a page of another topic, is there twice, or says nothing.
+    #[error("suites/spec/{file}: {name} is no clause of this page's topic, is there twice, or says nothing")]
     Clause {
         /// The page.
         file: String,
@@ -76,7 +81,7 @@ pub enum MalformedSpecification {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoEntry {
     /// The page has other clauses.
-    #[error("there is no clause {word}: {title} has {topic}.1 to {topic}.{last}")]
+    #[error("there is no clause {word}: {title} has clauses up to {topic}.{last}")]
     Clause {
         /// What was asked for.
         word: String,
@@ -84,8 +89,8 @@ pub enum NoEntry {
         title: &'static str,
         /// What its clauses are called.
         topic: &'static str,
-        /// How many there are.
-        last: usize,
+        /// The highest number of one.
+        last: u32,
     },
     /// Nothing is called so.
     #[error("there is no page and no clause {word}{}", near.as_ref().map_or_else(
@@ -143,7 +148,12 @@ impl Specification {
                 word: word.to_owned(),
                 title: page.title,
                 topic: page.topic,
-                last: page.clauses.len(),
+                last: page
+                    .clauses
+                    .iter()
+                    .filter_map(|clause| number(clause.name, page.topic))
+                    .max()
+                    .unwrap_or(0),
             },
             None => NoEntry::Unknown {
                 word: word.to_owned(),
@@ -152,10 +162,38 @@ impl Specification {
         })
     }
 
+    /// The clauses that say what a driver does of which this one does not hold: those of the differences between drivers
+    /// that it names, or, if it is one of these, those that name it.
+    pub fn counterparts(&self, clause: &SpecifiedClause) -> Vec<&'static str> {
+        let is_difference = |name: &str| number(name, DIFFERENCES).is_some();
+        let all = self.pages.iter().flat_map(|page| &page.clauses);
+        let counterparts = all.filter(|other| match is_difference(clause.name) {
+            true => !is_difference(other.name) && other.mentions(clause.name),
+            false => is_difference(other.name) && clause.mentions(other.name),
+        });
+        counterparts.map(|other| other.name).collect()
+    }
+
+    /// The counterparts of all clauses that a case cites.
+    pub fn counterparts_of_case(&self, case: &Case) -> Vec<&'static str> {
+        let cited: Vec<String> = case.clauses().iter().map(ToString::to_string).collect();
+        let all = self.pages.iter().flat_map(|page| &page.clauses);
+        let cited = all.filter(|clause| cited.iter().any(|name| name == clause.name));
+        cited.flat_map(|clause| self.counterparts(clause)).collect()
+    }
+
     /// The page that may have been meant.
     fn near(&self, word: &str) -> Option<String> {
         let names = self.pages.iter().flat_map(|page| [page.topic, page.stem()]);
         near_miss(word, names).map(str::to_owned)
+    }
+}
+
+impl SpecifiedClause {
+    /// Whether its text names a clause.
+    fn mentions(&self, name: &str) -> bool {
+        let words = self.text.split(|letter: char| letter.is_whitespace() || "(),;:".contains(letter));
+        words.map(|word| word.trim_end_matches('.')).any(|word| word == name)
     }
 }
 
@@ -188,20 +226,27 @@ fn listed(contents: &'static str) -> Vec<Listed> {
     contents.lines().filter_map(row).collect()
 }
 
-/// The clauses of a page, which must be numbered from 1.
+/// The number of a clause, if that is one of a topic.
+fn number(clause: &str, topic: &str) -> Option<u32> {
+    let digits = clause.strip_prefix(topic)?.strip_prefix('.')?;
+    digits.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == digits)
+}
+
+/// The clauses of a page, in its order.
 fn clauses(
     file: &str,
     topic: &str,
     text: &'static str,
 ) -> Result<Vec<SpecifiedClause>, MalformedSpecification> {
-    let mut clauses = Vec::new();
+    let mut clauses: Vec<SpecifiedClause> = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some((name, first)) = line.strip_prefix("**").and_then(|rest| rest.split_once("**")) else {
             continue;
         };
         let first = first.trim();
-        if name != format!("{topic}.{}", clauses.len() + 1) || first.is_empty() {
+        let is_there = clauses.iter().any(|clause| clause.name == name);
+        if number(name, topic).is_none() || is_there || first.is_empty() {
             return Err(MalformedSpecification::Clause { file: file.to_owned(), name: name.to_owned() });
         }
         let rest = lines.by_ref().take_while(|line| !line.is_empty());
@@ -255,12 +300,43 @@ mod tests {
             assert_eq!(name(word).as_deref(), Ok("calls.md"), "{word}");
         }
         assert_eq!(name("call.2").as_deref(), Ok("call.2"));
-        assert_eq!(name("call.3"), Err("there is no clause call.3: Calls has call.1 to call.2".to_owned()));
+        assert_eq!(
+            name("call.3"),
+            Err("there is no clause call.3: Calls has clauses up to call.2".to_owned())
+        );
         assert_eq!(name("cal.1"), Err("there is no page and no clause cal.1; did you mean call?".to_owned()));
         assert_eq!(
             name("xyzzy"),
             Err("there is no page and no clause xyzzy; `binderdrill spec` lists them".to_owned())
         );
+    }
+
+    #[test]
+    fn a_clause_and_the_difference_that_it_names_are_counterparts() {
+        let calls = "# Calls\n\n**call.1** One (call.2), end.1. In Rust: rust.1.\n\n**call.2** Two.\n";
+        let rust = "# Rust\n\n**rust.1** Other.\n\n**rust.11** Another.\n";
+        let contents = format!("{}| [rust.md](rust.md) | `rust` | what differs |\n", CONTENTS.text);
+        let page = |name, text| SpecificationFile { name, text };
+        let files =
+            [page("README.md", contents.leak()), page("calls.md", calls), ENDS, page("rust.md", rust)];
+        let specification = read(&files).unwrap();
+        let counterparts = |word: &str| match specification.find(word) {
+            Ok(Entry::Clause(_, clause)) => specification.counterparts(clause),
+            _ => panic!("{word} is a clause"),
+        };
+        assert_eq!(counterparts("call.1"), ["rust.1"]);
+        assert_eq!(counterparts("rust.1"), ["call.1"]);
+        assert!(counterparts("call.2").is_empty() && counterparts("rust.11").is_empty());
+    }
+
+    #[test]
+    fn numbers_need_not_ascend_and_some_may_be_given_up() {
+        let text = "# Calls\n\n**call.4** Four.\n\n**call.1** One.\n";
+        let specification = read(&[CONTENTS, SpecificationFile { name: "calls.md", text }, ENDS]).unwrap();
+        let names: Vec<&str> = specification.pages[0].clauses.iter().map(|clause| clause.name).collect();
+        assert_eq!(names, ["call.4", "call.1"]);
+        let error = specification.find("call.2").unwrap_err().to_string();
+        assert_eq!(error, "there is no clause call.2: Calls has clauses up to call.4");
     }
 
     #[test]
@@ -271,7 +347,10 @@ mod tests {
         assert!(read(&[CONTENTS, CALLS]).unwrap_err().contains("ends.md"));
         assert!(read(&[CONTENTS, CALLS, ENDS, SpecificationFile { name: "x.md", text: "# X\n" }]).is_err());
         assert!(changed("Calls\n").contains("title"));
-        assert!(changed("# Calls\n\n**call.2** Two.\n").contains("call.2"));
+        for wrong in ["call.0", "call.01", "call.x", "call"] {
+            assert!(changed(format!("# Calls\n\n**{wrong}** One.\n").leak()).contains(wrong), "{wrong}");
+        }
+        assert!(changed("# Calls\n\n**call.2** Two.\n\n**call.2** Once more.\n").contains("call.2"));
         assert!(changed("# Calls\n\n**call.1**\n").contains("call.1"));
         assert!(changed("# Calls\n\n**end.1** Another page's.\n").contains("end.1"));
     }

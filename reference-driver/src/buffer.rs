@@ -1,13 +1,15 @@
 //! Buffers: the receiver's mapping, cut into pieces that transactions arrive in.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use crate::mapping::Mapping;
 use crate::node::Node;
 use crate::oneway_spam::SpamDetection;
 use crate::planted::{Bug, Planted};
-use crate::profile::Profile;
+use crate::profile::{PiecesGivenMemory, Profile};
 use crate::table::{Key, Table};
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -94,8 +96,8 @@ impl Request {
 /// The mapping of a process (`struct binder_alloc`).
 #[derive(Debug, Default)]
 pub(crate) struct Allocator {
-    /// The address at which the process maps the device; `None` before and after.
-    address: Option<u64>,
+    /// Where the process has mapped the device.
+    mapping: Mapping,
     /// New buffers can be had.
     takes_transactions: bool,
     /// The address of the first mapping. There is no second one.
@@ -118,6 +120,7 @@ pub(crate) struct Allocator {
     /// Since there was last enough room for oneway messages, somebody has been told that it spams.
     pub(crate) spam_detected: bool,
     pub(crate) spam_detection: SpamDetection,
+    pieces_given_memory: PiecesGivenMemory,
     planted: Planted,
     in_use: usize,
 }
@@ -125,8 +128,8 @@ pub(crate) struct Allocator {
 impl Allocator {
     /// One without a mapping.
     pub(crate) fn new(profile: &Profile) -> Allocator {
-        let Profile { spam_detection, planted, .. } = *profile;
-        Allocator { spam_detection, planted, ..Allocator::default() }
+        let Profile { spam_detection, planted, pieces_given_memory, .. } = *profile;
+        Allocator { spam_detection, planted, pieces_given_memory, ..Allocator::default() }
     }
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
@@ -134,8 +137,8 @@ impl Allocator {
         if self.size > 0 {
             return Err(Errno::EBUSY);
         }
+        self.mapping = Mapping::of(address..address + size);
         let size = size.min(MAPPING_LIMIT);
-        self.address = Some(address);
         self.takes_transactions = true;
         self.base = address;
         self.size = size;
@@ -149,10 +152,34 @@ impl Allocator {
         Ok(())
     }
 
-    /// The process has unmapped the device. Its buffers stay; whether new ones can be had is up to the driver.
-    pub(crate) fn unmap(&mut self, takes_transactions: bool) {
-        self.address = None;
-        self.takes_transactions &= takes_transactions;
+    /// The process takes away what it has mapped at these addresses. Buffers stay, to be freed; new ones need what is
+    /// left, and with a driver to which any loss ends the mapping there are none.
+    pub(crate) fn unmap(&mut self, addresses: &Range<u64>, takes_transactions: bool) {
+        if self.mapping.remove(addresses) {
+            self.takes_transactions &= takes_transactions;
+        }
+    }
+
+    /// The process lets itself read what it has mapped at these addresses, or not.
+    pub(crate) fn protect(&mut self, addresses: &Range<u64>, readable: bool) {
+        self.mapping.protect(addresses, readable);
+    }
+
+    /// Puts memory into a page of the mapping, if there is none. It stays there.
+    fn install(&mut self, page: usize) -> Result<(), Errno> {
+        if !self.present[page] {
+            let address = self.base + page as u64 * PAGE;
+            let has_room = match self.pieces_given_memory {
+                PiecesGivenMemory::All => self.mapping.contains(address),
+                PiecesGivenMemory::Changed => self.mapping.is_in_changed_piece(address),
+                PiecesGivenMemory::First => self.mapping.is_one_piece(self.base, address),
+            };
+            if !has_room {
+                return Err(Errno::ESRCH);
+            }
+            self.present[page] = true;
+        }
+        Ok(())
     }
 
     /// Whether new buffers can be had, as far as there is room.
@@ -182,9 +209,7 @@ impl Allocator {
         }
         let &(found, start) = self.free.range((size, 0)..).next().ok_or(Errno::ENOSPC)?;
         let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
-        if self.address.is_none() && !self.present[pages.clone()].iter().all(|present| *present) {
-            return Err(Errno::ESRCH);
-        }
+        pages.clone().try_for_each(|page| self.install(page))?;
         self.free.remove(&(found, start));
         let key = self.by_start[&start];
         if found > size {
@@ -208,7 +233,6 @@ impl Allocator {
         self.judge_sender(key, request);
         let end = (pages.end * PAGE as usize).min(self.size as usize);
         self.memory.resize(self.memory.len().max(end), 0);
-        self.present[pages].fill(true);
         Ok(key)
     }
 
@@ -327,13 +351,16 @@ impl Allocator {
 
     /// Whether an address lies in the mapping of the process, used or not.
     pub(crate) fn maps(&self, address: u64) -> bool {
-        self.address.is_some_and(|base| (base..base + self.size).contains(&address))
+        self.mapping.contains(address)
     }
 
     /// What the process sees at an address of its mapping; `None` where it would fault.
     pub(crate) fn seen_at(&self, address: u64, length: usize) -> Option<&[u8]> {
-        let start = usize::try_from(address.checked_sub(self.address?)?).ok()?;
+        let start = usize::try_from(address.checked_sub(self.base)?).ok()?;
         let end = start.checked_add(length)?;
+        if !self.mapping.is_readable(address..address.checked_add(length as u64)?) {
+            return None;
+        }
         let pages = start / PAGE as usize..end.div_ceil(PAGE as usize);
         let present = self.present.get(pages)?.iter().all(|present| *present);
         present.then(|| self.memory.get(start..end)).flatten()
@@ -418,7 +445,7 @@ mod tests {
     fn a_second_mapping_is_refused_for_ever() {
         let mut allocator = mapped(PAGE);
         assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
-        allocator.unmap(false);
+        allocator.unmap(&(0..u64::MAX), false);
         assert_eq!(allocator.map(BASE, PAGE), Err(Errno::EBUSY));
         assert_eq!(allocator.allocate(request(8)), Err(Errno::ESRCH));
     }

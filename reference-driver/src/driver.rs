@@ -1,5 +1,7 @@
 //! The driver: its state as a whole, and the system calls that change it.
 
+use std::ops::Range;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::buffer::{Allocator, PAGE};
@@ -52,6 +54,8 @@ pub struct Driver {
     pub(crate) ended_pids: FxHashSet<i32>,
     /// What the scheduler knows of threads, by their ids.
     pub(crate) scheduling: FxHashMap<i32, Scheduling>,
+    /// The RLIMIT_NICE of processes that have one, by their ids.
+    pub(crate) nice_limits: FxHashMap<i32, u32>,
     /// What the security module calls every process; `None` without such a module.
     pub(crate) security_context: Option<&'static str>,
 }
@@ -104,6 +108,7 @@ impl Driver {
             serials: 0,
             ended_pids: FxHashSet::default(),
             scheduling: FxHashMap::default(),
+            nice_limits: FxHashMap::default(),
             security_context: None,
         }
     }
@@ -154,10 +159,15 @@ impl Driver {
         process.allocator.map(address, size)
     }
 
-    /// The process has unmapped the device.
-    pub fn munmap(&mut self, device: Device) {
+    /// The process takes away what it has mapped of the device at these addresses.
+    pub fn munmap(&mut self, device: Device, addresses: Range<u64>) {
         let takes_transactions = !self.profile.unmapping_ends_transactions;
-        self.processes[device].allocator.unmap(takes_transactions);
+        self.processes[device].allocator.unmap(&addresses, takes_transactions);
+    }
+
+    /// The process lets itself read what it has mapped of the device at these addresses, or not.
+    pub fn mprotect(&mut self, device: Device, addresses: Range<u64>, readable: bool) {
+        self.processes[device].allocator.protect(&addresses, readable);
     }
 
     /// Whether the calling thread would find something to read. EINVAL if it cannot read there at all.

@@ -18,6 +18,7 @@ mod driver;
 mod extended_error;
 mod freeze;
 mod freeze_notification;
+mod mapping;
 mod memory;
 mod node;
 mod node_information;
@@ -50,5 +51,5 @@ pub use driver::{Completion, Device, Driver};
 pub use memory::{Fault, UserMemory};
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;
-pub use profile::Profile;
+pub use profile::{PiecesGivenMemory, Profile};
 pub use statistics::{Census, Statistics};

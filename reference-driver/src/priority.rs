@@ -16,6 +16,8 @@ pub(crate) struct Scheduling {
     nice: i32,
     /// It may have any nice value.
     is_privileged: bool,
+    /// The id of its process.
+    pid: i32,
 }
 
 impl Driver {
@@ -24,7 +26,7 @@ impl Driver {
     pub fn set_priority(&mut self, caller: Caller, nice: i32) -> Result<(), Errno> {
         self.admit_to_scheduler(caller);
         let nice = nice.clamp(-20, 19);
-        if nice < self.priority(caller.tid) && caller.euid != 0 {
+        if nice < self.priority(caller.tid) && !self.may_have_priority(caller, nice) {
             return Err(Errno::EACCES);
         }
         self.scheduling.entry(caller.tid).or_default().nice = nice;
@@ -36,15 +38,36 @@ impl Driver {
         self.scheduling.get(&tid).map_or(0, |scheduling| scheduling.nice)
     }
 
-    /// A thread has been made by another one, and begins with its nice value.
-    pub fn inherit_priority(&mut self, maker: i32, made: i32) {
-        let inherited = self.scheduling.get(&maker).copied().unwrap_or_default();
-        self.scheduling.insert(made, inherited);
+    /// Whether a thread may have a nice value that is lower than its own, or could not be lower.
+    pub fn may_have_priority(&self, caller: Caller, nice: i32) -> bool {
+        caller.euid == 0 || self.best_nice(caller.pid) <= i64::from(nice)
+    }
+
+    /// Sets the RLIMIT_NICE of a process.
+    pub fn limit_nice(&mut self, pid: i32, limit: u32) {
+        self.nice_limits.insert(pid, limit);
+    }
+
+    /// The lowest nice value that the RLIMIT_NICE of a process gives its threads; above all of them if it gives none.
+    fn best_nice(&self, pid: i32) -> i64 {
+        20 - i64::from(self.nice_limits.get(&pid).copied().unwrap_or(0))
+    }
+
+    /// A thread has been made by another one, the first of a new process. It begins with its nice value, and the process
+    /// with the limit of the other.
+    pub fn inherit_priority(&mut self, maker: Caller, made: i32) {
+        let inherited = self.scheduling.get(&maker.tid).copied().unwrap_or_default();
+        self.scheduling.insert(made, Scheduling { pid: made, ..inherited });
+        if let Some(limit) = self.nice_limits.get(&maker.pid).copied() {
+            self.nice_limits.insert(made, limit);
+        }
     }
 
     /// Takes note of what a thread may do to its nice value.
     pub(crate) fn admit_to_scheduler(&mut self, caller: Caller) {
-        self.scheduling.entry(caller.tid).or_default().is_privileged = caller.euid == 0;
+        let scheduling = self.scheduling.entry(caller.tid).or_default();
+        scheduling.is_privileged = caller.euid == 0;
+        scheduling.pid = caller.pid;
     }
 
     /// A thread that is ready for whatever work its process has begins with the nice value that the device was opened with.
@@ -77,12 +100,20 @@ impl Driver {
         self.set_nice(thread, self.transactions[call].nice_before);
     }
 
-    /// The driver has no more rights than the thread for which it acts.
+    /// The driver has no more rights than the thread for which it acts. Where that may not have this nice value, it gets
+    /// the lowest one that its process has a limit for, if there is one.
     fn set_nice(&mut self, thread: Key<Thread>, nice: i32) {
         let tid = self.threads[thread].tid;
-        if self.profile.hands_priorities_on
-            && let Some(scheduling) = self.scheduling.get_mut(&tid).filter(|thread| thread.is_privileged)
-        {
+        let Some(scheduling) = self.scheduling.get(&tid).filter(|_| self.profile.hands_priorities_on) else {
+            return;
+        };
+        let best = self.best_nice(scheduling.pid);
+        let nice = match i64::from(nice) {
+            nice if scheduling.is_privileged || best <= nice => nice,
+            _ => best,
+        };
+        let possible = i32::try_from(nice).ok().filter(|nice| (-20..20).contains(nice));
+        if let (Some(nice), Some(scheduling)) = (possible, self.scheduling.get_mut(&tid)) {
             scheduling.nice = nice;
         }
     }

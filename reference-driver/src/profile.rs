@@ -51,6 +51,8 @@ pub struct Profile {
     pub(crate) hands_priorities_on: bool,
     /// A process without a mapping gets no transactions, even if it had one.
     pub(crate) unmapping_ends_transactions: bool,
+    /// Which pieces of a mapping are given memory, where it is in several.
+    pub pieces_given_memory: PiecesGivenMemory,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
@@ -114,6 +116,18 @@ pub struct Profile {
     pub(crate) planted: Planted,
 }
 
+/// Which pieces of a mapping are given memory, where a change of protection or what was taken away has left several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PiecesGivenMemory {
+    /// All of them.
+    #[default]
+    All,
+    /// The one whose protection was changed last, of those that were this one before.
+    Changed,
+    /// The one that begins where the mapping began.
+    First,
+}
+
 /// Whether and how processes are told that others are frozen or thawed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreezeNotifications {
@@ -159,6 +173,7 @@ impl Profile {
         hands_priorities_on: true,
         senders_are_openers: false,
         unmapping_ends_transactions: true,
+        pieces_given_memory: PiecesGivenMemory::All,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
@@ -196,7 +211,12 @@ impl Profile {
     };
 
     /// The C driver of Linux 6.12.
-    pub const C_6_12: Profile = Profile { name: "c-6.12", senders_are_openers: true, ..Profile::C };
+    pub const C_6_12: Profile = Profile {
+        name: "c-6.12",
+        senders_are_openers: true,
+        pieces_given_memory: PiecesGivenMemory::Changed,
+        ..Profile::C
+    };
 
     /// The C driver of Linux 6.1.
     pub const C_6_1: Profile = Profile {
@@ -228,6 +248,7 @@ impl Profile {
         hands_priorities_on: false,
         senders_are_openers: true,
         unmapping_ends_transactions: false,
+        pieces_given_memory: PiecesGivenMemory::First,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,

@@ -359,15 +359,17 @@ impl Driver {
         let TransactionData { data_size, offsets_size, .. } = header;
         let wants_context = destination.node.is_some_and(|node| self.nodes[node].wants_security_context);
         let context = self.security_context.filter(|_| wants_context).map(terminated);
+        let request = |buffers_size| Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
+        let looks_first = self.profile.sizes_are_looked_at_first;
         let room = match &context {
             None if wants_context => Err(Errno::EOPNOTSUPP),
             // It lies behind the scatter-gather buffers.
             _ => match buffers_size.checked_add(context.as_ref().map_or(0, |context| context.len() as u64)) {
+                None if looks_first => request(buffers_size).check_sizes().and(Err(Errno::ENOMEM)),
                 None => Err(Errno::EINVAL),
                 Some(buffers_size) => {
-                    let request = Request { data_size, offsets_size, buffers_size, is_async, sender_pid };
-                    let possible =
-                        if self.profile.sizes_are_looked_at_first { request.check_sizes() } else { Ok(()) };
+                    let request = request(buffers_size);
+                    let possible = if looks_first { request.check_sizes() } else { Ok(()) };
                     possible.and_then(|()| self.processes[destination.process].allocator.allocate(request))
                 }
             },

@@ -2,6 +2,8 @@
 
 mod party;
 
+use std::ops::Range;
+
 use party::{Party, World};
 use proptest::prelude::*;
 use reference_driver::Profile;
@@ -22,7 +24,13 @@ enum Deed {
     Poll,
     Interrupt,
     Flush,
-    Unmap,
+    /// Takes back some pages of the mapping.
+    Unmap(Range<u64>),
+    /// Lets some pages of the mapping be read, or not.
+    Protect {
+        pages: Range<u64>,
+        readable: bool,
+    },
     ThreadExit,
     MaxThreads(u32),
     /// The process ends, and another one takes its place.
@@ -147,6 +155,11 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// Some pages of a mapping, and perhaps some behind it.
+fn pages() -> impl Strategy<Value = Range<u64>> {
+    (0u64..8, 1u64..9).prop_map(|(first, count)| first..first + count)
+}
+
 fn deed() -> impl Strategy<Value = Deed> {
     let room = prop::sample::select(vec![0u64, 256, 256, 256, 256, 256, 256, 80, 76, 4, 1]);
     prop_oneof![
@@ -157,7 +170,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::Poll),
         1 => Just(Deed::Interrupt),
         1 => Just(Deed::Flush),
-        1 => Just(Deed::Unmap),
+        1 => pages().prop_map(Deed::Unmap),
+        1 => (pages(), any::<bool>()).prop_map(|(pages, readable)| Deed::Protect { pages, readable }),
         1 => Just(Deed::ThreadExit),
         1 => (0u32..3).prop_map(Deed::MaxThreads),
         1 => Just(Deed::Replace),
@@ -289,7 +303,8 @@ fn perform(world: &mut World, thread: usize, deed: &Deed) {
         Deed::Poll => world.poll(thread),
         Deed::Interrupt => world.interrupt(thread),
         Deed::Flush => world.flush(thread),
-        Deed::Unmap => world.unmap(thread),
+        Deed::Unmap(pages) => world.unmap(thread, pages.clone()),
+        Deed::Protect { pages, readable } => world.protect(thread, pages.clone(), *readable),
         Deed::ThreadExit => world.ioctl(thread, BINDER_THREAD_EXIT, &[]),
         Deed::MaxThreads(most) => world.ioctl(thread, BINDER_SET_MAX_THREADS, &most.to_ne_bytes()),
         Deed::Replace => world.replace(thread),

@@ -13,6 +13,9 @@ use binderdrill::target::{ReferenceTarget, Worlds};
 use libtest_mimic::{Arguments, Failed, Trial};
 use reference_driver::Profile;
 
+/// With this in the environment all ends with the first failure: `cargo mutants` need not know more.
+const STOP_EARLY: &str = "BINDERDRILL_STOP_EARLY";
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     // nextest asks for each test in a process of its own, which then reads only that script.
@@ -40,7 +43,17 @@ fn trial(case: Case, profile: Profile) -> Trial {
     }
     let ignored =
         case.script.as_ref().is_ok_and(|script| engine::inapplicable(&script.program, &target).is_some());
-    Trial::test(name, move || run(&case, &mut target)).with_ignored_flag(ignored)
+    let judged = move || {
+        let judged = run(&case, &mut target);
+        if let Err(failed) = &judged
+            && std::env::var_os(STOP_EARLY).is_some()
+        {
+            eprintln!("{}: {}", case.id, failed.message().unwrap_or_default());
+            std::process::exit(1);
+        }
+        judged
+    };
+    Trial::test(name, judged).with_ignored_flag(ignored)
 }
 
 fn run(case: &Case, target: &mut ReferenceTarget) -> Result<(), Failed> {

@@ -7,7 +7,7 @@ use binderdrill::expectation;
 use binderdrill::specification::Specification;
 use binderdrill::suite::{self, Case};
 
-/// The names of all clauses. Reading them makes sure that each page numbers its own from 1.
+/// The names of all clauses. Reading them makes sure that each is there once, on the page of its topic.
 fn clauses() -> BTreeSet<String> {
     let specification = Specification::embedded().expect("a specification that can be read");
     let clauses = specification.pages.iter().flat_map(|page| &page.clauses);
@@ -38,6 +38,32 @@ fn every_case_cites_clauses_that_there_are() {
         wrong.extend(unknown.map(|clause| format!("{} cites {clause}", case.id)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Who reads of one driver finds out what the other one does.
+#[test]
+fn what_is_about_one_driver_says_where_to_read_of_the_other() {
+    let specification = Specification::embedded().expect("a specification that can be read");
+    let cases = suite::embedded()
+        .into_iter()
+        .filter(|case| case.script.as_ref().is_ok_and(|script| script.program.driver.is_some()));
+    let alone: Vec<String> = cases
+        .filter(|case| specification.counterparts_of_case(case).is_empty())
+        .map(|case| case.id)
+        .collect();
+    assert!(alone.is_empty(), "{alone:?}");
+}
+
+/// A clause is one or two sentences, besides the marks that say in which driver it holds.
+#[test]
+fn every_clause_has_two_sentences_at_most() {
+    let specification = Specification::embedded().expect("a specification that can be read");
+    for clause in specification.pages.iter().flat_map(|page| &page.clauses) {
+        let text = clause.text.replace('\n', " ").replace("*A mistake of C.*", "");
+        let text = text.split(" In Rust: ").next().unwrap_or_default();
+        let sentences = text.split(". ").filter(|sentence| !sentence.trim().is_empty()).count();
+        assert!(sentences <= 2, "{} has {sentences}: {text}", clause.name);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `binderdrill spec`: what the specification says, and which cases show it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::{CommandError, SpecArguments, Status};
@@ -16,7 +17,7 @@ pub(super) fn spec(arguments: &SpecArguments, out: &mut dyn Write) -> Result<Sta
         None => write_contents(out, &specification)?,
         Some(word) => match specification.find(word)? {
             Entry::Page(page) => write_page(out, page, &cases)?,
-            Entry::Clause(page, clause) => write_clause(out, page, clause, &cases)?,
+            Entry::Clause(page, clause) => write_clause(out, &specification, page, clause, &cases)?,
         },
     }
     Ok(Status::AsExpected)
@@ -44,6 +45,7 @@ fn write_page(out: &mut dyn Write, page: &Page, cases: &[Case]) -> io::Result<()
 /// A clause, the cases that show it, and the drivers that are known to do something else in those.
 fn write_clause(
     out: &mut dyn Write,
+    specification: &Specification,
     page: &Page,
     clause: &SpecifiedClause,
     cases: &[Case],
@@ -58,7 +60,7 @@ fn write_clause(
     for case in &cases {
         writeln!(out, "{:width$}  {}", case.id, about(case))?;
     }
-    write_recorded(out, &cases)?;
+    write_recorded(out, specification, &cases)?;
     for file in binderdrill_suites::expectations() {
         let known = expectation::parse(file.driver, file.list)?.deviation;
         for KnownDeviation { case, came, reason, source, .. } in &known {
@@ -74,25 +76,39 @@ fn write_clause(
     Ok(())
 }
 
-/// What each kernel that there is a record of did with these cases.
-fn write_recorded(out: &mut dyn Write, cases: &[&Case]) -> Result<(), CommandError> {
+/// What each kernel that there is a record of did with these cases. Where they are about the other driver, the counterparts
+/// of their clauses say what this one does.
+fn write_recorded(
+    out: &mut dyn Write,
+    specification: &Specification,
+    cases: &[&Case],
+) -> Result<(), CommandError> {
     let records = record::all()?;
     let width = records.iter().map(|record| record.kernel.len()).max().unwrap_or(0);
     let mut separator = "\n";
     for Record { kernel, driver, cases: recorded, .. } in &records {
         let mut passed = 0;
         let mut others = Vec::new();
+        let mut of_other_driver = Vec::new();
         for case in cases {
             let was = recorded.iter().find(|recorded| recorded.id == case.id);
             match was.map(|was| (was.digest == case.digest, &was.verdict)) {
                 Some((true, Verdict::Pass)) => passed += 1,
-                Some((true, verdict)) => others.extend(told(verdict).map(|told| (&case.id, told))),
+                Some((true, Verdict::OtherDriver { .. })) => of_other_driver.push(*case),
+                Some((true, verdict)) => others.push((&case.id, told(verdict))),
                 Some((false, _)) => others.push((&case.id, "has changed since".to_owned())),
                 None => others.push((&case.id, "has come since".to_owned())),
             }
         }
         writeln!(out, "{separator}{BOLD}{kernel:width$}{BOLD:#}  {passed} as specified  ({driver})")?;
         separator = "";
+        if !of_other_driver.is_empty() {
+            let about = counted(of_other_driver.len(), "case");
+            let see: BTreeSet<&str> =
+                of_other_driver.iter().flat_map(|case| specification.counterparts_of_case(case)).collect();
+            let see = Vec::from_iter(see).join(", ");
+            writeln!(out, "{:width$}  {about} about the other driver; for this one see {see}", "")?;
+        }
         for (id, told) in others {
             writeln!(out, "{:width$}  {id} {told}", "")?;
         }
@@ -100,13 +116,12 @@ fn write_recorded(out: &mut dyn Write, cases: &[&Case]) -> Result<(), CommandErr
     Ok(())
 }
 
-/// What became of a case that did not pass; nothing if the case is not about that driver at all.
-fn told(verdict: &Verdict) -> Option<String> {
+/// What became of a case that did not pass.
+fn told(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::OtherDriver { .. } => None,
-        Verdict::KnownDeviation { .. } => Some("deviates, as is known".to_owned()),
-        Verdict::Skip { reason } => Some(format!("was skipped: {reason}")),
-        _ => Some("failed".to_owned()),
+        Verdict::KnownDeviation { .. } => "deviates, as is known (see below)".to_owned(),
+        Verdict::Skip { reason } => format!("was skipped: {reason}"),
+        _ => "failed".to_owned(),
     }
 }
 

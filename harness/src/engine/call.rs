@@ -67,8 +67,13 @@ pub(super) fn means(
         Call::Open { context, nonblock } => SystemCall::Open { context: *context, nonblock: *nonblock },
         Call::Close => SystemCall::Close,
         Call::Flush => SystemCall::Flush,
-        Call::Mmap { size, write } => SystemCall::Mmap { size: *size, write: *write },
-        Call::Munmap => SystemCall::Munmap,
+        Call::Mmap { size, write, shared, at } => {
+            SystemCall::Mmap { size: *size, write: *write, shared: *shared, at: *at }
+        }
+        Call::Munmap(pages) => SystemCall::Munmap(*pages),
+        Call::Mprotect { pages, protection } => {
+            SystemCall::Mprotect { pages: *pages, protection: *protection }
+        }
         Call::Poll => SystemCall::Poll,
         Call::Epoll => SystemCall::Epoll,
         Call::EpollWait => SystemCall::EpollWait,
@@ -79,6 +84,9 @@ pub(super) fn means(
         Call::Use(file) => SystemCall::Use(descriptor(file)?),
         Call::SetPriority(nice) => SystemCall::SetPriority(*nice),
         Call::GetPriority => SystemCall::GetPriority,
+        Call::SetScheduler(scheduling) => SystemCall::SetScheduler(*scheduling),
+        Call::GetScheduler => SystemCall::GetScheduler,
+        Call::LimitNice(limit) => SystemCall::LimitNice(*limit),
         Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
         Call::Pipe { reading, writing } => {
             SystemCall::Pipe { reading: symbols.file(reading), writing: symbols.file(writing) }

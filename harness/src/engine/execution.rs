@@ -463,6 +463,7 @@ impl<'a> Execution<'a> {
         match result {
             Err(errno) => return Ok(CallResult::Failed(errno)),
             Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
+            Ok(Answer::Scheduling(told)) => return Ok(CallResult::Told(Told::Scheduling(told))),
             Ok(Answer::Nice(nice)) => return Ok(CallResult::Succeeded(Some(nice.into()))),
             Ok(Answer::Number(number)) => return Ok(CallResult::Succeeded(Some(number))),
             Ok(Answer::Success) => {

@@ -28,6 +28,7 @@ mod wording;
 mod write_read;
 
 pub use fault::ScriptFault;
+pub(crate) use payload::{USUAL_BINDER_FLAGS, buffer_flags, objects};
 pub(crate) use rehearsal::{Interrupted, Rehearsal};
 pub use transcript::{PayloadRecord, ReturnRecord, StepOutcome, StepRecord, Transcript, WriteReadRecord};
 pub use verdict::{Deviation, Verdict};

@@ -11,7 +11,7 @@ use super::symbols::{Bindings, Symbols};
 use crate::program::{BufferObject, DataItem, Handle, Object, Parent, Payload};
 
 /// Flags of a local object about which a script says nothing: the least priority, and descriptors are taken.
-pub(super) const USUAL_BINDER_FLAGS: u32 = 0x17f;
+pub(crate) const USUAL_BINDER_FLAGS: u32 = 0x17f;
 
 /// Where an item of a payload lies.
 #[derive(Debug)]
@@ -214,12 +214,12 @@ impl Sender<'_> {
 pub(super) const NO_PARENT: Parent = Parent { index: 0, offset: 0 };
 
 /// The flags of a scatter-gather buffer.
-pub(super) fn buffer_flags<H>(object: &BufferObject<H>) -> u32 {
+pub(crate) fn buffer_flags<H>(object: &BufferObject<H>) -> u32 {
     object.flags.unwrap_or(if object.parent.is_some() { BINDER_BUFFER_FLAG_HAS_PARENT } else { 0 })
 }
 
 /// The objects of a payload, in order.
-pub(super) fn objects<H>(items: &[DataItem<H>]) -> impl Iterator<Item = &Object<H>> {
+pub(crate) fn objects<H>(items: &[DataItem<H>]) -> impl Iterator<Item = &Object<H>> {
     items.iter().filter_map(|item| match item.without_place() {
         DataItem::Object(object) => Some(object),
         _ => None,

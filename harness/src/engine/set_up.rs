@@ -18,7 +18,7 @@ impl Execution<'_> {
                 self.set_up_with(thread, "open", call)?;
             }
             if let Some(size) = mapping(process.device) {
-                let call = SystemCall::Mmap { size, write: false };
+                let call = SystemCall::Mmap { size, write: false, shared: false, at: None };
                 self.set_up_with(thread, &format!("mmap of {size} bytes"), call)?;
             }
             if process.context_manager {

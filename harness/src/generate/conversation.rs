@@ -589,7 +589,7 @@ impl Scene<'_, '_, '_, '_> {
     fn lifecycle(&mut self) {
         let Scene { settler, thread, .. } = self;
         let process = &settler.situation.processes[thread.process];
-        let (is_open, is_mapped) = (process.is_open, process.is_mapped);
+        let (is_open, is_mapped, pages) = (process.is_open, process.is_mapped, process.pages);
         let is_mourned = thread.process != 0
             && settler.situation.processes.iter().any(|process| !process.deaths.is_empty());
         let call = match settler.choices.below(10) {
@@ -598,7 +598,7 @@ impl Scene<'_, '_, '_, '_> {
             1 => Call::Ioctl(Ioctl::ThreadExit),
             2 => Call::Flush,
             3 if settler.choices.one_in(2) => Call::Close,
-            4 if settler.choices.one_in(2) => Call::Munmap,
+            4 if settler.choices.one_in(2) => Call::Munmap(None),
             5 if thread.process != 0 => Call::Exit,
             6 => Call::Ioctl(Ioctl::SetContextMgr),
             7 => {
@@ -609,7 +609,13 @@ impl Scene<'_, '_, '_, '_> {
                 }
             }
             _ if !is_open => Call::Open { context: Context::Binder, nonblock: false },
-            _ if !is_mapped => Call::Mmap { size: 64 * 1024, write: false },
+            _ if !is_mapped => Call::Mmap {
+                size: 64 * 1024,
+                write: false,
+                shared: settler.choices.one_in(4),
+                at: if settler.choices.one_in(2) { Place::new(PLACES.start) } else { None },
+            },
+            8 | 9 if let Some(pages) = pages => change_mapping(pages, settler),
             _ => Call::Ioctl(Ioctl::ThreadExit),
         };
         settler.propose(*thread, ioctl_or_call(call));
@@ -646,6 +652,22 @@ impl Scene<'_, '_, '_, '_> {
             _ => Ioctl::SetMaxThreads(Argument::Unmapped),
         };
         settler.propose(*thread, ioctl(ioctl_chosen));
+    }
+}
+
+/// Something that leaves of a mapping less than it was, or more again.
+fn change_mapping(whole: Pages, settler: &mut Settler<'_, '_, '_>) -> Call {
+    let count = (whole.size() / PAGE) as usize;
+    let first = settler.choices.below(count);
+    let size = (1 + settler.choices.below(count - first)) as u64 * PAGE;
+    let place = Place::new(whole.place().address() + first as u64 * PAGE).unwrap_or(whole.place());
+    let pages = Pages::new(place, size).unwrap_or(whole);
+    match settler.choices.below(6) {
+        0 => Call::Munmap(Some(pages)),
+        1 => Call::Mmap { size, write: false, shared: false, at: Some(place) },
+        2 => Call::Mprotect { pages, protection: Protection::Write },
+        3 | 4 => Call::Mprotect { pages, protection: Protection::None },
+        _ => Call::Mprotect { pages, protection: Protection::Read },
     }
 }
 

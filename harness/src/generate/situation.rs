@@ -29,6 +29,8 @@ pub(super) struct ProcessSituation {
     pub(super) is_alive: bool,
     pub(super) is_open: bool,
     pub(super) is_mapped: bool,
+    /// The pages of its mapping, if it has chosen them.
+    pub(super) pages: Option<Pages>,
     pub(super) is_nonblock: bool,
     pub(super) watches: bool,
     pub(super) threads: Vec<ThreadSituation>,
@@ -108,6 +110,7 @@ impl Situation {
                     is_alive: process.device != DeviceSetUp::Forked,
                     is_open: !matches!(process.device, DeviceSetUp::Closed | DeviceSetUp::Forked),
                     is_mapped: matches!(process.device, DeviceSetUp::Mapped(_)),
+                    pages: None,
                     is_nonblock: process.nonblock,
                     watches: false,
                     threads: vec![thread()],
@@ -223,6 +226,7 @@ impl ProcessSituation {
     /// Nothing that the process had of the device is left.
     fn lose_all(&mut self) {
         self.is_mapped = false;
+        self.pages = None;
         self.objects.clear();
         self.handles.clear();
         self.buffers.clear();
@@ -252,8 +256,11 @@ impl ProcessSituation {
                 self.is_open = false;
                 self.lose_all();
             }
-            Call::Mmap { .. } => self.is_mapped = true,
-            Call::Munmap => self.is_mapped = false,
+            Call::Mmap { size, at, .. } => {
+                self.is_mapped = true;
+                self.pages = at.and_then(|place| Pages::new(place, size.next_multiple_of(PAGE)));
+            }
+            Call::Munmap(None) => self.is_mapped = false,
             Call::Epoll => self.watches = true,
             Call::EpollClose => self.watches = false,
             Call::CloseDescriptor(file) => self.files.retain(|known| known != file),

@@ -246,7 +246,9 @@ impl Ledger {
         match call {
             Call::Close
             | Call::Exit
-            | Call::Munmap
+            | Call::Munmap(_)
+            | Call::Mmap { at: Some(_), .. }
+            | Call::Mprotect { .. }
             | Call::Open { .. }
             | Call::Ioctl(Ioctl::ThreadExit | Ioctl::SetContextMgr) => Err(Stop::GiveUp),
             Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))) => {

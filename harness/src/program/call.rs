@@ -1,6 +1,8 @@
 //! Calls: every system call but BINDER_WRITE_READ.
 
-use super::{BinderfsCall, Context, Errno, Handle, Name, PidPattern, Token, Told};
+use super::{
+    BinderfsCall, Context, Errno, Handle, Name, Pages, PidPattern, Place, Protection, Scheduling, Token, Told,
+};
 
 /// A system call, or an ioctl other than BINDER_WRITE_READ, of a thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,15 +18,26 @@ pub enum Call {
     Close,
     /// `flush`: closes a duplicate of the descriptor, which the driver sees as a flush.
     Flush,
-    /// `mmap 1M`, `mmap 1M write`: maps the device, for reading, and for writing if so said.
+    /// `mmap 1M`, `mmap 1M write shared at 0x300000000000`: maps the device, for reading, and for writing if so said.
     Mmap {
         /// Bytes.
         size: u64,
         /// With PROT_WRITE.
         write: bool,
+        /// With MAP_SHARED, not MAP_PRIVATE.
+        shared: bool,
+        /// With MAP_FIXED, in place of what is there; else where the kernel likes.
+        at: Option<Place>,
     },
-    /// `munmap`: takes the mapping back.
-    Munmap,
+    /// `munmap`: takes the last mapping back. `munmap 4K at 0x300000000000`: whatever is mapped there.
+    Munmap(Option<Pages>),
+    /// `mprotect 4K at 0x300000000000 none`: what the process may do there from here on.
+    Mprotect {
+        /// Where.
+        pages: Pages,
+        /// What it may.
+        protection: Protection,
+    },
     /// `poll`: asks, without waiting, whether there is something to read.
     Poll,
     /// `epoll`: has an epoll instance of the process watch the device. A process has at most one.
@@ -45,6 +58,13 @@ pub enum Call {
     SetPriority(i32),
     /// `getpriority`: the nice value of the calling thread.
     GetPriority,
+    /// `sched_setscheduler { policy SCHED_FIFO, priority 5 }`: sets the scheduling policy of the calling thread.
+    SetScheduler(Scheduling),
+    /// `sched_getscheduler`: tells that.
+    GetScheduler,
+    /// `limit_nice 25`: sets the RLIMIT_NICE of the process, from outside: 20 minus the best nice value that its threads
+    /// may have without a right to any.
+    LimitNice(u32),
     /// `await`: lets time pass until the ioctl returns that the thread is parked in.
     Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.

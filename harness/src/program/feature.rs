@@ -39,6 +39,8 @@ pub enum Feature {
     Contexts,
     /// Transactions bear the effective user of the thread that sends them, whoever has opened the device.
     CallersEuid,
+    /// All parts of a mapping that differ in protection are given memory, and not only one of them.
+    SplitMappings,
     /// Binderfs, and the right to mount it.
     Binderfs,
     /// Counters of payload copies, which only the reference driver keeps.

@@ -11,10 +11,12 @@ mod command;
 mod context;
 mod driver_kind;
 mod feature;
+mod mapping;
 mod operand;
 mod payload;
 mod race;
 mod returns;
+mod scheduling;
 mod told;
 
 pub use binderfs::*;
@@ -23,10 +25,12 @@ pub use command::*;
 pub use context::*;
 pub use driver_kind::*;
 pub use feature::*;
+pub use mapping::*;
 pub use operand::*;
 pub use payload::*;
 pub use race::*;
 pub use returns::*;
+pub use scheduling::*;
 pub use told::*;
 
 use std::fmt;

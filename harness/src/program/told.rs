@@ -1,8 +1,8 @@
-//! What ioctls tell in the structure that their argument points at.
+//! What calls tell that is more than a number: ioctls in the structure that their argument points at.
 
-use super::Node;
+use super::{Node, Scheduling};
 
-/// What an ioctl tells.
+/// What a call tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// `{ sync_recv 1, async_recv 0 }`, of BINDER_GET_FROZEN_INFO.
@@ -37,6 +37,8 @@ pub enum Told {
         /// Weak references on the node.
         weak_count: u32,
     },
+    /// `{ policy SCHED_FIFO, priority 5 }`, of `sched_getscheduler`.
+    Scheduling(Scheduling),
 }
 
 /// A driver's number of a transaction. Which number it is means nothing, but that there is one does.

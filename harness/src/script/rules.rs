@@ -258,13 +258,16 @@ impl<'r> Threads<'r> {
         let own = process(step);
         let alone = race.steps.iter().filter(|other| own.is_some() && process(other) == own).count() < 2;
         match call {
-            Call::Await | Call::Count(_) | Call::Signal(_) | Call::Fork(_) | Call::Use(_) => {
-                Some(Diagnostic::error(
-                    "`await`, `count`, `signal`, `fork` and `use` cannot race",
-                    actor.clone(),
-                    "expected a system call that this thread itself does to the device",
-                ))
-            }
+            Call::Await
+            | Call::Count(_)
+            | Call::Signal(_)
+            | Call::Fork(_)
+            | Call::Use(_)
+            | Call::LimitNice(_) => Some(Diagnostic::error(
+                "`await`, `count`, `signal`, `fork`, `use` and `limit_nice` cannot race",
+                actor.clone(),
+                "expected a system call that this thread itself does to the device",
+            )),
             Call::Close | Call::Flush | Call::Exit if !alone => Some(Diagnostic::error(
                 "a process that races with its own end",
                 actor.clone(),

@@ -4,7 +4,7 @@ mod coverage;
 mod files;
 mod selection;
 
-pub use coverage::{Coverage, FamilyCoverage, WordCoverage};
+pub use coverage::{Cell, Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
 pub(crate) use files::{files_under, is_script};
 pub use selection::{SelectionError, select};

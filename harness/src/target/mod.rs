@@ -8,6 +8,7 @@
 pub mod device;
 pub mod guest;
 mod layout;
+mod mappings;
 mod named;
 pub mod qemu;
 mod reference;
@@ -20,7 +21,10 @@ pub use reference::ReferenceTarget;
 use std::time::Duration;
 
 use crate::engine::{self, Run, SetUpError};
-use crate::program::{BinderfsCall, Context, Counter, DriverKind, Feature, PollEvents, Program};
+use crate::program::{
+    BinderfsCall, Context, Counter, DriverKind, Feature, PLACES, Pages, Place, PollEvents, Program,
+    Protection, Scheduling,
+};
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
 
@@ -124,15 +128,28 @@ pub enum SystemCall {
     Close,
     /// Closes a duplicate of the descriptor.
     Flush,
-    /// Maps so many bytes of the device privately, readable, at an address of the kernel's (or model's) choice.
+    /// Maps so many bytes of the device, readable.
     Mmap {
         /// Bytes.
         size: u64,
         /// With PROT_WRITE.
         write: bool,
+        /// With MAP_SHARED, not MAP_PRIVATE.
+        shared: bool,
+        /// With MAP_FIXED, in place of what is there; else at an address of the kernel's (or model's) choice. ENOMEM if
+        /// it would go on behind [`PLACES`] (said by the world).
+        at: Option<Place>,
     },
-    /// Unmaps the whole of the last successful mapping; EINVAL if there is none.
-    Munmap,
+    /// Takes away what is mapped here, or, without pages, from the first to the last address of what is left of the last
+    /// mapping; EINVAL if there is none.
+    Munmap(Option<Pages>),
+    /// Says what the process may do with these pages.
+    Mprotect {
+        /// Which.
+        pages: Pages,
+        /// What it may.
+        protection: Protection,
+    },
     /// Polls for POLLIN without waiting.
     Poll,
     /// Makes an epoll instance that watches the device for POLLIN. EEXIST if the process has one (said by the world, not
@@ -190,6 +207,12 @@ pub enum SystemCall {
     SetPriority(i32),
     /// The nice value of the calling thread.
     GetPriority,
+    /// Sets the scheduling policy of the calling thread.
+    SetScheduler(Scheduling),
+    /// The scheduling policy of the calling thread.
+    GetScheduler,
+    /// Sets the RLIMIT_NICE of the process; it is the world that does it, with all rights.
+    LimitNice(u32),
     /// Does this with an instance of binderfs, which this world has to itself. Opening a device is EEXIST if the process
     /// has one open already (said by the world, not by the kernel).
     Binderfs {
@@ -198,6 +221,11 @@ pub enum SystemCall {
         /// What is to be done.
         call: BinderfsCall,
     },
+}
+
+/// Whether a mapping would go on behind the addresses that scripts have.
+fn is_too_long(at: Option<Place>, size: u64) -> bool {
+    at.is_some_and(|place| size > PLACES.end - place.address())
 }
 
 /// What came of a system call.
@@ -220,6 +248,8 @@ pub enum Answer {
     Descriptor(u32),
     /// A nice value.
     Nice(i32),
+    /// How a thread is scheduled.
+    Scheduling(Scheduling),
     /// What a file holds.
     Number(i64),
     /// The numbers of those for the ends of a new pipe.

@@ -7,21 +7,27 @@
 mod memory;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use strum::VariantArray;
 
 use reference_driver::uapi::Errno;
 use reference_driver::{
-    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, Profile, UserMemory,
+    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, PiecesGivenMemory, Profile,
+    UserMemory,
 };
 
+use super::mappings::Mappings;
 use memory::{Descriptor, Memory};
 
 use super::{
     Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, SystemCall,
-    TargetError, ThreadIndex, World, Worlds,
+    TargetError, ThreadIndex, World, Worlds, is_too_long,
 };
-use crate::program::{Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PollEvents};
+use crate::program::{
+    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents,
+    Protection, Scheduling, SchedulingPolicy,
+};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -80,7 +86,11 @@ impl Worlds for ReferenceTarget {
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
             Feature::CallersEuid if !self.profile.senders_are_openers => None,
-            missing @ (Feature::PendingFrozen | Feature::FreezeNotification | Feature::CallersEuid) => {
+            Feature::SplitMappings if self.profile.pieces_given_memory == PiecesGivenMemory::All => None,
+            missing @ (Feature::PendingFrozen
+            | Feature::FreezeNotification
+            | Feature::CallersEuid
+            | Feature::SplitMappings) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
         }
@@ -185,15 +195,20 @@ struct Process {
     euid: u32,
     alive: bool,
     threads: Vec<Thread>,
+    /// How each of them is scheduled.
+    scheduling: Vec<Scheduling>,
     memory: Memory,
     /// The descriptor by which it calls the device.
     descriptor: Option<u32>,
-    /// The devices that it has mapped, the last at the end.
-    mapped: Vec<Device>,
+    /// The devices that it has mapped.
+    mapped: Mappings<Device>,
     next_mapping: u64,
     /// The device that its epoll instance watches, if it has one.
     watching: Option<Device>,
 }
+
+/// How threads are scheduled that have never said anything about it.
+const NO_PREFERENCE: Scheduling = Scheduling { policy: SchedulingPolicy::SchedOther, priority: 0 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thread {
@@ -212,9 +227,10 @@ impl Process {
             euid: specification.uid.unwrap_or(0),
             alive: !specification.forked,
             threads: vec![Thread::Idle; specification.threads.len()],
+            scheduling: vec![NO_PREFERENCE; specification.threads.len()],
             memory: Memory::of_threads(specification.threads.len(), pid),
             descriptor: None,
-            mapped: Vec::new(),
+            mapped: Mappings::default(),
             next_mapping: 0x7000_0000_0000,
             watching: None,
         }
@@ -354,7 +370,8 @@ impl ReferenceWorld {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching) = (parent.descriptor, parent.watching);
-        self.driver.inherit_priority(parent.caller(at.thread).tid, self.processes[child].pid);
+        let scheduling = parent.scheduling[at.thread];
+        self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
         let child = &mut self.processes[child];
         *child = Process {
             name: std::mem::take(&mut child.name),
@@ -362,9 +379,10 @@ impl ReferenceWorld {
             euid,
             alive: true,
             threads: vec![Thread::Idle],
+            scheduling: vec![scheduling],
             memory,
             descriptor,
-            mapped: Vec::new(),
+            mapped: Mappings::default(),
             next_mapping: child.next_mapping,
             watching,
         };
@@ -379,23 +397,87 @@ impl ReferenceWorld {
         }
     }
 
-    fn mmap(&mut self, at: ThreadIndex, size: u64, write: bool) -> Result<Answer, Errno> {
+    fn mmap(
+        &mut self,
+        at: ThreadIndex,
+        size: u64,
+        write: bool,
+        place: Option<Place>,
+    ) -> Result<Answer, Errno> {
         const ADDRESS_SPACE: u64 = 1 << 46;
+        if is_too_long(place, size) {
+            return Err(Errno::ENOMEM);
+        }
         let device = self.device(at)?;
-        let process = &mut self.processes[at.process];
-        let (caller, address) = (process.caller(at.thread), process.next_mapping);
         if size > ADDRESS_SPACE {
             return Err(Errno::ENOMEM);
         }
+        let process = &mut self.processes[at.process];
+        let caller = process.caller(at.thread);
+        let address = place.map_or(process.next_mapping, Place::address);
+        let addresses = address..address + size.next_multiple_of(PAGE);
+        // What is there goes first, whatever the driver will say.
+        self.take_away(at.process, &addresses);
         self.driver.mmap(device, caller, address, size, write)?;
-        process.mapped.push(device);
-        process.next_mapping += size.next_multiple_of(0x20_0000) + 0x20_0000;
+        let process = &mut self.processes[at.process];
+        process.mapped.map(addresses, device);
+        if place.is_none() {
+            process.next_mapping += size.next_multiple_of(0x20_0000) + 0x20_0000;
+        }
         Ok(Answer::Success)
     }
 
-    fn munmap(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let device = self.processes[at.process].mapped.pop().ok_or(Errno::EINVAL)?;
-        self.driver.munmap(device);
+    fn munmap(&mut self, at: ThreadIndex, pages: Option<Pages>) -> Result<Answer, Errno> {
+        let last = || self.processes[at.process].mapped.last();
+        let addresses = pages.map(Pages::addresses).or_else(last).ok_or(Errno::EINVAL)?;
+        self.take_away(at.process, &addresses);
+        Ok(Answer::Success)
+    }
+
+    /// Takes away what a process has mapped at these addresses.
+    fn take_away(&mut self, process: usize, addresses: &Range<u64>) {
+        let mapped = &mut self.processes[process].mapped;
+        for device in mapped.at(addresses) {
+            self.driver.munmap(device, addresses.clone());
+        }
+        mapped.unmap(addresses);
+    }
+
+    fn mprotect(&mut self, at: ThreadIndex, pages: Pages, protection: Protection) -> Result<Answer, Errno> {
+        let Range { mut start, end } = pages.addresses();
+        // One mapping after the other, up to where there is none.
+        while start < end {
+            let (end_of_piece, device) =
+                self.processes[at.process].mapped.piece_at(start).ok_or(Errno::ENOMEM)?;
+            if protection == Protection::Write {
+                return Err(Errno::EACCES);
+            }
+            let part = start..end.min(end_of_piece);
+            start = part.end;
+            self.driver.mprotect(device, part, protection != Protection::None);
+        }
+        Ok(Answer::Success)
+    }
+
+    fn set_scheduler(&mut self, at: ThreadIndex, scheduling: Scheduling) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        let caller = process.caller(at.thread);
+        let own = &mut process.scheduling[at.thread];
+        let is_real_time = scheduling.policy.is_real_time();
+        let possible = if is_real_time { 1..=99 } else { 0..=0 };
+        if !possible.contains(&scheduling.priority) {
+            return Err(Errno::EINVAL);
+        }
+        // An idle thread is as one with a nice value beyond all others.
+        let is_idle_no_more =
+            own.policy == SchedulingPolicy::SchedIdle && scheduling.policy != SchedulingPolicy::SchedIdle;
+        let nice = self.driver.priority(caller.tid);
+        if process.euid != 0
+            && (is_real_time || is_idle_no_more && !self.driver.may_have_priority(caller, nice))
+        {
+            return Err(Errno::EPERM);
+        }
+        *own = scheduling;
         Ok(Answer::Success)
     }
 
@@ -488,8 +570,8 @@ impl ReferenceWorld {
             }
             *thread = Thread::Idle;
         }
-        for device in std::mem::take(&mut process.mapped) {
-            self.driver.munmap(device);
+        for device in std::mem::take(&mut process.mapped).all() {
+            self.driver.munmap(device, 0..u64::MAX);
         }
         for file in descriptors.files() {
             if let Some(opening) = self.openings.get(&file.number()) {
@@ -579,7 +661,7 @@ impl ReferenceWorld {
             // It is held by this world, too.
             let is_used = opening.open.holders() > 1
                 || processes.iter().any(|process| {
-                    process.mapped.contains(&opening.device) || process.is_in_call(opening.device)
+                    process.mapped.holds(opening.device) || process.is_in_call(opening.device)
                 });
             if !is_used {
                 driver.release(opening.device);
@@ -615,8 +697,9 @@ impl World for ReferenceWorld {
             SystemCall::Binderfs { instance, call } => self.binderfs(at, instance, call),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
-            SystemCall::Mmap { size, write } => self.mmap(at, size, write),
-            SystemCall::Munmap => self.munmap(at),
+            SystemCall::Mmap { size, write, at: place, .. } => self.mmap(at, size, write, place),
+            SystemCall::Munmap(pages) => self.munmap(at, pages),
+            SystemCall::Mprotect { pages, protection } => self.mprotect(at, pages, protection),
             SystemCall::Poll => self.poll(at),
             SystemCall::Epoll => self.epoll(at),
             SystemCall::EpollWait => self.epoll_wait(at),
@@ -637,6 +720,14 @@ impl World for ReferenceWorld {
             SystemCall::GetPriority => {
                 let tid = self.processes[at.process].caller(at.thread).tid;
                 Ok(Answer::Nice(self.driver.priority(tid)))
+            }
+            SystemCall::SetScheduler(scheduling) => self.set_scheduler(at, scheduling),
+            SystemCall::GetScheduler => {
+                Ok(Answer::Scheduling(self.processes[at.process].scheduling[at.thread]))
+            }
+            SystemCall::LimitNice(limit) => {
+                self.driver.limit_nice(self.processes[at.process].pid, limit);
+                Ok(Answer::Success)
             }
             SystemCall::PollDescriptor(number) => Ok(Answer::Events(self.poll_descriptor(at, number))),
             SystemCall::LimitDescriptors(more) => {
@@ -718,7 +809,7 @@ impl World for ReferenceWorld {
     ) -> Result<Option<Vec<u8>>, TargetError> {
         let process = &self.processes[process];
         let mapped =
-            process.mapped.iter().find_map(|device| self.driver.mapped_memory(*device, address, length));
+            process.mapped.all().find_map(|device| self.driver.mapped_memory(device, address, length));
         if let Some(bytes) = mapped {
             return Ok(Some(bytes.to_vec()));
         }

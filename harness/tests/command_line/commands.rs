@@ -63,7 +63,9 @@ fn a_filter_that_selects_nothing_suggests_what_is_near() {
 
 #[test]
 fn an_unknown_clause_is_told_what_there_is() {
-    for (word, expected) in [("tnx.3", "did you mean txn?"), ("txn.999", "Transactions has txn.1 to txn.")] {
+    for (word, expected) in
+        [("tnx.3", "did you mean txn?"), ("txn.999", "Transactions has clauses up to txn.")]
+    {
         let output = binderdrill(&["spec", word]);
         assert_eq!((status(&output), stdout(&output)), (2, String::new()));
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));

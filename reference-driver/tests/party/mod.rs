@@ -1,5 +1,7 @@
 //! Processes with threads and memory in front of a reference driver, for tests.
 
+use std::ops::Range;
+
 use reference_driver::uapi::*;
 use reference_driver::{
     Caller, Completion, DescriptorTable, Device, Driver, Fault, OpenFile, Profile, UserMemory,
@@ -13,6 +15,12 @@ const RETURNS: u64 = 0x8000;
 const PAYLOAD: u64 = 0x9000;
 const MAPPING: u64 = 0x7000_0000_0000;
 const MAPPED: u64 = 0x8000;
+const PAGE: u64 = 0x1000;
+
+/// The addresses of some pages of a mapping.
+fn addresses(pages: Range<u64>) -> Range<u64> {
+    MAPPING + pages.start * PAGE..MAPPING + pages.end * PAGE
+}
 
 /// A process' memory: an arena for each of its threads, one behind the other, from address 0x10000 on. And the files
 /// that it has descriptors for, each at the place of its number.
@@ -253,9 +261,16 @@ impl World {
         self.driver.flush(device);
     }
 
-    pub fn unmap(&mut self, thread: usize) {
+    /// Takes back these pages of the mapping.
+    pub fn unmap(&mut self, thread: usize, pages: Range<u64>) {
         let device = self.party(thread).device;
-        self.driver.munmap(device);
+        self.driver.munmap(device, addresses(pages));
+    }
+
+    /// Lets these pages of the mapping be read, or not.
+    pub fn protect(&mut self, thread: usize, pages: Range<u64>, readable: bool) {
+        let device = self.party(thread).device;
+        self.driver.mprotect(device, addresses(pages), readable);
     }
 
     /// Ends a process, as the kernel does when it is killed, and puts a new one in its place.
@@ -271,7 +286,7 @@ impl World {
             self.interrupt(party * self.threads + own);
         }
         let device = self.parties[party].device;
-        self.driver.munmap(device);
+        self.driver.munmap(device, 0..u64::MAX);
         self.driver.flush(device);
         self.driver.release(device);
         self.settle();

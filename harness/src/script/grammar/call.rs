@@ -11,8 +11,10 @@ use super::super::names::{Meaning, MentionKind};
 use super::super::tokens::Kind;
 use super::binderfs;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
+use super::mapping;
 use super::operand::{errno, flags, mentioned, number, object, size};
 use super::returns::any_of;
+use super::scheduling;
 use crate::program::{
     BinderfsCall, Call, CallExpectation, Context, ContextManagerObject, Counter, Ioctl, Name, PollEvents,
     Told,
@@ -25,6 +27,7 @@ const CALLS: &[&str] = &[
     "flush",
     "mmap",
     "munmap",
+    "mprotect",
     "poll",
     "epoll",
     "epoll_wait",
@@ -43,6 +46,9 @@ const CALLS: &[&str] = &[
     "use",
     "setpriority",
     "getpriority",
+    "sched_setscheduler",
+    "sched_getscheduler",
+    "limit_nice",
     "await",
     "count",
     "ioctl",
@@ -92,8 +98,19 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
             None => Call::Close,
         },
         "flush" => Call::Flush,
-        "mmap" => Call::Mmap { size: size(cursor, "a number of bytes")?, write: cursor.accept_word("write") },
-        "munmap" => Call::Munmap,
+        "mmap" => Call::Mmap {
+            size: size(cursor, "a number of bytes")?,
+            write: cursor.accept_word("write"),
+            shared: cursor.accept_word("shared"),
+            at: if cursor.accept_word("at") { Some(mapping::place(cursor)?) } else { None },
+        },
+        "munmap" => Call::Munmap(match cursor.peek().kind {
+            Kind::Number => Some(mapping::pages(cursor)?),
+            _ => None,
+        }),
+        "mprotect" => {
+            Call::Mprotect { pages: mapping::pages(cursor)?, protection: mapping::protection(cursor)? }
+        }
         "poll" => match file_if_any(cursor)? {
             Some(file) => Call::PollDescriptor(file),
             None => Call::Poll,
@@ -111,6 +128,9 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "use" => Call::Use(mentioned(cursor, "the name of a file", MentionKind::Uses(Meaning::File))?),
         "setpriority" => Call::SetPriority(number(cursor, "a nice value")?),
         "getpriority" => Call::GetPriority,
+        "sched_setscheduler" => Call::SetScheduler(scheduling::scheduling(cursor)?),
+        "sched_getscheduler" => Call::GetScheduler,
+        "limit_nice" => Call::LimitNice(number(cursor, "a limit of nice values")?),
         "await" => Call::Await,
         "count" => {
             let counters: Vec<(&'static str, Counter)> =
@@ -257,6 +277,7 @@ fn may_sleep(call: &Call) -> bool {
 /// How the structure is read that a call fills in, if it does.
 fn told(call: &Call) -> Option<fn(&mut Cursor<'_>) -> Parsed<Told>> {
     match call {
+        Call::GetScheduler => Some(|cursor| scheduling::scheduling(cursor).map(Told::Scheduling)),
         Call::Ioctl(Ioctl::GetFrozenInfo(_)) => Some(ioctl::frozen_info),
         Call::Ioctl(Ioctl::GetExtendedError(_)) => Some(ioctl::extended_error),
         Call::Ioctl(Ioctl::GetNodeDebugInfo(_)) => Some(ioctl::node_debug_info),

@@ -37,7 +37,7 @@ pub(super) fn or_unmapped<T>(
 }
 
 /// A structure in braces, each of whose fields is a number or whatever `value` reads in its place.
-fn structure<F: Copy + PartialEq>(
+pub(super) fn structure<F: Copy + PartialEq>(
     cursor: &mut Cursor<'_>,
     known: &[(&'static str, F)],
     value: impl FnMut(&mut Cursor<'_>, F) -> Parsed<()>,

@@ -5,10 +5,12 @@ mod call;
 mod command;
 mod header;
 mod ioctl;
+mod mapping;
 mod operand;
 mod payload;
 mod race;
 mod returns;
+mod scheduling;
 mod step;
 
 pub(super) use payload::{LARGEST_PAYLOAD, end_of};

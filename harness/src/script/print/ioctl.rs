@@ -3,7 +3,7 @@
 use reference_driver::uapi::return_name;
 
 use super::operand::{errno, handle, hexadecimal, node, pid};
-use crate::program::{Errno, FreezeRequest, NodeInfoRequest, Told, TransactionId};
+use crate::program::{Errno, FreezeRequest, NodeInfoRequest, Scheduling, Told, TransactionId};
 
 pub(super) fn freeze_request(request: &FreezeRequest) -> String {
     let timeout = match request.timeout_ms {
@@ -47,7 +47,12 @@ pub(super) fn told(told: &Told) -> String {
         Told::NodeInfoForRef { strong_count, weak_count } => {
             format!("{{ strong_count {strong_count}, weak_count {weak_count} }}")
         }
+        Told::Scheduling(told) => scheduling(told),
     }
+}
+
+pub(super) fn scheduling(Scheduling { policy, priority }: &Scheduling) -> String {
+    format!("{{ policy {policy}, priority {priority} }}")
 }
 
 /// A negative errno by its name.

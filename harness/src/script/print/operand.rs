@@ -6,7 +6,7 @@ use reference_driver::uapi::{
 };
 
 use crate::program::{
-    Address, Descriptor, Errno, Handle, HandlePattern, Node, PidPattern, SecurityContextPattern, Token,
+    Address, Descriptor, Errno, Handle, HandlePattern, Node, Pages, PidPattern, SecurityContextPattern, Token,
 };
 
 /// A code, or a number of a payload.
@@ -32,6 +32,11 @@ pub(super) fn rounded_size(bytes: u64) -> String {
         1.. if bytes.is_multiple_of(K) => format!("{}K", bytes / K),
         _ => size(bytes),
     }
+}
+
+/// `4K at 0x300000000000`
+pub(super) fn pages(pages: Pages) -> String {
+    format!("{} at {}", rounded_size(pages.size()), hexadecimal(pages.place().address()))
 }
 
 pub(super) fn transaction_flags(flags: u32) -> Vec<String> {

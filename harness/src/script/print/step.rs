@@ -3,8 +3,8 @@
 use super::ioctl;
 use super::layout::Statement;
 use super::operand::{
-    address, errno, handle, hexadecimal, node, number, object_flags, pid, security_context, size, token,
-    transaction_flags,
+    address, errno, handle, hexadecimal, node, number, object_flags, pages, pid, rounded_size,
+    security_context, size, token, transaction_flags,
 };
 use super::payload::{bytes, payload};
 use super::separated;
@@ -392,11 +392,17 @@ fn call_of(statement: &mut Statement, call: &Call) {
         }
         Call::Close => statement.put("close"),
         Call::Flush => statement.put("flush"),
-        Call::Mmap { size, write } => {
+        Call::Mmap { size, write, shared, at } => {
             let write = if *write { " write" } else { "" };
-            statement.put(&format!("mmap {}{write}", super::operand::rounded_size(*size)));
+            let shared = if *shared { " shared" } else { "" };
+            let at = at.map(|place| format!(" at {}", hexadecimal(place.address()))).unwrap_or_default();
+            statement.put(&format!("mmap {}{write}{shared}{at}", rounded_size(*size)));
         }
-        Call::Munmap => statement.put("munmap"),
+        Call::Munmap(None) => statement.put("munmap"),
+        Call::Munmap(Some(part)) => statement.put(&format!("munmap {}", pages(*part))),
+        Call::Mprotect { pages: part, protection } => {
+            statement.put(&format!("mprotect {} {protection}", pages(*part)));
+        }
         Call::Poll => statement.put("poll"),
         Call::Memfd(file) => statement.put(&format!("memfd {file}")),
         Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
@@ -413,6 +419,11 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Use(file) => statement.put(&format!("use {file}")),
         Call::SetPriority(nice) => statement.put(&format!("setpriority {nice}")),
         Call::GetPriority => statement.put("getpriority"),
+        Call::SetScheduler(scheduling) => {
+            statement.put(&format!("sched_setscheduler {}", ioctl::scheduling(scheduling)));
+        }
+        Call::GetScheduler => statement.put("sched_getscheduler"),
+        Call::LimitNice(limit) => statement.put(&format!("limit_nice {limit}")),
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),

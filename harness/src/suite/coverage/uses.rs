@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reference_driver::uapi::{
     BINDER_TYPE_BINDER, BINDER_TYPE_FD, BINDER_TYPE_FDA, BINDER_TYPE_HANDLE, BINDER_TYPE_PTR,
-    BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, COMMANDS, IOCTLS, TF_ONE_WAY, TRANSACTION_FLAGS,
-    argument_size, command_name, ioctl_name, object_type_name,
+    BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, BUFFER_FLAGS, COMMANDS, FLAT_OBJECT_FLAGS, IOCTLS,
+    TF_ONE_WAY, TRANSACTION_FLAGS, argument_size, command_name, ioctl_name, object_type_name,
 };
 
+use crate::engine::{USUAL_BINDER_FLAGS, buffer_flags, objects};
 use crate::program::{
-    Action, Actor, Address, BinderfsCall, Call, CallExpectation, Command, DataItem, Handle, Ioctl, Name,
-    Node, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step, Token, Transaction,
-    WriteExpectation, WriteReadOptions,
+    Action, Actor, Address, Argument, BinderfsCall, Call, CallExpectation, Command, ContextManagerObject,
+    DataItem, Handle, Ioctl, Name, Node, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
+    Token, Transaction, WriteExpectation, WriteReadOptions,
 };
 use crate::script::fragment;
 
@@ -79,7 +80,7 @@ impl<'p> Walk<'p> {
                 }
             }
             Action::Call { call: Call::Ioctl(ioctl), expected } => {
-                if let Some(word) = ioctl_word(ioctl) {
+                for word in ioctl_word(ioctl).into_iter().chain(object_flags_of(ioctl)) {
                     self.call(word, expected);
                 }
             }
@@ -159,8 +160,9 @@ impl<'p> Walk<'p> {
         | ReturnPattern::Reply(pattern)
         | ReturnPattern::TransactionSecCtx { transaction: pattern, .. } = came
         {
-            self.uses.good.extend(flag_words(pattern.flags));
+            self.uses.good.extend(flag_words(TRANSACTION_FLAGS, pattern.flags));
             self.uses.good.extend(object_words(&pattern.data, |_| false).into_iter().map(|(word, _)| word));
+            self.uses.good.extend(flags_of_objects(&pattern.data, 0));
         }
         let sent = self.sent.entry(thread).or_default();
         let last = |awaits_reply: bool| sent.iter().rposition(|sent| sent.awaits_reply == awaits_reply);
@@ -232,8 +234,9 @@ fn words_of(command: &Command) -> Vec<(&'static str, bool)> {
     };
     let mut words = vec![(fragment::command_word(command), bad)];
     words.extend(sent_by(command).into_iter().flat_map(|sent| {
-        let objects = object_words(&sent.data, is_untold);
-        flag_words(sent.flags).map(|word| (word, false)).chain(objects)
+        let flags = flag_words(TRANSACTION_FLAGS, sent.flags);
+        let flags = flags.chain(flags_of_objects(&sent.data, USUAL_BINDER_FLAGS)).map(|word| (word, false));
+        flags.chain(object_words(&sent.data, is_untold)).collect::<Vec<_>>()
     }));
     words
 }
@@ -249,16 +252,37 @@ fn sent_by(command: &Command) -> Option<&Transaction> {
     }
 }
 
-fn flag_words(flags: u32) -> impl Iterator<Item = &'static str> {
-    TRANSACTION_FLAGS.iter().filter(move |(_, flag)| flags & flag != 0).map(|(word, _)| *word)
+/// The flags of one family that are set.
+fn flag_words(family: &[(&'static str, u32)], flags: u32) -> impl Iterator<Item = &'static str> {
+    family.iter().filter(move |(_, flag)| flags & flag != 0).map(|(word, _)| *word)
+}
+
+/// The flags that the objects of a payload bear, those of nodes and those of buffers.
+fn flags_of_objects<H>(data: &[DataItem<H>], usual: u32) -> Vec<&'static str> {
+    let mut words = Vec::new();
+    for object in objects(data) {
+        let (family, flags) = match object {
+            Object::Binder { flags, .. } => (FLAT_OBJECT_FLAGS, flags.unwrap_or(usual)),
+            Object::Handle { flags, .. } => (FLAT_OBJECT_FLAGS, flags.unwrap_or(0)),
+            Object::Buffer(buffer) => (BUFFER_FLAGS, buffer_flags(buffer)),
+            Object::Explicit { .. } | Object::Fd { .. } | Object::FdArray { .. } => continue,
+        };
+        words.extend(flag_words(family, flags));
+    }
+    words
+}
+
+/// The flags of the object that an ioctl makes the context manager's.
+fn object_flags_of(ioctl: &Ioctl) -> impl Iterator<Item = &'static str> {
+    let flags = match ioctl {
+        Ioctl::SetContextMgrExt(Argument::Value(ContextManagerObject { flags, .. })) => *flags,
+        _ => 0,
+    };
+    flag_words(FLAT_OBJECT_FLAGS, flags)
 }
 
 /// The types of the objects of a payload, and whether each names a handle that is bad.
 fn object_words<H>(data: &[DataItem<H>], is_bad: impl Fn(&H) -> bool) -> Vec<(&'static str, bool)> {
-    let objects = data.iter().filter_map(|item| match item.without_place() {
-        DataItem::Object(object) => Some(object),
-        _ => None,
-    });
     let word = |object: &Object<H>| {
         let (object_type, bad) = match object {
             Object::Binder { weak: false, .. } => (BINDER_TYPE_BINDER, false),
@@ -272,7 +296,7 @@ fn object_words<H>(data: &[DataItem<H>], is_bad: impl Fn(&H) -> bool) -> Vec<(&'
         };
         object_type_name(object_type).map(|word| (word, bad))
     };
-    objects.filter_map(word).collect()
+    objects(data).filter_map(word).collect()
 }
 
 /// Whether a handle is a number that the driver has not told the process.
@@ -297,6 +321,7 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
     "flush",
     "mmap",
     "munmap",
+    "mprotect",
     "poll",
     "epoll",
     "epoll_wait",
@@ -315,6 +340,9 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
     "read",
     "setpriority",
     "getpriority",
+    "sched_setscheduler",
+    "sched_getscheduler",
+    "limit_nice",
 ];
 
 fn system_call_word(call: &Call) -> Option<&'static str> {
@@ -323,7 +351,8 @@ fn system_call_word(call: &Call) -> Option<&'static str> {
         Call::Close | Call::CloseDescriptor(_) => "close",
         Call::Flush => "flush",
         Call::Mmap { .. } => "mmap",
-        Call::Munmap => "munmap",
+        Call::Munmap(_) => "munmap",
+        Call::Mprotect { .. } => "mprotect",
         Call::Poll | Call::PollDescriptor(_) => "poll",
         Call::Epoll => "epoll",
         Call::EpollWait => "epoll_wait",
@@ -338,6 +367,9 @@ fn system_call_word(call: &Call) -> Option<&'static str> {
         Call::LimitDescriptors(_) => "limit_descriptors",
         Call::SetPriority(_) => "setpriority",
         Call::GetPriority => "getpriority",
+        Call::SetScheduler(_) => "sched_setscheduler",
+        Call::GetScheduler => "sched_getscheduler",
+        Call::LimitNice(_) => "limit_nice",
         Call::Binderfs { call, .. } => match call {
             BinderfsCall::Mount { .. } => "mount",
             BinderfsCall::Unmount => "umount",

@@ -1,7 +1,7 @@
 //! Agents: the processes that do system calls on behalf of a script, and the threads in them.
 //!
 //! An agent is a fork of the nursery. Each of its threads waits for requests on a socket of its own, does one
-//! system call at a time, and replies. It decides nothing and remembers only its descriptor and its mappings.
+//! system call at a time, and replies. It decides nothing and remembers only its descriptor and its epoll instance.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -34,8 +34,6 @@ struct Holding {
     descriptor: Option<RawFd>,
     /// Watches it.
     epoll: Option<Epoll>,
-    /// Address and length of each mapping, the last at the end.
-    mappings: Vec<(usize, usize)>,
 }
 
 /// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
@@ -51,7 +49,7 @@ static SOCKETS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
-static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, mappings: Vec::new() });
+static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None });
 
 /// Lives as an agent: maps the arenas, starts a thread for each socket, and serves the first one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
@@ -173,8 +171,6 @@ fn fork(socket: &File) -> std::io::Result<nix::Result<Fork>> {
     *sockets = vec![own.as_raw_fd()];
     // No thread of it is in a call.
     (0..MOST_THREADS).for_each(|thread| call_word(thread).store(0, Ordering::SeqCst));
-    // What a process has mapped of the device is not there in a copy of it.
-    holding().mappings.clear();
     Ok(Ok(Fork::Child { socket: own }))
 }
 
@@ -212,8 +208,9 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         }
         OP_CLOSE => close(),
         OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
-        OP_MMAP => map_device(request.argument, request.detail != 0),
-        OP_MUNMAP => unmap(),
+        OP_MMAP => map_device(request.address, request.argument, request.detail),
+        OP_MUNMAP => unmap(request.address, request.argument),
+        OP_MPROTECT => protect(request.address, request.argument, request.detail),
         // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
         OP_POLL => poll(holding().descriptor.unwrap_or(i32::MAX), 0),
         OP_EPOLL => watch(),
@@ -231,6 +228,8 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         }
         OP_SET_PRIORITY => set_priority(request.argument as i32),
         OP_GET_PRIORITY => priority(),
+        OP_SET_SCHEDULER => set_scheduler(request.detail, request.argument),
+        OP_GET_SCHEDULER => scheduler(),
         OP_OPEN_PATH => {
             open(super::binderfs::path_at(request.argument), request.detail & 1 != 0, request.detail >> 1)
         }
@@ -297,31 +296,42 @@ fn close() -> nix::Result<i64> {
     nix::unistd::close(descriptor).map(|()| 0)
 }
 
-fn map_device(size: u64, write: bool) -> nix::Result<i64> {
+/// Maps the device at an address that scripts have to themselves, or, with 0, where the kernel likes.
+fn map_device(address: u64, size: u64, how: u32) -> nix::Result<i64> {
     let descriptor = descriptor()?;
     let length = NonZeroUsize::new(size as usize).ok_or(Errno::EINVAL)?;
-    let write = if write { ProtFlags::PROT_WRITE } else { ProtFlags::empty() };
-    // SAFETY: the kernel chooses an address at which nothing is mapped.
+    let write = if how & MMAP_WRITE != 0 { ProtFlags::PROT_WRITE } else { ProtFlags::empty() };
+    let sharing = if how & MMAP_SHARED != 0 { MapFlags::MAP_SHARED } else { MapFlags::MAP_PRIVATE };
+    let fixed = if address != 0 { MapFlags::MAP_FIXED } else { MapFlags::empty() };
+    // SAFETY: without an address the kernel chooses one at which nothing is mapped; at those of scripts there is nothing
+    // but their own mappings.
     let address = unsafe {
         nix::sys::mman::mmap(
-            None,
+            NonZeroUsize::new(address as usize),
             length,
             ProtFlags::PROT_READ | write,
-            MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
+            sharing | MapFlags::MAP_NORESERVE | fixed,
             borrowed(descriptor),
             0,
         )?
     };
-    holding().mappings.push((address.as_ptr() as usize, length.get()));
-    Ok(0)
+    Ok(address.as_ptr() as i64)
 }
 
-fn unmap() -> nix::Result<i64> {
-    let (address, length) = holding().mappings.pop().ok_or(Errno::EINVAL)?;
-    let address = std::ptr::NonNull::new(address as *mut std::ffi::c_void).ok_or(Errno::EINVAL)?;
-    // SAFETY: this is a mapping that `map_device` made, and nothing in this process refers into it.
-    unsafe { nix::sys::mman::munmap(address, length)? };
-    Ok(0)
+fn unmap(address: u64, size: u64) -> nix::Result<i64> {
+    // SAFETY: these are addresses of a mapping of the device, or such as scripts have to themselves, and nothing in this
+    // process refers there.
+    unsafe { nix::sys::mman::munmap(pointer(address)?, size as usize) }.map(|()| 0)
+}
+
+fn protect(address: u64, size: u64, protection: u32) -> nix::Result<i64> {
+    let protection = ProtFlags::from_bits_truncate(protection as nix::libc::c_int);
+    // SAFETY: as of `unmap`.
+    unsafe { nix::sys::mman::mprotect(pointer(address)?, size as usize, protection) }.map(|()| 0)
+}
+
+fn pointer(address: u64) -> nix::Result<std::ptr::NonNull<std::ffi::c_void>> {
+    std::ptr::NonNull::new(address as *mut std::ffi::c_void).ok_or(Errno::EINVAL)
 }
 
 /// Polls for so many milliseconds, or until there is something.
@@ -385,6 +395,24 @@ fn priority() -> nix::Result<i64> {
     // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
     let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, 0) };
     Errno::result(result)
+}
+
+/// Sets the scheduling policy of the calling thread.
+fn set_scheduler(policy: u32, priority: u64) -> nix::Result<i64> {
+    let parameters = nix::libc::sched_param { sched_priority: priority as nix::libc::c_int };
+    // SAFETY: it changes nothing but how this thread is scheduled, and reads one structure, which outlives the call.
+    let result = unsafe { nix::libc::sched_setscheduler(0, policy as nix::libc::c_int, &parameters) };
+    Errno::result(result).map(i64::from)
+}
+
+/// The scheduling policy of the calling thread, and in the upper half its priority.
+fn scheduler() -> nix::Result<i64> {
+    let mut parameters = nix::libc::sched_param { sched_priority: 0 };
+    // SAFETY: these only ask, and write one structure, which outlives the call.
+    let (policy, told) =
+        unsafe { (nix::libc::sched_getscheduler(0), nix::libc::sched_getparam(0, &mut parameters)) };
+    Errno::result(told)?;
+    Ok(i64::from(Errno::result(policy)?) | i64::from(parameters.sched_priority) << 32)
 }
 
 fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {

@@ -12,11 +12,15 @@ pub struct Request {
     /// One of the `OP_` numbers.
     pub operation: u32,
     /// Of an ioctl, the request; of an open, whether O_NONBLOCK, and in the other bits the number that the opening is
-    /// known by; of an mmap, whether PROT_WRITE.
+    /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
+    /// policy.
     pub detail: u32,
-    /// Of an ioctl, the argument; of an mmap, the size in bytes; of what concerns a descriptor, its number; of a new
-    /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value.
+    /// Of an ioctl, the argument; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
+    /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
+    /// of scheduling, the priority.
     pub argument: u64,
+    /// Of what concerns a mapping, the address; of an mmap, 0 leaves the choice to the kernel.
+    pub address: u64,
     /// When to begin, in nanoseconds of CLOCK_MONOTONIC; at once, if that is past.
     pub begin: u64,
 }
@@ -35,9 +39,9 @@ pub const OP_OPEN: u32 = 1;
 pub const OP_CLOSE: u32 = 2;
 /// Closes a duplicate of the descriptor.
 pub const OP_FLUSH: u32 = 3;
-/// Maps it.
+/// Maps it: the result is the address.
 pub const OP_MMAP: u32 = 4;
-/// Unmaps it.
+/// Takes a mapping away.
 pub const OP_MUNMAP: u32 = 5;
 /// Polls it: the result is the `revents`.
 pub const OP_POLL: u32 = 6;
@@ -85,3 +89,14 @@ pub const OP_OPEN_PATH: u32 = 25;
 pub const OP_UNLINK: u32 = 26;
 /// Reads the file whose path stands at `argument`, with a 0 behind it: the result is the number that it holds.
 pub const OP_READ_NUMBER: u32 = 27;
+/// Says what the process may do with the pages of a mapping.
+pub const OP_MPROTECT: u32 = 28;
+/// Sets the scheduling policy of the thread.
+pub const OP_SET_SCHEDULER: u32 = 29;
+/// Asks for it: the result is the policy, and in the upper half the priority.
+pub const OP_GET_SCHEDULER: u32 = 30;
+
+/// Of an mmap: with PROT_WRITE.
+pub const MMAP_WRITE: u32 = 1;
+/// Of an mmap: with MAP_SHARED, not MAP_PRIVATE.
+pub const MMAP_SHARED: u32 = 2;

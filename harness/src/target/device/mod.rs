@@ -10,6 +10,7 @@ pub mod nursery;
 mod observation;
 mod probe;
 mod process;
+mod scheduling;
 mod security;
 mod workers;
 mod world;
@@ -140,6 +141,11 @@ impl Worlds for DeviceTarget {
             Feature::Binderfs => binderfs::lacks(),
             // It came after 6.12, and with 7.2 at the latest.
             Feature::CallersEuid => since(7, 0),
+            Feature::SplitMappings if self.kind == DriverKind::Rust => {
+                Some(format!("the driver in Rust has no {feature}"))
+            }
+            // As the one before.
+            Feature::SplitMappings => since(7, 0),
             Feature::PendingFrozen => since(6, 2),
             // Whether the driver knows these has been probed.
             Feature::NodeInfo

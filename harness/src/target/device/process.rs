@@ -15,6 +15,7 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::message::{Reply, Request};
 use super::nursery::{MOST_THREADS, Nursery};
 use super::observation::{Activity, activity, exists};
+use crate::target::mappings::Mappings;
 use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
 
 /// An agent and its threads.
@@ -27,8 +28,8 @@ pub struct Process {
     pub(super) device: Option<OpeningIndex>,
     /// The openings that it has made and not closed.
     pub(super) held: Vec<OpeningIndex>,
-    /// The openings that it has mapped, the last at the end.
-    pub(super) mapped: Vec<OpeningIndex>,
+    /// What it has mapped.
+    pub(super) mapped: Mappings<OpeningIndex>,
 }
 
 /// Which of the openings of a world, in the order in which they were asked for.
@@ -117,7 +118,15 @@ impl Process {
 
     /// One that is not there, or not yet.
     fn of_threads(name: String, pid: i32, threads: Vec<Thread>) -> Process {
-        Process { name, pid, alive: false, threads, device: None, held: Vec::new(), mapped: Vec::new() }
+        Process {
+            name,
+            pid,
+            alive: false,
+            threads,
+            device: None,
+            held: Vec::new(),
+            mapped: Mappings::default(),
+        }
     }
 
     /// It has been forked: it has this id, and its thread serves this socket.

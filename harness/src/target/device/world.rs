@@ -1,5 +1,6 @@
 //! A world on a device: agents, and the art of knowing when all of them have come to rest.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -15,12 +16,15 @@ use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Activity;
 use super::process::{Opening, OpeningIndex, Process, State};
+use super::scheduling;
 use super::security;
 use super::workers;
-use crate::program::{BinderfsCall, Counter, DriverKind, PollEvents};
+use crate::program::{
+    BinderfsCall, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
+};
 use crate::target::{
     Answer, Area, Closing, DescriptorState, InstanceId, Outcome, ProcessSpecification, Racer, SystemCall,
-    TargetError, ThreadIndex, World,
+    TargetError, ThreadIndex, World, is_too_long,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
@@ -103,10 +107,12 @@ impl<'a> DeviceWorld<'a> {
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
     fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
         let (operation, detail, argument) = self.request(at, call)?;
+        let address = self.mapping_address(at, call);
         self.began = Instant::now();
         let process = &mut self.processes[at.process];
         let device = process.device;
-        let sent = process.threads[at.thread].send(Request { operation, detail, argument, begin }, device);
+        let sent =
+            process.threads[at.thread].send(Request { operation, detail, argument, address, begin }, device);
         sent.map_err(|_| died(&self.processes[at.process]))
     }
 
@@ -120,8 +126,22 @@ impl<'a> DeviceWorld<'a> {
             }
             SystemCall::Close => (OP_CLOSE, 0, 0),
             SystemCall::Flush => (OP_FLUSH, 0, 0),
-            SystemCall::Mmap { size, write } => (OP_MMAP, u32::from(*write), *size),
-            SystemCall::Munmap => (OP_MUNMAP, 0, 0),
+            SystemCall::Mmap { size, write, shared, .. } => {
+                let write = if *write { MMAP_WRITE } else { 0 };
+                (OP_MMAP, write | if *shared { MMAP_SHARED } else { 0 }, *size)
+            }
+            SystemCall::Munmap(pages) => {
+                let addresses = self.addresses_of(at, *pages).unwrap_or_default();
+                (OP_MUNMAP, 0, addresses.end - addresses.start)
+            }
+            SystemCall::Mprotect { pages, protection } => {
+                let protection = match protection {
+                    Protection::None => nix::libc::PROT_NONE,
+                    Protection::Read => nix::libc::PROT_READ,
+                    Protection::Write => nix::libc::PROT_READ | nix::libc::PROT_WRITE,
+                };
+                (OP_MPROTECT, protection as u32, pages.size())
+            }
             SystemCall::Poll => (OP_POLL, 0, 0),
             SystemCall::Epoll => (OP_EPOLL, 0, 0),
             SystemCall::EpollWait => (OP_EPOLL_WAIT, 0, 0),
@@ -137,6 +157,11 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
             SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
             SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
+            SystemCall::SetScheduler(Scheduling { policy, priority }) => {
+                (OP_SET_SCHEDULER, scheduling::number(*policy), *priority as u64)
+            }
+            SystemCall::GetScheduler => (OP_GET_SCHEDULER, 0, 0),
+            SystemCall::LimitNice(_) => unreachable!("`call` does it, and it does not race"),
             SystemCall::Ioctl { request, argument, memory } => {
                 for (address, bytes) in memory {
                     self.processes[at.process].write_memory(*address, bytes)?;
@@ -144,6 +169,24 @@ impl<'a> DeviceWorld<'a> {
                 (OP_IOCTL, *request, *argument)
             }
         })
+    }
+
+    /// The address that a request about a mapping bears.
+    fn mapping_address(&self, at: ThreadIndex, call: &SystemCall) -> u64 {
+        match call {
+            SystemCall::Mmap { at: place, .. } => place.map_or(0, Place::address),
+            SystemCall::Munmap(pages) => self.addresses_of(at, *pages).unwrap_or_default().start,
+            SystemCall::Mprotect { pages, .. } => pages.place().address(),
+            _ => 0,
+        }
+    }
+
+    /// What a munmap takes away; `None` if nothing is mapped.
+    fn addresses_of(&self, at: ThreadIndex, pages: Option<Pages>) -> Option<Range<u64>> {
+        match pages {
+            Some(pages) => Some(pages.addresses()),
+            None => self.processes[at.process].mapped.last(),
+        }
     }
 
     /// The request that a call to binderfs makes, whose words are put into the memory of the thread.
@@ -259,7 +302,7 @@ impl<'a> DeviceWorld<'a> {
         for (index, opening) in self.openings.iter().enumerate() {
             let is_used = alive().any(|process| {
                 process.is_in_call(index)
-                    || process.mapped.contains(&index)
+                    || process.mapped.holds(index)
                     || !opening.is_shared && process.held.contains(&index)
             });
             if is_used || opening.is_shared && held.contains(&(index as u32)) {
@@ -339,6 +382,10 @@ impl<'a> DeviceWorld<'a> {
 
     /// Takes note of what a call has changed that has returned this.
     fn note(&mut self, at: ThreadIndex, call: &SystemCall, result: i64) {
+        let unmapped = match call {
+            SystemCall::Munmap(pages) => self.addresses_of(at, *pages),
+            _ => None,
+        };
         let process = &mut self.processes[at.process];
         match call {
             SystemCall::Open { .. } | SystemCall::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
@@ -346,10 +393,14 @@ impl<'a> DeviceWorld<'a> {
                 process.device = opening;
                 process.held.extend(opening);
             }
-            SystemCall::Mmap { .. } => process.mapped.extend(process.device),
-            SystemCall::Munmap => {
+            SystemCall::Mmap { size, .. } => {
                 self.work_put_off = true;
-                process.mapped.pop();
+                let end = result as u64 + size.next_multiple_of(PAGE);
+                process.device.into_iter().for_each(|device| process.mapped.map(result as u64..end, device));
+            }
+            SystemCall::Munmap(_) => {
+                self.work_put_off = true;
+                unmapped.into_iter().for_each(|addresses| process.mapped.unmap(&addresses));
             }
             SystemCall::Close => {
                 let closed = process.device.take();
@@ -369,6 +420,8 @@ impl<'a> DeviceWorld<'a> {
     fn refusal(&self, at: ThreadIndex, call: &SystemCall) -> Option<Errno> {
         let process = &self.processes[at.process];
         match call {
+            SystemCall::Munmap(None) if process.mapped.last().is_none() => Some(Errno::EINVAL),
+            SystemCall::Mmap { size, at, .. } if is_too_long(*at, *size) => Some(Errno::ENOMEM),
             SystemCall::Use(number) if opening_of(process.pid, *number).is_none() => Some(Errno::EBADF),
             SystemCall::Dup { .. }
                 if process.device.is_some_and(|device| self.files.knows(device as u32)) =>
@@ -512,6 +565,7 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         }
         SystemCall::Memfd { .. } | SystemCall::Dup { .. } => Answer::Descriptor(result as u32),
         SystemCall::GetPriority => Answer::Nice(20 - result as i32),
+        SystemCall::GetScheduler => Answer::Scheduling(scheduling::told(result)),
         SystemCall::Binderfs { call: BinderfsCall::Read(_), .. } => Answer::Number(result),
         SystemCall::Pipe { .. } => Answer::Pipe { reading: result as u32, writing: (result >> 32) as u32 },
         _ => Answer::Success,
@@ -526,6 +580,10 @@ impl World for DeviceWorld<'_> {
         }
         if let SystemCall::Fork { child } = call {
             return self.fork(at, child);
+        }
+        if let SystemCall::LimitNice(limit) = call {
+            scheduling::limit_nice(self.processes[at.process].pid, limit)?;
+            return Ok(Outcome::Done(Ok(Answer::Success)));
         }
         let flushed = self.flushed_by(at, &call);
         self.send(at, &call, 0)?;

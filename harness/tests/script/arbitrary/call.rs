@@ -20,12 +20,20 @@ fn call() -> impl Strategy<Value = Call> {
         (super::context(), any::<bool>()).prop_map(|(context, nonblock)| Call::Open { context, nonblock }),
         Just(Call::Close),
         Just(Call::Flush),
-        (byte_count(), any::<bool>()).prop_map(|(size, write)| Call::Mmap { size, write }),
-        Just(Call::Munmap),
+        (byte_count(), any::<[bool; 2]>(), proptest::option::of(place()))
+            .prop_map(|(size, [write, shared], at)| Call::Mmap { size, write, shared, at }),
+        proptest::option::of(pages()).prop_map(Call::Munmap),
+        (pages(), proptest::sample::select(Protection::iter().collect::<Vec<_>>()))
+            .prop_map(|(pages, protection)| Call::Mprotect { pages, protection }),
         proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
         Just(Call::Exit),
         process().prop_map(Call::Fork),
         prop_oneof![any::<i32>().prop_map(Call::SetPriority), Just(Call::GetPriority)],
+        prop_oneof![
+            scheduling().prop_map(Call::SetScheduler),
+            Just(Call::GetScheduler),
+            any::<u32>().prop_map(Call::LimitNice)
+        ],
         (file(), file()).prop_map(|(reading, writing)| Call::Pipe { reading, writing }),
         process().prop_map(Call::Signal),
         any::<u32>().prop_map(Call::LimitDescriptors),
@@ -46,6 +54,20 @@ fn call() -> impl Strategy<Value = Call> {
         8 => of_a_file,
         4 => ioctl().prop_map(Call::Ioctl),
     ]
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    (PLACES.start / PAGE..PLACES.end / PAGE).prop_filter_map("a place", |page| Place::new(page * PAGE))
+}
+
+fn pages() -> impl Strategy<Value = Pages> {
+    (place(), 1u64..2000).prop_filter_map("pages", |(place, count)| Pages::new(place, count * PAGE))
+}
+
+fn scheduling() -> impl Strategy<Value = Scheduling> {
+    let policies: Vec<SchedulingPolicy> = SchedulingPolicy::iter().collect();
+    (proptest::sample::select(policies), any::<i32>())
+        .prop_map(|(policy, priority)| Scheduling { policy, priority })
 }
 
 fn binderfs_call() -> impl Strategy<Value = BinderfsCall> {
@@ -115,6 +137,7 @@ fn told(call: &Call) -> Option<BoxedStrategy<Told>> {
     let id = proptest::option::of(prop_oneof![Just(TransactionId::Zero), Just(TransactionId::NonZero)]);
     let two = (any::<u32>(), any::<u32>());
     Some(match call {
+        Call::GetScheduler => scheduling().prop_map(Told::Scheduling).boxed(),
         Call::Ioctl(Ioctl::GetFrozenInfo(_)) => {
             two.prop_map(|(sync_recv, async_recv)| Told::FrozenInfo { sync_recv, async_recv }).boxed()
         }

@@ -138,7 +138,7 @@ fn racer() -> impl Strategy<Value = Step> {
             expected: Some(ReadExpectation::Returns(Vec::new())),
         }),
         events.prop_map(|expected| Action::Call { call: Call::Poll, expected }),
-        Just(Action::Call { call: Call::Munmap, expected: CallExpectation::Succeeds }),
+        Just(Action::Call { call: Call::Munmap(None), expected: CallExpectation::Succeeds }),
     ];
     let actor = Actor::Thread(operand::numbered("t", 0));
     action.prop_map(move |action| Step { actor: actor.clone(), action })

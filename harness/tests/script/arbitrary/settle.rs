@@ -294,7 +294,7 @@ impl Names {
                 if is_mount != is_new {
                     // With the same expectation.
                     let is_read = matches!(made, BinderfsCall::Read(_));
-                    *call = if is_read { Call::GetPriority } else { Call::Munmap };
+                    *call = if is_read { Call::GetPriority } else { Call::Munmap(None) };
                 }
             }
             Call::Fork(child) => self.processes.push(child.clone()),
