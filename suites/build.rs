@@ -4,5 +4,6 @@ fn main() {
     println!("cargo::rerun-if-changed=cases");
     println!("cargo::rerun-if-changed=divergences");
     println!("cargo::rerun-if-changed=expectations");
+    println!("cargo::rerun-if-changed=../fuzz/findings");
     println!("cargo::rerun-if-changed=spec");
 }

@@ -10,6 +10,7 @@ pub mod generate;
 pub mod kernel;
 pub mod minimise;
 pub mod oracle;
+pub mod patch;
 pub mod program;
 pub mod record;
 pub mod report;

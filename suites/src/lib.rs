@@ -7,6 +7,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 static CASES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/cases");
 static SPECIFICATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/spec");
 static EXPECTATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/expectations");
+static FINDINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../fuzz/findings");
 static DIVERGENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/divergences");
 
 /// The ending of a script's file name, without the dot.
@@ -74,6 +75,14 @@ pub fn cases() -> Vec<CaseFile> {
     collect(&CASES, &mut cases);
     cases.sort_unstable();
     cases
+}
+
+/// Programs that showed a mistake once, in the order of their names.
+pub fn findings() -> Vec<CaseFile> {
+    let mut findings = Vec::new();
+    collect(&FINDINGS, &mut findings);
+    findings.sort_unstable();
+    findings
 }
 
 fn collect(folder: &Dir<'static>, cases: &mut Vec<CaseFile>) {

@@ -9,7 +9,7 @@ use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressStyle};
 use super::{CommandError, Status};
 use crate::kernel::{
     BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX,
-    STOCK, SourceChoice, Store, Told, usual,
+    PATCHED_PREFIX, STOCK, SourceChoice, Store, Told, usual,
 };
 use crate::target::qemu;
 
@@ -82,11 +82,15 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
         KernelCommand::Path { name } if name.starts_with(BUILT_PREFIX) => {
             writeln!(out, "{}", store.built(name)?.image().display())?;
         }
+        KernelCommand::Path { name } if name.starts_with(PATCHED_PREFIX) => {
+            writeln!(out, "{}", store.patched(name)?.image().display())?;
+        }
         KernelCommand::Path { name } => writeln!(out, "{}", store.kernel(name)?.image().display())?,
         KernelCommand::Remove { name } => {
             for name in name {
                 store.remove(name)?;
-                let target = if name.starts_with(BUILT_PREFIX) { name.clone() } else { format!("vm:{name}") };
+                let is_target = name.starts_with(BUILT_PREFIX) || name.starts_with(PATCHED_PREFIX);
+                let target = if is_target { name.clone() } else { format!("vm:{name}") };
                 qemu::forget_snapshots(&target)?;
             }
         }
@@ -169,6 +173,10 @@ fn list(store: &Store, out: &mut dyn Write) -> Result<(), CommandError> {
             other => other.to_string(),
         };
         row(format!("{BUILT_PREFIX}{name}"), what, None, "");
+    }
+    for patched in store.all_patched() {
+        let what = format!("{} with \"{}\"", patched.base, patched.title);
+        row(patched.target(), what, patched.built(), "built");
     }
     for source in store.sources() {
         let what = match &source.revision {

@@ -5,6 +5,7 @@ mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod patch;
 mod replay;
 mod run;
 mod seeds;
@@ -22,6 +23,7 @@ use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
 use crate::kernel::KernelError;
+use crate::patch::UnreadablePatch;
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
@@ -59,6 +61,8 @@ enum Command {
     Fmt(FormatArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
     Replay(ReplayArguments),
+    /// Build a kernel with a patch, and say what that breaks, mends and changes
+    Patch(patch::PatchArguments),
     /// Write what fuzzing begins with, made of the suite
     Seeds(SeedsArguments),
     /// Fetch, build, list and remove the kernels that can be booted
@@ -95,7 +99,7 @@ struct RunArguments {
     format: Format,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct TargetArguments {
     /// A module to boot a kernel with, such as one's own binder_linux.ko
     #[arg(long = "module", value_name = "PATH.ko")]
@@ -125,8 +129,8 @@ impl TargetArguments {
         let begins = |kinds: &[&str]| {
             targets.iter().any(|name| name.split_once(':').is_some_and(|(kind, _)| kinds.contains(&kind)))
         };
-        let emulated = begins(&["vm", "built"]);
-        let booted = begins(&["vm", "built", "uml"]);
+        let emulated = begins(&["vm", "built", "patched"]);
+        let booted = begins(&["vm", "built", "uml", "patched"]);
         // What is built here has no modules.
         let takes_modules = begins(&["vm"]);
         let idle = [
@@ -258,6 +262,10 @@ enum Status {
     Deviation,
     /// 2: something could not be run, or read.
     CouldNotRun,
+    /// 3: a patch does not apply.
+    DoesNotApply,
+    /// 4: a patch does not compile.
+    DoesNotCompile,
 }
 
 /// Why a command ends before it is done.
@@ -271,6 +279,8 @@ enum CommandError {
     Target(#[from] NoTarget),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Patch(#[from] UnreadablePatch),
     #[error(transparent)]
     Specification(#[from] MalformedSpecification),
     #[error(transparent)]
@@ -304,6 +314,7 @@ impl CommandLine {
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
+            Command::Patch(arguments) => patch::patch(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),
         };

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{CommandError, Format, RunArguments, Status, complain, give_seed};
-use crate::engine::SetUpError;
+use super::{CommandError, Format, RunArguments, Status, TargetArguments, complain, give_seed};
+use crate::engine::{SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
 use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
@@ -31,12 +31,20 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
     if let Some(folder) = &arguments.records {
         record::prepare(folder, &names)?;
     }
-    let targets: Vec<_> =
-        names.iter().map(|name| Group::all(name, &cases, arguments)).collect::<Result<_, _>>()?;
+    let plan = |name| Plan {
+        name,
+        cases: &cases,
+        options: &arguments.options,
+        jobs: arguments.jobs,
+        format: arguments.format,
+        most_dead: None,
+    };
+    // What cannot be at all is said before anything runs.
+    let targets: Vec<_> = names.iter().map(|name| Group::all(&plan(name))).collect::<Result<_, _>>()?;
     let mut runs = Vec::new();
     let mut unusable = missing.len();
     for (groups, name) in targets.into_iter().zip(&names) {
-        match run_on(groups, name, arguments, &cases, out) {
+        match run_groups(groups, &plan(name), out) {
             Ok(run) => {
                 if arguments.format == Format::Human {
                     write_summary(out, &run, names.len() == 1)?;
@@ -87,13 +95,34 @@ fn matrix() -> Result<(Vec<String>, Vec<Usual>), CommandError> {
     Ok((models.into_iter().chain(targets).collect(), missing))
 }
 
-fn run_on(
+/// What is to be run on a target, and how.
+pub(super) struct Plan<'a> {
+    /// The target.
+    pub name: &'a str,
+    /// The cases.
+    pub cases: &'a [Case],
+    /// What the target is given.
+    pub options: &'a TargetArguments,
+    /// How many guests run cases at a time.
+    pub jobs: Option<u16>,
+    /// Whether cases are told of as they come, which is for people.
+    pub format: Format,
+    /// After so many cases over which a guest died, the others are not run.
+    pub most_dead: Option<usize>,
+}
+
+/// Runs cases on a target.
+pub(super) fn run_on(plan: &Plan<'_>, out: &mut dyn Write) -> Result<TargetResults, CommandError> {
+    run_groups(Group::all(plan)?, plan, out)
+}
+
+fn run_groups(
     groups: Vec<Group>,
-    name: &str,
-    arguments: &RunArguments,
-    cases: &[Case],
+    plan: &Plan<'_>,
     out: &mut dyn Write,
 ) -> Result<TargetResults, CommandError> {
+    let Plan { name, cases, .. } = *plan;
+    let dead = AtomicUsize::new(0);
     let started = Instant::now();
     let progress = progress_bar(cases.len());
     let mut results = Vec::with_capacity(cases.len());
@@ -103,7 +132,7 @@ fn run_on(
     // Results come in any order, and are told in the order of the cases.
     let mut early = BTreeMap::new();
     for Group { target, races, indices } in groups {
-        let work = Work { arguments, name, cases, races, indices, next: AtomicUsize::new(0) };
+        let work = Work { plan, races, indices, next: AtomicUsize::new(0), dead: &dead };
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let first = || work.begin(target, scope, sender);
@@ -121,7 +150,7 @@ fn run_on(
                 progress.inc(1);
                 while let Some(result) = early.remove(&results.len()) {
                     progress.set_message(format!("{name} {}", result.id));
-                    if arguments.format == Format::Human {
+                    if plan.format == Format::Human {
                         progress.suspend(|| write_case(out, &result)).inspect_err(|_| work.stop())?;
                     }
                     results.push(result);
@@ -154,16 +183,15 @@ struct Group {
 
 impl Group {
     /// All that a target has to do. Where it is a guest, the cases that race have guests of their own, and come first.
-    fn all(name: &str, cases: &[Case], arguments: &RunArguments) -> Result<Vec<Group>, NoTarget> {
-        let apart = is_guest(name) && arguments.options.cpus.is_none();
+    fn all(plan: &Plan<'_>) -> Result<Vec<Group>, NoTarget> {
+        let Plan { name, cases, options, .. } = *plan;
+        let apart = is_guest(name) && options.cpus.is_none();
         let races = |case: &Case| apart && case.race().is_some();
         let (racing, others): (Vec<usize>, Vec<usize>) =
             (0..cases.len()).partition(|index| races(&cases[*index]));
         let groups = [(true, racing), (false, others)].into_iter().filter(|(_, indices)| !indices.is_empty());
         groups
-            .map(|(races, indices)| {
-                Ok(Group { target: arguments.options.target(name, races)?, races, indices })
-            })
+            .map(|(races, indices)| Ok(Group { target: options.target(name, races)?, races, indices }))
             .collect()
     }
 }
@@ -182,15 +210,15 @@ struct Ran {
 
 /// Cases that are run by several threads, each on a target of its own.
 struct Work<'a> {
-    arguments: &'a RunArguments,
-    name: &'a str,
-    cases: &'a [Case],
+    plan: &'a Plan<'a>,
     /// Whether the targets are for cases that race.
     races: bool,
     /// The cases that are to be run, by their indices.
     indices: Vec<usize>,
     /// The place among these of the one that is to be run next.
     next: AtomicUsize,
+    /// How many cases a guest has died over.
+    dead: &'a AtomicUsize,
 }
 
 impl Work<'_> {
@@ -206,7 +234,7 @@ impl Work<'_> {
         }
         for _ in 1..self.guests() {
             let sender = sender.clone();
-            let run = move || match self.arguments.options.target(self.name, self.races) {
+            let run = move || match self.plan.options.target(self.plan.name, self.races) {
                 Ok(mut target) => while self.run_one(target.as_mut(), &sender) {},
                 Err(error) => drop(sender.send(Err(error.into()))),
             };
@@ -220,12 +248,26 @@ impl Work<'_> {
     fn run_one(&self, target: &mut dyn Target, sender: &Sender<Result<Ran, CommandError>>) -> bool {
         let place = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(index) = self.indices.get(place).copied() else { return false };
-        let case = &self.cases[index];
-        let ran = CaseResult::of(case, target)
+        let case = &self.plan.cases[index];
+        let ran = self
+            .try_one(case, target)
             .map(|result| Ran { index, result, driver: target.driver(), profile: target.profile() })
             .map_err(CommandError::from);
         let goes_on = ran.is_ok();
         sender.send(ran).is_ok() && goes_on
+    }
+
+    /// Runs a case, unless too many guests have died.
+    fn try_one(&self, case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
+        if self.plan.most_dead.is_some_and(|most| self.dead.load(Ordering::Relaxed) >= most) {
+            let reason = "it was not run, since guests died over too many cases before it".to_owned();
+            return Ok(CaseResult::not_run(case, reason));
+        }
+        let result = CaseResult::of(case, target)?;
+        if matches!(result.verdict, Verdict::Broken { .. }) {
+            self.dead.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(result)
     }
 
     /// Nobody needs what has not been run.
@@ -235,11 +277,11 @@ impl Work<'_> {
 
     /// How many guests run cases at a time; one where the target is none.
     fn guests(&self) -> usize {
-        if !is_guest(self.name) {
+        if !is_guest(self.plan.name) {
             return 1;
         }
         let processors = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let most = self.arguments.jobs.map_or_else(processors, usize::from);
+        let most = self.plan.jobs.map_or_else(processors, usize::from);
         // Each run of a case that races takes as long as a case.
         let worth = if self.races { self.indices.len() } else { self.indices.len().div_ceil(CASES_A_GUEST) };
         most.min(worth)

@@ -4,6 +4,7 @@
 //! seconds. The objects are kept as long as all but the contents of the source is as it was; else all is made anew.
 //! What is kept is a kernel only while its record is there: it is taken away before make starts, and written last.
 
+use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -139,13 +140,13 @@ pub fn build(
 }
 
 /// All that a build needs to know.
-struct Work<'a> {
-    options: Options,
-    choices: &'a Choices,
-    source: &'a Source,
-    tools: &'a Toolchain,
-    folder: &'a Path,
-    lock: &'a Lock,
+pub(super) struct Work<'a> {
+    pub options: Options,
+    pub choices: &'a Choices,
+    pub source: &'a Source,
+    pub tools: &'a Toolchain,
+    pub folder: &'a Path,
+    pub lock: &'a Lock,
 }
 
 impl Work<'_> {
@@ -186,7 +187,7 @@ impl Work<'_> {
     }
 
     /// Makes the configuration from nothing but the options asked for, and checks that they are all in it.
-    fn configure(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
+    pub fn configure(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
         tell(Told::Begun("configuring"));
         let asked = self.objects().join("asked.config");
         fs::write(&asked, self.options.to_string()).map_err(|error| file_error(&asked, error))?;
@@ -219,7 +220,7 @@ impl Work<'_> {
         }
     }
 
-    fn make(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
+    pub fn make(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
         tell(Told::Begun("compiling"));
         let mut make = self.command();
         let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -231,11 +232,8 @@ impl Work<'_> {
     /// make, with all that does not depend on what is to be made.
     fn command(&self) -> Command {
         let mut make = Command::new("make");
-        // What else a user's environment says to make or the compiler would be in the kernel, and in no key.
-        let kept = |name: &str| ENVIRONMENT.contains(&name) || name.starts_with("CCACHE_");
-        let environment = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(kept));
         make.env_clear()
-            .envs(environment)
+            .envs(environment())
             .env("LC_ALL", "C.UTF-8")
             // Scripts of the source would write beside themselves.
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -289,13 +287,18 @@ impl Work<'_> {
         arguments
     }
 
+    /// The image, as make leaves it.
+    pub fn image(&self) -> PathBuf {
+        match self.choices.kind {
+            BuiltFor::Uml => self.objects().join("linux"),
+            BuiltFor::Qemu => self.objects().join("arch/x86/boot/bzImage"),
+        }
+    }
+
     /// Takes the image and the configuration out of the objects. Gives the kernel's release.
     fn keep(&self) -> Result<String, KernelError> {
         let objects = self.objects();
-        let image = match self.choices.kind {
-            BuiltFor::Uml => objects.join("linux"),
-            BuiltFor::Qemu => objects.join("arch/x86/boot/bzImage"),
-        };
+        let image = self.image();
         let kept_image = self.folder.join(self.choices.kind.image());
         // One that runs is not written over.
         remove_file(&kept_image)?;
@@ -308,6 +311,13 @@ impl Work<'_> {
         let text = fs::read_to_string(&release).map_err(|error| file_error(&release, error))?;
         Ok(text.trim().to_owned())
     }
+}
+
+/// What of a user's environment the programs of a build are given. What else it says to make or the compiler would be in
+/// the kernel, and in no key.
+pub(super) fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    let kept = |name: &str| ENVIRONMENT.contains(&name) || name.starts_with("CCACHE_");
+    std::env::vars_os().filter(move |(name, _)| name.to_str().is_some_and(kept))
 }
 
 fn digest(value: &impl Hash) -> String {

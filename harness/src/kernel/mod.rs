@@ -8,10 +8,15 @@
 mod apt;
 mod build;
 mod built;
+mod commit;
 mod configuration;
 mod failure;
 mod lock;
 mod make;
+mod module;
+mod objects;
+mod overlay;
+mod patched;
 mod source;
 mod space;
 mod stale;
@@ -29,7 +34,8 @@ use lock::Lock;
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
 pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
-pub use source::{Fetched, PACKAGE_PREFIX, SourceChoice, SourceName, Unpacked};
+pub use patched::{Boots, PATCHED_PREFIX, Patched, PatchedKey};
+pub use source::{Fetched, PACKAGE_PREFIX, Source, SourceChoice, SourceName, Unpacked};
 pub use space::NoSpace;
 pub use stock::StockName;
 pub use usual::{STOCK, Usual, usual};
@@ -190,6 +196,105 @@ impl Store {
         build::build(order, &self.source_folder(), &self.built_folder(), tell)
     }
 
+    /// The source of a kernel, fetched if it is a package and not there.
+    pub fn source(&self, choice: &SourceChoice, tell: &mut dyn FnMut(&str)) -> Result<Source, KernelError> {
+        choice.source(&self.source_folder(), tell)
+    }
+
+    /// What a kernel was built from, and with.
+    pub fn order_of(&self, name: &str) -> Result<Order, KernelError> {
+        let built = self.built(name)?;
+        // A package is named with its revision.
+        let source = match built.source.split_once(' ') {
+            Some((package, _)) if package.starts_with(PACKAGE_PREFIX) => package.parse()?,
+            _ => built.source.parse()?,
+        };
+        let choices = Choices { kind: built.kind, driver: built.driver, with: built.with.clone() };
+        let called_so = Order { source, choices, name: None };
+        if called_so.name().is_ok_and(|usual| usual.to_string() == built.name) {
+            return Ok(called_so);
+        }
+        let source = SourceChoice::Newest;
+        let newest = Order { source, choices: called_so.choices.clone(), name: None };
+        if newest.name().is_ok_and(|usual| usual.to_string() == built.name) {
+            return Ok(newest);
+        }
+        Ok(Order { name: Some(built.name.parse()?), ..called_so })
+    }
+
+    /// The source package of a stock kernel.
+    pub fn source_of_stock(&self, name: &str) -> Result<SourceChoice, KernelError> {
+        module::source_of(&self.kernel(name)?)
+    }
+
+    /// Builds a kernel with changes of its source, unless it is there; and before that, the kernel itself.
+    pub fn build_patched(
+        &self,
+        base: &Order,
+        changes: &crate::patch::Changes,
+        title: &str,
+        tell: &mut dyn FnMut(Told<'_>),
+    ) -> Result<Patched, KernelError> {
+        let built = self.build(base, tell)?.kernel;
+        let source = self.source(&base.source, &mut |what| tell(Told::Begun(what)))?;
+        let folder = self.built_folder().join(&built.name);
+        let base = patched::Base { built: &built, folder: &folder, source: &source };
+        patched::build(&base, changes, title, &self.patched_folder(), tell)
+    }
+
+    /// Builds the driver's module for a stock kernel out of its own source with changes, unless it is there.
+    pub fn build_module(
+        &self,
+        name: &str,
+        changes: &crate::patch::Changes,
+        title: &str,
+        tell: &mut dyn FnMut(Told<'_>),
+    ) -> Result<Patched, KernelError> {
+        let kernel = self.kernel(name)?;
+        let source = self.source(&module::source_of(&kernel)?, &mut |what| tell(Told::Begun(what)))?;
+        let headers = self.folder.join("headers");
+        let base = module::Base { kernel: &kernel, source: &source, headers: &headers };
+        module::build(&base, changes, title, &self.patched_folder(), tell)
+    }
+
+    /// The tree of a commit in somebody's git repository, taken out of it once.
+    pub fn tree_of_commit(
+        &self,
+        repository: &Path,
+        revision: &str,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<PathBuf, KernelError> {
+        commit::tree(repository, revision, &self.folder.join("trees"), tell)
+    }
+
+    /// The files that a target of this store is made of.
+    pub fn files_of(&self, target: &str) -> Result<Vec<PathBuf>, KernelError> {
+        if target.starts_with(BUILT_PREFIX) {
+            return Ok(vec![self.built(target)?.image()]);
+        }
+        let patched = self.patched(target)?;
+        let mut files = vec![patched.image()];
+        if let Boots::Stock(stock) = &patched.boots {
+            files.push(self.kernel(stock)?.image());
+        }
+        Ok(files)
+    }
+
+    /// The folder in which what kernels did is kept.
+    pub fn results_folder(&self) -> PathBuf {
+        self.folder.join("results")
+    }
+
+    /// A patched kernel, by its key, with or without the `patched:` before it.
+    pub fn patched(&self, key: &str) -> Result<Patched, KernelError> {
+        Patched::read(&key.parse()?, &self.patched_folder())
+    }
+
+    /// All patched kernels, the oldest first.
+    pub fn all_patched(&self) -> Vec<Patched> {
+        patched::all(&self.patched_folder())
+    }
+
     /// All kernels that were built, and those that were not built to the end, with the reason why they are of no use.
     pub fn all_built(&self) -> (Vec<Built>, Vec<(String, KernelError)>) {
         let entries = fs::read_dir(self.built_folder()).into_iter().flatten().flatten();
@@ -254,7 +359,15 @@ impl Store {
             let unknown = || KernelError::NotBuilt { name: name.to_string(), half: false };
             return folder.is_dir().then_some(folder).ok_or_else(unknown);
         }
+        if name.starts_with(PATCHED_PREFIX) {
+            let patched = self.patched(name)?;
+            return Ok(self.patched_folder().join(patched.key.to_string()));
+        }
         Ok(self.kernel(name)?.folder)
+    }
+
+    fn patched_folder(&self) -> PathBuf {
+        self.folder.join("patched")
     }
 
     fn built_folder(&self) -> PathBuf {

@@ -297,6 +297,11 @@ fn find(wanted: Option<&SourceName>, tell: &mut dyn FnMut(&str)) -> Result<(Apt,
 }
 
 impl Source {
+    /// One that has been made for the time being.
+    pub(super) fn at(name: String, folder: PathBuf) -> Source {
+        Source { name, folder, _in_use: None }
+    }
+
     fn tree(path: &Path) -> Result<Source, KernelError> {
         let folder = path.canonicalize().map_err(|error| {
             KernelError::Unavailable(format!(

@@ -203,9 +203,9 @@ impl Ran<'_> {
 }
 
 impl CaseResult {
-    /// Runs a case on a target.
-    pub fn of(case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
-        let mut result = CaseResult {
+    /// A case that has not been run, for this reason.
+    pub fn not_run(case: &Case, reason: String) -> CaseResult {
+        CaseResult {
             id: case.id.clone(),
             origin: case.origin.clone(),
             digest: case.digest.clone(),
@@ -213,11 +213,16 @@ impl CaseResult {
             clauses: case.clauses().iter().map(ToString::to_string).collect(),
             unconfirmed: case.unconfirmed().map(str::to_owned),
             seed: case.race().map(|race| race.seed),
-            verdict: Verdict::Pass,
+            verdict: Verdict::Broken { reason },
             line: None,
             transcript: Transcript::default(),
             lines: Vec::new(),
-        };
+        }
+    }
+
+    /// Runs a case on a target.
+    pub fn of(case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
+        let mut result = CaseResult::not_run(case, String::new());
         match &case.script {
             Err(diagnostics) => {
                 result.verdict = Verdict::Broken { reason: diagnostics.render(&case.origin, false) };

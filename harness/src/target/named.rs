@@ -11,7 +11,7 @@ use super::qemu::{Accelerator, Qemu};
 use super::uml::Uml;
 use super::{ReferenceTarget, Target};
 use crate::engine::SetUpError;
-use crate::kernel::{BuiltFor, Store};
+use crate::kernel::{Boots, BuiltFor, Store};
 
 /// The ways to name a target, each with what it is.
 const KNOWN: &[(&str, &str)] = &[
@@ -24,6 +24,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("vm:PATH", "a kernel of your own in QEMU"),
     ("uml:PATH", "a kernel of your own for User-mode Linux"),
     ("built:NAME", "a kernel of `binderdrill kernel build`"),
+    ("patched:KEY", "a kernel of `binderdrill patch`"),
 ];
 
 /// What a target is given besides its name.
@@ -83,7 +84,7 @@ const STOCK_SWITCHES: &[&str] = &["security=selinux"];
 
 /// Whether this is a target of which there can be several at a time: each is a kernel of its own.
 pub fn is_guest(name: &str) -> bool {
-    name.split_once(':').is_some_and(|(kind, _)| ["vm", "uml", "built"].contains(&kind))
+    name.split_once(':').is_some_and(|(kind, _)| ["vm", "uml", "built", "patched"].contains(&kind))
 }
 
 /// The target of this name.
@@ -96,7 +97,9 @@ pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoT
             let profile = profile.ok_or_else(|| NoTarget::Unknown { name: name.to_owned() })?;
             Ok(Box::new(ReferenceTarget::new(profile)))
         }
-        Some(("device" | "vm" | "uml" | "built", "")) => Err(NoTarget::Unknown { name: name.to_owned() }),
+        Some(("device" | "vm" | "uml" | "built" | "patched", "")) => {
+            Err(NoTarget::Unknown { name: name.to_owned() })
+        }
         Some(("device", path)) => {
             let target = DeviceTarget::new(Path::new(path), options.patience);
             Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
@@ -112,6 +115,20 @@ pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoT
             let target = match built.kind {
                 BuiltFor::Uml => uml(name, &image, options),
                 BuiltFor::Qemu => vm(name, &image, options),
+            };
+            Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
+        }
+        Some(("patched", key)) => {
+            let store = Store::of_user().map_err(|error| unusable(error.to_string()))?;
+            let patched = store.patched(key).map_err(|error| unusable(error.to_string()))?;
+            let image = patched.image();
+            let shown = image.display().to_string();
+            let target = match &patched.boots {
+                Boots::Image(BuiltFor::Uml) => uml(name, &shown, options),
+                Boots::Image(BuiltFor::Qemu) => vm(name, &shown, options),
+                Boots::Stock(stock) => {
+                    vm(name, stock, &TargetOptions { modules: vec![image], ..options.clone() })
+                }
             };
             Ok(Box::new(target.map_err(|error| unusable(error.to_string()))?))
         }

@@ -2,11 +2,13 @@
 //!
 //! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
 //! they are not, those tests are ignored and counted so, not passed. The same goes for what boots a kernel of User-mode
-//! Linux, which takes built:uml-c (`binderdrill kernel build`), and for what builds, which takes make and gcc.
+//! Linux, which takes built:uml-c (`binderdrill kernel build`), for what builds, which takes make and gcc, and for what
+//! patches a stock kernel, which takes its source besides (`binderdrill kernel fetch linux-source-6.12`).
 
 mod builds;
 mod ends;
 mod guests;
+mod patches;
 mod refusals;
 
 use std::path::Path;
@@ -31,8 +33,14 @@ fn main() -> ExitCode {
     let builds = builds::TESTS
         .iter()
         .map(|(name, test)| Trial::test(*name, *test).with_kind("build").with_ignored_flag(!can_build));
-    let refusals = refusals::TESTS.iter().map(|(name, test)| Trial::test(*name, *test));
-    libtest_mimic::run(&arguments, guests.chain(uml).chain(builds).chain(refusals).collect()).exit_code()
+    let can_patch = can_boot && can_build && patches::has_source_of_stock();
+    let patches = patches::ON_STOCK
+        .iter()
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!can_patch));
+    let refusals =
+        refusals::TESTS.iter().chain(patches::REFUSALS).map(|(name, test)| Trial::test(*name, *test));
+    libtest_mimic::run(&arguments, guests.chain(uml).chain(builds).chain(patches).chain(refusals).collect())
+        .exit_code()
 }
 
 /// A test and its name.

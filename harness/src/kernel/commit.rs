@@ -1,0 +1,68 @@
+//! The tree of a commit, taken out of somebody's repository, which is only read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::apt::run;
+use super::{KernelError, file_error, space};
+
+/// What a tree takes of the disk at most, in bytes.
+const TAKES: u64 = 2_200_000_000;
+
+/// The tree of a commit, in a folder that is called by the commit. It is taken out once.
+pub fn tree(
+    repository: &Path,
+    revision: &str,
+    trees: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> Result<PathBuf, KernelError> {
+    let git = || {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(repository);
+        git
+    };
+    let unknown = |reason: String| {
+        KernelError::Unavailable(format!("{} has no commit {revision:?}: {reason}", repository.display()))
+    };
+    // What begins with a dash would be an option.
+    let named = format!("{revision}^{{commit}}");
+    let commit = run(git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &named]));
+    let commit = commit.map_err(|error| match error {
+        KernelError::Command { reason, .. } if reason.is_empty() => {
+            unknown("git does not know it".to_owned())
+        }
+        KernelError::Command { reason, .. } => unknown(reason),
+        other => other,
+    })?;
+    let commit: String = commit.trim().chars().take(12).collect();
+    let folder = trees.join(&commit);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(trees).map_err(|error| file_error(trees, error))?;
+    space::check(trees, TAKES, &format!("taking {commit} out of its repository"))?;
+    tell(&format!("taking {commit} out of its repository"));
+    let fresh = tempfile::Builder::new().prefix(".taking-").tempdir_in(trees);
+    let fresh = fresh.map_err(|error| file_error(trees, error))?;
+    let failed = |command: &str, reason: String| KernelError::Command { command: command.to_owned(), reason };
+    let mut archive = git()
+        .args(["archive", "--format=tar", &commit])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed("git archive", error.to_string()))?;
+    let mut tar = Command::new("tar");
+    tar.arg("-x").arg("-C").arg(fresh.path());
+    if let Some(packed) = archive.stdout.take() {
+        tar.stdin(packed);
+    }
+    let unpacked = run(&mut tar);
+    let packed = archive.wait().map_err(|error| failed("git archive", error.to_string()))?;
+    unpacked?;
+    if !packed.success() {
+        return Err(failed("git archive", packed.to_string()));
+    }
+    // Nobody ever sees half a tree: it is moved into its place as a whole.
+    fs::rename(fresh.keep(), &folder).map_err(|error| file_error(&folder, error))?;
+    Ok(folder)
+}

@@ -1,0 +1,187 @@
+//! Verdicts on patches, for people: each change with both traces side by side, then one table.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::human::write_table;
+use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
+use super::tally::write_tally;
+use super::transcript::elide;
+use crate::campaign::side_by_side;
+use crate::engine::Verdict;
+use crate::patch::{Change, ChangeKind, KernelVerdict, PatchVerdict};
+
+/// So many changes of a kernel are shown whole; of the others only what they are.
+const SHOWN: usize = 10;
+
+/// So much is shown of why a guest died, in lines.
+const LAST_WORDS: usize = 12;
+
+/// Writes what a patched kernel does otherwise than its base.
+pub fn write_changes(out: &mut dyn Write, kernel: &KernelVerdict) -> io::Result<()> {
+    if let Some(reason) = &kernel.does_not_boot {
+        writeln!(out, "{} {}: it does not boot", Styled(BAD, "BROKEN"), Styled(NAME, &kernel.patched))?;
+        reason.lines().try_for_each(|line| writeln!(out, "    {line}"))?;
+        writeln!(out)?;
+    }
+    for (place, change) in kernel.changes.iter().enumerate() {
+        write_change(out, change, place < SHOWN)?;
+    }
+    if let left @ 1.. = kernel.changes.len().saturating_sub(SHOWN) {
+        writeln!(out, "{}\n", Styled(FAINT, format!("of {left} more, --format json tells all")))?;
+    }
+    if !kernel.unsteady.is_empty() {
+        let unsteady = kernel.unsteady.join(", ");
+        writeln!(out, "{} {unsteady}: now this, now that, also on the base\n", Styled(ASIDE, "UNSTEADY"))?;
+    }
+    Ok(())
+}
+
+fn write_change(out: &mut dyn Write, change: &Change, whole: bool) -> io::Result<()> {
+    let (style, word) = match change.kind {
+        ChangeKind::Broken => (BAD, "BROKEN"),
+        ChangeKind::Fixed => (GOOD, "FIXED"),
+        ChangeKind::Changed => (ASIDE, "CHANGED"),
+    };
+    let Change { base, patched, .. } = change;
+    writeln!(out, "{} {}: {}", Styled(style, word), Styled(NAME, &base.id), base.title)?;
+    if !whole {
+        return Ok(());
+    }
+    let clauses =
+        if base.clauses.is_empty() { String::new() } else { format!(" ({})", base.clauses.join(", ")) };
+    writeln!(out, "    {}{clauses}", base.origin)?;
+    for (whose, result) in [("base", base), ("patched", patched)] {
+        let said = match &result.verdict {
+            Verdict::Pass | Verdict::UnexpectedPass { .. } => "as the suite expects".to_owned(),
+            Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
+                let line = result.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                format!("{line}expected {}, came {}", elide(&deviation.expected), elide(&deviation.came))
+            }
+            Verdict::Skip { reason } => format!("skipped: {reason}"),
+            Verdict::OtherDriver { driver } => format!("the case is about the driver in {}", driver.title()),
+            Verdict::Broken { reason } => format!("guest died: {}", last_words(reason)),
+        };
+        writeln!(
+            out,
+            "    {}  {}",
+            Styled(NAME, format!("{whose:7}")),
+            said.replace('\n', "\n             ")
+        )?;
+    }
+    let both = side_by_side(("base", &base.transcript), ("patched", &patched.transcript));
+    both.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
+    writeln!(out)
+}
+
+/// The beginning of why a guest died, and what its kernel said the matter was; where it did not, its last words.
+fn last_words(reason: &str) -> String {
+    const TELLING: &[&str] =
+        &["BUG", "panic", "Oops", "KASAN", "WARNING", "RIP:", "Call Trace", "blocked for more"];
+    let lines: Vec<&str> = reason.trim_end().lines().collect();
+    let Some((first, rest)) = lines.split_first().filter(|_| lines.len() > LAST_WORDS) else {
+        return lines.join("\n");
+    };
+    let tells = |line: &&str| TELLING.iter().any(|word| line.contains(word));
+    let telling: Vec<&str> = rest.iter().copied().filter(tells).take(LAST_WORDS).collect();
+    let rest = if telling.is_empty() { &rest[rest.len() - LAST_WORDS..] } else { &telling };
+    [&[*first, "..."], rest].concat().join("\n")
+}
+
+/// Writes the table of all that was checked.
+pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Result<()> {
+    for patch in patches {
+        if let Some(campaign) = &patch.campaign {
+            write_tally(out, campaign)?;
+            writeln!(out)?;
+        }
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["patch", "kernel", "fixed", "broken", "changed", "unsteady", "unchanged"]);
+    for patch in patches {
+        for kernel in &patch.kernels {
+            let count = |kind| kernel.count(kind).to_string();
+            let broken = match &kernel.does_not_boot {
+                Some(_) => "does not boot".to_owned(),
+                None => count(ChangeKind::Broken),
+            };
+            table.add_row([
+                elide_title(&patch.titles),
+                kernel.kernel.clone(),
+                count(ChangeKind::Fixed),
+                broken,
+                count(ChangeKind::Changed),
+                kernel.unsteady.len().to_string(),
+                kernel.unchanged.to_string(),
+            ]);
+        }
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    write_table(out, &table)?;
+    writeln!(out)?;
+    for kernel in patches.iter().flat_map(|patch| &patch.kernels) {
+        let kept = if kernel.base_was_kept { " (what the base did was kept)" } else { "" };
+        let times = format!("built in {:.1} s, cases run in {:.1} s{kept}", kernel.building, kernel.seconds);
+        writeln!(out, "{} on {}: {}", kernel.patched, kernel.kernel, Styled(FAINT, times))?;
+    }
+    let kernels = || patches.iter().flat_map(|patch| &patch.kernels);
+    let first = kernels().find_map(|kernel| Some((kernel, kernel.changes.first()?)));
+    if let Some((kernel, change)) = first {
+        writeln!(
+            out,
+            "to see a change again: binderdrill run --target {} --target {} {}",
+            kernel.base, kernel.patched, change.base.id
+        )?;
+    }
+    Ok(())
+}
+
+/// The title of a patch, or of the first of several, as far as a table has room for it.
+fn elide_title(titles: &[String]) -> String {
+    const ROOM: usize = 40;
+    let first = titles.first().map_or("", String::as_str);
+    let more = if titles.len() > 1 { format!(" and {} more", titles.len() - 1) } else { String::new() };
+    match first.chars().count() {
+        ..=ROOM => format!("{first}{more}"),
+        _ => format!("{}…{more}", first.chars().take(ROOM - 1).collect::<String>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch::verdict_tests::{case, dies, fails, verdict};
+
+    #[test]
+    fn changes_are_shown_side_by_side_and_counted() {
+        let mut kernel = verdict();
+        let base = [case("context/one", "EBUSY", Verdict::Pass), case("death/two", "EBUSY", Verdict::Pass)];
+        let patched = [case("context/one", "EPERM", fails("EPERM")), case("death/two", "", dies())];
+        kernel.judge(&base, &patched, |_| Ok::<_, ()>(Vec::new())).unwrap();
+        kernel.unsteady.push("race/three".to_owned());
+        let patch = PatchVerdict {
+            titles: vec!["binder: say EPERM to a second context manager, as it is not allowed".to_owned()],
+            files: vec!["drivers/android/binder.c".to_owned()],
+            kernels: vec![kernel],
+            campaign: None,
+        };
+        let mut text = Vec::new();
+        write_changes(&mut text, &patch.kernels[0]).unwrap();
+        write_verdicts(&mut text, &[patch]).unwrap();
+        let text = anstream::adapter::strip_bytes(&text).into_vec();
+        insta::assert_snapshot!(String::from_utf8(text).unwrap());
+    }
+
+    #[test]
+    fn of_a_long_console_the_end_is_told() {
+        let reason: String = (0..40).map(|line| format!("line {line}\n")).collect();
+        let told = last_words(&reason);
+        assert!(told.starts_with("line 0\n...\nline 28\n") && told.ends_with("line 39"), "{told}");
+        let told = last_words(&reason.replace("line 7", "Kernel panic - not syncing"));
+        assert_eq!(told, "line 0\n...\nKernel panic - not syncing");
+    }
+}

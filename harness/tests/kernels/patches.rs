@@ -1,0 +1,179 @@
+//! Patches: the verdict on one that changes an errno, on a stock kernel, and those that cannot be checked.
+
+use std::fs;
+use std::path::Path;
+
+use binderdrill::kernel::Store;
+use libtest_mimic::Failed;
+
+use super::{Test, binderdrill, holds, is, output};
+
+pub(super) const ON_STOCK: &[Test] = &[
+    ("a_changed_errno_is_told_on_a_stock_kernel", changed_errno),
+    ("a_patch_that_does_not_compile_is_shown_with_its_hunk", not_compiling),
+    ("a_patch_of_what_is_no_module_is_refused_for_a_stock_kernel", outside_of_module),
+];
+
+pub(super) const REFUSALS: &[Test] = &[
+    ("a_patch_that_is_none_is_refused", no_patch),
+    ("a_base_that_is_none_is_refused", no_base),
+    ("a_patch_that_does_not_apply_is_shown_beside_what_is_there", not_applying),
+    ("a_patch_is_for_the_commit_that_is_asked_for", of_commit),
+];
+
+/// Whether the source of the stock kernel is there that is patched.
+pub(super) fn has_source_of_stock() -> bool {
+    let source = || {
+        let store = Store::of_user().ok()?;
+        let wanted = store.kernel("debian-6.12").ok()?;
+        let version: Vec<String> = wanted.release().split('.').take(2).map(str::to_owned).collect();
+        let name = format!("linux-source-{}", version.join("."));
+        store.sources().into_iter().find(|source| source.name.to_string() == name)
+    };
+    source().is_some()
+}
+
+/// An example of `suites/patches/`.
+fn example() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites/patches/6.12");
+    folder.join("second-manager-eexist.patch").display().to_string()
+}
+
+fn changed_errno() -> Result<(), Failed> {
+    let words = [
+        "patch",
+        &example(),
+        "--base",
+        "debian-6.12",
+        "--suite",
+        "ioctl/context-manager",
+        "--format",
+        "json",
+    ];
+    let (status, text, said) = output(&mut binderdrill(&words))?;
+    is(status, 1, &said)?;
+    let results: serde_json::Value = serde_json::from_str(&text)?;
+    let kernel = &results["patches"][0]["kernels"][0];
+    is(&kernel["kernel"], &serde_json::json!("debian-6.12"), &text)?;
+    is(&results["patches"][0]["files"], &serde_json::json!(["drivers/android/binder.c"]), &text)?;
+    let changes = kernel["changes"].as_array().ok_or("no changes")?;
+    let twice = changes.iter().find(|change| change["base"]["id"] == "ioctl/context-manager-twice");
+    let twice = twice.ok_or_else(|| format!("the case is not among {changes:?}"))?;
+    is(&twice["kind"], &serde_json::json!("broken"), &text)?;
+    is(&twice["base"]["verdict"]["kind"], &serde_json::json!("pass"), &text)?;
+    let came = |whose: &str| twice[whose]["transcript"]["steps"][0]["outcome"].to_string();
+    holds(&came("base"), &["EBUSY"])?;
+    holds(&came("patched"), &["EEXIST"])
+}
+
+fn not_compiling() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("fix.patch");
+    fs::write(&path, fs::read_to_string(example())?.replace("EEXIST", "EEXISTS"))?;
+    let path = path.display().to_string();
+    let words = ["patch", &path, "--base", "debian-6.12", "--suite", "ioctl/context-manager-twice"];
+    let (status, _, said) = output(&mut binderdrill(&words))?;
+    is(status, 4, &said)?;
+    let parts = [
+        "does not compile",
+        "drivers/android/binder.c:",
+        "'EEXISTS' undeclared",
+        "in hunk 1 of 1",
+        "+\t\tret = -EEXISTS;",
+    ];
+    holds(&said, &parts)
+}
+
+fn outside_of_module() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("fix.patch");
+    fs::write(&path, "--- /dev/null\n+++ b/mm/new.c\n@@ -0,0 +1 @@\n+int x;\n")?;
+    let path = path.display().to_string();
+    let words = ["patch", &path, "--base", "debian-6.12", "--suite", "ioctl/context-manager-twice"];
+    let (status, _, said) = output(&mut binderdrill(&words))?;
+    is(status, 2, &said)?;
+    holds(
+        &said,
+        &["warning: \"fix.patch\" touches nothing of the driver", "changes mm/new.c", "--base built:uml-c"],
+    )
+}
+
+fn refused(words: &[&str], status: i32, parts: &[&str]) -> Result<(), Failed> {
+    let (came, _, said) = output(&mut binderdrill(&[&["patch"], words].concat()))?;
+    is(came, status, &said)?;
+    holds(&said, parts)
+}
+
+fn no_patch() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("fix.patch");
+    let name = path.display().to_string();
+    refused(&[&name], 2, &["fix.patch cannot be read: No such file"])?;
+    fs::write(&path, "\n")?;
+    refused(&[&name], 2, &["fix.patch is empty"])?;
+    fs::write(&path, "Hello.\n")?;
+    refused(&[&name], 2, &["holds no patch", "git format-patch"])
+}
+
+fn no_base() -> Result<(), Failed> {
+    let patch = example();
+    refused(
+        &[&patch, "--base", "nonsense"],
+        2,
+        &["\"nonsense\" is nothing that can be patched", "debian-6.12"],
+    )?;
+    refused(&[&patch, "--base", "built:not-there"], 2, &["built:not-there", "has not been built"])?;
+    refused(&[&patch, "--base", "debian-0.1"], 2, &["kernel fetch debian-0.1"])?;
+    refused(&[&patch, "--base", "built:uml-c", "--commit", "HEAD"], 2, &["--commit takes the folder"])?;
+    let folder = tempfile::tempdir()?;
+    let no_repository = folder.path().display().to_string();
+    refused(&[&patch, "--base", &no_repository, "--commit", "HEAD"], 2, &["has no commit \"HEAD\""])
+}
+
+fn not_applying() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let driver = folder.path().join("drivers/android");
+    fs::create_dir_all(&driver)?;
+    fs::write(driver.join("binder.c"), "one\ntwo\nthree\n")?;
+    let patch = folder.path().join("fix.patch");
+    fs::write(
+        &patch,
+        "--- a/drivers/android/binder.c\n+++ b/drivers/android/binder.c\n@@ -1,3 +1,3 @@\n one\n-2\n+zwei\n three\n",
+    )?;
+    let (base, patch) = (folder.path().display().to_string(), patch.display().to_string());
+    let parts = ["does not apply: drivers/android/binder.c, hunk 1 of 1", "2 - 2", "+ two"];
+    refused(&[&patch, "--base", &base], 3, &parts)
+}
+
+/// What is there is what was there at that commit.
+fn of_commit() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let repository = folder.path().join("repository");
+    let driver = repository.join("drivers/android");
+    fs::create_dir_all(&driver)?;
+    let git = |words: &[&str]| -> Result<(), Failed> {
+        let identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"];
+        let mut git = std::process::Command::new("git");
+        let done = git.arg("-C").arg(&repository).args(identity).args(words).output()?;
+        is(done.status.success(), true, &String::from_utf8_lossy(&done.stderr))
+    };
+    git(&["init", "-q"])?;
+    for text in ["the first\n", "the second\n"] {
+        fs::write(driver.join("binder.c"), text)?;
+        git(&["add", "."])?;
+        git(&["commit", "-q", "-m", text])?;
+    }
+    let patch = folder.path().join("fix.patch");
+    let diff =
+        "--- a/drivers/android/binder.c\n+++ b/drivers/android/binder.c\n@@ -1 +1 @@\n-another\n+one\n";
+    fs::write(&patch, diff)?;
+    let (base, patch) = (repository.display().to_string(), patch.display().to_string());
+    for (commit, there) in [("HEAD", "+ the second"), ("HEAD~1", "+ the first")] {
+        let mut command = binderdrill(&["patch", &patch, "--base", &base, "--commit", commit]);
+        let (status, _, said) = output(command.env("XDG_CACHE_HOME", folder.path().join("cache")))?;
+        is(status, 3, &said)?;
+        holds(&said, &[there])?;
+    }
+    let mut command = binderdrill(&["patch", &patch, "--base", &base, "--commit", "--output=x"]);
+    is(output(&mut command)?.0, 2, "an option is no commit")
+}
