@@ -6,6 +6,7 @@ mod fuzz;
 mod kernel;
 mod list;
 mod replay;
+mod report;
 mod run;
 mod seeds;
 mod spec;
@@ -22,6 +23,7 @@ use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
 use crate::kernel::KernelError;
+use crate::report::site::SiteError;
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
@@ -59,6 +61,8 @@ enum Command {
     Fmt(FormatArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
     Replay(ReplayArguments),
+    /// Write results as a site: pages that a browser shows without a server and without a network
+    Report(report::ReportArguments),
     /// Write what fuzzing begins with, made of the suite
     Seeds(SeedsArguments),
     /// Fetch, build, list and remove the kernels that can be booted
@@ -283,6 +287,8 @@ enum CommandError {
     UnwrittenRecord(#[from] UnwrittenRecord),
     #[error("{0}")]
     Options(String),
+    #[error(transparent)]
+    Site(#[from] SiteError),
     #[error("the target cannot be used: {0}")]
     SetUp(#[from] SetUpError),
     #[error("the results cannot be written: {0}")]
@@ -304,6 +310,7 @@ impl CommandLine {
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
+            Command::Report(arguments) => report::report(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),
         };

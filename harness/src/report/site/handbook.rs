@@ -1,0 +1,187 @@
+//! The handbook: the specification, in which each clause has the cases that show it, with what became of them.
+
+use askama::Template;
+use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
+
+use super::cases::CaseView;
+use super::marks::Mark;
+use super::{Head, Pages, Site, SiteError, case_page};
+use crate::specification::{Page as SpecifiedPage, SpecifiedClause};
+use crate::suite::{Case, Coverage, FamilyCoverage};
+
+/// The list of pages.
+pub(super) const CONTENTS: &str = "clauses.html";
+
+#[derive(Template)]
+#[template(path = "handbook.html")]
+struct Contents<'a> {
+    head: Head,
+    pages: Vec<(String, &'a SpecifiedPage, usize)>,
+}
+
+#[derive(Template)]
+#[template(path = "clauses.html")]
+struct Clauses<'a> {
+    head: Head,
+    page: &'a SpecifiedPage,
+    /// Made by us of what is escaped.
+    text: String,
+}
+
+/// What stands below a clause.
+#[derive(Template)]
+#[template(path = "shown.html")]
+struct Shown<'a> {
+    cases: Vec<(String, &'a str, &'a str, Vec<(&'a str, Mark)>)>,
+}
+
+#[derive(Template)]
+#[template(path = "coverage.html")]
+struct Covered {
+    head: Head,
+    families: Vec<FamilyCoverage>,
+    cells: usize,
+    empty: Vec<String>,
+}
+
+/// Where a clause stands, in the folder of the site.
+pub(super) fn place(page: &SpecifiedPage, clause: &SpecifiedClause) -> String {
+    format!("{}#{}", page_of(page), clause.name)
+}
+
+fn page_of(page: &SpecifiedPage) -> String {
+    format!("clauses/{}.html", page.topic)
+}
+
+impl Site<'_> {
+    pub(super) fn handbook(&self, pages: &mut Pages) -> Result<(), SiteError> {
+        let contents = Contents {
+            head: Head::new("Handbook", CONTENTS, "handbook"),
+            pages: self
+                .specification
+                .pages
+                .iter()
+                .map(|page| (page_of(page), page, page.clauses.len()))
+                .collect(),
+        };
+        pages.page(CONTENTS, &contents)?;
+        let files = binderdrill_suites::specification();
+        for page in &self.specification.pages {
+            let name = page_of(page);
+            let text = files.iter().find(|file| file.name == page.file).map_or("", |file| file.text);
+            let clauses = Clauses {
+                head: Head::new(page.title, &name, "handbook"),
+                page,
+                text: self.rendered(text, page)?,
+            };
+            pages.page(&name, &clauses)?;
+        }
+        self.coverage(pages)
+    }
+
+    /// A page of the specification as HTML, with the cases of each clause below it.
+    fn rendered(&self, text: &str, page: &SpecifiedPage) -> Result<String, SiteError> {
+        let mut events: Vec<Event<'_>> = Vec::new();
+        let mut paragraph: Option<usize> = None;
+        let mut is_in_dead_link = false;
+        for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+            match event {
+                // The heading stands in the template.
+                Event::Start(Tag::Heading { level: pulldown_cmark::HeadingLevel::H1, .. }) => {
+                    events.push(Event::Start(Tag::HtmlBlock));
+                }
+                Event::Start(Tag::Paragraph) => {
+                    paragraph = Some(events.len());
+                    events.push(event);
+                }
+                Event::End(TagEnd::Paragraph) => {
+                    events.push(event);
+                    let start = paragraph.take().unwrap_or(events.len());
+                    let clause = match &events[start..] {
+                        [_, Event::Start(Tag::Strong), Event::Text(name), ..] => {
+                            page.clauses.iter().find(|clause| clause.name == name.as_ref())
+                        }
+                        _ => None,
+                    };
+                    if let Some(clause) = clause {
+                        let open = format!("<section class=\"clause\" id=\"{}\">", clause.name);
+                        events.insert(start, Event::Html(open.into()));
+                        events.push(Event::Html(self.shown(clause)?.into()));
+                        events.push(Event::Html("</section>".into()));
+                    }
+                }
+                Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text)),
+                Event::Start(Tag::Link { link_type, dest_url, title, id }) => match self.link(&dest_url) {
+                    Some(url) => events.push(Event::Start(Tag::Link {
+                        link_type,
+                        dest_url: CowStr::from(url),
+                        title,
+                        id,
+                    })),
+                    None => is_in_dead_link = true,
+                },
+                Event::End(TagEnd::Link) if is_in_dead_link => is_in_dead_link = false,
+                other => events.push(other),
+            }
+        }
+        let mut out = String::new();
+        html::push_html(&mut out, without_first_heading(events).into_iter());
+        Ok(out)
+    }
+
+    /// Where a link of the specification leads in the handbook; nowhere if it is to something else.
+    fn link(&self, url: &str) -> Option<String> {
+        if url.starts_with("https://") {
+            return Some(url.to_owned());
+        }
+        let (file, rest) = url.split_once('#').map_or((url, ""), |(file, _)| (file, ""));
+        let page = self.specification.pages.iter().find(|page| page.file == file);
+        page.map(|page| format!("{}.html{rest}", page.topic))
+    }
+
+    fn shown(&self, clause: &SpecifiedClause) -> Result<String, SiteError> {
+        let shows = |view: &&CaseView<'_>| view.clauses.iter().any(|cited| cited == clause.name);
+        let cases = self.cases.iter().filter(shows);
+        let cases = cases.map(|view| (case_page(view.id), view.id, view.title, view.marks())).collect();
+        Ok(Shown { cases }.render()?)
+    }
+
+    fn coverage(&self, pages: &mut Pages) -> Result<(), SiteError> {
+        let cases: Vec<Case> = self
+            .programs
+            .iter()
+            .map(|(digest, script)| Case {
+                id: String::new(),
+                origin: String::new(),
+                digest: (*digest).to_owned(),
+                script: Ok(script.clone()),
+            })
+            .collect();
+        let coverage = Coverage::of(&cases);
+        let cells = coverage.words().map(|word| word.cells().count()).sum();
+        let empty = coverage.words().flat_map(|word| {
+            let good = (word.good == 0).then(|| format!("{} (good use)", word.word));
+            let bad = (word.bad == Some(0)).then(|| format!("{} (bad use)", word.word));
+            good.into_iter().chain(bad)
+        });
+        let empty = empty.collect();
+        let head = Head::new("Coverage of the protocol", "coverage.html", "coverage");
+        pages.page("coverage.html", &Covered { head, cells, empty, families: coverage.families })
+    }
+}
+
+/// The events of a page without those of its first heading, which has been opened as a block of HTML.
+fn without_first_heading(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
+    let mut is_in_heading = false;
+    let mut kept = Vec::with_capacity(events.len());
+    for event in events {
+        match event {
+            Event::Start(Tag::HtmlBlock) => is_in_heading = true,
+            Event::End(TagEnd::Heading(pulldown_cmark::HeadingLevel::H1)) => is_in_heading = false,
+            Event::End(TagEnd::HtmlBlock) => {}
+            other if !is_in_heading => kept.push(other),
+            _ => {}
+        }
+    }
+    kept
+}
