@@ -31,33 +31,33 @@ pub(super) struct FuzzArguments {
     /// Two drivers or more, named as for `run`. `reference` stands for the model of each of the others; without it, all
     /// must do the same as the first
     #[arg(long = "target", value_name = "TARGET", required = true)]
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
     /// The seed of the first program; that of each further one is greater by one [default: the time]
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// How long, such as 90s, 10m or 2h [default: until it is interrupted]
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
-    time: Option<Duration>,
+    pub(super) time: Option<Duration>,
     /// How many programs each of the drivers is given
     #[arg(long, value_name = "N")]
-    programs: Option<u64>,
+    pub(super) programs: Option<u64>,
     /// A folder of scripts to change and cross [default: the suite]
     #[arg(long, value_name = "FOLDER")]
-    corpus: Option<PathBuf>,
+    pub(super) corpus: Option<PathBuf>,
     /// What generated programs are mostly about: command-streams, reference-counts, malformed-transactions or mix
     #[arg(long, value_name = "WHAT", default_value = "mix", value_parser = emphasis)]
-    emphasis: Emphasis,
+    pub(super) emphasis: Emphasis,
     /// Where to write programs on which drivers part ways, as cases, with what each did
     #[arg(long, value_name = "FOLDER", default_value = "findings")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// How many guests of each driver run programs at a time [default: so that there are as many as processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
+    pub(super) jobs: Option<u16>,
     /// How to write the summary
     #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    pub(super) format: Format,
     #[command(flatten)]
-    options: TargetArguments,
+    pub(super) options: TargetArguments,
 }
 
 fn emphasis(text: &str) -> Result<Emphasis, String> {
@@ -66,7 +66,7 @@ fn emphasis(text: &str) -> Result<Emphasis, String> {
 }
 
 /// Reads `90s`, `10m` or `2h`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a number of seconds, minutes or hours is wanted, such as 90s, 10m or 2h".to_owned();
     let unit = match text.chars().last() {
         Some('s') => 1,
@@ -79,6 +79,26 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    let (tally, failures) = run_campaign(arguments)?;
+    match arguments.format {
+        Format::Human => write_tally(out, &tally)?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut *out, &tally).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    for failure in &failures {
+        complain(failure);
+    }
+    Ok(match (tally.unlisted(), failures.len(), tally.programs()) {
+        (1.., ..) => Status::Deviation,
+        (0, 0, 1..) => Status::AsExpected,
+        _ => Status::CouldNotRun,
+    })
+}
+
+/// Runs a campaign, and gives what it came to and what went wrong.
+pub(super) fn run_campaign(arguments: &FuzzArguments) -> Result<(Tally, Vec<String>), CommandError> {
     arguments.options.check(&arguments.targets)?;
     let compared = arguments.compared()?;
     let campaign = Campaign {
@@ -108,21 +128,7 @@ pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Sta
     campaign.run(&lanes, &interruption::ASKED, |event| watch.note(event));
     watch.progress.finish_and_clear();
     let Watch { tally, failures, .. } = watch;
-    match arguments.format {
-        Format::Human => write_tally(out, &tally)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &tally).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
-    }
-    for failure in &failures {
-        complain(failure);
-    }
-    Ok(match (tally.unlisted(), failures.len(), tally.programs()) {
-        (1.., ..) => Status::Deviation,
-        (0, 0, 1..) => Status::AsExpected,
-        _ => Status::CouldNotRun,
-    })
+    Ok((tally, failures))
 }
 
 impl FuzzArguments {

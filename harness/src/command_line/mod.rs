@@ -5,6 +5,7 @@ mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod nightly;
 mod replay;
 mod report;
 mod run;
@@ -63,6 +64,9 @@ enum Command {
     Replay(ReplayArguments),
     /// Write results as a site: pages that a browser shows without a server and without a network
     Report(report::ReportArguments),
+    /// Do all that is to be looked at in the morning: the suite on all targets, a campaign, the replay of what fuzzers
+    /// have kept, and the report
+    Nightly(nightly::NightlyArguments),
     /// Write what fuzzing begins with, made of the suite
     Seeds(SeedsArguments),
     /// Fetch, build, list and remove the kernels that can be booted
@@ -99,7 +103,7 @@ struct RunArguments {
     format: Format,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct TargetArguments {
     /// A module to boot a kernel with, such as one's own binder_linux.ko
     #[arg(long = "module", value_name = "PATH.ko")]
@@ -310,6 +314,7 @@ impl CommandLine {
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
+            Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),
             Command::Report(arguments) => report::report(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),

@@ -184,7 +184,7 @@ fn condensed(words: Vec<String>) -> Vec<String> {
 
 fn waits(rows: &[Row]) -> Vec<Wait> {
     let mut waits: Vec<Wait> = Vec::new();
-    let mut end = |waits: &mut Vec<Wait>, lane: usize, row: usize| {
+    let end = |waits: &mut Vec<Wait>, lane: usize, row: usize| {
         if let Some(wait) = waits.iter_mut().rev().find(|wait| wait.lane == lane && wait.to.is_none()) {
             wait.to = Some(row);
         }

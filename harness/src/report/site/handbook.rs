@@ -1,7 +1,7 @@
 //! The handbook: the specification, in which each clause has the cases that show it, with what became of them.
 
 use askama::Template;
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
+use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
 use super::cases::CaseView;
 use super::marks::Mark;
@@ -84,12 +84,12 @@ impl Site<'_> {
         let mut events: Vec<Event<'_>> = Vec::new();
         let mut paragraph: Option<usize> = None;
         let mut is_in_dead_link = false;
-        for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+        // The first heading stands in the template.
+        let is_title = |event: &Event<'_>| *event == Event::End(TagEnd::Heading(HeadingLevel::H1));
+        let parser = Parser::new_ext(text, Options::ENABLE_TABLES).skip_while(|event| !is_title(event)).skip(1);
+        for event in parser {
             match event {
-                // The heading stands in the template.
-                Event::Start(Tag::Heading { level: pulldown_cmark::HeadingLevel::H1, .. }) => {
-                    events.push(Event::Start(Tag::HtmlBlock));
-                }
+                Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => {}
                 Event::Start(Tag::Paragraph) => {
                     paragraph = Some(events.len());
                     events.push(event);
@@ -125,7 +125,7 @@ impl Site<'_> {
             }
         }
         let mut out = String::new();
-        html::push_html(&mut out, without_first_heading(events).into_iter());
+        html::push_html(&mut out, events.into_iter());
         Ok(out)
     }
 
@@ -168,20 +168,4 @@ impl Site<'_> {
         let head = Head::new("Coverage of the protocol", "coverage.html", "coverage");
         pages.page("coverage.html", &Covered { head, cells, empty, families: coverage.families })
     }
-}
-
-/// The events of a page without those of its first heading, which has been opened as a block of HTML.
-fn without_first_heading(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
-    let mut is_in_heading = false;
-    let mut kept = Vec::with_capacity(events.len());
-    for event in events {
-        match event {
-            Event::Start(Tag::HtmlBlock) => is_in_heading = true,
-            Event::End(TagEnd::Heading(pulldown_cmark::HeadingLevel::H1)) => is_in_heading = false,
-            Event::End(TagEnd::HtmlBlock) => {}
-            other if !is_in_heading => kept.push(other),
-            _ => {}
-        }
-    }
-    kept
 }

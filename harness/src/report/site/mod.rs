@@ -18,7 +18,7 @@ mod trend;
 
 pub use changes::{Change, Changes, Direction};
 pub use departures::{Departure, Kind};
-pub use past::{PAST, Past, Summary, UnreadablePast};
+pub use past::{PAST, Past, Summary, TargetSummary, UnreadablePast, file_stem};
 
 use std::collections::HashMap;
 use std::fs;
