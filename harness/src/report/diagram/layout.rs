@@ -279,7 +279,7 @@ impl Pen {
         let most = (from.abs_diff(to) - 14) * 100 / LETTER;
         for line in texts.iter().flat_map(|text| wrapped(text, most)) {
             self.y += LINE;
-            self.label(from, self.y - 3, to, tone, line);
+            self.label(from, self.y - 4, to, tone, line);
         }
         self.y += 1;
     }
@@ -290,7 +290,10 @@ impl Pen {
     }
 
     fn finish(self, diagram: &Diagram) -> Layout {
-        let Pen { places, mut layout, y, spans } = self;
+        let Pen { places, mut layout, mut y, spans } = self;
+        if diagram.waits.iter().any(|wait| wait.to.is_none()) {
+            y += LINE;
+        }
         layout.width = places.width;
         layout.height = y + 4;
         layout.driver = places.driver;

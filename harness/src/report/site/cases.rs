@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use askama::Template;
 
+use super::departures::Kind;
 use super::marks::Mark;
 use super::{Head, Pages, Site, SiteError, case_page};
 use crate::engine::{Deviation, Verdict};
@@ -149,7 +150,7 @@ struct Page<'a> {
     marks: Vec<(&'a str, Mark)>,
     reasons: Vec<(&'a str, &'a str)>,
     clauses: Vec<Cited<'a>>,
-    departures: Vec<(String, String, &'static str)>,
+    departures: Vec<(String, String, Kind)>,
     script: Vec<ScriptLine>,
     drawn: Vec<Drawn>,
     origin: &'a str,
@@ -208,8 +209,11 @@ impl Site<'_> {
             departures: self
                 .departures_of(view.id)
                 .map(|departure| {
-                    let text = format!("{}: {}", departure.targets.join(", "), departure.summary());
-                    (departure.page(), text, departure.kind.class())
+                    let text = match departure.kind {
+                        Kind::Parted | Kind::Choice => departure.summary(),
+                        _ => format!("{}: {}", departure.targets.join(", "), departure.summary()),
+                    };
+                    (departure.page(), text, departure.kind)
                 })
                 .collect(),
             script: script_lines(&self.report.results, case, None),
