@@ -14,7 +14,7 @@ use super::replay::{Input, inputs, replay_on};
 use super::run::{Outcome, run_all, status};
 use super::{CommandError, Format, RunArguments, Status, TargetArguments, complain, report};
 use crate::generate::Emphasis;
-use crate::report::site::{Changes, Past, Summary, file_stem};
+use crate::report::site::{self, Changes, Past, Summary, file_stem};
 use crate::report::{Results, write_compressed};
 
 /// Where fuzzers keep their inputs in a tree of this project; they are replayed where it is.
@@ -196,11 +196,10 @@ fn line(results: &Results, changes: Option<&Changes>, status: Status, folder: &P
     let otherwise: usize = results.replays.iter().map(|replayed| replayed.deviations).sum();
     let replayed = if kept > 0 { format!("; {kept} replayed, {otherwise} otherwise") } else { String::new() };
     format!(
-        "binderdrill: {verdict}, {changed}: {} passed, {} failed, {} known, {} broken on {} targets{fuzzed}{replayed}: {}",
+        "binderdrill: {verdict}, {changed}: {} passed, {} to look at, {} known on {} targets{fuzzed}{replayed}: {}",
         counts.passed,
-        counts.failed + counts.unexpected_passes + results.divergences.len(),
+        site::to_look_at(results),
         counts.known_deviations,
-        counts.broken,
         results.runs.len(),
         folder.join("index.html").display()
     )

@@ -118,6 +118,11 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
     departures
 }
 
+/// How many departures somebody has to look at.
+pub fn to_look_at(results: &Results) -> usize {
+    all(results).iter().filter(|departure| departure.kind.is_news()).count()
+}
+
 /// Two of the sides on which targets did different things, though all of them passed.
 fn parting<'r>(results: &'r Results, parted: &'r CaseDivergence, kind: Kind) -> Option<Departure<'r>> {
     let [one, other, ..] = &parted.divergence.sides[..] else { return None };

@@ -111,6 +111,11 @@ impl Site<'_> {
                     }
                 }
                 Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text)),
+                // Where files name each other, pages have titles.
+                Event::Text(text) => events.push(Event::Text(match self.page_of_file(&text) {
+                    Some(page) => page.title.into(),
+                    None => text,
+                })),
                 Event::Start(Tag::Link { link_type, dest_url, title, id }) => match self.link(&dest_url) {
                     Some(url) => events.push(Event::Start(Tag::Link {
                         link_type,
@@ -134,9 +139,12 @@ impl Site<'_> {
         if url.starts_with("https://") {
             return Some(url.to_owned());
         }
-        let (file, rest) = url.split_once('#').map_or((url, ""), |(file, _)| (file, ""));
-        let page = self.specification.pages.iter().find(|page| page.file == file);
-        page.map(|page| format!("{}.html{rest}", page.topic))
+        let file = url.split_once('#').map_or(url, |(file, _)| file);
+        self.page_of_file(file).map(|page| format!("{}.html", page.topic))
+    }
+
+    fn page_of_file(&self, file: &str) -> Option<&SpecifiedPage> {
+        self.specification.pages.iter().find(|page| page.file == file)
     }
 
     fn shown(&self, clause: &SpecifiedClause) -> Result<String, SiteError> {

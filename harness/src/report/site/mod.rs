@@ -17,7 +17,7 @@ mod past;
 mod trend;
 
 pub use changes::{Change, Changes, Direction};
-pub use departures::{Departure, Kind};
+pub use departures::{Departure, Kind, to_look_at};
 pub use past::{PAST, Past, Summary, TargetSummary, UnreadablePast, file_stem};
 
 use std::collections::HashMap;
