@@ -69,7 +69,9 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
     let Outcome { mut results, unusable } = run_all(&run, &mut io::sink())?;
     let mut worst = vec![status(&results, unusable)];
     if unusable > 0 {
-        notices.push(format!("{unusable} targets could not be used: what was said of them stands in the log of this run"));
+        notices.push(format!(
+            "{unusable} targets could not be used: what was said of them stands in the log of this run"
+        ));
     }
     // What could not boot for the suite cannot for the rest.
     let targets: Vec<String> = results.runs.iter().map(|run| run.target.clone()).collect();
@@ -95,7 +97,8 @@ fn fuzz(
     results: &mut Results,
     notices: &mut Vec<String>,
 ) -> Result<Status, CommandError> {
-    let drivers: Vec<String> = targets.iter().filter(|target| !target.starts_with("reference")).cloned().collect();
+    let drivers: Vec<String> =
+        targets.iter().filter(|target| !target.starts_with("reference")).cloned().collect();
     if arguments.fuzz_for.is_zero() || drivers.is_empty() {
         return Ok(Status::AsExpected);
     }
@@ -133,7 +136,8 @@ fn replay(
     let usual = CORPORA.iter().map(PathBuf::from).filter(|_| arguments.corpus.is_empty());
     let own = [arguments.out.join(FINDINGS)];
     let is_filled = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-    let paths: Vec<PathBuf> = usual.chain(own).filter(is_filled).chain(arguments.corpus.iter().cloned()).collect();
+    let paths: Vec<PathBuf> =
+        usual.chain(own).filter(is_filled).chain(arguments.corpus.iter().cloned()).collect();
     let mut kept = inputs(&paths, None)?;
     // Beside each finding of a campaign stands what targets did, which is no input.
     kept.retain(|input| !Path::new(input.name()).extension().is_some_and(|extension| extension == "txt"));

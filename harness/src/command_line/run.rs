@@ -14,7 +14,9 @@ use super::{CommandError, Format, RunArguments, Status, complain, give_seed};
 use crate::engine::SetUpError;
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
-use crate::report::{CaseResult, Counts, Provenance, Results, TargetResults, write_case, write_matrix, write_summary};
+use crate::report::{
+    CaseResult, Counts, Provenance, Results, TargetResults, write_case, write_matrix, write_summary,
+};
 use crate::suite::{self, Case};
 use crate::target::{NoTarget, Target, is_guest};
 

@@ -133,7 +133,9 @@ pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
         merged.scripts.extend(results.scripts);
         merged.replays.extend(results.replays);
         merged.campaign = merged.campaign.or(results.campaign);
-        let is_newer = |other: &super::Provenance| merged.provenance.as_ref().is_none_or(|one| one.started < other.started);
+        let is_newer = |other: &super::Provenance| {
+            merged.provenance.as_ref().is_none_or(|one| one.started < other.started)
+        };
         if results.provenance.as_ref().is_some_and(is_newer) {
             merged.provenance = results.provenance;
             merged.binderdrill = results.binderdrill;
@@ -189,7 +191,11 @@ mod tests {
         assert!(refusal(&text[..text.len() / 2]).starts_with("night.json ends too early, in line "));
         assert!(refusal(b"").contains("ends too early"));
         let newer = br#"{"format_version": 9, "runs": "elsewhere"}"#;
-        assert!(refusal(newer).contains("format 9, and this binderdrill reads formats up to 1"), "{}", refusal(newer));
+        assert!(
+            refusal(newer).contains("format 9, and this binderdrill reads formats up to 1"),
+            "{}",
+            refusal(newer)
+        );
         assert!(refusal(b"{}").contains("format_version"), "{}", refusal(b"{}"));
         assert!(refusal(b"<html>").contains("no results"));
         let missing = read(Path::new("/no/such/file.json")).unwrap_err().to_string();
@@ -213,7 +219,8 @@ mod tests {
         other.runs[0].cases[0].digest = "0".repeat(64);
         other.runs[0].cases[0].transcript.steps.pop();
         third.runs[0].seconds = 99.0;
-        let files = [("a", one), ("b", other), ("c", third)].map(|(name, results)| (PathBuf::from(name), results));
+        let files =
+            [("a", one), ("b", other), ("c", third)].map(|(name, results)| (PathBuf::from(name), results));
         let (merged, notices) = merge(files.into());
         assert_eq!(merged.runs.len(), 2);
         assert!(merged.divergences.is_empty(), "other scripts are not compared");

@@ -234,10 +234,8 @@ impl Differences {
     /// The differences between runs. Where a case has other scripts in other runs, those with the first are compared.
     fn between(runs: &[TargetResults]) -> Differences {
         let mut differences = Differences::default();
-        let by_id: Vec<HashMap<&str, &CaseResult>> = runs
-            .iter()
-            .map(|run| run.cases.iter().map(|case| (case.id.as_str(), case)).collect())
-            .collect();
+        let by_id: Vec<HashMap<&str, &CaseResult>> =
+            runs.iter().map(|run| run.cases.iter().map(|case| (case.id.as_str(), case)).collect()).collect();
         let mut seen = HashSet::new();
         let cases = runs.iter().flat_map(|run| &run.cases).filter(|case| seen.insert(&case.id));
         for case in cases {

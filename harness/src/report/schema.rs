@@ -22,14 +22,20 @@ mod tests {
     fn the_committed_schema_is_that_of_the_types() {
         let committed = include_str!("../../../reports/results.schema.json");
         let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-        assert_eq!(made, committed, "make it anew: binderdrill report --schema > reports/results.schema.json");
+        assert_eq!(
+            made, committed,
+            "make it anew: binderdrill report --schema > reports/results.schema.json"
+        );
     }
 
     #[test]
     fn real_results_are_as_the_schema_says() {
         let schema = serde_json::to_value(schema()).unwrap();
         let validator = jsonschema::validator_for(&schema).unwrap();
-        let results = super::super::tests::results(&["transaction/"], vec![ReferenceTarget::new(reference_driver::Profile::C)]);
+        let results = super::super::tests::results(
+            &["transaction/"],
+            vec![ReferenceTarget::new(reference_driver::Profile::C)],
+        );
         let text = serde_json::to_value(&results).unwrap();
         let wrong: Vec<String> = validator.iter_errors(&text).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{wrong:?}");

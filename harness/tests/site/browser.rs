@@ -89,8 +89,10 @@ impl View {
         self.tab.evaluate(script, false).unwrap().value.unwrap_or_default()
     }
 
-    fn click(&self, selector: &str) {
+    /// Clicks on a link, and waits for something of the page that it leads to.
+    fn click(&self, selector: &str, awaited: &str) {
         self.tab.wait_for_element(selector).unwrap().click().unwrap();
+        self.tab.wait_for_element(awaited).unwrap();
         self.tab.wait_until_navigated().unwrap();
     }
 
@@ -105,7 +107,8 @@ impl View {
     fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("BINDERDRILL_SCREENSHOTS") else { return };
         fs::create_dir_all(&folder).unwrap();
-        let picture = self.tab.capture_screenshot(CaptureScreenshotFormatOption::Png, None, None, true).unwrap();
+        let picture =
+            self.tab.capture_screenshot(CaptureScreenshotFormatOption::Png, None, None, true).unwrap();
         fs::write(Path::new(&folder).join(format!("{name}.png")), picture).unwrap();
     }
 }
@@ -129,8 +132,9 @@ fn somebody_clicks_through_the_site() {
         let background = view.ask("getComputedStyle(document.body).backgroundColor");
         assert_eq!(background == "rgb(255, 255, 255)", scheme == "light", "{background}");
 
-        view.click("nav a[href$='matrix.html']");
-        let shown = "[...document.querySelectorAll('#matrix tr[data-is]')].filter(row => row.offsetParent).length";
+        view.click("nav a[href$='matrix.html']", "#matrix tbody:last-of-type");
+        let shown =
+            "[...document.querySelectorAll('#matrix tr[data-is]')].filter(row => row.offsetParent).length";
         let all = view.ask(shown).as_u64().unwrap();
         assert!(all > 300, "{all}");
         view.is_sound(&named("matrix"));
@@ -144,7 +148,7 @@ fn somebody_clicks_through_the_site() {
         assert_eq!(view.ask("document.getElementById('shown').textContent"), "0 clauses");
 
         view.open("index.html");
-        view.click("section[aria-labelledby=changed] tbody a");
+        view.click("section[aria-labelledby=changed] tbody a", "svg.seq");
         assert_eq!(view.ask("document.querySelectorAll('.script .marked').length"), 1);
         assert_eq!(view.ask("document.querySelectorAll('svg.seq rect.band').length"), 1);
         assert!(view.ask("document.querySelectorAll('ins').length").as_u64().unwrap() > 0);
@@ -169,5 +173,8 @@ fn without_script(view: &View) {
     view.tab.call_method(SetScriptExecutionDisabled { value: true }).unwrap();
     view.open("matrix.html");
     assert_eq!(view.ask("document.getElementById('filter').hidden"), true);
-    assert!(view.ask("document.querySelectorAll('#matrix tr[data-is]:not([hidden])').length").as_u64().unwrap() > 300);
+    assert!(
+        view.ask("document.querySelectorAll('#matrix tr[data-is]:not([hidden])').length").as_u64().unwrap()
+            > 300
+    );
 }

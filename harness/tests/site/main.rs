@@ -15,7 +15,8 @@ use reference_driver::{Bug, Profile};
 /// A target of a model, called so, on some cases.
 fn run(name: &str, profile: Profile, cases: &[Case]) -> TargetResults {
     let mut target = ReferenceTarget::new(profile);
-    let cases: Vec<CaseResult> = cases.iter().map(|case| CaseResult::of(case, &mut target).unwrap()).collect();
+    let cases: Vec<CaseResult> =
+        cases.iter().map(|case| CaseResult::of(case, &mut target).unwrap()).collect();
     TargetResults {
         target: name.to_owned(),
         profile: target.profile(),

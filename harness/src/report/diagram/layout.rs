@@ -419,7 +419,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_never_woken_waits_to_the_end() {
-        let mut waiting = diagram(&["client"], vec![Row { parked: true, ..Row::default() }, tells(0, "BC_REPLY")]);
+        let mut waiting =
+            diagram(&["client"], vec![Row { parked: true, ..Row::default() }, tells(0, "BC_REPLY")]);
         waiting.waits = vec![Wait { lane: 0, from: 0, to: None }];
         let layout = waiting.layout();
         assert!(layout.waits.ends_with(&format!("V{}", layout.height - 4)), "{}", layout.waits);

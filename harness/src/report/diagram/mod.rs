@@ -86,11 +86,8 @@ impl Diagram {
         let lanes = lanes(transcript, processes);
         let places: HashMap<&str, usize> =
             lanes.iter().enumerate().map(|(place, lane)| (lane.thread.as_str(), place)).collect();
-        let rows: Vec<Row> = transcript
-            .steps
-            .iter()
-            .map(|record| row(record, lines, &places, deviation))
-            .collect();
+        let rows: Vec<Row> =
+            transcript.steps.iter().map(|record| row(record, lines, &places, deviation)).collect();
         let after_all = deviation.filter(|deviation| deviation.step.is_none());
         let ending = after_all.map(|deviation| deviation.difference.clone());
         let waits = waits(&rows);
@@ -127,9 +124,8 @@ fn lanes(transcript: &Transcript, processes: &[(String, String)]) -> Vec<Lane> {
     // Threads stand with the first one of their process.
     threads.sort_by_key(|thread| {
         let place = declared(thread).unwrap_or(usize::MAX);
-        let first = declared(thread).map(|place| {
-            processes.iter().position(|(_, other)| other == process(place)).unwrap_or(place)
-        });
+        let first = declared(thread)
+            .map(|place| processes.iter().position(|(_, other)| other == process(place)).unwrap_or(place));
         (first.unwrap_or(usize::MAX), place)
     });
     let lane = |thread: &str| Lane {
@@ -247,7 +243,12 @@ mod tests {
 
     #[test]
     fn a_thread_waits_until_it_is_woken_or_for_ever() {
-        let diagram = Diagram::of(&call(), &[4, 5, 6, 7], &processes(&[("client", "client"), ("server", "server")]), None);
+        let diagram = Diagram::of(
+            &call(),
+            &[4, 5, 6, 7],
+            &processes(&[("client", "client"), ("server", "server")]),
+            None,
+        );
         let lanes: Vec<&str> = diagram.lanes.iter().map(|lane| lane.thread.as_str()).collect();
         assert_eq!(lanes, ["client", "server"]);
         assert_eq!(
@@ -261,8 +262,10 @@ mod tests {
     #[test]
     fn threads_of_a_process_stand_together_and_unknown_ones_last() {
         let names = ["stranger", "worker", "client", "server"];
-        let steps =
-            names.iter().enumerate().map(|(place, name)| step(place, &format!("{name} < parked"), StepOutcome::Parked, &[]));
+        let steps = names
+            .iter()
+            .enumerate()
+            .map(|(place, name)| step(place, &format!("{name} < parked"), StepOutcome::Parked, &[]));
         let transcript = Transcript { steps: steps.collect(), complaints: Vec::new() };
         let processes = processes(&[("server", "server"), ("client", "client"), ("worker", "server")]);
         let lanes = Diagram::of(&transcript, &[], &processes, None).lanes;

@@ -116,7 +116,9 @@ mod tests {
     #[test]
     fn each_command_is_a_word_of_its_own() {
         assert_eq!(
-            told_of(r#"client  > BC_TRANSACTION { handle 0, data [ str16 "}, > \" =" ] }, BC_FREE_BUFFER call"#),
+            told_of(
+                r#"client  > BC_TRANSACTION { handle 0, data [ str16 "}, > \" =" ] }, BC_FREE_BUFFER call"#
+            ),
             [r#"BC_TRANSACTION { handle 0, data [ str16 "}, > \" =" ] }"#, "BC_FREE_BUFFER call"]
         );
         assert_eq!(told_of("client  > BC_ENTER_LOOPER = EINVAL consumed 4"), ["BC_ENTER_LOOPER"]);

@@ -8,10 +8,10 @@ use super::departures::Kind;
 use super::marks::Mark;
 use super::{Head, Pages, Site, SiteError, case_page};
 use crate::engine::{Deviation, Verdict};
+use crate::program::Declaration;
 use crate::report::diagram::{Diagram, Layout};
 use crate::report::human::quoted;
 use crate::report::results::{CaseResult, Results};
-use crate::program::Declaration;
 use crate::script::Script;
 
 /// A case, and what became of it on each target.
@@ -68,9 +68,10 @@ impl<'r> CaseView<'r> {
             if case.transcript.steps.is_empty() || !matches!(case.verdict, Verdict::Pass) {
                 continue;
             }
-            match done.iter_mut().find(|(other, _)| {
-                other.transcript == case.transcript && other.lines == case.lines
-            }) {
+            match done
+                .iter_mut()
+                .find(|(other, _)| other.transcript == case.transcript && other.lines == case.lines)
+            {
                 Some((_, targets)) => targets.push(target),
                 None => done.push((case, vec![target])),
             }
@@ -179,7 +180,9 @@ impl Site<'_> {
             .specification
             .pages
             .iter()
-            .flat_map(|page| page.clauses.iter().map(|clause| (clause.name, super::handbook::place(page, clause))))
+            .flat_map(|page| {
+                page.clauses.iter().map(|clause| (clause.name, super::handbook::place(page, clause)))
+            })
             .collect();
         for view in &self.cases {
             self.case(pages, view, &places)?;
@@ -187,7 +190,12 @@ impl Site<'_> {
         Ok(())
     }
 
-    fn case(&self, pages: &mut Pages, view: &CaseView<'_>, places: &HashMap<&str, String>) -> Result<(), SiteError> {
+    fn case(
+        &self,
+        pages: &mut Pages,
+        view: &CaseView<'_>,
+        places: &HashMap<&str, String>,
+    ) -> Result<(), SiteError> {
         let name = case_page(view.id);
         let Some((_, case)) = view.results.first() else { return Ok(()) };
         let drawn = view.done().into_iter().map(|(case, targets)| {

@@ -49,7 +49,9 @@ impl Changes {
     /// What is otherwise than it was.
     pub fn between(before: &Summary, now: &Summary) -> Changes {
         let mut changes = Changes::default();
-        let find = |summary: &'_ Summary, target: &str| summary.targets.iter().position(|other| other.target == target);
+        let find = |summary: &'_ Summary, target: &str| {
+            summary.targets.iter().position(|other| other.target == target)
+        };
         for target in &now.targets {
             match find(before, &target.target) {
                 Some(place) => changes.compare(&before.targets[place], target),
@@ -164,13 +166,21 @@ mod tests {
             ("c", "linux-7.1", &[]),
         ]);
         let now = summary(&[
-            ("a", "linux-7.2", &[("mended", "passed"), ("spoilt", "failed: it"), ("new", "passed"), ("bad", "broken")]),
+            (
+                "a",
+                "linux-7.2",
+                &[("mended", "passed"), ("spoilt", "failed: it"), ("new", "passed"), ("bad", "broken")],
+            ),
             ("b", "linux-7.1", &[("spoilt", "failed: it")]),
             ("d", "linux-7.1", &[]),
         ]);
         let changes = Changes::between(&before, &now);
-        let told: Vec<_> = changes.changes.iter().map(|change| (change.case.as_str(), change.direction)).collect();
-        assert_eq!(told, [("bad", Direction::Worse), ("spoilt", Direction::Worse), ("mended", Direction::Better)]);
+        let told: Vec<_> =
+            changes.changes.iter().map(|change| (change.case.as_str(), change.direction)).collect();
+        assert_eq!(
+            told,
+            [("bad", Direction::Worse), ("spoilt", Direction::Worse), ("mended", Direction::Better)]
+        );
         assert_eq!(changes.changes[1].targets, ["a", "b"]);
         assert_eq!((changes.new_cases, changes.gone_cases), (2, 1));
         assert_eq!((changes.new_targets, changes.gone_targets), (vec!["d".to_owned()], vec!["c".to_owned()]));

@@ -52,7 +52,11 @@ fn between(left: &str, right: &str) -> Comparison {
             let line = change.value().trim_end_matches('\n');
             match change.tag() {
                 ChangeTag::Equal => {
-                    rows.push(ComparedRow { differs: false, left: whole(line, false), right: whole(line, false) });
+                    rows.push(ComparedRow {
+                        differs: false,
+                        left: whole(line, false),
+                        right: whole(line, false),
+                    });
                 }
                 ChangeTag::Delete => removed.push(line),
                 ChangeTag::Insert => added.push(line),
@@ -104,12 +108,16 @@ mod tests {
     use super::*;
 
     fn text(pieces: &[Piece]) -> String {
-        pieces.iter().map(|Piece { differs, text }| if *differs { format!("[{text}]") } else { text.clone() }).collect()
+        pieces
+            .iter()
+            .map(|Piece { differs, text }| if *differs { format!("[{text}]") } else { text.clone() })
+            .collect()
     }
 
     #[test]
     fn words_that_differ_are_marked_on_each_side() {
-        let rows = between("same\n= success, read_consumed 8\nonly here", "same\n= success, read_consumed 12").rows;
+        let rows =
+            between("same\n= success, read_consumed 8\nonly here", "same\n= success, read_consumed 12").rows;
         let told: Vec<_> = rows.iter().map(|row| (row.differs, text(&row.left), text(&row.right))).collect();
         assert_eq!(told[0], (false, "same".to_owned(), "same".to_owned()));
         assert_eq!(

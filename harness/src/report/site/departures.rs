@@ -94,7 +94,9 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
                 continue;
             }
             let deviation = match &case.verdict {
-                Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => Some(deviation.clone()),
+                Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
+                    Some(deviation.clone())
+                }
                 _ => None,
             };
             let beside = results.runs.iter().find_map(|other| {
@@ -141,7 +143,11 @@ fn parting<'r>(results: &'r Results, parted: &'r CaseDivergence, kind: Kind) -> 
         step: parted.divergence.step,
         expected: told(one),
         came: told(other),
-        difference: format!("{} and {} did different things", one.targets.join(", "), other.targets.join(", ")),
+        difference: format!(
+            "{} and {} did different things",
+            one.targets.join(", "),
+            other.targets.join(", ")
+        ),
     };
     let targets = other.targets.iter().map(String::as_str).collect();
     Some(Departure { case, targets, kind, deviation: Some(deviation), beside: Some(beside) })
@@ -155,8 +161,10 @@ impl Departure<'_> {
             Kind::Parted | Kind::Choice => format!("{target}-parted"),
             _ => target.to_owned(),
         };
-        let plain: String =
-            name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' }).collect();
+        let plain: String = name
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' })
+            .collect();
         let is_plain = plain.len() < 60 && !plain.starts_with('.');
         let target = if is_plain { plain } else { page_name(&name).replace('/', "-") };
         format!("deviation/{}.{target}.html", page_name(&self.case.id))
@@ -243,7 +251,9 @@ fn says(departure: &Departure<'_>) -> String {
     };
     match departure.kind {
         Kind::Failed => format!("{targets} did something else than the script expects, {place}."),
-        Kind::Known => format!("{targets} did something else than the script expects, {place}, as it is known to do."),
+        Kind::Known => {
+            format!("{targets} did something else than the script expects, {place}, as it is known to do.")
+        }
         Kind::Unexpected => format!("{targets} did all that the script expects, though it is known not to."),
         Kind::Broken => format!("The case could not be run to a verdict on {targets}."),
         Kind::Parted => format!("Targets with the same driver did different things, {place}."),
@@ -261,7 +271,8 @@ fn commands(departure: &Departure<'_>) -> Vec<(&'static str, String)> {
         ("See what each step does", format!("binderdrill trace --target {target}{seed} {}", quoted(origin))),
     ];
     if let Some((beside, _)) = departure.beside {
-        let both = format!("binderdrill run --target {} --target {target}{seed} {}", quoted(beside), quoted(id));
+        let both =
+            format!("binderdrill run --target {} --target {target}{seed} {}", quoted(beside), quoted(id));
         commands.insert(1, ("Compare the two", both));
     }
     commands

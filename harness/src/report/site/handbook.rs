@@ -86,7 +86,8 @@ impl Site<'_> {
         let mut is_in_dead_link = false;
         // The first heading stands in the template.
         let is_title = |event: &Event<'_>| *event == Event::End(TagEnd::Heading(HeadingLevel::H1));
-        let parser = Parser::new_ext(text, Options::ENABLE_TABLES).skip_while(|event| !is_title(event)).skip(1);
+        let parser =
+            Parser::new_ext(text, Options::ENABLE_TABLES).skip_while(|event| !is_title(event)).skip(1);
         for event in parser {
             match event {
                 Event::Start(Tag::HtmlBlock) | Event::End(TagEnd::HtmlBlock) => {}

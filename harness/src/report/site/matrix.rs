@@ -66,8 +66,11 @@ impl Cell {
             (counts.skipped, "skipped"),
             (counts.of_other_driver, "about the other driver"),
         ];
-        let told: Vec<String> =
-            told.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        let told: Vec<String> = told
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
         let told = if told.is_empty() { "no case".to_owned() } else { told.join(", ") };
         Cell { sign, class, state, count, told }
     }
@@ -78,12 +81,16 @@ impl Site<'_> {
         let targets = self.targets();
         let rows_of = |page: &'_ crate::specification::Page| -> Vec<Row<'_>> {
             let row = |clause: &'_ crate::specification::SpecifiedClause| {
-                let shown: Vec<_> =
-                    self.cases.iter().filter(|view| view.clauses.iter().any(|cited| cited == clause.name)).collect();
+                let shown: Vec<_> = self
+                    .cases
+                    .iter()
+                    .filter(|view| view.clauses.iter().any(|cited| cited == clause.name))
+                    .collect();
                 let cells: Vec<Cell> = targets
                     .iter()
                     .map(|target| {
-                        let on = shown.iter().flat_map(|view| &view.results).filter(|(name, _)| name == target);
+                        let on =
+                            shown.iter().flat_map(|view| &view.results).filter(|(name, _)| name == target);
                         Cell::of(on.map(|(_, case)| *case))
                     })
                     .collect();

@@ -204,7 +204,8 @@ impl Head {
 /// What the page of something is called: as itself, if that is a name as the suite's cases have.
 fn page_name(id: &str) -> String {
     let is_plain = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     match id.split('/').all(is_plain) && id.len() < 200 {
         true => id.to_owned(),

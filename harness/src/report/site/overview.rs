@@ -86,8 +86,11 @@ impl Cell {
             (counts.known_deviations, "known"),
             (counts.skipped, "skipped"),
         ];
-        let others: Vec<String> =
-            others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+        let others: Vec<String> = others
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
         Cell { class, passed: counts.passed, others: others.join(", ") }
     }
 }
@@ -111,7 +114,8 @@ impl Site<'_> {
                 })
                 .collect()
         };
-        let names: BTreeSet<&str> = results.runs.iter().flat_map(|run| run.cases.iter().map(CaseResult::topic)).collect();
+        let names: BTreeSet<&str> =
+            results.runs.iter().flat_map(|run| run.cases.iter().map(CaseResult::topic)).collect();
         let topic = |name: &'_ str| -> Vec<Cell> {
             let cell = |run: &TargetResults| Cell::of(run.cases.iter().filter(|case| case.topic() == name));
             results.runs.iter().map(cell).collect()
@@ -125,7 +129,11 @@ impl Site<'_> {
             headline: self.headline(changes.as_ref(), news.len()),
             notices: &report.notices,
             since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| day(&since))),
-            changed: changes.iter().flat_map(|changes| &changes.changes).map(|change| self.changed(change)).collect(),
+            changed: changes
+                .iter()
+                .flat_map(|changes| &changes.changes)
+                .map(|change| self.changed(change))
+                .collect(),
             changes: changes.as_ref(),
             news,
             known: rows(&|kind| kind == Kind::Known),
@@ -167,11 +175,7 @@ impl Site<'_> {
             Some(changes) => {
                 let (worse, better) = (changes.worse(), changes.better());
                 let other = changes.changes.len() - worse - better;
-                let parts = [
-                    (worse, "worse"),
-                    (better, "better"),
-                    (other, "otherwise"),
-                ];
+                let parts = [(worse, "worse"), (better, "better"), (other, "otherwise")];
                 let mut parts: Vec<String> = parts
                     .iter()
                     .filter(|(count, _)| *count > 0)
@@ -193,7 +197,8 @@ impl Site<'_> {
 
     fn changed<'c>(&self, change: &'c Change) -> Changed<'c> {
         let target = change.targets.first().map(String::as_str).unwrap_or_default();
-        let departure = self.departures_of(&change.case).find(|departure| departure.targets.contains(&target));
+        let departure =
+            self.departures_of(&change.case).find(|departure| departure.targets.contains(&target));
         let (word, class) = match change.direction {
             super::Direction::Worse => ("worse", "bad"),
             super::Direction::Better => ("better", "ok"),

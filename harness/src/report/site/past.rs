@@ -68,7 +68,11 @@ impl Summary {
             target: run.target.clone(),
             driver: run.driver.clone(),
             counts: run.counts,
-            cases: run.cases.iter().filter_map(|case| Some((case.id.clone(), word(&case.verdict)?))).collect(),
+            cases: run
+                .cases
+                .iter()
+                .filter_map(|case| Some((case.id.clone(), word(&case.verdict)?)))
+                .collect(),
         });
         let provenance = results.provenance.as_ref();
         Summary {

@@ -59,9 +59,14 @@ fn plot(target: &str, summaries: &[&Summary]) -> Option<Plot> {
     };
     let points: Vec<(usize, usize)> = counts.iter().map(place).collect();
     let path: Vec<String> = points.iter().map(|(x, y)| format!("{x} {y}")).collect();
-    let is_bad = |counts: &crate::report::Counts| counts.failed + counts.broken + counts.unexpected_passes > 0;
-    let bad: Vec<(usize, usize)> =
-        points.iter().zip(&counts).filter(|(_, (_, counts))| is_bad(counts)).map(|(point, _)| *point).collect();
+    let is_bad =
+        |counts: &crate::report::Counts| counts.failed + counts.broken + counts.unexpected_passes > 0;
+    let bad: Vec<(usize, usize)> = points
+        .iter()
+        .zip(&counts)
+        .filter(|(_, (_, counts))| is_bad(counts))
+        .map(|(point, _)| *point)
+        .collect();
     let (first, last) = (counts.first()?.1, counts.last()?.1);
     Some(Plot {
         target: target.to_owned(),
