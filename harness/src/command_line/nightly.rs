@@ -35,8 +35,8 @@ pub(super) struct NightlyArguments {
     /// How long programs that nobody wrote are run; `0s` for none
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     fuzz_for: Duration,
-    /// Folders of inputs that fuzzers have kept [default: fuzz/findings and fuzz/corpus, where they are; what earlier
-    /// nights have found is always replayed]
+    /// Folders of inputs that fuzzers have kept [default: fuzz/findings and fuzz/corpus, where they are, and on models what
+    /// fuzzing begins with]. What earlier nights have found is always replayed
     #[arg(long, value_name = "FOLDER")]
     corpus: Vec<PathBuf>,
     /// The seed of the campaign's first program, and of the delays of races [default: the time, and as scripts say]
@@ -147,7 +147,8 @@ fn replay(
     }
     eprintln!("what fuzzers have kept");
     for target in targets {
-        let seeds = if target.starts_with("reference") { Input::seeds() } else { Vec::new() };
+        let begins_with_seeds = target.starts_with("reference") && arguments.corpus.is_empty();
+        let seeds = if begins_with_seeds { Input::seeds() } else { Vec::new() };
         let all: Vec<Input> = kept.iter().cloned().chain(seeds).collect();
         let mut told = anstream::StripStream::new(Vec::new());
         match replay_on(target, &arguments.options, &all, &mut told) {
