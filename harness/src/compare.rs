@@ -1,11 +1,12 @@
 //! Comparison: where several targets did different things with the same program.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{StepRecord, Transcript};
 
 /// The first step at which targets part ways.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Divergence {
     /// The index of the step in its program, from 0; `None` if they part after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -15,7 +16,7 @@ pub struct Divergence {
 }
 
 /// What some of the targets did alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Side {
     /// The targets.
     pub targets: Vec<String>,

@@ -28,7 +28,7 @@ pub struct Finding {
 }
 
 /// How often a program shows a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Steadiness {
     /// In so many runs.
     pub shown: u32,

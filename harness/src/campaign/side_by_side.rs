@@ -5,7 +5,7 @@ use std::fmt::Write;
 use similar::{ChangeTag, TextDiff};
 
 use crate::engine::Transcript;
-use crate::report::write_transcript;
+use crate::report::plain_lines;
 
 /// The narrowest and the widest left column.
 const WIDTHS: std::ops::RangeInclusive<usize> = 20..=76;
@@ -13,7 +13,7 @@ const WIDTHS: std::ops::RangeInclusive<usize> = 20..=76;
 /// What the two did, the first on the left. A `|` stands between lines that differ, a `<` or a `>` beside those that only
 /// one side has.
 pub fn side_by_side(left: (&str, &Transcript), right: (&str, &Transcript)) -> String {
-    let [ours, theirs] = [left.1, right.1].map(lines);
+    let [ours, theirs] = [left.1, right.1].map(|transcript| plain_lines(transcript, &[]));
     let longest = ours.iter().map(|line| line.chars().count()).max().unwrap_or(0);
     let width = longest.clamp(*WIDTHS.start(), *WIDTHS.end());
     let mut text = String::new();
@@ -56,15 +56,6 @@ fn put(text: &mut String, width: usize, left: &str, mark: char, right: &str) {
         let line = format!("{:width$} {mark} {}", piece(&left), piece(&right));
         let _ = writeln!(text, "{}", line.trim_end());
     }
-}
-
-/// A transcript as people read it, a line each.
-fn lines(transcript: &Transcript) -> Vec<String> {
-    let mut text = Vec::new();
-    // Nothing can go wrong in writing to memory.
-    let _ = write_transcript(&mut text, transcript, &[], 0);
-    let text = anstream::adapter::strip_bytes(&text).into_vec();
-    String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! A signature says what was done, and what came of it on each side: the words of the protocol, and never a name or a
 //! number, which are the program's.
 
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::compare::{Divergence, Side};
 use crate::engine::{ReturnRecord, StepOutcome, StepRecord, WriteReadRecord};
@@ -12,7 +13,8 @@ use crate::program::{Action, Command, Program};
 use crate::script::{bytes_of, fragment};
 
 /// What kind of divergence it is, such as `read: BR_DEAD_REPLY | BR_FAILED_REPLY`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
 pub struct Signature(String);
 
 impl Signature {
@@ -72,12 +74,6 @@ impl Signature {
 
 /// The most letters of a signature that a file's name has.
 const LONGEST_FILE_NAME: usize = 80;
-
-impl Serialize for Signature {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
 
 impl std::fmt::Display for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use super::signature::Signature;
@@ -15,7 +16,7 @@ use crate::target::{Part, Spent};
 const LAST: u64 = 50_000;
 
 /// What a campaign has come to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     /// The seed of its first program.
     pub seed: u64,
@@ -26,7 +27,7 @@ pub struct Tally {
 }
 
 /// What a lane has come to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LaneTally {
     /// What it is called.
     pub name: String,
@@ -75,20 +76,20 @@ pub struct LaneTally {
 }
 
 /// Divergences of one kind.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// What kind it is.
     pub signature: Signature,
     /// Programs that show it.
     pub programs: u64,
     /// Why, if it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<String>,
     /// How often the program shows it that was looked into.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steadiness: Option<Steadiness>,
     /// Where that is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 

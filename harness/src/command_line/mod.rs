@@ -5,8 +5,10 @@ mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod nightly;
 mod patch;
 mod replay;
+mod report;
 mod run;
 mod seeds;
 mod spec;
@@ -25,6 +27,7 @@ use crate::fuzz_target::FuzzTarget;
 use crate::kernel::KernelError;
 use crate::patch::UnreadablePatch;
 use crate::record::{MalformedRecord, UnwrittenRecord};
+use crate::report::site::SiteError;
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
 use crate::target::qemu::Accelerator;
@@ -63,6 +66,11 @@ enum Command {
     Replay(ReplayArguments),
     /// Build a kernel with a patch, and say what that breaks, mends and changes
     Patch(patch::PatchArguments),
+    /// Write results as a site: pages that a browser shows without a server and without a network
+    Report(report::ReportArguments),
+    /// Do all that is to be looked at in the morning: the suite on all targets, a campaign, the replay of what fuzzers
+    /// have kept, and the report
+    Nightly(nightly::NightlyArguments),
     /// Write what fuzzing begins with, made of the suite
     Seeds(SeedsArguments),
     /// Fetch, build, list and remove the kernels that can be booted
@@ -293,6 +301,8 @@ enum CommandError {
     UnwrittenRecord(#[from] UnwrittenRecord),
     #[error("{0}")]
     Options(String),
+    #[error(transparent)]
+    Site(#[from] SiteError),
     #[error("the target cannot be used: {0}")]
     SetUp(#[from] SetUpError),
     #[error("the results cannot be written: {0}")]
@@ -315,6 +325,8 @@ impl CommandLine {
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Patch(arguments) => patch::patch(&arguments, &mut out),
+            Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),
+            Command::Report(arguments) => report::report(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),
         };

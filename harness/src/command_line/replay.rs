@@ -1,36 +1,32 @@
 //! `binderdrill replay`: inputs that a fuzzer has kept, on any target.
 
 use std::io::Write;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
 use reference_driver::Profile;
+use strum::IntoEnumIterator;
 
-use super::{CommandError, ReplayArguments, Status, complain};
+use super::{CommandError, ReplayArguments, Status, TargetArguments, complain};
 use crate::engine::{SetUpError, Verdict};
 use crate::fuzz_target::FuzzTarget;
 use crate::generate::Settled;
 use crate::oracle;
-use crate::report::{CaseResult, write_case};
+use crate::report::{CaseResult, Replayed, write_case};
 use crate::script::{parse, print};
 use crate::suite::{Case, files_under, is_script, read_script};
 use crate::target::Target;
 
 pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(&arguments.targets)?;
-    let inputs = inputs(arguments)?;
+    let inputs = inputs(&arguments.paths, arguments.fuzz_target)?;
     let mut status = Status::AsExpected;
     for name in &arguments.targets {
-        let replayed = arguments
-            .options
-            .target(name, false)
-            .map_err(CommandError::from)
-            .and_then(|mut target| replay_on(target.as_mut(), &inputs, out));
-        match replayed {
-            Ok(counts) => {
-                writeln!(out, "{} on {name} in {:.2} s", counts.told(), counts.seconds)?;
-                status = match counts.status() {
+        match replay_on(name, &arguments.options, &inputs, out) {
+            Ok(replayed) => {
+                writeln!(out, "{} on {name} in {:.2} s", told(&replayed), replayed.seconds)?;
+                status = match status_of(&replayed) {
                     _ if status == Status::Deviation => status,
                     Status::AsExpected => status,
                     other => other,
@@ -48,23 +44,43 @@ pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result
 }
 
 /// A file that a fuzzer has kept.
-struct Input {
+#[derive(Debug, Clone)]
+pub(super) struct Input {
     name: String,
     bytes: Vec<u8>,
     fuzz_target: FuzzTarget,
 }
 
+impl Input {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What fuzzing begins with.
+    pub(super) fn seeds() -> Vec<Input> {
+        let of = |fuzz_target: FuzzTarget| {
+            fuzz_target.seeds().into_iter().map(move |seed| Input {
+                name: format!("seed {} of {fuzz_target}", seed.file_name()),
+                bytes: seed.bytes,
+                fuzz_target,
+            })
+        };
+        FuzzTarget::iter().flat_map(of).collect()
+    }
+}
+
 /// All that are named, and all in the folders that are.
-fn inputs(arguments: &ReplayArguments) -> Result<Vec<Input>, CommandError> {
+pub(super) fn inputs(paths: &[PathBuf], of: Option<FuzzTarget>) -> Result<Vec<Input>, CommandError> {
     let mut inputs = Vec::new();
-    for path in &arguments.paths {
+    for path in paths {
         let paths = if path.is_dir() { files_under(path)? } else { vec![path.clone()] };
         if paths.is_empty() {
             return Err(CommandError::Options(format!("there is no file in the folder {}", path.display())));
         }
         for path in paths {
             let bytes = read_script(&path)?;
-            let fuzz_target = arguments.fuzz_target.unwrap_or_else(|| fuzz_target_of(&path));
+            let fuzz_target = of.unwrap_or_else(|| fuzz_target_of(&path));
             inputs.push(Input { name: path.display().to_string(), bytes, fuzz_target });
         }
     }
@@ -80,22 +96,18 @@ fn fuzz_target_of(path: &Path) -> FuzzTarget {
     folders.into_iter().next().unwrap_or(FuzzTarget::CommandStream)
 }
 
-/// What became of inputs.
-#[derive(Default)]
-struct Counts {
-    inputs: usize,
-    same: usize,
-    skipped: usize,
-    refused: usize,
-    deviations: usize,
-    broken: usize,
-    seconds: f64,
-}
-
-fn replay_on(target: &mut dyn Target, inputs: &[Input], out: &mut dyn Write) -> Result<Counts, CommandError> {
+/// Replays inputs on the target of a name, and tells of those that are otherwise.
+pub(super) fn replay_on(
+    name: &str,
+    options: &TargetArguments,
+    inputs: &[Input],
+    out: &mut dyn Write,
+) -> Result<Replayed, CommandError> {
     let started = Instant::now();
+    let mut target = options.target(name, false)?;
+    let target = target.as_mut();
     let profile = profile(target)?;
-    let mut counts = Counts { inputs: inputs.len(), ..Counts::default() };
+    let mut counts = Replayed { target: name.to_owned(), inputs: inputs.len(), ..Replayed::default() };
     for input in inputs {
         let misread = is_script(Path::new(&input.name)).then(|| parse(&input.bytes).err()).flatten();
         if let Some(diagnostics) = misread {
@@ -121,14 +133,15 @@ fn replay_on(target: &mut dyn Target, inputs: &[Input], out: &mut dyn Write) -> 
     Ok(counts)
 }
 
+/// A script that does next to nothing, for which a kernel has to boot.
+const BOOTS: &[u8] = b"# Boots.\n\nprocess first\n\nfirst  ! poll = 0\n";
+
 /// The profile that a target is to be compared with. A kernel has to boot before that is known.
 fn profile(target: &mut dyn Target) -> Result<Profile, CommandError> {
-    if target.profile().is_none() {
-        let program =
-            parse(b"# Boots.\n\nprocess first\n\nfirst ! poll = any\n").map(|script| script.program);
-        if let Ok(program) = program {
-            target.run(&program)?;
-        }
+    if target.profile().is_none()
+        && let Ok(script) = parse(BOOTS)
+    {
+        target.run(&script.program)?;
     }
     let name = target.profile();
     let profile = Profile::ALL.into_iter().find(|profile| Some(profile.name) == name.as_deref());
@@ -141,7 +154,7 @@ fn run(
     settled: &Settled,
     profile: &Profile,
     target: &mut dyn Target,
-    counts: &mut Counts,
+    counts: &mut Replayed,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
     if let Err(violation) = oracle::examine_thoroughly(settled, profile) {
@@ -163,26 +176,35 @@ fn run(
     Ok(write_case(out, &result)?)
 }
 
-impl Counts {
-    fn told(&self) -> String {
-        let parts = [
-            (self.same, "as the model says"),
-            (self.refused, "no script, and refused"),
-            (self.skipped, "skipped"),
-            (self.deviations, "otherwise"),
-            (self.broken, "broken"),
-        ];
-        let parts = parts.into_iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
-        let inputs = if self.inputs == 1 { "input" } else { "inputs" };
-        format!("{} {inputs}: {}", self.inputs, parts.join(", "))
-    }
+/// What became of inputs, on one line.
+fn told(replayed: &Replayed) -> String {
+    let parts = [
+        (replayed.same, "as the model says"),
+        (replayed.refused, "no script, and refused"),
+        (replayed.skipped, "skipped"),
+        (replayed.deviations, "otherwise"),
+        (replayed.broken, "broken"),
+    ];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    let inputs = if replayed.inputs == 1 { "input" } else { "inputs" };
+    format!("{} {inputs}: {}", replayed.inputs, parts.join(", "))
+}
 
-    fn status(&self) -> Status {
-        match (self.deviations, self.broken) {
-            (0, 0) => Status::AsExpected,
-            (0, _) => Status::CouldNotRun,
-            _ => Status::Deviation,
-        }
+pub(super) fn status_of(replayed: &Replayed) -> Status {
+    match (replayed.deviations, replayed.broken) {
+        (0, 0) => Status::AsExpected,
+        (0, _) => Status::CouldNotRun,
+        _ => Status::Deviation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_that_boots_a_kernel_is_one() {
+        assert!(parse(BOOTS).is_ok());
     }
 }

@@ -8,12 +8,15 @@ use std::thread::Scope;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 use super::{CommandError, Format, RunArguments, Status, TargetArguments, complain, give_seed};
 use crate::engine::{SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
-use crate::report::{CaseResult, Counts, Results, TargetResults, write_case, write_matrix, write_summary};
+use crate::report::{
+    CaseResult, Counts, Provenance, Results, TargetResults, write_case, write_matrix, write_summary,
+};
 use crate::suite::{self, Case};
 use crate::target::{NoTarget, Target, is_guest};
 
@@ -24,6 +27,46 @@ const CASES_A_GUEST: usize = 30;
 const STACK: usize = 8 << 20;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    let Outcome { results, unusable } = run_all(arguments, out)?;
+    match arguments.format {
+        Format::Human if results.runs.len() > 1 => {
+            writeln!(out)?;
+            write_matrix(out, &results)?;
+        }
+        Format::Human => {}
+        Format::Json if !results.runs.is_empty() => write_json(out, &results)?,
+        Format::Json => {}
+    }
+    if let Some(folder) = &arguments.records {
+        for path in record::write(folder, &results)? {
+            eprintln!("recorded in {}", path.display());
+        }
+    }
+    Ok(status(&results, unusable))
+}
+
+/// What a run has come to.
+pub(super) struct Outcome {
+    /// What there is to say of the targets that could be used.
+    pub(super) results: Results,
+    /// How many targets could not.
+    pub(super) unusable: usize,
+}
+
+/// What results amount to, when so many targets could not be used.
+pub(super) fn status(results: &Results, unusable: usize) -> Status {
+    let counts = results.counts();
+    let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();
+    match (deviations, counts.broken + unusable) {
+        (0, 0) => Status::AsExpected,
+        (0, _) => Status::CouldNotRun,
+        _ => Status::Deviation,
+    }
+}
+
+/// Runs all cases that are asked for on all targets, and tells of each for people as it comes, if that is wanted.
+pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<Outcome, CommandError> {
+    let started = Timestamp::now();
     let mut cases = suite::select(&arguments.filter)?;
     cases.iter_mut().for_each(|case| give_seed(arguments.seed, case));
     let (names, missing) = if arguments.matrix { matrix()? } else { (arguments.targets.clone(), Vec::new()) };
@@ -62,28 +105,9 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
     for missing in missing {
         complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
-    let results = Results::of(runs);
-    match arguments.format {
-        Format::Human if results.runs.len() > 1 => {
-            writeln!(out)?;
-            write_matrix(out, &results)?;
-        }
-        Format::Human => {}
-        Format::Json if !results.runs.is_empty() => write_json(out, &results)?,
-        Format::Json => {}
-    }
-    if let Some(folder) = &arguments.records {
-        for path in record::write(folder, &results)? {
-            eprintln!("recorded in {}", path.display());
-        }
-    }
-    let counts = results.counts();
-    let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();
-    Ok(match (deviations, counts.broken + unusable) {
-        (0, 0) => Status::AsExpected,
-        (0, _) => Status::CouldNotRun,
-        _ => Status::Deviation,
-    })
+    let mut results = Results::of(runs).with_scripts(&cases);
+    results.provenance = Some(Provenance::of(started, arguments.seed));
+    Ok(Outcome { results, unusable })
 }
 
 /// All targets of the matrix that are there, and those that are not.

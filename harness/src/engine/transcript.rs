@@ -1,10 +1,11 @@
 //! Transcripts: what the steps of a program did on a target, with symbols in place of addresses and process ids,
 //! so that the transcripts of two targets can be compared.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a run of a program did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transcript {
     /// The steps that were done, in order. A run that deviates ends with the step that did.
     pub steps: Vec<StepRecord>,
@@ -13,7 +14,7 @@ pub struct Transcript {
 }
 
 /// What one step did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
     /// The index of the step in its program, from 0.
     pub step: usize,
@@ -31,7 +32,7 @@ pub struct StepRecord {
 }
 
 /// What came of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum StepOutcome {
     /// The thread sleeps in the driver.
@@ -64,7 +65,7 @@ pub enum StepOutcome {
 }
 
 /// What a BINDER_WRITE_READ came back with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WriteReadRecord {
     /// The name of the error, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +82,7 @@ pub struct WriteReadRecord {
 }
 
 /// A return as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReturnRecord {
     /// Its name, such as `BR_REPLY`.
     pub name: String,
@@ -93,7 +94,7 @@ pub struct ReturnRecord {
 }
 
 /// A payload as its receiver found it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PayloadRecord {
     /// Its items as a script would write them.
     pub items: Vec<String>,

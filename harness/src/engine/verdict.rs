@@ -1,11 +1,12 @@
 //! Verdicts: what a run says of a target.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::program::DriverKind;
 
 /// What became of a case on a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Verdict {
     /// All was as the program expects.
@@ -44,7 +45,7 @@ pub enum Verdict {
 }
 
 /// Where a target did something other than what a program expects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deviation {
     /// The index of the step in its program, from 0; `None` if it showed after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]

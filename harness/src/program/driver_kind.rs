@@ -1,5 +1,6 @@
 //! The two implementations of the driver.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which implementation of the driver something is about. The words are those of the `driver:` line.
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
     strum::IntoStaticStr,
     Serialize,
     Deserialize,
+    JsonSchema,
     clap::ValueEnum,
 )]
 #[serde(rename_all = "lowercase")]

@@ -192,7 +192,7 @@ fn write_counts(out: &mut dyn Write, results: &TargetResults) -> io::Result<()> 
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,+=@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

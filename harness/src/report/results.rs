@@ -1,18 +1,23 @@
 //! Results: what running cases on a target showed, as it is written in JSON.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::campaign::Tally;
 use crate::compare::{Divergence, divergence};
 use crate::engine::{SetUpError, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
-use crate::suite::Case;
+use crate::suite::{self, Case};
 use crate::target::Target;
 
 /// The version of the format; it grows whenever a reader of the one before might be misled.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What running some cases on some targets showed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
     /// [`FORMAT_VERSION`].
     pub format_version: u32,
@@ -30,10 +35,63 @@ pub struct Results {
     /// The cases that targets did different things with as they are known to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<CaseDivergence>,
+    /// When and where it ran; none in records of kernels, which depend on nothing but what these did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
+    /// The scripts of the cases, by their digests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scripts: BTreeMap<String, String>,
+    /// What programs that nobody wrote have shown, if any were run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Tally>,
+    /// What became of the inputs that fuzzers have kept, if they were replayed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replays: Vec<Replayed>,
+}
+
+/// When and where something ran, and what it was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Provenance {
+    /// When it began.
+    pub started: Timestamp,
+    /// The commit that binderdrill was built from, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The version of the suite that is built in: a digest of all its scripts.
+    pub suite: String,
+    /// The machine: its kernel, its architecture, and how many processors it has.
+    pub machine: String,
+    /// What the delays of races were made of, if somebody asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// What became of inputs that fuzzers have kept, on one target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Replayed {
+    /// The target.
+    pub target: String,
+    /// How many inputs there were.
+    pub inputs: usize,
+    /// Those with which the target did as the model does.
+    pub same: usize,
+    /// Those about what the target lacks.
+    pub skipped: usize,
+    /// Those that are no scripts, and were refused as they should be.
+    pub refused: usize,
+    /// Those with which something was not as it must be.
+    pub deviations: usize,
+    /// Those that could not be run.
+    pub broken: usize,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What was told of those that deviate or are broken.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub told: String,
 }
 
 /// A case that targets did different things with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseDivergence {
     /// The case.
     pub id: String,
@@ -45,7 +103,7 @@ pub struct CaseDivergence {
 }
 
 /// What a run of some cases on one target showed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetResults {
     /// The target as the user named it.
     pub target: String,
@@ -66,7 +124,7 @@ pub struct TargetResults {
 }
 
 /// What became of one case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseResult {
     /// What selects the case on the command line.
     pub id: String,
@@ -96,7 +154,7 @@ pub struct CaseResult {
 }
 
 /// How many cases came to which verdict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// All was as expected.
     pub passed: usize,
@@ -129,7 +187,33 @@ impl Results {
             divergences,
             choices,
             known,
+            provenance: None,
+            scripts: BTreeMap::new(),
+            campaign: None,
+            replays: Vec::new(),
         }
+    }
+
+    /// The same, with the scripts of these cases.
+    pub fn with_scripts(mut self, cases: &[Case]) -> Results {
+        let readable = cases.iter().filter_map(|case| Some((case, case.script.as_ref().ok()?)));
+        self.scripts =
+            readable.map(|(case, script)| (case.digest.clone(), script.source.to_string())).collect();
+        self
+    }
+
+    /// The same, with those scripts from the suite that is built in which the results are of and do not have.
+    pub fn with_known_scripts(mut self) -> Results {
+        let has = |case: &CaseResult| self.scripts.contains_key(&case.digest);
+        let cases = self.runs.iter().flat_map(|run| &run.cases);
+        let missing: HashMap<&str, &str> =
+            cases.filter(|case| !has(case)).map(|case| (case.id.as_str(), case.digest.as_str())).collect();
+        let known = suite::embedded_with(|id| missing.contains_key(id)).into_iter();
+        let same = known.filter(|case| missing.get(case.id.as_str()) == Some(&case.digest.as_str()));
+        let scripts: Vec<(String, String)> =
+            same.filter_map(|case| Some((case.digest, case.script.ok()?.source.to_string()))).collect();
+        self.scripts.extend(scripts);
+        self
     }
 
     /// The counts of all targets together.
@@ -147,12 +231,19 @@ struct Differences {
 }
 
 impl Differences {
-    /// The differences between runs, each of which holds the same cases in the same order.
+    /// The differences between runs. Where a case has other scripts in other runs, those with the first are compared.
     fn between(runs: &[TargetResults]) -> Differences {
         let mut differences = Differences::default();
-        let cases = runs.first().into_iter().flat_map(|run| run.cases.iter().enumerate());
-        for (index, case) in cases {
-            let ran: Vec<Ran> = runs.iter().filter_map(|run| Ran::of(run, index)).collect();
+        let by_id: Vec<HashMap<&str, &CaseResult>> =
+            runs.iter().map(|run| run.cases.iter().map(|case| (case.id.as_str(), case)).collect()).collect();
+        let mut seen = HashSet::new();
+        let cases = runs.iter().flat_map(|run| &run.cases).filter(|case| seen.insert(&case.id));
+        for case in cases {
+            let of_runs = runs.iter().zip(&by_id).filter_map(|(run, cases)| {
+                let same = cases.get(case.id.as_str()).filter(|other| other.digest == case.digest)?;
+                Ran::of(run, same)
+            });
+            let ran: Vec<Ran> = of_runs.collect();
             let diverging = |is_looked_at: &dyn Fn(&Ran) -> bool| {
                 let looked_at = ran.iter().filter(|ran| is_looked_at(ran));
                 let transcripts: Vec<_> = looked_at.map(|ran| (ran.target, ran.transcript)).collect();
@@ -189,8 +280,8 @@ struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    fn of(run: &TargetResults, index: usize) -> Option<Ran<'_>> {
-        let CaseResult { verdict, transcript, .. } = &run.cases[index];
+    fn of<'a>(run: &'a TargetResults, case: &'a CaseResult) -> Option<Ran<'a>> {
+        let CaseResult { verdict, transcript, .. } = case;
         let is_of_driver =
             matches!(verdict, Verdict::Pass | Verdict::Fail(_) | Verdict::KnownDeviation { .. });
         is_of_driver.then_some(Ran {
@@ -199,6 +290,27 @@ impl Ran<'_> {
             verdict,
             transcript,
         })
+    }
+}
+
+impl Provenance {
+    /// Of something that began at this time, on this machine.
+    pub fn of(started: Timestamp, seed: Option<u64>) -> Provenance {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let kernel = nix::sys::utsname::uname().map_or_else(
+            |_| std::env::consts::ARCH.to_owned(),
+            |name| {
+                let words = [name.sysname(), name.release(), name.machine()];
+                words.map(|word| word.to_string_lossy().into_owned()).join(" ")
+            },
+        );
+        Provenance {
+            started,
+            commit: option_env!("BINDERDRILL_COMMIT").map(str::to_owned),
+            suite: suite::version(),
+            machine: format!("{kernel}, {processors} processors"),
+            seed,
+        }
     }
 }
 

@@ -34,6 +34,15 @@ pub fn write_transcript(
     Ok(())
 }
 
+/// A transcript as people read it, a line each. Without the lines of the script, steps are numbered.
+pub(crate) fn plain_lines(transcript: &Transcript, lines: &[usize]) -> Vec<String> {
+    let mut text = Vec::new();
+    // Nothing can go wrong in writing to memory.
+    let _ = write_transcript(&mut text, transcript, lines, 0);
+    let text = anstream::adapter::strip_bytes(&text).into_vec();
+    String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+}
+
 /// The step, with what its thread does in the same column for all threads.
 fn aligned(record: &StepRecord, actors: usize) -> String {
     let rest = record.script.strip_prefix(&format!("{} ", record.thread)).map(str::trim_start);

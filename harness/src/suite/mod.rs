@@ -60,6 +60,17 @@ impl Case {
     }
 }
 
+/// The version of the suite that is built in: a digest of the names and texts of all its cases.
+pub fn version() -> String {
+    let mut digest = Sha256::new();
+    for file in binderdrill_suites::cases() {
+        digest.update(file.id);
+        digest.update([0]);
+        digest.update(Sha256::digest(file.script));
+    }
+    hex::encode(digest.finalize())
+}
+
 /// The cases of the suite that is built in, in the order of their ids.
 pub fn embedded() -> Vec<Case> {
     embedded_with(|_| true)

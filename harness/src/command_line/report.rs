@@ -1,0 +1,78 @@
+//! `binderdrill report`: results as a site.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CommandError, Status, complain};
+use crate::report::site::{Past, Report, Summary};
+use crate::report::{self, Results};
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// Files of `run --format json`, compressed by gzip or not; several are put together
+    #[arg(required_unless_present = "schema", value_name = "RESULTS")]
+    results: Vec<PathBuf>,
+    /// The folder of the site. It keeps a summary of each report that is written there
+    #[arg(long, value_name = "FOLDER", default_value = "report")]
+    out: PathBuf,
+    /// The results to compare with [default: the last report in the folder]
+    #[arg(long, value_name = "RESULTS")]
+    since: Option<PathBuf>,
+    /// Print the JSON Schema of results
+    #[arg(long, exclusive = true)]
+    schema: bool,
+}
+
+pub(super) fn report(arguments: &ReportArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    if arguments.schema {
+        serde_json::to_writer_pretty(&mut *out, &report::schema()).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(Status::AsExpected);
+    }
+    let mut notices = Vec::new();
+    let mut read = Vec::new();
+    for path in &arguments.results {
+        match report::read(path) {
+            Ok(results) => read.push((path.clone(), results)),
+            Err(error) => notices.push(error.to_string()),
+        }
+    }
+    if read.iter().all(|(_, results)| results.runs.is_empty()) {
+        notices.iter().for_each(|notice| complain(notice));
+        return Err(CommandError::Options("there are no results to make a report of".to_owned()));
+    }
+    let (results, misfits) = report::merge(read);
+    notices.extend(misfits);
+    let since = match arguments.since.as_ref().map(|path| report::read(path)) {
+        Some(Ok(results)) => Some(Summary::of(&results)),
+        Some(Err(error)) => {
+            notices.push(error.to_string());
+            None
+        }
+        None => None,
+    };
+    write(results, since, notices, &arguments.out, out)
+}
+
+/// Writes the site, keeps a summary for the next one, and says where it is and what could not be shown.
+pub(super) fn write(
+    results: Results,
+    since: Option<Summary>,
+    mut notices: Vec<String>,
+    folder: &std::path::Path,
+    out: &mut dyn Write,
+) -> Result<Status, CommandError> {
+    let now = Summary::of(&results);
+    let Past { summaries, unreadable } = Past::before(folder, now.started);
+    notices.extend(unreadable.iter().map(ToString::to_string));
+    let since = since.or_else(|| summaries.last().cloned());
+    notices.iter().for_each(|notice| complain(notice));
+    let report = Report { results, notices, since, past: summaries };
+    let written = report.write(folder)?;
+    now.keep(folder)?;
+    let size = written.bytes as f64 / 1e6;
+    writeln!(out, "{} ({} files, {size:.1} MB)", folder.join("index.html").display(), written.files)?;
+    Ok(if report.notices.is_empty() { Status::AsExpected } else { Status::CouldNotRun })
+}

@@ -1,0 +1,199 @@
+//! Changes: what is otherwise than in the report before.
+
+use super::past::{Summary, TargetSummary};
+
+/// All that is otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Cases that came to another verdict, those that became worse first.
+    pub changes: Vec<Change>,
+    /// How many cases there were not before.
+    pub new_cases: usize,
+    /// How many cases there were only before.
+    pub gone_cases: usize,
+    /// Targets with another driver than before: the target, its driver then, and now.
+    pub drivers: Vec<(String, String, String)>,
+    /// Targets that were not there before.
+    pub new_targets: Vec<String>,
+    /// Targets that were there only before.
+    pub gone_targets: Vec<String>,
+}
+
+/// A case that came to another verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The case.
+    pub case: String,
+    /// On which targets.
+    pub targets: Vec<String>,
+    /// What became of it before.
+    pub was: String,
+    /// What became of it now.
+    pub is: String,
+    /// Whether that is better.
+    pub direction: Direction,
+}
+
+/// Whether something has become better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// It is worse.
+    Worse,
+    /// It is better.
+    Better,
+    /// It is only otherwise.
+    Other,
+}
+
+impl Changes {
+    /// What is otherwise than it was.
+    pub fn between(before: &Summary, now: &Summary) -> Changes {
+        let mut changes = Changes::default();
+        let find = |summary: &'_ Summary, target: &str| {
+            summary.targets.iter().position(|other| other.target == target)
+        };
+        for target in &now.targets {
+            match find(before, &target.target) {
+                Some(place) => changes.compare(&before.targets[place], target),
+                None => changes.new_targets.push(target.target.clone()),
+            }
+        }
+        let gone = before.targets.iter().filter(|target| find(now, &target.target).is_none());
+        changes.gone_targets = gone.map(|target| target.target.clone()).collect();
+        changes.changes.sort_by(|one, other| (one.direction, &one.case).cmp(&(other.direction, &other.case)));
+        changes
+    }
+
+    fn compare(&mut self, before: &TargetSummary, now: &TargetSummary) {
+        if let (Some(then), Some(driver)) = (&before.driver, &now.driver)
+            && then != driver
+        {
+            self.drivers.push((now.target.clone(), then.clone(), driver.clone()));
+        }
+        let (mut new, gone) = (0, before.cases.keys().filter(|case| !now.cases.contains_key(*case)).count());
+        for (case, is) in &now.cases {
+            match before.cases.get(case) {
+                Some(was) if was != is => self.note(case, &now.target, was, is),
+                Some(_) => {}
+                // A new case that fails is news, one that passes is only counted.
+                None => {
+                    new += 1;
+                    if severity(is) > 1 {
+                        self.note(case, &now.target, "not there", is);
+                    }
+                }
+            }
+        }
+        self.new_cases = self.new_cases.max(new);
+        self.gone_cases = self.gone_cases.max(gone);
+    }
+
+    fn note(&mut self, case: &str, target: &str, was: &str, is: &str) {
+        let same = |change: &&mut Change| change.case == case && change.was == was && change.is == is;
+        if let Some(change) = self.changes.iter_mut().find(same) {
+            change.targets.push(target.to_owned());
+            return;
+        }
+        let direction = match severity(is).cmp(&severity(was)) {
+            std::cmp::Ordering::Greater => Direction::Worse,
+            std::cmp::Ordering::Less => Direction::Better,
+            std::cmp::Ordering::Equal => Direction::Other,
+        };
+        self.changes.push(Change {
+            case: case.to_owned(),
+            targets: vec![target.to_owned()],
+            was: was.to_owned(),
+            is: is.to_owned(),
+            direction,
+        });
+    }
+
+    /// Whether nothing is otherwise that anybody has to look at.
+    pub fn is_nothing(&self) -> bool {
+        self.changes.is_empty() && self.gone_targets.is_empty() && self.gone_cases == 0
+    }
+
+    /// How many cases have become worse.
+    pub fn worse(&self) -> usize {
+        self.changes.iter().filter(|change| change.direction == Direction::Worse).count()
+    }
+
+    /// How many cases have become better.
+    pub fn better(&self) -> usize {
+        self.changes.iter().filter(|change| change.direction == Direction::Better).count()
+    }
+}
+
+/// How bad what became of a case is.
+fn severity(word: &str) -> u8 {
+    match word {
+        "passed" | "not there" => 0,
+        "skipped" => 1,
+        "deviates as known" => 2,
+        "passed unexpectedly" => 3,
+        "broken" => 4,
+        _ => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name of a target, its driver, and what each case came to.
+    type Ran<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn summary(targets: &[Ran<'_>]) -> Summary {
+        let target = |(target, driver, cases): &Ran<'_>| TargetSummary {
+            target: (*target).to_owned(),
+            driver: Some((*driver).to_owned()),
+            counts: Default::default(),
+            cases: cases.iter().map(|(case, word)| ((*case).to_owned(), (*word).to_owned())).collect(),
+        };
+        let mut summary = Summary::of(&crate::report::Results::of(Vec::new()));
+        summary.targets = targets.iter().map(target).collect();
+        summary
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_no_change() {
+        let one = summary(&[("a", "linux-7.1", &[("x", "passed"), ("y", "failed: z")])]);
+        assert!(Changes::between(&one, &one).is_nothing());
+    }
+
+    #[test]
+    fn the_worse_comes_first_and_targets_stand_together() {
+        let before = summary(&[
+            ("a", "linux-7.1", &[("mended", "failed: it"), ("spoilt", "passed"), ("gone", "passed")]),
+            ("b", "linux-7.1", &[("spoilt", "passed")]),
+            ("c", "linux-7.1", &[]),
+        ]);
+        let now = summary(&[
+            (
+                "a",
+                "linux-7.2",
+                &[("mended", "passed"), ("spoilt", "failed: it"), ("new", "passed"), ("bad", "broken")],
+            ),
+            ("b", "linux-7.1", &[("spoilt", "failed: it")]),
+            ("d", "linux-7.1", &[]),
+        ]);
+        let changes = Changes::between(&before, &now);
+        let told: Vec<_> =
+            changes.changes.iter().map(|change| (change.case.as_str(), change.direction)).collect();
+        assert_eq!(
+            told,
+            [("bad", Direction::Worse), ("spoilt", Direction::Worse), ("mended", Direction::Better)]
+        );
+        assert_eq!(changes.changes[1].targets, ["a", "b"]);
+        assert_eq!((changes.new_cases, changes.gone_cases), (2, 1));
+        assert_eq!((changes.new_targets, changes.gone_targets), (vec!["d".to_owned()], vec!["c".to_owned()]));
+        assert_eq!(changes.drivers.len(), 1);
+    }
+
+    #[test]
+    fn another_way_of_failing_is_a_change() {
+        let before = summary(&[("a", "x", &[("c", "failed: one")])]);
+        let now = summary(&[("a", "x", &[("c", "failed: other")])]);
+        assert_eq!(Changes::between(&before, &now).changes[0].direction, Direction::Other);
+    }
+}

@@ -1,0 +1,220 @@
+//! The overview: whether something changed, where, and what there is to look at.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+
+use super::changes::{Change, Changes};
+use super::departures::{Departure, Kind};
+use super::past::Summary;
+use super::trend::{Plot, plots};
+use super::{Head, Pages, Site, SiteError, case_page, counted};
+use crate::campaign::Tally;
+use crate::report::results::{CaseResult, Counts, Provenance, Replayed, TargetResults};
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview<'a> {
+    head: Head,
+    headline: Headline,
+    notices: &'a [String],
+    /// When the report before was made.
+    since: Option<String>,
+    changes: Option<&'a Changes>,
+    changed: Vec<Changed<'a>>,
+    news: Vec<Row<'a>>,
+    known: Vec<Row<'a>>,
+    choices: Vec<Row<'a>>,
+    runs: &'a [TargetResults],
+    topics: Vec<Topic<'a>>,
+    totals: Vec<Cell>,
+    plots: Vec<Plot>,
+    reports: usize,
+    provenance: Option<&'a Provenance>,
+    version: &'a str,
+    campaign: Option<&'a Tally>,
+    replays: &'a [Replayed],
+}
+
+/// What there is to know in ten seconds.
+struct Headline {
+    class: &'static str,
+    sentence: String,
+    beneath: String,
+}
+
+struct Changed<'a> {
+    change: &'a Change,
+    page: String,
+    word: &'static str,
+    class: &'static str,
+}
+
+struct Row<'a> {
+    page: String,
+    departure: &'a Departure<'a>,
+    summary: String,
+    reason: Option<&'a str>,
+}
+
+struct Topic<'a> {
+    name: &'a str,
+    cells: Vec<Cell>,
+}
+
+/// What became of some cases on a target.
+struct Cell {
+    class: &'static str,
+    passed: usize,
+    others: String,
+}
+
+impl Cell {
+    fn of<'r>(cases: impl IntoIterator<Item = &'r CaseResult>) -> Cell {
+        let counts = Counts::of(cases);
+        let bad = counts.failed + counts.broken + counts.unexpected_passes;
+        let class = match (bad, counts.known_deviations, counts.passed) {
+            (1.., ..) => "bad",
+            (0, 1.., _) => "known",
+            (0, 0, 1..) => "ok",
+            (0, 0, 0) => "none",
+        };
+        let others = [
+            (counts.failed, "failed"),
+            (counts.broken, "broken"),
+            (counts.unexpected_passes, "unexpected"),
+            (counts.known_deviations, "known"),
+            (counts.skipped, "skipped"),
+        ];
+        let others: Vec<String> = others
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| format!("{count} {word}"))
+            .collect();
+        Cell { class, passed: counts.passed, others: others.join(", ") }
+    }
+}
+
+impl Site<'_> {
+    pub(super) fn overview(&self, pages: &mut Pages) -> Result<(), SiteError> {
+        let report = self.report;
+        let results = &report.results;
+        let changes = report.changes();
+        let rows = |wanted: &dyn Fn(Kind) -> bool| -> Vec<Row<'_>> {
+            let departures = self.departures.iter().filter(|departure| wanted(departure.kind));
+            departures
+                .map(|departure| Row {
+                    page: departure.page(),
+                    departure,
+                    summary: departure.summary(),
+                    reason: match &departure.case.verdict {
+                        crate::engine::Verdict::KnownDeviation { reason, .. } => Some(reason),
+                        _ => None,
+                    },
+                })
+                .collect()
+        };
+        let names: BTreeSet<&str> =
+            results.runs.iter().flat_map(|run| run.cases.iter().map(CaseResult::topic)).collect();
+        let topic = |name: &'_ str| -> Vec<Cell> {
+            let cell = |run: &TargetResults| Cell::of(run.cases.iter().filter(|case| case.topic() == name));
+            results.runs.iter().map(cell).collect()
+        };
+        let topics = names.iter().map(|name| Topic { name, cells: topic(name) }).collect();
+        let since = report.since.as_ref().and_then(|since| since.started);
+        let news = rows(&Kind::is_news);
+        let now = Summary::of(results);
+        let page = Overview {
+            head: Head::new("Overview", "index.html", "overview"),
+            headline: self.headline(changes.as_ref(), news.len()),
+            notices: &report.notices,
+            since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| day(&since))),
+            changed: changes
+                .iter()
+                .flat_map(|changes| &changes.changes)
+                .map(|change| self.changed(change))
+                .collect(),
+            changes: changes.as_ref(),
+            news,
+            known: rows(&|kind| kind == Kind::Known),
+            choices: rows(&|kind| kind == Kind::Choice),
+            runs: &results.runs,
+            topics,
+            totals: results.runs.iter().map(|run| Cell::of(&run.cases)).collect(),
+            plots: plots(&report.past, &now),
+            reports: report.past.len() + 1,
+            provenance: results.provenance.as_ref(),
+            version: &results.binderdrill,
+            campaign: results.campaign.as_ref(),
+            replays: &results.replays,
+        };
+        pages.page("index.html", &page)
+    }
+
+    fn headline(&self, changes: Option<&Changes>, news: usize) -> Headline {
+        let results = &self.report.results;
+        let cases = self.cases.len();
+        let runs = results.runs.len();
+        let fuzzed = results.campaign.as_ref().map_or(0, Tally::unlisted)
+            + results.replays.iter().map(|replayed| replayed.deviations as u64).sum::<u64>();
+        let now = match news {
+            0 => "no deviation that is not known".to_owned(),
+            news => format!("{} to look at", counted(news, "deviation")),
+        };
+        let fuzzed_too = match fuzzed {
+            0 => String::new(),
+            fuzzed => format!("; fuzzing found {}", counted(fuzzed as usize, "program")),
+        };
+        let beneath =
+            format!("{} on {}: {now}{fuzzed_too}.", counted(cases, "case"), counted(runs, "target"));
+        let bad = news > 0 || fuzzed > 0;
+        let sentence = match changes {
+            None if bad => format!("{}, and no report before to compare with", capital(&now)),
+            None => "All as expected, and no report before to compare with".to_owned(),
+            Some(changes) if changes.is_nothing() => "Nothing has changed".to_owned(),
+            Some(changes) => {
+                let (worse, better) = (changes.worse(), changes.better());
+                let other = changes.changes.len() - worse - better;
+                let parts = [(worse, "worse"), (better, "better"), (other, "otherwise")];
+                let mut parts: Vec<String> = parts
+                    .iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, word)| format!("{} {word}", counted(*count, "case")))
+                    .collect();
+                if !changes.gone_targets.is_empty() {
+                    parts.push(format!("{} gone", counted(changes.gone_targets.len(), "target")));
+                }
+                if changes.gone_cases > 0 {
+                    parts.push(format!("{} gone", counted(changes.gone_cases, "case")));
+                }
+                format!("Changed: {}", parts.join(", "))
+            }
+        };
+        let is_worse = changes.is_some_and(|changes| changes.worse() > 0);
+        let class = if bad || is_worse || !self.report.notices.is_empty() { "bad" } else { "ok" };
+        Headline { class, sentence, beneath }
+    }
+
+    fn changed<'c>(&self, change: &'c Change) -> Changed<'c> {
+        let target = change.targets.first().map(String::as_str).unwrap_or_default();
+        let departure =
+            self.departures_of(&change.case).find(|departure| departure.targets.contains(&target));
+        let (word, class) = match change.direction {
+            super::Direction::Worse => ("worse", "bad"),
+            super::Direction::Better => ("better", "ok"),
+            super::Direction::Other => ("otherwise", "known"),
+        };
+        let page = departure.map_or_else(|| case_page(&change.case), Departure::page);
+        Changed { change, page, word, class }
+    }
+}
+
+/// A time, to the minute.
+fn day(time: &jiff::Timestamp) -> String {
+    time.strftime("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,87 @@
+//! The site: that its pages are whole, that what others wrote stays text in them, and that a browser can use them.
+
+mod browser;
+mod pages;
+
+use std::fs;
+use std::path::Path;
+
+use binderdrill::report::site::{Report, Summary};
+use binderdrill::report::{CaseResult, Counts, Provenance, Results, TargetResults};
+use binderdrill::suite::{self, Case};
+use binderdrill::target::{ReferenceTarget, Target};
+use reference_driver::{Bug, Profile};
+
+/// A target of a model, called so, on some cases.
+fn run(name: &str, profile: Profile, cases: &[Case]) -> TargetResults {
+    let mut target = ReferenceTarget::new(profile);
+    let cases: Vec<CaseResult> =
+        cases.iter().map(|case| CaseResult::of(case, &mut target).unwrap()).collect();
+    TargetResults {
+        target: name.to_owned(),
+        profile: target.profile(),
+        driver: target.driver(),
+        seconds: 1.0,
+        seconds_to_first_case: 0.5,
+        counts: Counts::of(&cases),
+        cases,
+    }
+}
+
+/// A driver with a bug beside one without, on a part of the suite.
+fn results() -> Results {
+    let topics = ["oneway-spam/", "extended-error/", "scenarios/"].map(str::to_owned);
+    let cases = suite::select(&topics).unwrap();
+    let runs = vec![
+        run("reference", Profile::C, &cases),
+        run("planted", Profile::C.with_bug(Bug::MessageUncounted), &cases),
+        run("reference:rust", Profile::RUST, &cases),
+    ];
+    let mut results = Results::of(runs).with_scripts(&cases);
+    results.provenance = Some(Provenance {
+        started: "2026-11-21T02:00:00Z".parse().unwrap(),
+        commit: Some("0123456789ab".to_owned()),
+        suite: suite::version(),
+        machine: "Linux 6.12.0 x86_64, 2 processors".to_owned(),
+        seed: Some(7),
+    });
+    results
+}
+
+/// The same the night before, when the bug was not there.
+fn before() -> Results {
+    let mut results = results();
+    let mut sound = results.runs[0].clone();
+    sound.target = "planted".to_owned();
+    results.runs[1] = sound;
+    if let Some(provenance) = &mut results.provenance {
+        provenance.started = "2026-11-20T02:00:00Z".parse().unwrap();
+    }
+    results
+}
+
+/// A site on these results, with a night before.
+fn site(results: Results, folder: &Path) {
+    let before = Summary::of(&before());
+    let report = Report { results, notices: Vec::new(), since: Some(before.clone()), past: vec![before] };
+    report.write(folder).unwrap();
+}
+
+/// All pages of a site, by their path in it.
+fn pages(folder: &Path) -> Vec<(String, String)> {
+    let mut pages = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "html") {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                pages.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
