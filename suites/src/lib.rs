@@ -9,6 +9,7 @@ static SPECIFICATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/spec");
 static EXPECTATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/expectations");
 static FINDINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../fuzz/findings");
 static DIVERGENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/divergences");
+static KNOWN_BUGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/known-bugs");
 
 /// The ending of a script's file name, without the dot.
 pub const EXTENSION: &str = "drill";
@@ -20,6 +21,15 @@ pub struct CaseFile {
     pub id: &'static str,
     /// Its script, which should be UTF-8.
     pub script: &'static [u8],
+}
+
+/// A patch that brings a historical bug of the driver back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KnownBugFile {
+    /// What the bug is called, such as `cve-2019-2215`.
+    pub name: &'static str,
+    /// The patch, a mail.
+    pub patch: &'static [u8],
 }
 
 /// What is known of a driver: its deviations, or the divergences of programs that nobody wrote.
@@ -58,6 +68,17 @@ pub fn expectations() -> Vec<ExpectationsFile> {
 /// All lists of known divergences of programs that nobody wrote, by the profiles that model the drivers.
 pub fn divergences() -> Vec<ExpectationsFile> {
     lists(&DIVERGENCES)
+}
+
+/// All historical bugs, in the order of their names.
+pub fn known_bugs() -> Vec<KnownBugFile> {
+    let files = KNOWN_BUGS.files().filter_map(|file| {
+        let name = file.path().to_str()?.strip_suffix(".patch")?;
+        Some(KnownBugFile { name, patch: file.contents() })
+    });
+    let mut bugs: Vec<KnownBugFile> = files.collect();
+    bugs.sort_unstable();
+    bugs
 }
 
 fn lists(folder: &Dir<'static>) -> Vec<ExpectationsFile> {

@@ -7,12 +7,14 @@ mod kernel;
 mod list;
 mod nightly;
 mod patch;
+mod recall;
 mod replay;
 mod report;
 mod run;
 mod seeds;
 mod spec;
 mod trace;
+mod trial;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,7 +27,7 @@ use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
 use crate::kernel::KernelError;
-use crate::patch::UnreadablePatch;
+use crate::patch::{DoesNotApply, MalformedBug, UnreadablePatch};
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::report::site::SiteError;
 use crate::specification::{MalformedSpecification, NoEntry};
@@ -66,6 +68,8 @@ enum Command {
     Replay(ReplayArguments),
     /// Build a kernel with a patch, and say what that breaks, mends and changes
     Patch(patch::PatchArguments),
+    /// Bring historical bugs of the driver back, one at a time, and say which cases catch them
+    Recall(recall::RecallArguments),
     /// Write results as a site: pages that a browser shows without a server and without a network
     Report(report::ReportArguments),
     /// Do all that is to be looked at in the morning: the suite on all targets, a campaign, the replay of what fuzzers
@@ -290,6 +294,10 @@ enum CommandError {
     #[error(transparent)]
     Patch(#[from] UnreadablePatch),
     #[error(transparent)]
+    DoesNotApply(#[from] DoesNotApply),
+    #[error(transparent)]
+    Bug(#[from] MalformedBug),
+    #[error(transparent)]
     Specification(#[from] MalformedSpecification),
     #[error(transparent)]
     NoEntry(#[from] NoEntry),
@@ -325,6 +333,7 @@ impl CommandLine {
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Patch(arguments) => patch::patch(&arguments, &mut out),
+            Command::Recall(arguments) => recall::recall(&arguments, &mut out),
             Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),
             Command::Report(arguments) => report::report(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),

@@ -8,19 +8,15 @@ use clap::Args;
 use reference_driver::Profile;
 
 use super::fuzz::{self, FuzzArguments, duration};
-use super::run::{Plan, run_on};
+use super::trial::{Base, Trial, in_order, of_source, watched};
 use super::{CommandError, Format, Status, TargetArguments, complain};
 use crate::fuzz_target::FuzzTarget;
 use crate::generate::Emphasis;
-use crate::kernel::{
-    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX, Patched,
-    SourceChoice, Store, Told,
-};
+use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
-    ChangeKind, Changes, DRIVER, DoesNotApply, Kept, KernelVerdict, Patch, PatchResults, PatchVerdict,
-    Repeated,
+    ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, Patch, PatchResults, PatchVerdict, Repeated,
 };
-use crate::report::{CaseResult, TargetResults, write_changes, write_verdicts};
+use crate::report::{CaseResult, write_changes, write_verdicts};
 use crate::script::print;
 use crate::suite::{self, Case};
 use crate::target::qemu;
@@ -30,9 +26,6 @@ const REPETITIONS: [usize; 2] = [2, 1];
 
 /// If more cases differ than this, it is no chance, and they are not run again.
 const MOST_REPEATED: usize = 100;
-
-/// A kernel over which guests die in more cases than this is not tried with the others.
-const MOST_DEAD: usize = 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -100,7 +93,14 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         }
     }
     let mut checked = Vec::new();
-    let check = Check { arguments, store: &store, cases: &cases, started: Instant::now() };
+    let trial = Trial {
+        store: &store,
+        options: &arguments.options,
+        jobs: arguments.jobs,
+        again: arguments.again,
+        started: Instant::now(),
+    };
+    let check = Check { arguments, trial, cases: &cases };
     let groups: Vec<&[Patch]> =
         if arguments.each { patches.chunks(1).collect() } else { vec![patches.as_slice()] };
     let mut before: Vec<Changes> = vec![Changes::default(); bases.len()];
@@ -119,14 +119,6 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         }
     }
     Ok(if results.is_broken() { Status::Deviation } else { Status::AsExpected })
-}
-
-/// What is patched.
-enum Base {
-    /// A kernel that is built from source.
-    Source(Order),
-    /// A stock kernel, of which the driver is built.
-    Stock(String),
 }
 
 impl PatchArguments {
@@ -169,46 +161,11 @@ impl PatchArguments {
     }
 }
 
-/// A kernel for each driver that the patches change.
-fn of_source(source: &SourceChoice, patches: &[Patch]) -> Vec<Order> {
-    let touched: Vec<String> = patches.iter().flat_map(Patch::touched).collect();
-    let rust = touched.iter().any(|path| path.starts_with(DRIVER) && path.ends_with(".rs"));
-    let c = !rust
-        || touched
-            .iter()
-            .any(|path| path.starts_with(DRIVER) && (path.ends_with(".c") || path.ends_with(".h")));
-    let drivers = [(c, DriverKind::C), (rust, DriverKind::Rust)].into_iter().filter(|(is, _)| *is);
-    drivers
-        .map(|(_, driver)| Order {
-            source: source.clone(),
-            choices: Choices { kind: BuiltFor::Uml, driver, with: [].into() },
-            name: None,
-        })
-        .collect()
-}
-
-/// The same kernel, watching itself; `None` if it does.
-fn watched(plain: &Order) -> Option<Order> {
-    if !plain.choices.with.is_empty() {
-        return None;
-    }
-    let mut watched = plain.clone();
-    watched.choices.with = [Instrument::Kasan, Instrument::Lockdep].into();
-    if watched.choices.check().is_err() {
-        watched.choices.with = [Instrument::Kasan].into();
-    }
-    let with: String = watched.choices.with.iter().map(|instrument| format!("-{instrument}")).collect();
-    // Whoever gave the plain one a name of its own has room for these words in it, or hears that it is too long.
-    watched.name = plain.name.as_ref().and_then(|name| format!("{name}{with}").parse().ok());
-    Some(watched)
-}
-
 /// Patches are checked.
 struct Check<'a> {
     arguments: &'a PatchArguments,
-    store: &'a Store,
+    trial: Trial<'a>,
     cases: &'a [Case],
-    started: Instant,
 }
 
 /// Why patches cannot be checked.
@@ -224,7 +181,10 @@ enum Refused {
 
 impl<E: Into<CommandError>> From<E> for Refused {
     fn from(error: E) -> Refused {
-        Refused::Other(error.into())
+        match error.into() {
+            CommandError::DoesNotApply(error) => Refused::Patch(error),
+            other => Refused::Other(other),
+        }
     }
 }
 
@@ -243,7 +203,7 @@ impl Check<'_> {
         files.dedup();
         let mut kernels = Vec::new();
         for (base, before) in bases.iter().zip(before) {
-            let after = self.apply(base, before, patches)?;
+            let after = self.trial.apply(base, before, patches)?;
             let kernel = self.kernel(base, before, &after, &titles.join("; "))?;
             if self.arguments.format == Format::Human {
                 write_changes(out, &kernel)?;
@@ -264,18 +224,6 @@ impl Check<'_> {
         Ok(PatchVerdict { titles, files, kernels, campaign })
     }
 
-    /// What a source is with these patches.
-    fn apply(&self, base: &Base, before: &Changes, patches: &[Patch]) -> Result<Changes, Refused> {
-        let choice = match base {
-            Base::Source(order) => order.source.clone(),
-            Base::Stock(name) => self.store.source_of_stock(name)?,
-        };
-        let source = self.store.source(&choice, &mut |what| self.say("the source", what))?;
-        patches.iter().try_fold(before.clone(), |changes, patch| {
-            changes.and(patch, &source.folder).map_err(Refused::Patch)
-        })
-    }
-
     /// Builds a kernel without and with the patches, runs all on both, and compares.
     fn kernel(
         &self,
@@ -284,33 +232,23 @@ impl Check<'_> {
         after: &Changes,
         title: &str,
     ) -> Result<KernelVerdict, Refused> {
-        let without = self.build(base, before, "the base")?;
+        let without = self.trial.build(base, before, "the base")?;
         let building = Instant::now();
-        let with = self.build_patched(base, after, title).map_err(|error| match error {
+        let with = self.trial.build_patched(base, after, title).map_err(|error| match error {
             KernelError::Build { error, log } => Refused::Build { error, log },
             other => Refused::Other(other.into()),
         })?;
         let building = building.elapsed().as_secs_f64();
         let running = Instant::now();
-        let mut verdict = KernelVerdict {
-            kernel: with.base.clone(),
-            base: without.clone(),
-            patched: with.target(),
-            base_was_kept: false,
-            does_not_boot: None,
-            seconds: 0.0,
-            building,
-            unchanged: 0,
-            changes: Vec::new(),
-            unsteady: Vec::new(),
-        };
-        let (suite, was_kept) = self.run_base(&without, self.cases)?;
+        let mut verdict = KernelVerdict::between(with.base.clone(), &without, &with.target());
+        verdict.building = building;
+        let (suite, was_kept) = self.trial.run_base(&without, self.cases)?;
         verdict.base_was_kept = was_kept;
         let corpus = self.corpus(suite.profile.as_deref())?;
-        let (replayed, _) = self.run_base(&without, &corpus)?;
+        let (replayed, _) = self.trial.run_base(&without, &corpus)?;
         let all: Vec<Case> = self.cases.iter().chain(&corpus).cloned().collect();
         let base: Vec<CaseResult> = suite.cases.into_iter().chain(replayed.cases).collect();
-        match self.run(&verdict.patched, &all) {
+        match self.trial.run(&verdict.patched, &all) {
             Ok(patched) => {
                 let target = verdict.patched.clone();
                 verdict.judge(&base, &in_order(&all, patched.cases), |differing| {
@@ -324,61 +262,8 @@ impl Check<'_> {
         let counts: Vec<String> = [ChangeKind::Fixed, ChangeKind::Broken, ChangeKind::Changed]
             .map(|kind| format!("{} {}", verdict.count(kind), format!("{kind:?}").to_lowercase()))
             .to_vec();
-        self.say(&verdict.kernel, &counts.join(", "));
+        self.trial.say(&verdict.kernel, &counts.join(", "));
         Ok(verdict)
-    }
-
-    /// The target that is a base with some changes, or none.
-    fn build(&self, base: &Base, changes: &Changes, title: &str) -> Result<String, KernelError> {
-        match base {
-            Base::Source(order) if *changes == Changes::default() => {
-                let built = self.store.build(order, &mut |told| self.tell(title, told))?.kernel;
-                Ok(format!("{BUILT_PREFIX}{}", built.name))
-            }
-            _ => Ok(self.build_patched(base, changes, title)?.target()),
-        }
-    }
-
-    fn build_patched(&self, base: &Base, changes: &Changes, title: &str) -> Result<Patched, KernelError> {
-        match base {
-            Base::Source(order) => {
-                self.store.build_patched(order, changes, title, &mut |told| self.tell("with the patch", told))
-            }
-            Base::Stock(name) => {
-                self.store.build_module(name, changes, title, &mut |told| self.tell(name, told))
-            }
-        }
-    }
-
-    /// What a base does with these cases, and whether that was kept.
-    fn run_base(&self, target: &str, cases: &[Case]) -> Result<(TargetResults, bool), CommandError> {
-        let options = &self.arguments.options;
-        let besides = format!("{:?} {:?} {}", options.append, options.cpus, options.patience);
-        let files = self.store.files_of(target)?;
-        let kept = Kept::of(&self.store.results_folder(), target, &files, cases, &besides)?;
-        if let Some(results) = kept.read().filter(|_| !self.arguments.again) {
-            return Ok((results, true));
-        }
-        let mut results = self.run(target, cases)?;
-        results.cases = in_order(cases, results.cases);
-        // A guest that died of something else than the case would have died for all patches to come.
-        if results.counts.broken == 0 {
-            kept.write(&results)?;
-        }
-        Ok((results, false))
-    }
-
-    fn run(&self, target: &str, cases: &[Case]) -> Result<TargetResults, CommandError> {
-        self.say(target, &format!("{} cases", cases.len()));
-        let plan = Plan {
-            name: target,
-            cases,
-            options: &self.arguments.options,
-            jobs: self.arguments.jobs,
-            format: Format::Json,
-            most_dead: Some(MOST_DEAD),
-        };
-        run_on(&plan, &mut io::sink())
     }
 
     /// Runs cases that differ once more on both, a few times.
@@ -399,7 +284,8 @@ impl Check<'_> {
         let mut repeated = Vec::new();
         for (cases, times) in [racing, others].iter().zip(REPETITIONS) {
             for _ in 0..if cases.is_empty() { 0 } else { times } {
-                let (base, patched) = (self.run(base, cases)?.cases, self.run(patched, cases)?.cases);
+                let (base, patched) =
+                    (self.trial.run(base, cases)?.cases, self.trial.run(patched, cases)?.cases);
                 repeated.push(Repeated { base, patched });
             }
         }
@@ -431,7 +317,7 @@ impl Check<'_> {
 
     /// Looks with programs that nobody wrote for what the patch changes.
     fn campaign(&self, base: &str, patched: &str, time: Duration) -> Result<crate::campaign::Tally, Refused> {
-        self.say(patched, "a campaign");
+        self.trial.say(patched, "a campaign");
         let arguments = FuzzArguments {
             targets: vec![base.to_owned(), patched.to_owned()],
             seed: None,
@@ -468,23 +354,6 @@ impl Check<'_> {
             }
         }
     }
-
-    fn say(&self, what: &str, said: &str) {
-        eprintln!("{:>5.1} s  {what}: {said}", self.started.elapsed().as_secs_f64());
-    }
-
-    fn tell(&self, what: &str, told: Told<'_>) {
-        if let Told::Begun(begun) = told {
-            self.say(what, begun);
-        }
-    }
-}
-
-/// Results in the order of their cases: those that race ran first.
-fn in_order(cases: &[Case], results: Vec<CaseResult>) -> Vec<CaseResult> {
-    let mut by_id: std::collections::HashMap<String, CaseResult> =
-        results.into_iter().map(|result| (result.id.clone(), result)).collect();
-    cases.iter().filter_map(|case| by_id.remove(&case.id)).collect()
 }
 
 /// The hunk that the first place in a compiler's words is in.
@@ -496,23 +365,4 @@ fn hunk(said: &str, patches: &[Patch]) -> Option<String> {
         patches.iter().rev().find_map(|patch| patch.hunk_at(&path, number))
     };
     said.lines().find_map(place)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_that_watches_itself_is_of_the_same_source() {
-        let order = |driver, name: Option<&str>| Order {
-            source: SourceChoice::Newest,
-            choices: Choices { kind: BuiltFor::Uml, driver, with: [].into() },
-            name: name.map(|name| name.parse().unwrap()),
-        };
-        let name = |order: &Order| watched(order).unwrap().name().unwrap().to_string();
-        assert_eq!(name(&order(DriverKind::C, None)), "uml-c-kasan-lockdep");
-        assert_eq!(name(&order(DriverKind::Rust, None)), "uml-rust-kasan");
-        assert_eq!(name(&order(DriverKind::C, Some("mine"))), "mine-kasan-lockdep");
-        assert!(watched(&watched(&order(DriverKind::C, None)).unwrap()).is_none());
-    }
 }

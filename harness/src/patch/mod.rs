@@ -1,13 +1,20 @@
 //! Patches of the kernel: what `git format-patch`, `git diff` and `diff -u` write, one or a series, what becomes of a
-//! source under them, and the verdict on them.
+//! source under them, the verdict on them, and historical bugs that
+//! patches bring back.
 
 mod changes;
 mod kept;
+mod known_bug;
+mod recall;
 mod series;
 mod verdict;
 
 pub use changes::{Changes, DoesNotApply};
 pub use kept::Kept;
+pub use known_bug::{BugKind, KnownBug, MalformedBug, known_bugs};
+#[cfg(test)]
+pub(crate) use recall::tests as recall_tests;
+pub use recall::{Catch, RECALL_FORMAT_VERSION, RecallResults, Recalled};
 pub use series::{Patch, UnreadablePatch, read};
 #[cfg(test)]
 pub(crate) use verdict::tests as verdict_tests;

@@ -88,7 +88,7 @@ pub fn read(path: &Path) -> Result<Vec<Patch>, UnreadablePatch> {
 }
 
 /// The patches in a text. A mail without a diff, such as a cover letter, is none.
-fn parse(bytes: &[u8], name: &str) -> Vec<Patch> {
+pub(super) fn parse(bytes: &[u8], name: &str) -> Vec<Patch> {
     let mails: Vec<Vec<u8>> = match bytes.starts_with(b"From ") {
         true => MessageIterator::new(bytes).flatten().map(|mail| mail.unwrap_contents()).collect(),
         false => vec![bytes.to_vec()],

@@ -138,6 +138,22 @@ fn is_same(one: &CaseResult, other: &CaseResult) -> bool {
 }
 
 impl KernelVerdict {
+    /// Of these two targets nothing is known yet.
+    pub fn between(kernel: String, base: &str, patched: &str) -> KernelVerdict {
+        KernelVerdict {
+            kernel,
+            base: base.to_owned(),
+            patched: patched.to_owned(),
+            base_was_kept: false,
+            does_not_boot: None,
+            seconds: 0.0,
+            building: 0.0,
+            unchanged: 0,
+            changes: Vec::new(),
+            unsteady: Vec::new(),
+        }
+    }
+
     /// Judges what both kernels did with the same cases in the same order. `again` runs cases once more on both, as often as
     /// it takes to see which of them do now this, now that.
     pub fn judge<E>(
@@ -242,18 +258,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn verdict() -> KernelVerdict {
-        KernelVerdict {
-            kernel: "built:uml-c".to_owned(),
-            base: "built:uml-c".to_owned(),
-            patched: "patched:0123456789ab".to_owned(),
-            base_was_kept: false,
-            does_not_boot: None,
-            seconds: 1.0,
-            building: 2.0,
-            unchanged: 0,
-            changes: Vec::new(),
-            unsteady: Vec::new(),
-        }
+        let between = KernelVerdict::between("built:uml-c".to_owned(), "built:uml-c", "patched:0123456789ab");
+        KernelVerdict { seconds: 1.0, building: 2.0, ..between }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod human;
 mod matrix;
 mod patch;
 mod reading;
+mod recall;
 mod results;
 mod schema;
 pub mod site;
@@ -18,6 +19,7 @@ pub use human::{write_case, write_summary};
 pub use matrix::write_matrix;
 pub use patch::{write_changes, write_verdicts};
 pub use reading::{UnreadableResults, merge, read, write_compressed};
+pub use recall::write_recall;
 pub use results::{
     CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Provenance, Replayed, Results, TargetResults,
 };
