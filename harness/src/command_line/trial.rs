@@ -9,7 +9,7 @@ use crate::kernel::{
     BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, Patched, SourceChoice,
     Store, Told,
 };
-use crate::patch::{Changes, DRIVER, DoesNotApply, Kept, Patch};
+use crate::patch::{Changes, DRIVER, Kept, Patch};
 use crate::report::{CaseResult, TargetResults};
 use crate::suite::Case;
 

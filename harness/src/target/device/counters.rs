@@ -38,6 +38,8 @@ pub struct Alive {
     pub transactions: u64,
     /// BR_TRANSACTION_COMPLETE to be delivered; 0 where the driver does not tell.
     pub completions: u64,
+    /// Requests to be told of freezes; 0 where the driver does not tell.
+    pub freezes: u64,
 }
 
 impl Counters {
@@ -141,6 +143,7 @@ impl Alive {
             deaths: Some(active("death")),
             transactions: active("transaction"),
             completions: active("transaction_complete"),
+            freezes: active("freeze"),
         }
     }
 
@@ -167,6 +170,7 @@ impl Alive {
             deaths: None,
             transactions: transactions.len() as u64,
             completions: 0,
+            freezes: 0,
         }
     }
 
@@ -180,6 +184,7 @@ impl Alive {
             ("deaths", self.deaths.unwrap_or(0), before.deaths.unwrap_or(0)),
             ("transactions", self.transactions, before.transactions),
             ("completions", self.completions, before.completions),
+            ("requests for freezes", self.freezes, before.freezes),
         ];
         let more = kinds.into_iter().filter(|(_, now, before)| now > before);
         more.map(|(kind, now, before)| format!("{} {kind} are left after all is closed", now - before))
@@ -192,7 +197,7 @@ mod tests {
     use super::*;
 
     const STATISTICS: &str = "binder stats:\nBC_TRANSACTION: 2\nproc: active 2 total 9\nthread: active 3 total 12\n\
-        node: active 1 total 1\ntransaction_complete: active 0 total 5\nproc 77\ncontext binder\n  threads: 1\n\
+        node: active 1 total 1\ntransaction_complete: active 0 total 5\nfreeze: active 4 total 5\nproc 77\ncontext binder\n  threads: 1\n\
         \x20 buffers: 4\nproc 78\n  buffers: 0\n";
 
     const STATE: &str = "binder state:\nproc 77\ncontext binder\n  thread 77: l 02 need_return false\n    \
@@ -214,8 +219,16 @@ mod tests {
     #[test]
     fn the_table_of_the_driver_in_c_is_read() {
         let alive = Alive::counted(STATISTICS);
-        assert_eq!(alive, Alive { processes: 2, threads: 3, nodes: 1, deaths: Some(0), ..Alive::default() });
-        let before = Alive { processes: 2, threads: 1, ..Alive::default() };
+        let expected = Alive {
+            processes: 2,
+            threads: 3,
+            nodes: 1,
+            deaths: Some(0),
+            freezes: 4,
+            ..Alive::default()
+        };
+        assert_eq!(alive, expected);
+        let before = Alive { processes: 2, threads: 1, freezes: 4, ..Alive::default() };
         assert_eq!(
             alive.leaked_since(&before),
             ["2 threads are left after all is closed", "1 nodes are left after all is closed"]
