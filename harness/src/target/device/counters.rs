@@ -219,14 +219,8 @@ mod tests {
     #[test]
     fn the_table_of_the_driver_in_c_is_read() {
         let alive = Alive::counted(STATISTICS);
-        let expected = Alive {
-            processes: 2,
-            threads: 3,
-            nodes: 1,
-            deaths: Some(0),
-            freezes: 4,
-            ..Alive::default()
-        };
+        let expected =
+            Alive { processes: 2, threads: 3, nodes: 1, deaths: Some(0), freezes: 4, ..Alive::default() };
         assert_eq!(alive, expected);
         let before = Alive { processes: 2, threads: 1, freezes: 4, ..Alive::default() };
         assert_eq!(
