@@ -62,7 +62,11 @@ impl KnownBug {
         let Ok([patch]) = <[Patch; 1]>::try_from(series::parse(mail, name)) else {
             return Err(malformed("it is not one patch".to_owned()));
         };
-        patch.files().map_err(|reason| malformed(format!("it is not a whole patch: {reason}")))?;
+        let files =
+            patch.files().map_err(|reason| malformed(format!("it is not a whole patch: {reason}")))?;
+        if files.iter().any(|file| file.patch().as_text().is_none_or(|diff| diff.hunks().is_empty())) {
+            return Err(malformed("its patch has a file without a hunk".to_owned()));
+        }
         let headers = MessageParser::default().parse(mail);
         let headers = headers.ok_or_else(|| malformed("it is no mail".to_owned()))?;
         let needed = |field: &'static str| {
@@ -127,7 +131,7 @@ mod tests {
             ("Memory: yes", "Memory: maybe", "yes or no, and not \"maybe\""),
             ("Fix: ", "Fixes: ", "no header line Fix:"),
             ("@@ -1,2", "@@ -1,9", "not a whole patch"),
-            ("@@ -1,2", "", "not"),
+            ("@@ -1,2", "", "a file without a hunk"),
         ] {
             let error = KnownBug::parse("a-bug", MAIL.replace(right, wrong).as_bytes()).unwrap_err();
             let error = error.to_string();
