@@ -51,6 +51,13 @@ impl Bench {
         &self.profile
     }
 
+    /// A program with what the driver that programs are settled for does with it, as the targets are given it. `None` if
+    /// nothing of it makes sense.
+    pub fn settled(&self, program: &Program) -> Option<Program> {
+        let program = settle(program, &self.profile, &mut Unstructured::new(&[])).program;
+        (!program.steps.is_empty()).then(|| self.fit(program))
+    }
+
     /// A settled program as the targets are given it.
     pub fn fit(&self, mut program: Program) -> Program {
         if !self.are_alike {
@@ -123,8 +130,7 @@ pub struct Repetition<'b> {
 
 impl Trial for Repetition<'_> {
     fn settle(&mut self, candidate: &Program) -> Option<Program> {
-        let program = settle(candidate, &self.bench.profile, &mut Unstructured::new(&[])).program;
-        (!program.steps.is_empty()).then(|| self.bench.fit(program))
+        self.bench.settled(candidate)
     }
 
     fn shows(&mut self, candidate: &Program) -> bool {

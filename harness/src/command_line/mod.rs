@@ -1,10 +1,12 @@
 //! The command line: what a user can ask for, and how it is answered.
 
 mod check;
+mod export;
 mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod minimise;
 mod replay;
 mod run;
 mod seeds;
@@ -57,6 +59,10 @@ enum Command {
     Trace(TraceArguments),
     /// Write scripts in their canonical form
     Fmt(FormatArguments),
+    /// Make a script smaller on which targets part ways, as long as they still do so in the same way
+    Minimise(minimise::MinimiseArguments),
+    /// Write one script as a program in C or for syzkaller, to attach to a report of a bug
+    Export(export::ExportArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
     Replay(ReplayArguments),
     /// Write what fuzzing begins with, made of the suite
@@ -303,6 +309,8 @@ impl CommandLine {
             Command::Check(arguments) => check::check(&arguments, &mut out),
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
+            Command::Minimise(arguments) => minimise::minimise(&arguments, &mut out),
+            Command::Export(arguments) => export::export(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),

@@ -14,7 +14,7 @@ mod fault;
 mod judge;
 mod matching;
 mod objects;
-mod payload;
+pub(crate) mod payload;
 mod race;
 mod rehearsal;
 mod set_up;
@@ -27,7 +27,9 @@ mod verdict;
 mod wording;
 mod write_read;
 
+pub(crate) use encode::size_of_buffers;
 pub use fault::ScriptFault;
+pub(crate) use symbols::{Chosen, chosen};
 pub(crate) use rehearsal::{Interrupted, Rehearsal};
 pub use transcript::{PayloadRecord, ReturnRecord, StepOutcome, StepRecord, Transcript, WriteReadRecord};
 pub use verdict::{Deviation, Verdict};

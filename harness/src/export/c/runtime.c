@@ -33,14 +33,11 @@
 //@ setrlimit
 #include <sys/resource.h>
 
-//@ identity_of
+//@ count_descriptors
 #include <dirent.h>
-#include <sys/stat.h>
 
-//@ TF_UPDATE_TXN
-#ifndef TF_UPDATE_TXN
-#define TF_UPDATE_TXN 0x40
-#endif
+//@ identity_of
+#include <sys/stat.h>
 
 //@ always
 /* What headers before Linux 6.12 lack. */
@@ -112,26 +109,40 @@ struct step {
  * returns; the driver does a part of it later; it is done by the first process of all. */
 enum { MAY_PARK = 1, MAY_AWAIT = 2, TAKES_TIME = 4, SETTLES_LATER = 8, CONDUCTED = 16, ENDS = 32 };
 
+//@ struct_identity
+/* What tells one open file from another: its inode, its position, and of a binder device the byte of it that was
+ * locked when it was opened. */
+struct identity {
+	dev_t device;
+	ino_t inode;
+	int access;
+	long long position, lock;
+};
+
+//@ head
+
 //@ always
 static struct {
 	struct thread threads[THREADS];
 	struct names names; /* what the driver chose */
 } *shared;
 
-static const struct step steps[];
-static const char *const thread_names[];
+static const struct step steps[STEPS];
+static const char *const thread_names[THREADS];
 static const char *device_path = "/dev/binder";
 
 //@ names
 static struct names *names;
 
-//@ aliases
+//@ always
 static int aliases[THREADS + ALIASES]; /* of the names that scripts give to whichever thread was woken */
 
 //@ always
-/* Of a process. */
-static int process;
-static int device = -1;
+static void *serve(void *thread);
+static int process; /* which one this is */
+
+//@ device
+static int device = -1; /* what its calls go to */
 
 //@ opened
 static int opened; /* how many times the device has been opened; only who opens it last matters */
@@ -155,12 +166,17 @@ static __thread int written_error;                 /* how the writing must end *
 static __thread unsigned long long written_amount; /* how many bytes of commands must be consumed */
 enum { ANY_AMOUNT = -1 };
 
-//@ always
+//@ result
 static __thread long result; /* of the last call */
-static __thread int error;   /* its errno, or 0 */
+
+//@ error
+static __thread int error; /* its errno, or 0 */
 
 //@ given
 static __thread struct binder_write_read given; /* the argument of the last BINDER_WRITE_READ */
+
+//@ read_began
+static __thread unsigned long long read_began, write_asked; /* what it was told */
 
 //@ returns
 struct returned {
@@ -170,7 +186,7 @@ struct returned {
 static __thread struct returned *returns; /* what it read, without the BR_NOOP that opens it */
 static __thread int returned;
 
-//@ areas
+//@ commands AREA
 /* Memory for commands, which end where it ends, so that a driver that reads too far faults; for returns; for payloads. */
 #define AREA 0x1000000
 static __thread unsigned char *commands, *reads, *payloads;
@@ -479,9 +495,6 @@ static void write_read(unsigned long long read_size, const struct departures *ot
 	call_driver(BINDER_WRITE_READ, &given);
 }
 
-//@ read_began
-static __thread unsigned long long read_began, write_asked; /* what the last BINDER_WRITE_READ was told */
-
 //@ fetch
 /* A copy of what is at an address of this process; NULL if there is no memory. */
 static const unsigned char *fetch(binder_uintptr_t address, binder_size_t size)
@@ -715,9 +728,9 @@ static bool take_returns(void)
 	unsigned long long at = read_began, end = given.read_consumed;
 	bool spawns = false;
 
-	returns = malloc((AREA / 4 + 2) * sizeof(*returns));
+	returns = malloc((end > at ? (end - at) / 4 + 2 : 2) * sizeof(*returns));
 	returned = 0;
-	if (given.read_size && end > at && given.read_buffer == (uintptr_t)reads && end <= AREA) {
+	if (given.read_size && end >= at && given.read_buffer == (uintptr_t)reads && end <= AREA) {
 		if (at >= 4 && u32_at(reads) == BR_SPAWN_LOOPER) {
 			returns[returned++] = (struct returned){ .code = BR_SPAWN_LOOPER, .argument = reads + 4 };
 			spawns = true;
@@ -790,15 +803,6 @@ static bool attempt(bool (*way)(void))
 }
 
 //@ identity_of
-/* What tells one open file from another: its inode, its position, and of a binder device the byte of it that was
- * locked when it was opened. */
-struct identity {
-	dev_t device;
-	ino_t inode;
-	int access;
-	long long position, lock;
-};
-
 static bool identity_of(int fd, struct identity *identity)
 {
 	char path[64], line[256];
@@ -829,6 +833,7 @@ static bool identity_of(int fd, struct identity *identity)
 	return true;
 }
 
+//@ is_same
 static bool is_same(const struct identity *a, const struct identity *b)
 {
 	return a->device == b->device && a->inode == b->inode && a->access == b->access &&
@@ -930,6 +935,16 @@ static void use_device(int fd)
 	came(0);
 }
 
+//@ mark_opened
+/* Locks a byte of what was opened, so that it can be known by all its descriptors. A driver sees nothing of that. */
+static void mark_opened(void)
+{
+	struct flock byte = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (long)getpid() * 1000 + ++opened, .l_len = 1 };
+
+	if (fcntl(device, F_OFD_SETLK, &byte))
+		give_up("no lock on the device");
+}
+
 //@ open_device
 /* Opens the device of a context. */
 static void open_device(const char *context, int flags)
@@ -950,20 +965,6 @@ static void open_device(const char *context, int flags)
 		device = (int)result;
 		mark_opened();
 	}
-}
-
-//@ mark_opened
-/* Locks a byte of what was opened, so that it can be known by all its descriptors. A driver sees nothing of that. */
-static void mark_opened(void)
-{
-#ifdef MARKS_OPENINGS
-	struct flock byte = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (long)getpid() * 1000 + ++opened, .l_len = 1 };
-
-	if (fcntl(device, F_OFD_SETLK, &byte))
-		give_up("no lock on the device");
-#else
-	opened++;
-#endif
 }
 
 //@ close_device
@@ -1132,6 +1133,13 @@ static void set_user(uid_t uid)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+//@ inherit
+static void inherit(int parent, int child)
+{
+	for (int file = 0; file < FILES; file++)
+		names->files[file].descriptors[child] = names->files[file].descriptors[parent];
+}
+
 //@ fork_process
 /* Makes a process of the script: a copy of this one. */
 static void fork_process(int thread, int forked)
@@ -1151,13 +1159,6 @@ static void fork_process(int thread, int forked)
 	child->pid = getpid();
 	child->process = forked;
 	serve(child);
-}
-
-//@ inherit
-static void inherit(int parent, int child)
-{
-	for (int file = 0; file < FILES; file++)
-		names->files[file].descriptors[child] = names->files[file].descriptors[parent];
 }
 
 //@ always
@@ -1319,6 +1320,29 @@ static void say_woken(void)
 	}
 }
 
+/* The thread that a name stands for. */
+static int resolve(int name)
+{
+	return name < THREADS ? name : aliases[name - THREADS];
+}
+
+/* Finds the one of several sleeping threads that has been woken, and gives it its new name. */
+static void choose(const struct step *step)
+{
+	int count = 0;
+
+	for (const int *candidate = step->candidates; *candidate >= 0; candidate++) {
+		struct thread *thread = &shared->threads[resolve(*candidate)];
+
+		if (thread->pending && thread->state == IDLE) {
+			aliases[step->actor - THREADS] = resolve(*candidate);
+			count++;
+		}
+	}
+	if (count != 1)
+		deviates(step, "not exactly one of the threads has been woken");
+}
+
 static struct thread *actor_of(const struct step *step)
 {
 	return &shared->threads[resolve(step->actor)];
@@ -1379,31 +1403,6 @@ static void run(int index)
 			deviates(step, actor->difference);
 	}
 	say_woken();
-}
-
-//@ resolve
-/* The thread that a name stands for. */
-static int resolve(int name)
-{
-	return name < THREADS ? name : aliases[name - THREADS];
-}
-
-//@ choose
-/* Finds the one of several sleeping threads that has been woken, and gives it its new name. */
-static void choose(const struct step *step)
-{
-	int count = 0;
-
-	for (const int *candidate = step->candidates; *candidate >= 0; candidate++) {
-		struct thread *thread = &shared->threads[resolve(*candidate)];
-
-		if (thread->pending && thread->state == IDLE) {
-			aliases[step->actor - THREADS] = resolve(*candidate);
-			count++;
-		}
-	}
-	if (count != 1)
-		deviates(step, "not exactly one of the threads has been woken");
 }
 
 //@ always
