@@ -118,18 +118,18 @@ pub(crate) fn handle_type(weak: bool) -> u32 {
 }
 
 /// Who sends a payload.
-pub(crate) struct Sender<'a> {
-    pub(crate) symbols: &'a Symbols,
-    pub(crate) bindings: &'a Bindings,
+pub(super) struct Sender<'a> {
+    pub(super) symbols: &'a Symbols,
+    pub(super) bindings: &'a Bindings,
     /// Which process it is.
-    pub(crate) process: usize,
+    pub(super) process: usize,
     /// For each object of the payload, where its buffer lies, and the length of what is in there, if it has one.
-    pub(crate) buffers: Vec<Option<(u64, u64)>>,
+    pub(super) buffers: Vec<Option<(u64, u64)>>,
 }
 
 impl Sender<'_> {
     /// Items as they are sent, be they a whole payload or what is in a buffer.
-    pub(crate) fn encode(&self, items: &Payload) -> Result<Vec<u8>, ScriptFault> {
+    pub(super) fn encode(&self, items: &Payload) -> Result<Vec<u8>, ScriptFault> {
         let placed = place(items);
         let mut bytes = vec![0; total_length(&placed) as usize];
         let mut objects = 0;

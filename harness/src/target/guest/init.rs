@@ -15,6 +15,7 @@ use nix::mount::{MsFlags, mount};
 use strum::VariantArray;
 
 use super::initramfs::MODULES;
+use super::execute;
 use super::message::{Reply, Request, hear, say};
 use crate::engine::{Run, Verdict};
 use crate::program::Context;
@@ -67,6 +68,15 @@ fn serve() -> Result<(), String> {
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
                 Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
+            }
+            (Request::Keep { program }, Ok(_)) => match execute::keep(&program) {
+                Ok(()) => Reply::Kept,
+                Err(error) => Reply::Unusable { reason: format!("a program cannot be kept: {error}") },
+            },
+            (Request::Execute { words }, Ok(target)) => {
+                let mut executed = execute::execute(target.device(), &words, patience);
+                executed.complaints = target.new_complaints();
+                Reply::Executed { executed, spoilt: target.has_complained() }
             }
         };
         say(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;
