@@ -1,6 +1,7 @@
 //! The command line: what a user can ask for, and how it is answered.
 
 mod check;
+mod execute;
 mod export;
 mod format;
 mod fuzz;
@@ -61,6 +62,8 @@ enum Command {
     Fmt(FormatArguments),
     /// Make a script smaller on which targets part ways, as long as they still do so in the same way
     Minimise(minimise::MinimiseArguments),
+    /// Run a program in a guest, such as what a script has been exported to
+    Execute(execute::ExecuteArguments),
     /// Write one script as a program in C or for syzkaller, to attach to a report of a bug
     Export(export::ExportArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
@@ -310,6 +313,7 @@ impl CommandLine {
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
             Command::Minimise(arguments) => minimise::minimise(&arguments, &mut out),
+            Command::Execute(arguments) => execute::execute(&arguments, &mut out),
             Command::Export(arguments) => export::export(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),

@@ -124,7 +124,7 @@ pub(super) fn step(
         }
         Call::Ioctl(ioctl) => {
             if matches!(ioctl, Ioctl::Version(Argument::Value(()))) {
-                kind = Kind::Number("argument.version.protocol_version");
+                kind = Kind::Number("ioctl_argument.version.protocol_version");
             } else if tells(ioctl) {
                 kind = Kind::Told;
             }
@@ -201,25 +201,25 @@ fn condition(expected: &CallExpectation, kind: &Kind, names: &mut Names) -> Stri
 fn told_condition(told: &Told, names: &mut Names) -> String {
     match told {
         Told::FrozenInfo { sync_recv, async_recv } => {
-            format!("argument.frozen.sync_recv == {sync_recv} && argument.frozen.async_recv == {async_recv}")
+            format!("ioctl_argument.frozen.sync_recv == {sync_recv} && ioctl_argument.frozen.async_recv == {async_recv}")
         }
         Told::ExtendedError { id, command, param } => {
             let id = match id {
                 None => "",
-                Some(TransactionId::Zero) => "argument.extended.id == 0 && ",
-                Some(TransactionId::NonZero) => "argument.extended.id != 0 && ",
+                Some(TransactionId::Zero) => "ioctl_argument.extended.id == 0 && ",
+                Some(TransactionId::NonZero) => "ioctl_argument.extended.id != 0 && ",
             };
-            format!("{id}argument.extended.command == {} && argument.extended.param == {param}", word(*command))
+            format!("{id}ioctl_argument.extended.command == {} && ioctl_argument.extended.param == {param}", word(*command))
         }
         Told::NodeDebugInfo { node, has_strong_ref, has_weak_ref } => {
             let (pointer, cookie) = names.node(node);
             format!(
-                "argument.debug_info.ptr == {pointer} && argument.debug_info.cookie == {cookie} && \
-                 argument.debug_info.has_strong_ref == {has_strong_ref} && argument.debug_info.has_weak_ref == {has_weak_ref}"
+                "ioctl_argument.debug_info.ptr == {pointer} && ioctl_argument.debug_info.cookie == {cookie} && \
+                 ioctl_argument.debug_info.has_strong_ref == {has_strong_ref} && ioctl_argument.debug_info.has_weak_ref == {has_weak_ref}"
             )
         }
         Told::NodeInfoForRef { strong_count, weak_count } => format!(
-            "argument.info_for_ref.strong_count == {strong_count} && argument.info_for_ref.weak_count == {weak_count}"
+            "ioctl_argument.info_for_ref.strong_count == {strong_count} && ioctl_argument.info_for_ref.weak_count == {weak_count}"
         ),
     }
 }
@@ -227,7 +227,7 @@ fn told_condition(told: &Told, names: &mut Names) -> String {
 /// What does an ioctl.
 fn ioctl(ioctl: &Ioctl, names: &mut Names) -> String {
     let with = |request: &str, field: &str, value: Option<String>| match value {
-        Some(value) => format!("argument.{field} = {value};\n\tcall_driver({request}, &argument);"),
+        Some(value) => format!("ioctl_argument.{field} = {value};\n\tcall_driver({request}, &ioctl_argument);"),
         None => format!("call_driver({request}, (void *)UNMAPPED);"),
     };
     fn value<T>(argument: &Argument<T>, show: impl FnOnce(&T) -> String) -> Option<String> {

@@ -128,7 +128,7 @@ impl Body {
                 actions.push(format!("map_device({size}, 0);"));
             }
             if process.context_manager {
-                actions.push("argument.number = 0;\n\tcall_driver(BINDER_SET_CONTEXT_MGR, &argument);".to_owned());
+                actions.push("ioctl_argument.number = 0;\n\tcall_driver(BINDER_SET_CONTEXT_MGR, &ioctl_argument);".to_owned());
             }
             let text = script.source[position.bytes.clone()].to_owned();
             for action in actions {

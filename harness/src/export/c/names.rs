@@ -203,7 +203,9 @@ impl Names {
         let mut aliases = vec!["ALIASES_BEGIN = THREADS - 1".to_owned()];
         aliases.extend(self.aliases.iter().map(|(name, _)| format!("ALIAS_{}", word(name))));
         let _ = writeln!(head, "enum {{ {}, ALIASES = {} }};", aliases.join(", "), self.aliases.len());
-        if !self.files.is_empty() || used.contains("count_descriptors") {
+        let needs_files =
+            !self.files.is_empty() || ["count_descriptors", "fork_process"].iter().any(|word| used.contains(word));
+        if needs_files {
             let files = self.files.clone();
             let files: Vec<String> = files.iter().map(|name| self.claim("FILE", name)).collect();
             let separator = if files.is_empty() { "" } else { ", " };
@@ -234,7 +236,7 @@ impl Names {
         for name in self.buffers.clone() {
             let _ = writeln!(head, "\tbinder_uintptr_t {};", self.claim("buffer", &name));
         }
-        if !self.files.is_empty() || used.contains("count_descriptors") {
+        if needs_files {
             head.push_str(
                 "\tstruct {\n\t\tbool known;\n\t\tstruct identity identity;\n\t\tint descriptors[PROCESSES]; /* the last one \
                  that each process got */\n\t} files[FILES + 1];\n",

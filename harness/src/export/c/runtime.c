@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-//@ poll
+//@ POLLIN
 #include <poll.h>
 
 //@ epoll
@@ -109,7 +109,7 @@ struct step {
  * returns; the driver does a part of it later; it is done by the first process of all. */
 enum { MAY_PARK = 1, MAY_AWAIT = 2, TAKES_TIME = 4, SETTLES_LATER = 8, CONDUCTED = 16, ENDS = 32 };
 
-//@ struct_identity
+//@ identity
 /* What tells one open file from another: its inode, its position, and of a binder device the byte of it that was
  * locked when it was opened. */
 struct identity {
@@ -192,7 +192,7 @@ static __thread int returned;
 static __thread unsigned char *commands, *reads, *payloads;
 static __thread size_t written, payload_length;
 
-//@ argument
+//@ ioctl_argument
 static __thread union {
 	int number;
 	__u32 word;
@@ -204,7 +204,7 @@ static __thread union {
 	struct binder_freeze_info freeze;
 	struct binder_frozen_status_info frozen;
 	struct binder_extended_error extended;
-} argument;
+} ioctl_argument;
 
 //@ always
 /* Ends everything: no bug of the driver, but something is missing here. */

@@ -74,7 +74,7 @@ fn serve() -> Result<(), String> {
                 Err(error) => Reply::Unusable { reason: format!("a program cannot be kept: {error}") },
             },
             (Request::Execute { words }, Ok(target)) => {
-                let mut executed = execute::execute(target.device(), &words, patience);
+                let mut executed = execute::execute(target.device(), &words, patience * 5);
                 executed.complaints = target.new_complaints();
                 Reply::Executed { executed, spoilt: target.has_complained() }
             }
