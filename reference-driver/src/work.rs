@@ -103,6 +103,7 @@ impl Driver {
 
     /// Puts work at the end of a process' queue and wakes a thread for it; or gives it straight to that thread.
     pub(crate) fn enqueue_process_work(&mut self, process: Key<Process>, work: Work) {
+        self.processes[process].announcements += 1;
         if self.profile.process_work_is_handed_over
             && let Some(thread) = self.select_thread(process)
         {

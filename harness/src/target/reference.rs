@@ -193,6 +193,8 @@ struct Process {
     next_mapping: u64,
     /// The device that its epoll instance watches, if it has one.
     watching: Option<Device>,
+    /// How often that device had been told of work when the instance last asked it and found nothing.
+    found_nothing_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -217,6 +219,7 @@ impl Process {
             mapped: Vec::new(),
             next_mapping: 0x7000_0000_0000,
             watching: None,
+            found_nothing_at: None,
         }
     }
 
@@ -354,6 +357,7 @@ impl ReferenceWorld {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching) = (parent.descriptor, parent.watching);
+        let found_nothing_at = parent.found_nothing_at;
         self.driver.inherit_priority(parent.caller(at.thread).tid, self.processes[child].pid);
         let child = &mut self.processes[child];
         *child = Process {
@@ -367,6 +371,7 @@ impl ReferenceWorld {
             mapped: Vec::new(),
             next_mapping: child.next_mapping,
             watching,
+            found_nothing_at,
         };
         Ok(Answer::Success)
     }
@@ -422,7 +427,8 @@ impl ReferenceWorld {
         }
         process.watching = Some(device);
         // To watch a device is to poll it.
-        let _ = self.driver.poll(device, process.caller(at.thread));
+        let finds = self.driver.poll(device, process.caller(at.thread));
+        process.found_nothing_at = (finds == Ok(false)).then(|| self.driver.announcements(device));
         Ok(Answer::Success)
     }
 
@@ -430,8 +436,17 @@ impl ReferenceWorld {
         let device = self.processes[at.process].watching.ok_or(Errno::EBADF)?;
         // It is watched for as long as it is open, which a mapping keeps it.
         let is_open = self.openings.values().any(|opening| opening.device == device);
-        let events = is_open.then(|| self.poll_device(at, device));
-        Ok(Answer::Events(events.unwrap_or_default()))
+        if !is_open {
+            return Ok(Answer::Events(PollEvents::default()));
+        }
+        let announcements = self.driver.announcements(device);
+        let has_heard_nothing = self.processes[at.process].found_nothing_at == Some(announcements);
+        if self.driver.profile().epoll_waits_for_work && has_heard_nothing {
+            return Ok(Answer::Events(PollEvents::default()));
+        }
+        let events = self.poll_device(at, device);
+        self.processes[at.process].found_nothing_at = (events == PollEvents::default()).then_some(announcements);
+        Ok(Answer::Events(events))
     }
 
     /// Makes a file and a descriptor for it.
