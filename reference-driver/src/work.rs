@@ -89,6 +89,9 @@ impl Driver {
     /// Puts work at the end of a queue. For a thread this is *deferred* work: a thread that has no other goes
     /// to sleep on it.
     pub(crate) fn enqueue(&mut self, queue: WorkQueue, work: Work) -> Place {
+        if let WorkQueue::Process(process) = queue {
+            self.processes[process].announcements += 1;
+        }
         let position = self.queue_mut(queue).push_last(work);
         let place = Place { queue, position };
         self.note_place(work, Some(place));
@@ -103,7 +106,6 @@ impl Driver {
 
     /// Puts work at the end of a process' queue and wakes a thread for it; or gives it straight to that thread.
     pub(crate) fn enqueue_process_work(&mut self, process: Key<Process>, work: Work) {
-        self.processes[process].announcements += 1;
         if self.profile.process_work_is_handed_over
             && let Some(thread) = self.select_thread(process)
         {

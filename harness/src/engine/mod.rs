@@ -29,8 +29,8 @@ mod write_read;
 
 pub(crate) use encode::size_of_buffers;
 pub use fault::ScriptFault;
-pub(crate) use symbols::{Chosen, chosen};
 pub(crate) use rehearsal::{Interrupted, Rehearsal};
+pub(crate) use symbols::{Chosen, chosen};
 pub use transcript::{PayloadRecord, ReturnRecord, StepOutcome, StepRecord, Transcript, WriteReadRecord};
 pub use verdict::{Deviation, Verdict};
 

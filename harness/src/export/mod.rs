@@ -51,7 +51,8 @@ fn lines(script: &Script) -> Result<Vec<Line<'_>>, NotExportable> {
     steps
         .map(|(noted, position)| match &noted.value {
             Moment::Race(_) => {
-                let reason = "steps that race need binderdrill, which runs them again and again with other delays";
+                let reason =
+                    "steps that race need binderdrill, which runs them again and again with other delays";
                 Err(NotExportable { line: position.line, reason })
             }
             Moment::Step(step) => Ok(Line {

@@ -147,8 +147,8 @@ impl Out {
         let path = format!("/dev/{context}\\x00");
         let address = self.address(path.len() as u64);
         let flags = if nonblock { 0x802 } else { 0x2 };
-        let device =
-            self.resource(&format!("openat${context}(0xffffffffffffff9c, {address}='{path}', 0x{flags:x}, 0x0)"));
+        let device = self
+            .resource(&format!("openat${context}(0xffffffffffffff9c, {address}='{path}', 0x{flags:x}, 0x0)"));
         self.devices.insert(process.clone(), device);
     }
 
@@ -164,8 +164,9 @@ impl Out {
             return;
         }
         self.next_mapping += length;
-        let mapping = self
-            .resource(&format!("mmap$binder(&(0x{address:x}/0x{length:x})=nil, 0x{length:x}, 0x1, 0x1, r{device}, 0x0)"));
+        let mapping = self.resource(&format!(
+            "mmap$binder(&(0x{address:x}/0x{length:x})=nil, 0x{length:x}, 0x1, 0x1, r{device}, 0x0)"
+        ));
         self.mappings.insert(process.clone(), (mapping, address, length));
     }
 
@@ -188,7 +189,9 @@ impl Out {
             }
             return self.remark("this is the end of the call above in which the thread sleeps");
         }
-        let Some(device) = self.devices.get(&process).copied() else { return self.cannot("it has no device") };
+        let Some(device) = self.devices.get(&process).copied() else {
+            return self.cannot("it has no device");
+        };
         if parks {
             self.asleep.push(actor);
         }
@@ -262,12 +265,19 @@ impl Out {
 
     /// A command, and its length; `None` if there is no way to say it.
     fn command(&mut self, command: &Command, process: &Name) -> Option<(String, u64)> {
-        let of_handle = |kind: &str, code: u32, handle: String| (format!("@{kind}={{0x{code:x}, {handle}}}"), 8);
+        let of_handle =
+            |kind: &str, code: u32, handle: String| (format!("@{kind}={{0x{code:x}, {handle}}}"), 8);
         let bare = |kind: &str, code: u32| (format!("@{kind}={{0x{code:x}}}"), 4);
         Some(match command {
             Command::Transaction { target, transaction } => {
                 let handle = self.handle(target);
-                (format!("@transaction={{0x{BC_TRANSACTION:x}, {}}}", self.transaction(&handle, transaction)), 68)
+                (
+                    format!(
+                        "@transaction={{0x{BC_TRANSACTION:x}, {}}}",
+                        self.transaction(&handle, transaction)
+                    ),
+                    68,
+                )
             }
             Command::Reply(transaction) => {
                 (format!("@reply={{0x{BC_REPLY:x}, {}}}", self.transaction("0x0", transaction)), 68)
@@ -287,7 +297,9 @@ impl Out {
                 (Address::Buffer { offset: 0, .. }, Some((mapping, ..))) => {
                     (format!("@free_buffer={{0x{BC_FREE_BUFFER:x}, r{mapping}}}"), 12)
                 }
-                (Address::Number(number), _) => (format!("@free_buffer={{0x{BC_FREE_BUFFER:x}, 0x{number:x}}}"), 12),
+                (Address::Number(number), _) => {
+                    (format!("@free_buffer={{0x{BC_FREE_BUFFER:x}, 0x{number:x}}}"), 12)
+                }
                 _ => return self.without(command, "this address"),
             },
             Command::Increfs(handle) => of_handle("increfs", BC_INCREFS, self.handle(handle)),
@@ -304,18 +316,26 @@ impl Out {
             Command::EnterLooper => bare("enter_looper", BC_ENTER_LOOPER),
             Command::ExitLooper => bare("exit_looper", BC_EXIT_LOOPER),
             Command::RequestDeathNotification(handle, _) => (
-                format!("@request_death={{0x{BC_REQUEST_DEATH_NOTIFICATION:x}, {}, 0x0}}", self.handle(handle)),
+                format!(
+                    "@request_death={{0x{BC_REQUEST_DEATH_NOTIFICATION:x}, {}, 0x0}}",
+                    self.handle(handle)
+                ),
                 16,
             ),
-            Command::ClearDeathNotification(handle, _) => {
-                (format!("@clear_death={{0x{BC_CLEAR_DEATH_NOTIFICATION:x}, {}, 0x0}}", self.handle(handle)), 16)
+            Command::ClearDeathNotification(handle, _) => (
+                format!("@clear_death={{0x{BC_CLEAR_DEATH_NOTIFICATION:x}, {}, 0x0}}", self.handle(handle)),
+                16,
+            ),
+            Command::DeadBinderDone(_) => {
+                (format!("@dead_binder_done={{0x{BC_DEAD_BINDER_DONE:x}, 0x0}}"), 12)
             }
-            Command::DeadBinderDone(_) => (format!("@dead_binder_done={{0x{BC_DEAD_BINDER_DONE:x}, 0x0}}"), 12),
             Command::AcquireResult(_)
             | Command::AttemptAcquire(_)
             | Command::RequestFreezeNotification(..)
             | Command::ClearFreezeNotification(..)
-            | Command::FreezeNotificationDone(_) => return self.without(command, "no description has this command"),
+            | Command::FreezeNotificationDone(_) => {
+                return self.without(command, "no description has this command");
+            }
             Command::Bytes(_) => return self.without(command, "commands that are spelt out"),
         })
     }
@@ -377,7 +397,8 @@ impl Out {
         Some(match object {
             Object::Binder { weak, object, flags } => {
                 let kind = if *weak { "weak_binder" } else { "binder" };
-                let (object_type, flags) = (layout::binder_type(*weak), flags.unwrap_or(layout::USUAL_BINDER_FLAGS));
+                let (object_type, flags) =
+                    (layout::binder_type(*weak), flags.unwrap_or(layout::USUAL_BINDER_FLAGS));
                 let number = self.object_number(object);
                 format!("@flat=@{kind}={{0x{object_type:x}, 0x{flags:x}, 0x{number:x}, 0x0}}")
             }
@@ -390,14 +411,18 @@ impl Out {
             Object::Fd { descriptor, .. } => {
                 let descriptor = match descriptor {
                     Descriptor::Number(number) => format!("0x{number:x}"),
-                    Descriptor::File(name) => {
-                        self.files.get(name).map_or_else(|| "0xffffffffffffffff".to_owned(), |file| format!("r{file}"))
-                    }
+                    Descriptor::File(name) => self
+                        .files
+                        .get(name)
+                        .map_or_else(|| "0xffffffffffffffff".to_owned(), |file| format!("r{file}")),
                 };
                 format!("@fd={{0x{BINDER_TYPE_FD:x}, 0x0, {descriptor}, 0x0, 0x0}}")
             }
             Object::FdArray { count, parent, .. } => {
-                format!("@fda={{0x{BINDER_TYPE_FDA:x}, 0x{count:x}, 0x{:x}, 0x{:x}}}", parent.index, parent.offset)
+                format!(
+                    "@fda={{0x{BINDER_TYPE_FDA:x}, 0x{count:x}, 0x{:x}, 0x{:x}}}",
+                    parent.index, parent.offset
+                )
             }
             Object::Buffer(object) => {
                 let length = layout::total_length(&layout::place(&object.content));
@@ -477,7 +502,10 @@ impl Out {
                 (
                     "SET_CONTEXT_MGR_EXT",
                     BINDER_SET_CONTEXT_MGR_EXT,
-                    format!("{address}={{0x{BINDER_TYPE_BINDER:x}, 0x{:x}, 0x{number:x}, 0x0}}", manager.flags),
+                    format!(
+                        "{address}={{0x{BINDER_TYPE_BINDER:x}, 0x{:x}, 0x{number:x}, 0x0}}",
+                        manager.flags
+                    ),
                 )
             }
             Ioctl::Version(Argument::Value(())) => {

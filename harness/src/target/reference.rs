@@ -445,7 +445,8 @@ impl ReferenceWorld {
             return Ok(Answer::Events(PollEvents::default()));
         }
         let events = self.poll_device(at, device);
-        self.processes[at.process].found_nothing_at = (events == PollEvents::default()).then_some(announcements);
+        self.processes[at.process].found_nothing_at =
+            (events == PollEvents::default()).then_some(announcements);
         Ok(Answer::Events(events))
     }
 

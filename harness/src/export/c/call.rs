@@ -83,7 +83,9 @@ pub(super) fn step(
             String::new()
         }
         Call::Memfd(file) => format!("make_memfd({});", names.file(file)),
-        Call::Pipe { reading, writing } => format!("make_pipe({}, {});", names.file(reading), names.file(writing)),
+        Call::Pipe { reading, writing } => {
+            format!("make_pipe({}, {});", names.file(reading), names.file(writing))
+        }
         Call::CloseDescriptor(file) => {
             flags.push("SETTLES_LATER");
             format!("came(close({}));", names.descriptor(&Descriptor::File(file.clone())))
@@ -98,7 +100,9 @@ pub(super) fn step(
             format!("send_signal(resolve({}));", names.thread(target))
         }
         Call::LimitDescriptors(more) => format!("limit_descriptors({more});"),
-        Call::Binderfs { .. } => return Err("calls to binderfs are not exported: it takes places to mount it"),
+        Call::Binderfs { .. } => {
+            return Err("calls to binderfs are not exported: it takes places to mount it");
+        }
         Call::Count(counter) => {
             kind = Kind::Number("result");
             let kind_of_object = match counter {
@@ -201,7 +205,9 @@ fn condition(expected: &CallExpectation, kind: &Kind, names: &mut Names) -> Stri
 fn told_condition(told: &Told, names: &mut Names) -> String {
     match told {
         Told::FrozenInfo { sync_recv, async_recv } => {
-            format!("ioctl_argument.frozen.sync_recv == {sync_recv} && ioctl_argument.frozen.async_recv == {async_recv}")
+            format!(
+                "ioctl_argument.frozen.sync_recv == {sync_recv} && ioctl_argument.frozen.async_recv == {async_recv}"
+            )
         }
         Told::ExtendedError { id, command, param } => {
             let id = match id {
@@ -209,7 +215,10 @@ fn told_condition(told: &Told, names: &mut Names) -> String {
                 Some(TransactionId::Zero) => "ioctl_argument.extended.id == 0 && ",
                 Some(TransactionId::NonZero) => "ioctl_argument.extended.id != 0 && ",
             };
-            format!("{id}ioctl_argument.extended.command == {} && ioctl_argument.extended.param == {param}", word(*command))
+            format!(
+                "{id}ioctl_argument.extended.command == {} && ioctl_argument.extended.param == {param}",
+                word(*command)
+            )
         }
         Told::NodeDebugInfo { node, has_strong_ref, has_weak_ref } => {
             let (pointer, cookie) = names.node(node);
@@ -227,7 +236,9 @@ fn told_condition(told: &Told, names: &mut Names) -> String {
 /// What does an ioctl.
 fn ioctl(ioctl: &Ioctl, names: &mut Names) -> String {
     let with = |request: &str, field: &str, value: Option<String>| match value {
-        Some(value) => format!("ioctl_argument.{field} = {value};\n\tcall_driver({request}, &ioctl_argument);"),
+        Some(value) => {
+            format!("ioctl_argument.{field} = {value};\n\tcall_driver({request}, &ioctl_argument);")
+        }
         None => format!("call_driver({request}, (void *)UNMAPPED);"),
     };
     fn value<T>(argument: &Argument<T>, show: impl FnOnce(&T) -> String) -> Option<String> {
@@ -238,15 +249,19 @@ fn ioctl(ioctl: &Ioctl, names: &mut Names) -> String {
     }
     match ioctl {
         Ioctl::WriteReadUnmapped => with("BINDER_WRITE_READ", "", None),
-        Ioctl::SetIdleTimeout(argument) => {
-            with("BINDER_SET_IDLE_TIMEOUT", "number64", value(argument, |number| format!("(__s64){}", long(*number as u64))))
-        }
+        Ioctl::SetIdleTimeout(argument) => with(
+            "BINDER_SET_IDLE_TIMEOUT",
+            "number64",
+            value(argument, |number| format!("(__s64){}", long(*number as u64))),
+        ),
         Ioctl::SetMaxThreads(argument) => {
             with("BINDER_SET_MAX_THREADS", "word", value(argument, |number| word(*number)))
         }
-        Ioctl::SetIdlePriority(argument) => {
-            with("BINDER_SET_IDLE_PRIORITY", "number", value(argument, |number| format!("(int){}", word(*number as u32))))
-        }
+        Ioctl::SetIdlePriority(argument) => with(
+            "BINDER_SET_IDLE_PRIORITY",
+            "number",
+            value(argument, |number| format!("(int){}", word(*number as u32))),
+        ),
         Ioctl::SetContextMgr => with("BINDER_SET_CONTEXT_MGR", "number", Some("0".to_owned())),
         Ioctl::SetContextMgrExt(argument) => with(
             "BINDER_SET_CONTEXT_MGR_EXT",

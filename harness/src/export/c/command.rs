@@ -8,7 +8,12 @@ use crate::program::*;
 use crate::script::fragment;
 
 /// Puts a command into the write buffer. `place` tells the payloads of a step apart.
-pub(super) fn put(text: &mut String, command: &Command, place: usize, names: &mut Names) -> Result<(), Refusal> {
+pub(super) fn put(
+    text: &mut String,
+    command: &Command,
+    place: usize,
+    names: &mut Names,
+) -> Result<(), Refusal> {
     let code = fragment::command_word(command);
     let put = match command {
         Command::Transaction { target, transaction } => {
@@ -33,7 +38,10 @@ pub(super) fn put(text: &mut String, command: &Command, place: usize, names: &mu
         }
         Command::AcquireResult(result) => format!("put_number({code}, (__u32){result});"),
         Command::FreeBuffer(address) => format!("put_address({code}, {});", names.address(address)),
-        Command::Increfs(handle) | Command::Acquire(handle) | Command::Release(handle) | Command::Decrefs(handle) => {
+        Command::Increfs(handle)
+        | Command::Acquire(handle)
+        | Command::Release(handle)
+        | Command::Decrefs(handle) => {
             format!("put_number({code}, {});", names.handle(handle))
         }
         Command::AttemptAcquire(handle) => {

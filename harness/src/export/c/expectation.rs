@@ -63,8 +63,9 @@ pub(super) fn step(action: &Action, number: usize, names: &mut Names) -> Result<
                 [] => expect(&mut check, "!\"it returned, and must be parked\""),
                 [only] => check.push_str(only),
                 _ => {
-                    let tried: Vec<String> =
-                        (0..alternatives.len()).map(|place| format!("attempt(way_{number}_{place})")).collect();
+                    let tried: Vec<String> = (0..alternatives.len())
+                        .map(|place| format!("attempt(way_{number}_{place})"))
+                        .collect();
                     line(&mut check, &format!("return {};", tried.join(" ||\n\t       ")));
                     ways = alternatives.into_iter().map(|way| way + "\treturn true;\n").collect();
                 }
@@ -84,7 +85,9 @@ fn departures(options: &WriteReadOptions) -> String {
     if (WriteReadOptions { read_size: None, ..options.clone() }) == WriteReadOptions::default() {
         return "NULL".to_owned();
     }
-    let number = |field: Option<u64>| field.map_or_else(|| "-1".to_owned(), |number| format!("(long long){number}ULL"));
+    let number = |field: Option<u64>| {
+        field.map_or_else(|| "-1".to_owned(), |number| format!("(long long){number}ULL"))
+    };
     format!(
         "&(struct departures){{ {}, {}, {}, {}, {} }}",
         number(options.write_size),

@@ -31,7 +31,8 @@ pub(super) fn export(script: &Script, origin: &str) -> Result<String, NotExporta
     if program.requires.contains(&Feature::CopyCounter) {
         return Err(at_start("only the reference driver counts how often payloads are copied"));
     }
-    let chosen = engine::chosen(program).map_err(|_| at_start("the script is wrong: `binderdrill check` tells how"))?;
+    let chosen = engine::chosen(program)
+        .map_err(|_| at_start("the script is wrong: `binderdrill check` tells how"))?;
     let mut names = Names::of(program, &chosen);
     let mut body = Body::default();
     body.set_up(script, &names);
@@ -50,6 +51,17 @@ fn title(script: &Script, origin: &str) -> String {
     let mut text = "/*\n".to_owned();
     for line in &script.program.opening {
         let _ = writeln!(text, "{}", format!(" * {}", in_comment(line)).trim_end());
+    }
+    if let Some(driver) = script.program.driver {
+        let _ = writeln!(
+            text,
+            " *\n * It is about the driver in {}, and others do something else.",
+            driver.title()
+        );
+    }
+    if !script.program.requires.is_empty() {
+        let features: Vec<String> = script.program.requires.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, " *\n * It takes a driver with {}.", features.join(", "));
     }
     let _ = write!(
         text,
@@ -128,7 +140,10 @@ impl Body {
                 actions.push(format!("map_device({size}, 0);"));
             }
             if process.context_manager {
-                actions.push("ioctl_argument.number = 0;\n\tcall_driver(BINDER_SET_CONTEXT_MGR, &ioctl_argument);".to_owned());
+                actions.push(
+                    "ioctl_argument.number = 0;\n\tcall_driver(BINDER_SET_CONTEXT_MGR, &ioctl_argument);"
+                        .to_owned(),
+                );
             }
             let text = script.source[position.bytes.clone()].to_owned();
             for action in actions {
@@ -162,8 +177,10 @@ impl Body {
         let flags = if flags.is_empty() { "0".to_owned() } else { flags.join(" | ") };
         let candidates = candidates.unwrap_or_else(|| "NULL".to_owned());
         let text = quoted(text);
-        let _ =
-            writeln!(self.table, "\t{{ {actor}, {line}, {text},\n\t  {act}, check_{number}, {flags}, {candidates} }},");
+        let _ = writeln!(
+            self.table,
+            "\t{{ {actor}, {line}, {text},\n\t  {act}, check_{number}, {flags}, {candidates} }},"
+        );
     }
 
     fn step(&mut self, line: &Line<'_>, names: &mut Names) -> Result<(), Refusal> {

@@ -203,8 +203,8 @@ impl Names {
         let mut aliases = vec!["ALIASES_BEGIN = THREADS - 1".to_owned()];
         aliases.extend(self.aliases.iter().map(|(name, _)| format!("ALIAS_{}", word(name))));
         let _ = writeln!(head, "enum {{ {}, ALIASES = {} }};", aliases.join(", "), self.aliases.len());
-        let needs_files =
-            !self.files.is_empty() || ["count_descriptors", "fork_process"].iter().any(|word| used.contains(word));
+        let needs_files = !self.files.is_empty()
+            || ["count_descriptors", "fork_process"].iter().any(|word| used.contains(word));
         if needs_files {
             let files = self.files.clone();
             let files: Vec<String> = files.iter().map(|name| self.claim("FILE", name)).collect();

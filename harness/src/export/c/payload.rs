@@ -25,10 +25,14 @@ pub(super) fn put(
             DataItem::U32(value) => line(text, &format!("set_u32({at}, {});", word(*value))),
             DataItem::I32(value) => line(text, &format!("set_u32({at}, (__u32){value});")),
             DataItem::U64(value) => line(text, &format!("set_u64({at}, {});", long(*value))),
-            DataItem::I64(value) => line(text, &format!("set_u64({at}, {}); /* {value} */", long(*value as u64))),
+            DataItem::I64(value) => {
+                line(text, &format!("set_u64({at}, {}); /* {value} */", long(*value as u64)))
+            }
             DataItem::Str16(string) => line(text, &format!("set_str16({at}, {});", str16(string))),
             DataItem::Bytes(bytes) if bytes.is_empty() => {}
-            DataItem::Bytes(bytes) => line(text, &format!("memcpy({at}, {}, {});", array(bytes), bytes.len())),
+            DataItem::Bytes(bytes) => {
+                line(text, &format!("memcpy({at}, {}, {});", array(bytes), bytes.len()))
+            }
             DataItem::Zero(_) => {}
             DataItem::At(..) => unreachable!("placed items are without their places"),
             DataItem::Descriptor(descriptor) => {
@@ -52,7 +56,9 @@ const NO_BUFFER: &str = "a pointer in the payload is to no buffer of it";
 fn put_object(text: &mut String, at: &str, object: &Object<Handle>, base: Option<String>, names: &mut Names) {
     let flat = |object_type: u32, flags: u32, rest: String| {
         let object_type = fragment::object_type(object_type);
-        format!("set_object({at}, (struct flat_binder_object){{ .hdr.type = {object_type}, .flags = 0x{flags:x}, {rest} }});")
+        format!(
+            "set_object({at}, (struct flat_binder_object){{ .hdr.type = {object_type}, .flags = 0x{flags:x}, {rest} }});"
+        )
     };
     line(
         text,
@@ -65,9 +71,11 @@ fn put_object(text: &mut String, at: &str, object: &Object<Handle>, base: Option
             Object::Handle { weak, handle, flags } => {
                 flat(handle_type(*weak), flags.unwrap_or(0), format!(".handle = {}", names.handle(handle)))
             }
-            Object::Explicit { object_type, flags, binder, cookie } => {
-                flat(*object_type, *flags, format!(".binder = {}, .cookie = {}", long(*binder), long(*cookie)))
-            }
+            Object::Explicit { object_type, flags, binder, cookie } => flat(
+                *object_type,
+                *flags,
+                format!(".binder = {}, .cookie = {}", long(*binder), long(*cookie)),
+            ),
             Object::Fd { descriptor, flags, cookie } => format!(
                 "set_fd({at}, (struct binder_fd_object){{ .hdr.type = BINDER_TYPE_FD, .pad_flags = 0x{flags:x}, .fd = {}, \
                  .cookie = {} }});",
@@ -128,7 +136,9 @@ pub(super) fn check(
             DataItem::Zero(0) => {}
             DataItem::Zero(count) => expect(text, &format!("zeroes_at({here}, {count})")),
             DataItem::At(..) => unreachable!("placed items are without their places"),
-            DataItem::Descriptor(descriptor) => check_descriptor(text, &format!("u32_at({here})"), descriptor, names),
+            DataItem::Descriptor(descriptor) => {
+                check_descriptor(text, &format!("u32_at({here})"), descriptor, names)
+            }
             DataItem::Pointer(index) => {
                 let (data, offsets) = objects;
                 let object = offsets.get(*index as usize).ok_or(NO_BUFFER)?;
@@ -194,12 +204,20 @@ fn check_object(
         }
         Object::Fd { descriptor, flags, cookie } => {
             expect(text, &format!("fd_at({at}).hdr.type == BINDER_TYPE_FD"));
-            expect(text, &format!("fd_at({at}).pad_flags == 0x{flags:x} && fd_at({at}).pad_binder >> 32 == 0"));
+            expect(
+                text,
+                &format!("fd_at({at}).pad_flags == 0x{flags:x} && fd_at({at}).pad_binder >> 32 == 0"),
+            );
             expect(text, &format!("fd_at({at}).cookie == {}", long(*cookie)));
             check_descriptor(text, &format!("fd_at({at}).fd"), descriptor, names);
         }
         Object::FdArray { count, parent, pad } => {
-            expect(text, &format!("fd_array_at({at}).hdr.type == BINDER_TYPE_FDA && fd_array_at({at}).pad == 0x{pad:x}"));
+            expect(
+                text,
+                &format!(
+                    "fd_array_at({at}).hdr.type == BINDER_TYPE_FDA && fd_array_at({at}).pad == 0x{pad:x}"
+                ),
+            );
             expect(text, &format!("fd_array_at({at}).num_fds == {}", long(*count)));
             expect(text, &format!("fd_array_at({at}).parent == {}", long(parent.index)));
             expect(text, &format!("fd_array_at({at}).parent_offset == {}", long(parent.offset)));
@@ -222,7 +240,9 @@ fn check_object(
             line(text, "{");
             line(
                 text,
-                &format!("const unsigned char *{content} = fetch(buffer_at({at}).buffer, buffer_at({at}).length);"),
+                &format!(
+                    "const unsigned char *{content} = fetch(buffer_at({at}).buffer, buffer_at({at}).length);"
+                ),
             );
             text.push('\n');
             expect(text, &format!("{content} != NULL"));

@@ -28,8 +28,9 @@ pub(super) fn assemble(head: &str, body: &str) -> String {
     let mut used = words(head);
     used.extend(words(body));
     pieces.iter().filter(|piece| piece.is_needed).for_each(|piece| used.extend(words(piece.text)));
-    while let Some(piece) =
-        pieces.iter_mut().find(|piece| !piece.is_needed && piece.words.iter().any(|word| used.contains(*word)))
+    while let Some(piece) = pieces
+        .iter_mut()
+        .find(|piece| !piece.is_needed && piece.words.iter().any(|word| used.contains(*word)))
     {
         piece.is_needed = true;
         used.extend(words(piece.text));

@@ -49,7 +49,12 @@ pub(super) fn check(
         }
         ReturnPattern::FrozenBinder { cookie, is_frozen } => {
             expect(text, &format!("frozen_came({place}).cookie == {}", names.token(cookie)));
-            expect(text, &format!("frozen_came({place}).is_frozen == {is_frozen} && frozen_came({place}).reserved == 0"));
+            expect(
+                text,
+                &format!(
+                    "frozen_came({place}).is_frozen == {is_frozen} && frozen_came({place}).reserved == 0"
+                ),
+            );
         }
         ReturnPattern::Ok
         | ReturnPattern::DeadReply
@@ -77,12 +82,15 @@ fn arrived(
         expect(text, &format!("{arrived}.target.ptr == {pointer} && {arrived}.cookie == {cookie}"));
     }
     expect(text, &format!("{arrived}.code == {}", word(expected.code)));
-    let flags = if expected.flags == 0 { "0".to_owned() } else { fragment::transaction_flags(expected.flags) };
+    let flags =
+        if expected.flags == 0 { "0".to_owned() } else { fragment::transaction_flags(expected.flags) };
     let flags = if flags.contains('|') { format!("({flags})") } else { flags };
     expect(text, &format!("{arrived}.flags == {flags}"));
     match &expected.pid {
         None => {}
-        Some(PidPattern::Process(name)) => expect(text, &format!("{arrived}.sender_pid == {}", names.pid(name))),
+        Some(PidPattern::Process(name)) => {
+            expect(text, &format!("{arrived}.sender_pid == {}", names.pid(name)))
+        }
         Some(PidPattern::Number(number)) => expect(text, &format!("{arrived}.sender_pid == {number}")),
     }
     if let Some(euid) = expected.euid {
@@ -94,7 +102,10 @@ fn arrived(
     expect(text, &format!("{arrived}.data_size == {length}"));
     line(text, "{");
     let data = format!("data_{place}");
-    line(text, &format!("const unsigned char *{data} = fetch({arrived}.data.ptr.buffer, {arrived}.data_size);"));
+    line(
+        text,
+        &format!("const unsigned char *{data} = fetch({arrived}.data.ptr.buffer, {arrived}.data_size);"),
+    );
     text.push('\n');
     expect(text, &format!("{data} != NULL"));
     payload::check(text, &data, &expected.data, (&data, &places), names)?;

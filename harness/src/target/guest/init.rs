@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use strum::VariantArray;
 
-use super::initramfs::MODULES;
 use super::execute;
+use super::initramfs::MODULES;
 use super::message::{Reply, Request, hear, say};
 use crate::engine::{Run, Verdict};
 use crate::program::Context;
