@@ -188,15 +188,14 @@ fn a_campaign_that_is_interrupted_tells_what_it_has_found() {
 #[test]
 fn a_script_on_which_drivers_part_ways_is_made_smaller() {
     let script = "\
-# A oneway message from a process that also asks for its version.
+# A call waits for a thread.
 
 process server context-manager
 process client
 
-server  > BC_ENTER_LOOPER
-client  ! BINDER_VERSION = 8
-client  ! BINDER_SET_MAX_THREADS 3
-client  < parked
+server  ! BINDER_SET_MAX_THREADS 3
+client  > BC_TRANSACTION { handle 0, code 1 }
+server  ! poll = POLLIN
 ";
     let small = binderdrill_with_input(
         &["minimise", "-", "--target", "reference:c-6.12", "--target", "reference:rust"],

@@ -186,9 +186,12 @@ struct returned {
 static __thread struct returned *returns; /* what it read, without the BR_NOOP that opens it */
 static __thread int returned;
 
-//@ commands AREA
-/* Memory for commands, which end where it ends, so that a driver that reads too far faults; for returns; for payloads. */
-#define AREA 0x1000000
+//@ commands COMMANDS_SIZE READS_SIZE PAYLOADS_SIZE
+/* Memory for commands, which end where it ends, so that a driver that reads too far faults; for returns; for payloads.
+ * Each thread has its own, at addresses that are the same in every process, as binderdrill has it. */
+#define COMMANDS_SIZE 0x40000
+#define READS_SIZE 0x40000
+#define PAYLOADS_SIZE 0x1000000
 static __thread unsigned char *commands, *reads, *payloads;
 static __thread size_t written, payload_length;
 
@@ -308,13 +311,19 @@ static int events(void)
 
 //@ area
 /* Memory with nothing behind it. */
-static unsigned char *area(size_t size)
+static unsigned char *area(int which, size_t size)
 {
-	unsigned char *memory = mmap(NULL, size + 0x2000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uintptr_t at = 0x200000000000 + which * 0x2000000ULL;
+	void *memory;
 
-	if (memory == MAP_FAILED || mprotect(memory + 0x1000, size, PROT_READ | PROT_WRITE))
+	for (const struct thread *other = shared->threads; other < self; other++)
+		if (other->process == self->process)
+			at += 0x10000000;
+	memory = mmap((void *)at, size, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (memory == MAP_FAILED)
 		give_up("no memory");
-	return memory + 0x1000;
+	return memory;
 }
 
 //@ put
@@ -322,11 +331,11 @@ static unsigned char *area(size_t size)
 static void put(const void *bytes, size_t size)
 {
 	if (!commands) {
-		commands = area(AREA);
-		reads = area(AREA);
-		payloads = area(AREA);
+		commands = area(1, COMMANDS_SIZE);
+		reads = area(2, READS_SIZE);
+		payloads = area(3, PAYLOADS_SIZE);
 	}
-	if (written + size > AREA / 2)
+	if (written + size > COMMANDS_SIZE)
 		give_up("more commands than there is room for");
 	memcpy(commands + written, bytes, size);
 	written += size;
@@ -393,7 +402,7 @@ static unsigned char *payload(size_t size)
 	put(NULL, 0);
 	memory = payloads + payload_length;
 	payload_length = (payload_length + size + 64 + 7) & ~7ULL;
-	if (payload_length > AREA)
+	if (payload_length > PAYLOADS_SIZE)
 		give_up("more payload than there is room for");
 	memset(memory, 0, size + 64);
 	return memory;
@@ -465,11 +474,11 @@ struct departures {
 
 static void write_read(unsigned long long read_size, const struct departures *other)
 {
-	unsigned long long zeroes = read_size + 64 < AREA ? read_size + 64 : AREA;
+	unsigned long long zeroes = read_size + 64 < READS_SIZE ? read_size + 64 : READS_SIZE;
 	unsigned char *end;
 
 	put(NULL, 0);
-	end = commands + AREA - written;
+	end = commands + COMMANDS_SIZE - written;
 	memmove(end, commands, written);
 	if (read_size)
 		memset(reads, 0, zeroes);
@@ -505,7 +514,7 @@ static const unsigned char *fetch(binder_uintptr_t address, binder_size_t size)
 
 	if (!size)
 		return nothing;
-	if (size > AREA || !(local.iov_base = malloc(size)))
+	if (size > PAYLOADS_SIZE || !(local.iov_base = malloc(size)))
 		return NULL;
 	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != (ssize_t)size)
 		return NULL;
@@ -730,7 +739,7 @@ static bool take_returns(void)
 
 	returns = malloc((end > at ? (end - at) / 4 + 2 : 2) * sizeof(*returns));
 	returned = 0;
-	if (given.read_size && end >= at && given.read_buffer == (uintptr_t)reads && end <= AREA) {
+	if (given.read_size && end >= at && given.read_buffer == (uintptr_t)reads && end <= READS_SIZE) {
 		if (at >= 4 && u32_at(reads) == BR_SPAWN_LOOPER) {
 			returns[returned++] = (struct returned){ .code = BR_SPAWN_LOOPER, .argument = reads + 4 };
 			spawns = true;
@@ -750,7 +759,7 @@ static bool take_returns(void)
 	}
 	say_returns();
 	if (!spawns && read_began)
-		EXPECT(zeroes_at(reads, read_began < AREA ? read_began : AREA));
+		EXPECT(zeroes_at(reads, read_began < READS_SIZE ? read_began : READS_SIZE));
 	EXPECT(at == end && "the returns are well-formed");
 	return true;
 }
