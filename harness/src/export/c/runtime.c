@@ -474,7 +474,7 @@ struct departures {
 
 static void write_read(unsigned long long read_size, const struct departures *other)
 {
-	unsigned long long zeroes = read_size + 64 < READS_SIZE ? read_size + 64 : READS_SIZE;
+	unsigned long long zeroes = read_size < READS_SIZE - 64 ? read_size + 64 : READS_SIZE;
 	unsigned char *end;
 
 	put(NULL, 0);
