@@ -5,6 +5,7 @@ pub mod command_line;
 pub mod compare;
 pub mod engine;
 pub mod expectation;
+pub mod export;
 pub mod fuzz_target;
 pub mod generate;
 pub mod kernel;
