@@ -124,7 +124,9 @@ impl Differences {
 fn why_not_run(verdict: &Verdict) -> Option<String> {
     match verdict {
         Verdict::Skip { reason } => Some(reason.clone()),
-        Verdict::OtherDriver { driver } => Some(format!("the case is about the driver in {}", driver.title())),
+        Verdict::OtherDriver { driver } => {
+            Some(format!("the case is about the driver in {}", driver.title()))
+        }
         Verdict::Pass
         | Verdict::Fail(_)
         | Verdict::KnownDeviation { .. }

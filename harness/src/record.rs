@@ -123,7 +123,8 @@ fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord
     GzDecoder::new(file.compressed)
         .read_to_string(&mut text)
         .map_err(|error| malformed(error.to_string()))?;
-    let recorded: Recorded<Run> = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let recorded: Recorded<Run> =
+        serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     if recorded.format_version != FORMAT_VERSION {
         let version = recorded.format_version;
         return Err(malformed(format!("its format is version {version}, and not {FORMAT_VERSION}")));

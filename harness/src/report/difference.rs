@@ -44,9 +44,17 @@ pub fn write_differences(out: &mut dyn Write, differences: &Differences) -> io::
     }
     let (style, verdict) = match (changed.len(), lacking.len()) {
         (0, 0) => (GOOD, "the two did the same".to_owned()),
-        (changed, lacking) => (BAD, format!("{changed} done otherwise, {lacking} run by only one of the two")),
+        (changed, lacking) => {
+            (BAD, format!("{changed} done otherwise, {lacking} run by only one of the two"))
+        }
     };
-    writeln!(out, "{}, {} the same, of {} cases", Styled(style, verdict), differences.same, differences.cases())
+    writeln!(
+        out,
+        "{}, {} the same, of {} cases",
+        Styled(style, verdict),
+        differences.same,
+        differences.cases()
+    )
 }
 
 /// Some cases by their names, of many only how many they are and the first.

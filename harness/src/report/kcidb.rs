@@ -78,7 +78,9 @@ pub enum Unsendable {
     )]
     NoKernel,
     /// One build cannot be several kernels.
-    #[error("these results are of several kernels ({0}), and only one of them can be the build that is named")]
+    #[error(
+        "these results are of several kernels ({0}), and only one of them can be the build that is named"
+    )]
     SeveralKernels(String),
     /// They cannot be written down.
     #[error("the results cannot be written: {0}")]
@@ -92,8 +94,9 @@ pub fn write_kcidb(out: &mut dyn Write, results: &Results, as_whose: &Submission
 }
 
 fn message(results: &Results, as_whose: &Submission) -> Result<Message, Unsendable> {
-    let is_kernel =
-        |run: &&TargetResults| !["reference", "record"].contains(&run.target.split(':').next().unwrap_or_default());
+    let is_kernel = |run: &&TargetResults| {
+        !["reference", "record"].contains(&run.target.split(':').next().unwrap_or_default())
+    };
     let runs: Vec<&TargetResults> = results.runs.iter().filter(is_kernel).collect();
     match (runs.len(), &as_whose.build) {
         (0, _) => return Err(Unsendable::NoKernel),
@@ -316,9 +319,7 @@ fn id(Origin(origin): &Origin, parts: &[&str]) -> String {
 
 /// Where a case is in the tree of all tests: words of letters, digits, hyphens and underscores, with dots between them.
 fn path(id: &str) -> String {
-    let word = |word: &str| {
-        word.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '-'), "_")
-    };
+    let word = |word: &str| word.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '-'), "_");
     let words = id.split('/').filter(|word| !word.is_empty()).map(word);
     std::iter::once("binderdrill".to_owned()).chain(words).collect::<Vec<String>>().join(".")
 }
@@ -345,7 +346,12 @@ mod tests {
     }
 
     /// The objects of a kind, each with no other fields than these. All must have the first `demanded` of them.
-    fn objects<'a>(message: &'a Value, kind: &str, demanded: usize, fields: &[&str]) -> Vec<&'a Map<String, Value>> {
+    fn objects<'a>(
+        message: &'a Value,
+        kind: &str,
+        demanded: usize,
+        fields: &[&str],
+    ) -> Vec<&'a Map<String, Value>> {
         let all = message[kind].as_array().map(Vec::as_slice).unwrap_or_default();
         let all: Vec<&Map<String, Value>> = all.iter().map(|one| one.as_object().unwrap()).collect();
         let mut ids = HashSet::new();
@@ -370,12 +376,7 @@ mod tests {
         assert!(!message.to_string().contains("\\u0000"));
         objects(message, "checkouts", 2, &["id", "origin", "comment"]);
         objects(message, "builds", 3, &["id", "origin", "checkout_id", "comment", "misc"]);
-        objects(
-            message,
-            "issues",
-            3,
-            &["id", "origin", "version", "report_subject", "comment", "culprit"],
-        );
+        objects(message, "issues", 3, &["id", "origin", "version", "report_subject", "comment", "culprit"]);
         objects(
             message,
             "incidents",
@@ -383,7 +384,16 @@ mod tests {
             &["id", "origin", "issue_id", "issue_version", "test_id", "present"],
         );
         let demanded_and_others = [
-            "id", "origin", "build_id", "path", "status", "comment", "start_time", "environment", "log_excerpt", "misc",
+            "id",
+            "origin",
+            "build_id",
+            "path",
+            "status",
+            "comment",
+            "start_time",
+            "environment",
+            "log_excerpt",
+            "misc",
         ];
         for test in objects(message, "tests", 3, &demanded_and_others) {
             let of_word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
@@ -392,7 +402,13 @@ mod tests {
             assert!(["PASS", "FAIL", "SKIP", "ERROR"].contains(&test["status"].as_str().unwrap()));
             let excerpt = test.get("log_excerpt").map_or("", |excerpt| excerpt.as_str().unwrap());
             assert!(excerpt.chars().count() <= LONGEST_EXCERPT);
-            assert!(test["environment"].as_object().unwrap().keys().all(|key| ["comment", "misc"].contains(&key.as_str())));
+            assert!(
+                test["environment"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .all(|key| ["comment", "misc"].contains(&key.as_str()))
+            );
             assert!(test["start_time"].as_str().unwrap().parse::<Timestamp>().is_ok());
         }
     }

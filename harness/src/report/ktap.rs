@@ -39,8 +39,9 @@ fn write_run(out: &mut dyn Write, number: usize, run: &TargetResults) -> io::Res
     for (place, case) in run.cases.iter().enumerate() {
         write_subtest(out, place + 1, case)?;
     }
-    let Counts { passed, failed, known_deviations, unexpected_passes, skipped, of_other_driver, broken, .. } =
-        run.counts;
+    let Counts {
+        passed, failed, known_deviations, unexpected_passes, skipped, of_other_driver, broken, ..
+    } = run.counts;
     writeln!(
         out,
         "{INDENTATION}# Totals: pass:{passed} fail:{failed} xfail:{known_deviations} xpass:{unexpected_passes} \

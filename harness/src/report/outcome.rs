@@ -42,8 +42,7 @@ impl Outcome {
             Verdict::Pass => Outcome::Passed,
             Verdict::Fail(deviation) => {
                 let line = case.line.map_or("after the last step".to_owned(), |line| format!("line {line}"));
-                let message =
-                    format!("{line}: expected {}, came {}", deviation.expected, deviation.came);
+                let message = format!("{line}: expected {}, came {}", deviation.expected, deviation.came);
                 Outcome::Failed { message: one_line(&message) }
             }
             Verdict::UnexpectedPass { reason } => {
