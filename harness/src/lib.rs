@@ -6,6 +6,7 @@ pub mod compare;
 pub mod difference;
 pub mod engine;
 pub mod expectation;
+pub mod export;
 pub mod fuzz_target;
 pub mod generate;
 pub mod kernel;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{CommandError, Format, Status, remark};
 use crate::difference::Differences;
-use crate::report::{CaseResult, kept, write_differences};
+use crate::report::{CaseResult, kept, named, write_differences};
 use crate::suite;
 
 #[derive(Debug, Args)]
@@ -35,8 +35,8 @@ pub(super) fn diff(arguments: &DiffArguments, out: &mut dyn Write) -> Result<Sta
     for run in [&left, &right] {
         let changed = suite::changed_since(run.cases.iter().filter(|case| is_wanted(case)));
         if !changed.is_empty() {
-            let cases = changed.join(", ");
-            remark(&format!("{}: the suite has these cases otherwise since: {cases}", run.target));
+            let what = "in the suite, there have changed since";
+            remark(&format!("{what} {}: {}", run.target, named(&changed)));
         }
     }
     let differences = Differences::between(left, right, is_wanted);

@@ -2,10 +2,13 @@
 
 mod check;
 mod diff;
+mod execute;
+mod export;
 mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod minimise;
 mod nightly;
 mod patch;
 mod rendering;
@@ -66,6 +69,12 @@ enum Command {
     Trace(TraceArguments),
     /// Write scripts in their canonical form
     Fmt(FormatArguments),
+    /// Make a script smaller on which targets part ways, as long as they still do so in the same way
+    Minimise(minimise::MinimiseArguments),
+    /// Run a program in a guest, such as what a script has been exported to
+    Execute(execute::ExecuteArguments),
+    /// Write one script as a program in C or for syzkaller, to attach to a report of a bug
+    Export(export::ExportArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
     Replay(ReplayArguments),
     /// Build a kernel with a patch, and say what that breaks, mends and changes
@@ -338,6 +347,9 @@ impl CommandLine {
             Command::Check(arguments) => check::check(&arguments, &mut out),
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
+            Command::Minimise(arguments) => minimise::minimise(&arguments, &mut out),
+            Command::Execute(arguments) => execute::execute(&arguments, &mut out),
+            Command::Export(arguments) => export::export(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Patch(arguments) => patch::patch(&arguments, &mut out),
             Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),

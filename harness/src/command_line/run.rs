@@ -16,7 +16,8 @@ use crate::engine::{SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
 use crate::report::{
-    CaseResult, Counts, Provenance, Results, TargetResults, kept, write_case, write_matrix, write_summary,
+    CaseResult, Counts, Provenance, Results, TargetResults, kept, named, write_case, write_matrix,
+    write_summary,
 };
 use crate::suite::{self, Case};
 use crate::target::{NoTarget, Target, is_guest};
@@ -145,7 +146,7 @@ fn of_cases(mut kept: TargetResults, cases: &[Case]) -> TargetResults {
     }
     for (what, cases) in [("have changed since", changed), ("were not run then", new)] {
         if !cases.is_empty() {
-            remark(&format!("not compared with {}, for they {what}: {}", kept.target, cases.join(", ")));
+            remark(&format!("not compared with {}, for they {what}: {}", kept.target, named(&cases)));
         }
     }
     kept.counts = Counts::of(&kept.cases);

@@ -58,10 +58,31 @@ pub fn write_differences(out: &mut dyn Write, differences: &Differences) -> io::
 }
 
 /// Some cases by their names, of many only how many they are and the first.
-fn named(cases: &[impl AsRef<str>]) -> String {
+pub fn named(cases: &[impl AsRef<str>]) -> String {
     let names: Vec<&str> = cases.iter().take(NAMED).map(AsRef::as_ref).collect();
     match cases.len() {
         ..=NAMED => names.join(", "),
         several => format!("{several} cases ({}, …)", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::of_all_kinds;
+
+    #[test]
+    fn what_two_targets_did_otherwise_is_shown_side_by_side() {
+        let [reference, kernel, other] = <[_; 3]>::try_from(of_all_kinds().runs).unwrap();
+        let mut text = Vec::new();
+        let mut changed = other.clone();
+        changed.cases[1].digest = "4567".to_owned();
+        changed.cases[1].id = "topic/skipped".to_owned();
+        for (left, right) in [(reference, kernel.clone()), (other, kernel.clone()), (changed, kernel)] {
+            write_differences(&mut text, &Differences::between(left, right, |_| true)).unwrap();
+            writeln!(text, "----").unwrap();
+        }
+        let text = anstream::adapter::strip_bytes(&text).into_vec();
+        insta::assert_snapshot!(String::from_utf8(text).unwrap());
     }
 }

@@ -21,7 +21,7 @@ mod tally;
 mod transcript;
 
 pub use coverage::write_coverage;
-pub use difference::write_differences;
+pub use difference::{named, write_differences};
 pub use human::{write_case, write_summary};
 pub use junit::write_junit;
 pub use kcidb::{BuildId, Origin, Submission, Unsendable, write_kcidb};
@@ -144,11 +144,14 @@ mod tests {
 
     /// The reference driver, a kernel that came to each verdict, and one that passes.
     pub(super) fn of_all_kinds() -> Results {
-        let pass = |id: &str| case(id, "EBUSY", Verdict::Pass);
-        let kernel = of_each_verdict("the second manager is told EINVAL");
-        let other = vec![pass("topic/passes"), case("topic/before-linux-6.12", "EBUSY", Verdict::Pass)];
+        let words = "the second manager is told EINVAL";
+        let pass = |id: &str| case(id, words, Verdict::Pass);
+        let mut reference = pass("topic/fails");
+        reference.transcript.steps[0].outcome = StepOutcome::Failed { errno: "EBUSY".to_owned() };
+        let kernel = of_each_verdict(words);
+        let other = vec![pass("topic/passes"), pass("topic/before-linux-6.12")];
         let mut results = Results::of(vec![
-            run("reference", None, vec![pass("topic/fails")]),
+            run("reference", None, vec![reference]),
             run("vm:debian-6.12", Some("linux-c-6.12.1"), kernel),
             run("built:uml-c", Some("linux-c-7.3.0"), other),
         ]);
