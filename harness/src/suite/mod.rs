@@ -74,12 +74,13 @@ pub fn version() -> String {
     hex::encode(digest.finalize())
 }
 
-/// Those of these cases whose script the suite that is built in has otherwise, or no longer.
+/// Those of these cases whose script the suite that is built in has otherwise.
 pub fn changed_since<'a>(results: impl Iterator<Item = &'a CaseResult>) -> Vec<&'a str> {
     let files = binderdrill_suites::cases().into_iter();
     let now: HashMap<&str, String> =
         files.map(|file| (file.id, hex::encode(Sha256::digest(file.script)))).collect();
-    let changed = results.filter(|result| now.get(result.id.as_str()) != Some(&result.digest));
+    let changed =
+        results.filter(|result| now.get(result.id.as_str()).is_some_and(|digest| *digest != result.digest));
     changed.map(|result| result.id.as_str()).collect()
 }
 
