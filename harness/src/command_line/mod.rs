@@ -1,6 +1,7 @@
 //! The command line: what a user can ask for, and how it is answered.
 
 mod check;
+mod diff;
 mod execute;
 mod export;
 mod format;
@@ -10,6 +11,7 @@ mod list;
 mod minimise;
 mod nightly;
 mod patch;
+mod rendering;
 mod replay;
 mod report;
 mod run;
@@ -24,6 +26,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::rendering::{KcidbArguments, ResultsFormat};
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
@@ -31,6 +34,7 @@ use crate::kernel::KernelError;
 use crate::patch::UnreadablePatch;
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::report::site::SiteError;
+use crate::report::{NoKeptResults, Unsendable};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
 use crate::target::qemu::Accelerator;
@@ -75,7 +79,9 @@ enum Command {
     Replay(ReplayArguments),
     /// Build a kernel with a patch, and say what that breaks, mends and changes
     Patch(patch::PatchArguments),
-    /// Write results as a site: pages that a browser shows without a server and without a network
+    /// Show what two kernels did otherwise, case by case, from the records that are built in or from files of results
+    Diff(diff::DiffArguments),
+    /// Write results as a site: pages that a browser shows without a server and without a network. Or in another format
     Report(report::ReportArguments),
     /// Do all that is to be looked at in the morning: the suite on all targets, a campaign, the replay of what fuzzers
     /// have kept, and the report
@@ -111,9 +117,14 @@ struct RunArguments {
     /// are in `reports/records`
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["filter", "modules", "append"])]
     records: Option<PathBuf>,
+    /// Compare with what was kept of another time: `record:debian-6.12`, a file of `run --format json`, or FILE@TARGET
+    #[arg(long, value_name = "RECORD|FILE")]
+    against: Vec<String>,
     /// How to write the results
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ResultsFormat::Human)]
+    format: ResultsFormat,
+    #[command(flatten)]
+    kcidb: KcidbArguments,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -307,6 +318,10 @@ enum CommandError {
     #[error(transparent)]
     Record(#[from] MalformedRecord),
     #[error(transparent)]
+    NoKeptResults(#[from] NoKeptResults),
+    #[error(transparent)]
+    Unsendable(#[from] Unsendable),
+    #[error(transparent)]
     UnwrittenRecord(#[from] UnwrittenRecord),
     #[error("{0}")]
     Options(String),
@@ -338,6 +353,7 @@ impl CommandLine {
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Patch(arguments) => patch::patch(&arguments, &mut out),
             Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),
+            Command::Diff(arguments) => diff::diff(&arguments, &mut out),
             Command::Report(arguments) => report::report(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),
@@ -358,7 +374,13 @@ impl CommandLine {
     }
 }
 
-/// Says something on standard error. Where that is gone, there is nobody to tell.
+/// Says on standard error what is no error. Where that is gone, there is nobody to tell.
+fn remark(message: &str) {
+    let style = anstyle::AnsiColor::Yellow.on_default();
+    let _ = writeln!(anstream::stderr(), "{style}note:{style:#} {message}");
+}
+
+/// Says what is wrong on standard error. Where that is gone, there is nobody to tell.
 fn complain(message: &str) {
     let style = anstyle::AnsiColor::Red.on_default().bold();
     let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {message}");

@@ -375,7 +375,7 @@ impl Check<'_> {
             cases,
             options: &self.arguments.options,
             jobs: self.arguments.jobs,
-            format: Format::Json,
+            tells: false,
             most_dead: Some(MOST_DEAD),
         };
         run_on(&plan, &mut io::sink())
