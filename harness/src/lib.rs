@@ -3,8 +3,10 @@
 pub mod campaign;
 pub mod command_line;
 pub mod compare;
+pub mod difference;
 pub mod engine;
 pub mod expectation;
+pub mod export;
 pub mod fuzz_target;
 pub mod generate;
 pub mod kernel;

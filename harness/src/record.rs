@@ -10,9 +10,10 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::engine::Verdict;
-use crate::report::{FORMAT_VERSION, Results};
+use crate::report::{FORMAT_VERSION, Results, TargetResults};
 
 /// What the suite showed on one kernel, without the transcripts.
 #[derive(Debug, Clone)]
@@ -46,6 +47,20 @@ pub struct MalformedRecord {
     reason: String,
 }
 
+/// Why there is no record of a kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRecord {
+    /// None has been kept.
+    #[error("there is no record of {kernel:?}; there are {}", names().join(", "))]
+    Unknown {
+        /// What the user wrote.
+        kernel: String,
+    },
+    /// It cannot be read.
+    #[error(transparent)]
+    Malformed(#[from] MalformedRecord),
+}
+
 /// Why a record cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum UnwrittenRecord {
@@ -66,21 +81,40 @@ pub enum UnwrittenRecord {
 
 /// All records that are built in.
 pub fn all() -> Result<Vec<Record>, MalformedRecord> {
-    binderdrill_reports::records().iter().map(read).collect()
+    binderdrill_reports::records().iter().map(without_transcripts).collect()
 }
 
-fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
-    /// As much of [`Results`] as is looked at.
-    #[derive(Deserialize)]
-    struct Recorded {
-        format_version: u32,
-        runs: Vec<RecordedRun>,
-    }
+/// The names of all records that are built in, such as `record:debian-6.12`.
+pub fn names() -> Vec<String> {
+    binderdrill_reports::records().iter().map(|file| format!("record:{}", file.kernel)).collect()
+}
+
+/// All that the record of a kernel has, transcripts and all.
+pub fn whole(kernel: &str) -> Result<TargetResults, NoRecord> {
+    let file = binderdrill_reports::records().into_iter().find(|file| file.kernel == kernel);
+    Ok(read(&file.ok_or_else(|| NoRecord::Unknown { kernel: kernel.to_owned() })?)?)
+}
+
+fn without_transcripts(file: &RecordFile) -> Result<Record, MalformedRecord> {
+    /// As much of [`TargetResults`] as is looked at.
     #[derive(Deserialize)]
     struct RecordedRun {
         driver: String,
         profile: String,
         cases: Vec<RecordedCase>,
+    }
+
+    let run: RecordedRun = read(file)?;
+    Ok(Record { kernel: file.kernel, driver: run.driver, profile: run.profile, cases: run.cases })
+}
+
+/// Reads of a record what `Run` has of its only run.
+fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord> {
+    /// As much of [`Results`] as is looked at.
+    #[derive(Deserialize)]
+    struct Recorded<Run> {
+        format_version: u32,
+        runs: Vec<Run>,
     }
 
     let kernel = file.kernel;
@@ -89,14 +123,15 @@ fn read(file: &RecordFile) -> Result<Record, MalformedRecord> {
     GzDecoder::new(file.compressed)
         .read_to_string(&mut text)
         .map_err(|error| malformed(error.to_string()))?;
-    let recorded: Recorded = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let recorded: Recorded<Run> =
+        serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     if recorded.format_version != FORMAT_VERSION {
         let version = recorded.format_version;
         return Err(malformed(format!("its format is version {version}, and not {FORMAT_VERSION}")));
     }
-    let [run] = <[RecordedRun; 1]>::try_from(recorded.runs)
+    let [run] = <[Run; 1]>::try_from(recorded.runs)
         .map_err(|runs| malformed(format!("it is of {} targets, and not of one", runs.len())))?;
-    Ok(Record { kernel, driver: run.driver, profile: run.profile, cases: run.cases })
+    Ok(run)
 }
 
 /// Makes sure, before anything is run, that there will be something to record, and a place for it.
@@ -168,13 +203,14 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
+        let whole_error = |file: &RecordFile| read::<TargetResults>(file).unwrap_err().to_string();
         let refused = |text: &[u8]| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             encoder.write_all(text).unwrap();
             let compressed = encoder.finish().unwrap().leak();
-            read(&RecordFile { kernel: "debian-6.12", compressed }).unwrap_err().to_string()
+            whole_error(&RecordFile { kernel: "debian-6.12", compressed })
         };
-        let text = read(&RecordFile { kernel: "debian-6.12", compressed: b"{}" }).unwrap_err().to_string();
+        let text = whole_error(&RecordFile { kernel: "debian-6.12", compressed: b"{}" });
         assert!(text.starts_with("reports/records/debian-6.12.json.gz: "), "{text}");
         assert!(refused(b"{\"format_version\": 1").contains("EOF"));
         assert!(refused(b"{\"format_version\": 99, \"runs\": []}").contains("version 99"));

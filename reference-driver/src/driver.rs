@@ -178,6 +178,12 @@ impl Driver {
         Ok(self.has_work(thread, takes_process_work))
     }
 
+    /// How often a device has been told that there is work: what has found nothing when it polled may as well wait for
+    /// the next time.
+    pub fn announcements(&self, device: Device) -> u64 {
+        self.processes[device].announcements
+    }
+
     /// Makes sure that a thread can have a part in what a device is for: of any process, or only of that which opened it.
     fn admit(&self, device: Device, caller: Caller) -> Result<(), Errno> {
         let is_of_another = self.processes[device].pid != caller.pid;

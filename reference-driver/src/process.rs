@@ -46,6 +46,8 @@ pub struct Process {
 
     /// Work for whichever thread is free.
     pub(crate) todo: Queue<Work>,
+    /// How often it has been told that there is work, for itself or for one of its threads.
+    pub(crate) announcements: u64,
     /// Deaths that BC_DEAD_BINDER_DONE has not answered yet.
     pub(crate) delivered_deaths: Queue<Work>,
     /// What it was told of freezing that BC_FREEZE_NOTIFICATION_DONE has not answered yet.

@@ -129,6 +129,8 @@ impl Driver {
 
     /// Wakes a thread, if it sleeps in a read. It goes on reading when the adapter resumes it.
     pub(crate) fn wake(&mut self, thread: Key<Thread>) {
+        let process = self.threads[thread].process;
+        self.processes[process].announcements += 1;
         if matches!(self.threads[thread].parked, Some(Parked::Read(_))) {
             self.wake_parked(thread);
         }

@@ -89,6 +89,9 @@ impl Driver {
     /// Puts work at the end of a queue. For a thread this is *deferred* work: a thread that has no other goes
     /// to sleep on it.
     pub(crate) fn enqueue(&mut self, queue: WorkQueue, work: Work) -> Place {
+        if let WorkQueue::Process(process) = queue {
+            self.processes[process].announcements += 1;
+        }
         let position = self.queue_mut(queue).push_last(work);
         let place = Place { queue, position };
         self.note_place(work, Some(place));

@@ -71,6 +71,13 @@ impl Bench {
         Maker { profile: self.profile.clone(), are_alike: self.are_alike }
     }
 
+    /// A program with what the driver that programs are settled for does with it, as the targets are given it. `None` if
+    /// nothing of it makes sense.
+    pub fn settled(&self, program: &Program) -> Option<Program> {
+        let program = settle(program, &self.profile, &mut Unstructured::new(&[])).program;
+        (!program.steps.is_empty()).then(|| self.maker().fit(program))
+    }
+
     /// Has all targets run a program. `None` if they do the same.
     pub fn difference(&mut self, program: &Program) -> Result<Option<Difference>, SetUpError> {
         let mut runs = Vec::with_capacity(self.targets.len());
@@ -190,8 +197,7 @@ pub struct Repetition<'b> {
 
 impl Trial for Repetition<'_> {
     fn settle(&mut self, candidate: &Program) -> Option<Program> {
-        let program = settle(candidate, &self.bench.profile, &mut Unstructured::new(&[])).program;
-        (!program.steps.is_empty()).then(|| self.bench.maker().fit(program))
+        self.bench.settled(candidate)
     }
 
     fn shows(&mut self, candidate: &Program) -> bool {

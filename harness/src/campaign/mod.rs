@@ -263,8 +263,15 @@ impl Worker<'_> {
             if is_new {
                 let runs = difference.map(|difference| difference.runs).unwrap_or_default();
                 let difference = Difference { signature, runs };
-                let finding = self.look_into(bench, seed, &program, difference)?;
-                self.tell(Event::Found(Box::new(finding)));
+                let reduced = reduce(bench, &program, difference)?;
+                self.tell(Event::Found(Box::new(Finding {
+                    lane: self.lane,
+                    seed,
+                    steps_before: program.steps.len(),
+                    program: reduced.program,
+                    difference: reduced.difference,
+                    steadiness: reduced.steadiness,
+                })));
             }
         }
         Ok(())
@@ -280,35 +287,33 @@ impl Worker<'_> {
         is_wanted.then(|| self.campaign.seed.wrapping_add(place))
     }
 
-    /// Makes a program smaller, and sees how often it diverges.
-    fn look_into(
-        &self,
-        bench: &mut Bench,
-        seed: u64,
-        program: &Program,
-        first: Difference,
-    ) -> Result<Finding, SetUpError> {
-        let is_steady = repeat(bench, program, &first.signature)?.0.is_steady();
-        let mut trial = bench.trial(&first.signature, if is_steady { 1 } else { REPETITIONS });
-        let minimised = minimise(program, MOST_TRIES, &mut trial);
-        if let Some(error) = trial.error {
-            return Err(error);
-        }
-        let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
-        Ok(Finding {
-            lane: self.lane,
-            seed,
-            steps_before: program.steps.len(),
-            program: minimised.program,
-            difference: last.unwrap_or(first),
-            steadiness,
-        })
-    }
-
     fn tell(&self, event: Event) {
         // Whoever listens does so until all have ended.
         let _ = self.sender.send(event);
     }
+}
+
+/// What is left of a program on which targets part ways.
+#[derive(Debug)]
+pub struct Reduced {
+    /// The program.
+    pub program: Program,
+    /// What targets do with it.
+    pub difference: Difference,
+    /// How often.
+    pub steadiness: Steadiness,
+}
+
+/// Makes a settled program smaller that shows this difference, and sees how often it does.
+pub fn reduce(bench: &mut Bench, program: &Program, first: Difference) -> Result<Reduced, SetUpError> {
+    let is_steady = repeat(bench, program, &first.signature)?.0.is_steady();
+    let mut trial = bench.trial(&first.signature, if is_steady { 1 } else { REPETITIONS });
+    let minimised = minimise(program, MOST_TRIES, &mut trial);
+    if let Some(error) = trial.error {
+        return Err(error);
+    }
+    let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
+    Ok(Reduced { program: minimised.program, difference: last.unwrap_or(first), steadiness })
 }
 
 /// How often a program shows a difference, and what was done the last time that it did.

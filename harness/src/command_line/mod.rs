@@ -1,13 +1,18 @@
 //! The command line: what a user can ask for, and how it is answered.
 
 mod check;
+mod diff;
+mod execute;
+mod export;
 mod format;
 mod fuzz;
 mod kernel;
 mod list;
+mod minimise;
 mod nightly;
 mod patch;
 mod recall;
+mod rendering;
 mod replay;
 mod report;
 mod run;
@@ -23,6 +28,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::rendering::{KcidbArguments, ResultsFormat};
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
@@ -30,6 +36,7 @@ use crate::kernel::KernelError;
 use crate::patch::{DoesNotApply, MalformedBug, UnreadablePatch};
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::report::site::SiteError;
+use crate::report::{NoKeptResults, Unsendable};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
 use crate::target::qemu::Accelerator;
@@ -64,13 +71,21 @@ enum Command {
     Trace(TraceArguments),
     /// Write scripts in their canonical form
     Fmt(FormatArguments),
+    /// Make a script smaller on which targets part ways, as long as they still do so in the same way
+    Minimise(minimise::MinimiseArguments),
+    /// Run a program in a guest, such as what a script has been exported to
+    Execute(execute::ExecuteArguments),
+    /// Write one script as a program in C or for syzkaller, to attach to a report of a bug
+    Export(export::ExportArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
     Replay(ReplayArguments),
     /// Build a kernel with a patch, and say what that breaks, mends and changes
     Patch(patch::PatchArguments),
     /// Bring historical bugs of the driver back, one at a time, and say which cases catch them
     Recall(recall::RecallArguments),
-    /// Write results as a site: pages that a browser shows without a server and without a network
+    /// Show what two kernels did otherwise, case by case, from the records that are built in or from files of results
+    Diff(diff::DiffArguments),
+    /// Write results as a site: pages that a browser shows without a server and without a network. Or in another format
     Report(report::ReportArguments),
     /// Do all that is to be looked at in the morning: the suite on all targets, a campaign, the replay of what fuzzers
     /// have kept, and the report
@@ -106,9 +121,14 @@ struct RunArguments {
     /// are in `reports/records`
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["filter", "modules", "append"])]
     records: Option<PathBuf>,
+    /// Compare with what was kept of another time: `record:debian-6.12`, a file of `run --format json`, or FILE@TARGET
+    #[arg(long, value_name = "RECORD|FILE")]
+    against: Vec<String>,
     /// How to write the results
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ResultsFormat::Human)]
+    format: ResultsFormat,
+    #[command(flatten)]
+    kcidb: KcidbArguments,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -306,6 +326,10 @@ enum CommandError {
     #[error(transparent)]
     Record(#[from] MalformedRecord),
     #[error(transparent)]
+    NoKeptResults(#[from] NoKeptResults),
+    #[error(transparent)]
+    Unsendable(#[from] Unsendable),
+    #[error(transparent)]
     UnwrittenRecord(#[from] UnwrittenRecord),
     #[error("{0}")]
     Options(String),
@@ -331,10 +355,14 @@ impl CommandLine {
             Command::Check(arguments) => check::check(&arguments, &mut out),
             Command::Trace(arguments) => trace::trace(&arguments, &mut out),
             Command::Fmt(arguments) => format::format(&arguments, &mut out),
+            Command::Minimise(arguments) => minimise::minimise(&arguments, &mut out),
+            Command::Execute(arguments) => execute::execute(&arguments, &mut out),
+            Command::Export(arguments) => export::export(&arguments, &mut out),
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Patch(arguments) => patch::patch(&arguments, &mut out),
             Command::Recall(arguments) => recall::recall(&arguments, &mut out),
             Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),
+            Command::Diff(arguments) => diff::diff(&arguments, &mut out),
             Command::Report(arguments) => report::report(&arguments, &mut out),
             Command::Seeds(arguments) => seeds::seeds(&arguments, &mut out),
             Command::Kernel(command) => kernel::kernel(&command, &mut out),
@@ -355,7 +383,13 @@ impl CommandLine {
     }
 }
 
-/// Says something on standard error. Where that is gone, there is nobody to tell.
+/// Says on standard error what is no error. Where that is gone, there is nobody to tell.
+fn remark(message: &str) {
+    let style = anstyle::AnsiColor::Yellow.on_default();
+    let _ = writeln!(anstream::stderr(), "{style}note:{style:#} {message}");
+}
+
+/// Says what is wrong on standard error. Where that is gone, there is nobody to tell.
 fn complain(message: &str) {
     let style = anstyle::AnsiColor::Red.on_default().bold();
     let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {message}");

@@ -10,8 +10,9 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::fuzz::{self, FuzzArguments, duration};
+use super::rendering::{KcidbArguments, ResultsFormat};
 use super::replay::{Input, inputs, replay_on};
-use super::run::{Outcome, run_all, status};
+use super::run::{Outcome, run_all};
 use super::{CommandError, Format, RunArguments, Status, TargetArguments, complain, report};
 use crate::generate::Emphasis;
 use crate::report::site::{self, Changes, Past, Summary, file_stem};
@@ -63,11 +64,14 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
         options: arguments.options.clone(),
         jobs: None,
         records: None,
-        format: Format::Json,
+        against: Vec::new(),
+        format: ResultsFormat::Json,
+        kcidb: KcidbArguments::default(),
     };
     eprintln!("the suite");
-    let Outcome { mut results, unusable } = run_all(&run, &mut io::sink())?;
-    let mut worst = vec![status(&results, unusable)];
+    let outcome = run_all(&run, &mut io::sink())?;
+    let mut worst = vec![outcome.status()];
+    let Outcome { mut results, unusable, .. } = outcome;
     if unusable > 0 {
         notices.push(format!(
             "{unusable} targets could not be used: what was said of them stands in the log of this run"

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::rendering::{KcidbArguments, ResultsFormat, write_results};
 use super::{CommandError, Status, complain};
 use crate::report::site::{Past, Report, Summary};
 use crate::report::{self, Results};
@@ -20,6 +21,11 @@ pub(super) struct ReportArguments {
     /// The results to compare with [default: the last report in the folder]
     #[arg(long, value_name = "RESULTS")]
     since: Option<PathBuf>,
+    /// Write no site, but print the results in this format
+    #[arg(long, value_enum, conflicts_with_all = ["out", "since"])]
+    format: Option<ResultsFormat>,
+    #[command(flatten)]
+    kcidb: KcidbArguments,
     /// Print the JSON Schema of results
     #[arg(long, exclusive = true)]
     schema: bool,
@@ -31,6 +37,7 @@ pub(super) fn report(arguments: &ReportArguments, out: &mut dyn Write) -> Result
         writeln!(out)?;
         return Ok(Status::AsExpected);
     }
+    let submission = arguments.kcidb.submission(arguments.format)?;
     let mut notices = Vec::new();
     let mut read = Vec::new();
     for path in &arguments.results {
@@ -45,6 +52,11 @@ pub(super) fn report(arguments: &ReportArguments, out: &mut dyn Write) -> Result
     }
     let (results, misfits) = report::merge(read);
     notices.extend(misfits);
+    if let Some(format) = arguments.format {
+        notices.iter().for_each(|notice| complain(notice));
+        write_results(out, &results, format, &submission)?;
+        return Ok(status(&notices));
+    }
     let since = match arguments.since.as_ref().map(|path| report::read(path)) {
         Some(Ok(results)) => Some(Summary::of(&results)),
         Some(Err(error)) => {
@@ -74,5 +86,10 @@ pub(super) fn write(
     now.keep(folder)?;
     let size = written.bytes as f64 / 1e6;
     writeln!(out, "{} ({} files, {size:.1} MB)", folder.join("index.html").display(), written.files)?;
-    Ok(if report.notices.is_empty() { Status::AsExpected } else { Status::CouldNotRun })
+    Ok(status(&report.notices))
+}
+
+/// That something could not be shown is said by the exit status, too.
+fn status(notices: &[String]) -> Status {
+    if notices.is_empty() { Status::AsExpected } else { Status::CouldNotRun }
 }

@@ -1,7 +1,7 @@
 //! `binderdrill run`: cases on targets.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::Scope;
@@ -10,12 +10,14 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::{CommandError, Format, RunArguments, Status, TargetArguments, complain, give_seed};
+use super::rendering::{ResultsFormat, write_results};
+use super::{CommandError, RunArguments, Status, TargetArguments, complain, give_seed, remark};
 use crate::engine::{SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
 use crate::report::{
-    CaseResult, Counts, Provenance, Results, TargetResults, write_case, write_matrix, write_summary,
+    CaseResult, Counts, Provenance, Results, TargetResults, kept, named, write_case, write_matrix,
+    write_summary,
 };
 use crate::suite::{self, Case};
 use crate::target::{NoTarget, Target, is_guest};
@@ -27,40 +29,56 @@ const CASES_A_GUEST: usize = 30;
 const STACK: usize = 8 << 20;
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let Outcome { results, unusable } = run_all(arguments, out)?;
+    // What cannot be written must not be found out when all has been run.
+    let submission = arguments.kcidb.submission(Some(arguments.format))?;
+    let outcome = run_all(arguments, out)?;
+    let results = &outcome.results;
     match arguments.format {
-        Format::Human if results.runs.len() > 1 => {
+        ResultsFormat::Human if results.runs.len() > 1 => {
             writeln!(out)?;
-            write_matrix(out, &results)?;
+            write_matrix(out, results)?;
         }
-        Format::Human => {}
-        Format::Json if !results.runs.is_empty() => write_json(out, &results)?,
-        Format::Json => {}
+        ResultsFormat::Human => {}
+        _ if outcome.is_empty() => {}
+        format => write_results(out, results, format, &submission)?,
     }
     if let Some(folder) = &arguments.records {
-        for path in record::write(folder, &results)? {
+        for path in record::write(folder, results)? {
             eprintln!("recorded in {}", path.display());
         }
     }
-    Ok(status(&results, unusable))
+    Ok(outcome.status())
 }
 
 /// What a run has come to.
 pub(super) struct Outcome {
-    /// What there is to say of the targets that could be used.
+    /// What there is to say of the targets that could be used, and after them of those of another time.
     pub(super) results: Results,
-    /// How many targets could not.
+    /// How many of these are of another time.
+    kept: usize,
+    /// How many targets could not be used.
     pub(super) unusable: usize,
 }
 
-/// What results amount to, when so many targets could not be used.
-pub(super) fn status(results: &Results, unusable: usize) -> Status {
-    let counts = results.counts();
-    let deviations = counts.failed + counts.unexpected_passes + results.divergences.len();
-    match (deviations, counts.broken + unusable) {
-        (0, 0) => Status::AsExpected,
-        (0, _) => Status::CouldNotRun,
-        _ => Status::Deviation,
+impl Outcome {
+    /// What it amounts to. What failed at another time is only there to be compared with.
+    pub(super) fn status(&self) -> Status {
+        let counts = Counts::of(self.ran().iter().flat_map(|run| &run.cases));
+        let deviations = counts.failed + counts.unexpected_passes + self.results.divergences.len();
+        match (deviations, counts.broken + self.unusable) {
+            (0, 0) => Status::AsExpected,
+            (0, _) => Status::CouldNotRun,
+            _ => Status::Deviation,
+        }
+    }
+
+    /// Whether nothing ran.
+    fn is_empty(&self) -> bool {
+        self.ran().is_empty()
+    }
+
+    fn ran(&self) -> &[TargetResults] {
+        &self.results.runs[..self.results.runs.len() - self.kept]
     }
 }
 
@@ -74,12 +92,14 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
     if let Some(folder) = &arguments.records {
         record::prepare(folder, &names)?;
     }
+    let against = arguments.against.iter().map(|name| Ok(of_cases(kept(name)?, &cases)));
+    let against: Vec<TargetResults> = against.collect::<Result<_, CommandError>>()?;
     let plan = |name| Plan {
         name,
         cases: &cases,
         options: &arguments.options,
         jobs: arguments.jobs,
-        format: arguments.format,
+        tells: arguments.format == ResultsFormat::Human,
         most_dead: None,
     };
     // What cannot be at all is said before anything runs.
@@ -89,8 +109,8 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
     for (groups, name) in targets.into_iter().zip(&names) {
         match run_groups(groups, &plan(name), out) {
             Ok(run) => {
-                if arguments.format == Format::Human {
-                    write_summary(out, &run, names.len() == 1)?;
+                if arguments.format == ResultsFormat::Human {
+                    write_summary(out, &run, names.len() + against.len() == 1)?;
                 }
                 runs.push(run);
             }
@@ -105,9 +125,32 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
     for missing in missing {
         complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
+    let kept = against.len();
+    runs.extend(against);
     let mut results = Results::of(runs).with_scripts(&cases);
     results.provenance = Some(Provenance::of(started, arguments.seed));
-    Ok(Outcome { results, unusable })
+    Ok(Outcome { results, kept, unusable })
+}
+
+/// What is kept of these cases, as far as their scripts are still the same.
+fn of_cases(mut kept: TargetResults, cases: &[Case]) -> TargetResults {
+    let mut by_id: HashMap<String, CaseResult> =
+        kept.cases.drain(..).map(|case| (case.id.clone(), case)).collect();
+    let (mut changed, mut new) = (Vec::new(), Vec::new());
+    for case in cases {
+        match by_id.remove(&case.id) {
+            Some(result) if result.digest == case.digest => kept.cases.push(result),
+            Some(_) => changed.push(case.id.as_str()),
+            None => new.push(case.id.as_str()),
+        }
+    }
+    for (what, cases) in [("have changed since", changed), ("were not run then", new)] {
+        if !cases.is_empty() {
+            remark(&format!("not compared with {}, for they {what}: {}", kept.target, named(&cases)));
+        }
+    }
+    kept.counts = Counts::of(&kept.cases);
+    kept
 }
 
 /// All targets of the matrix that are there, and those that are not.
@@ -130,7 +173,7 @@ pub(super) struct Plan<'a> {
     /// How many guests run cases at a time.
     pub jobs: Option<u16>,
     /// Whether cases are told of as they come, which is for people.
-    pub format: Format,
+    pub tells: bool,
     /// After so many cases over which a guest died, the others are not run.
     pub most_dead: Option<usize>,
 }
@@ -174,7 +217,7 @@ fn run_groups(
                 progress.inc(1);
                 while let Some(result) = early.remove(&results.len()) {
                     progress.set_message(format!("{name} {}", result.id));
-                    if plan.format == Format::Human {
+                    if plan.tells {
                         progress.suspend(|| write_case(out, &result)).inspect_err(|_| work.stop())?;
                     }
                     results.push(result);
@@ -315,11 +358,6 @@ impl Work<'_> {
 /// A thread that runs cases.
 fn thread() -> std::thread::Builder {
     std::thread::Builder::new().stack_size(STACK)
-}
-
-fn write_json(out: &mut dyn Write, results: &Results) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, results)?;
-    writeln!(out)
 }
 
 /// On a terminal, how far the run is; elsewhere nothing.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::run::{Plan, run_on};
-use super::{CommandError, Format, TargetArguments};
+use super::{CommandError, TargetArguments};
 use crate::kernel::{
     BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, Patched, SourceChoice,
     Store, Told,
@@ -144,7 +144,7 @@ impl Trial<'_> {
             cases,
             options: self.options,
             jobs: self.jobs,
-            format: Format::Json,
+            tells: false,
             most_dead: Some(MOST_DEAD),
         };
         run_on(&plan, &mut io::sink())

@@ -250,7 +250,7 @@ fn with_zeroes_behind(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// What the scatter-gather buffers of a transaction take: each rounded up to a multiple of 8.
-fn size_of_buffers(transaction: &Transaction) -> u64 {
+pub(crate) fn size_of_buffers(transaction: &Transaction) -> u64 {
     let sizes = payload::objects(&transaction.data).filter_map(|object| match object {
         Object::Buffer(object) => {
             let content = payload::total_length(&payload::place(&object.content));

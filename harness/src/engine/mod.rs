@@ -14,7 +14,7 @@ mod fault;
 mod judge;
 mod matching;
 mod objects;
-mod payload;
+pub(crate) mod payload;
 mod race;
 mod rehearsal;
 mod set_up;
@@ -27,9 +27,11 @@ mod verdict;
 mod wording;
 mod write_read;
 
+pub(crate) use encode::size_of_buffers;
 pub use fault::ScriptFault;
 pub(crate) use payload::{USUAL_BINDER_FLAGS, buffer_flags, objects};
 pub(crate) use rehearsal::{Interrupted, Rehearsal};
+pub(crate) use symbols::{Chosen, chosen};
 pub use transcript::{PayloadRecord, ReturnRecord, StepOutcome, StepRecord, Transcript, WriteReadRecord};
 pub use verdict::{Deviation, Verdict};
 

@@ -15,17 +15,17 @@ pub(crate) const USUAL_BINDER_FLAGS: u32 = 0x17f;
 
 /// Where an item of a payload lies.
 #[derive(Debug)]
-pub(super) struct Placed<'a, H> {
+pub(crate) struct Placed<'a, H> {
     /// Bytes from the start of the payload.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Its length in bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// The item, never [`DataItem::At`].
-    pub(super) item: &'a DataItem<H>,
+    pub(crate) item: &'a DataItem<H>,
 }
 
 /// Where each item lies. No length overflows: a place past all addresses is the last address.
-pub(super) fn place<H>(items: &[DataItem<H>]) -> Vec<Placed<'_, H>> {
+pub(crate) fn place<H>(items: &[DataItem<H>]) -> Vec<Placed<'_, H>> {
     let mut end: u64 = 0;
     let mut placed = Vec::with_capacity(items.len());
     for mut item in items {
@@ -42,7 +42,7 @@ pub(super) fn place<H>(items: &[DataItem<H>]) -> Vec<Placed<'_, H>> {
 }
 
 /// Where an item begins that follows what ends here.
-pub(super) fn natural_offset<H>(item: &DataItem<H>, end: u64) -> u64 {
+pub(crate) fn natural_offset<H>(item: &DataItem<H>, end: u64) -> u64 {
     match item {
         DataItem::Object(_) | DataItem::Str16(_) => end.checked_next_multiple_of(4).unwrap_or(u64::MAX),
         _ => end,
@@ -50,12 +50,12 @@ pub(super) fn natural_offset<H>(item: &DataItem<H>, end: u64) -> u64 {
 }
 
 /// How long the payload is in which items lie so.
-pub(super) fn total_length<H>(placed: &[Placed<'_, H>]) -> u64 {
+pub(crate) fn total_length<H>(placed: &[Placed<'_, H>]) -> u64 {
     placed.iter().map(|item| item.offset.saturating_add(item.length)).max().unwrap_or(0)
 }
 
 /// Where the objects are among items that lie so.
-pub(super) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> Vec<u64> {
+pub(crate) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> Vec<u64> {
     let objects = placed.iter().filter(|placed| matches!(placed.item, DataItem::Object(_)));
     objects.map(|placed| placed.offset).collect()
 }
@@ -73,7 +73,7 @@ fn length<H>(item: &DataItem<H>) -> u64 {
 }
 
 /// A string as Parcel writes it: the number of UTF-16 units, the units, a NUL, and zeroes up to 4 bytes.
-pub(super) fn str16(text: &str) -> Vec<u8> {
+pub(crate) fn str16(text: &str) -> Vec<u8> {
     let units: Vec<u16> = text.encode_utf16().collect();
     let mut bytes = Vec::with_capacity(4 + 2 * units.len() + 4);
     bytes.extend_from_slice(&(units.len() as u32).to_le_bytes());
@@ -83,7 +83,7 @@ pub(super) fn str16(text: &str) -> Vec<u8> {
 }
 
 /// The string that bytes hold as Parcel writes it, and how many bytes it takes.
-pub(super) fn read_str16(bytes: &[u8]) -> Option<(String, usize)> {
+pub(crate) fn read_str16(bytes: &[u8]) -> Option<(String, usize)> {
     let (count, rest) = bytes.split_first_chunk::<4>()?;
     let units = rest.get(..usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(2)?)?;
     let units: Vec<u16> = units.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
@@ -93,7 +93,7 @@ pub(super) fn read_str16(bytes: &[u8]) -> Option<(String, usize)> {
 }
 
 /// The bytes of scalar items; `None` for those whose bytes depend on who sees them.
-pub(super) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
+pub(crate) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
     match item {
         DataItem::U32(value) => Some(value.to_le_bytes().to_vec()),
         DataItem::I32(value) => Some(value.to_le_bytes().to_vec()),
@@ -108,12 +108,12 @@ pub(super) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
 }
 
 /// The object type of a local object.
-pub(super) fn binder_type(weak: bool) -> u32 {
+pub(crate) fn binder_type(weak: bool) -> u32 {
     if weak { BINDER_TYPE_WEAK_BINDER } else { BINDER_TYPE_BINDER }
 }
 
 /// The object type of a remote object.
-pub(super) fn handle_type(weak: bool) -> u32 {
+pub(crate) fn handle_type(weak: bool) -> u32 {
     if weak { BINDER_TYPE_WEAK_HANDLE } else { BINDER_TYPE_HANDLE }
 }
 
@@ -211,7 +211,7 @@ impl Sender<'_> {
 }
 
 /// What stands where a buffer without a parent has the place of one.
-pub(super) const NO_PARENT: Parent = Parent { index: 0, offset: 0 };
+pub(crate) const NO_PARENT: Parent = Parent { index: 0, offset: 0 };
 
 /// The flags of a scatter-gather buffer.
 pub(crate) fn buffer_flags<H>(object: &BufferObject<H>) -> u32 {

@@ -156,6 +156,22 @@ impl<'a> NewBindings<'a> {
     }
 }
 
+/// The numbers that the harness chose, the same on every target.
+pub(crate) struct Chosen {
+    /// Of each object.
+    pub(crate) objects: BTreeMap<Name, PointerCookie>,
+    /// Of each cookie of a notification.
+    pub(crate) cookies: BTreeMap<Name, u64>,
+}
+
+/// The numbers that the names of a program stand for.
+pub(crate) fn chosen(program: &Program) -> Result<Chosen, ScriptFault> {
+    let cast = Cast::of(program)?;
+    let nobody = KnownProcess { pid: 0, security_context: None };
+    let symbols = Symbols::of(program, &cast, &vec![nobody; cast.processes().len()])?;
+    Ok(Chosen { objects: symbols.objects, cookies: symbols.cookies })
+}
+
 impl Symbols {
     /// The symbols of a program, whose processes are these to the target.
     pub(super) fn of(

@@ -102,7 +102,12 @@ fn cell(cases: &[&CaseResult]) -> String {
     others.fold(counts.passed.to_string(), |cell, other| format!("{cell}, {other}"))
 }
 
-fn write_divergence(out: &mut dyn Write, results: &Results, diverging: &CaseDivergence) -> io::Result<()> {
+/// Writes what each target did with a case, side by side.
+pub(super) fn write_divergence(
+    out: &mut dyn Write,
+    results: &Results,
+    diverging: &CaseDivergence,
+) -> io::Result<()> {
     let CaseDivergence { id, line, divergence } = diverging;
     let case = results.runs.iter().flat_map(|run| &run.cases).find(|case| case.id == *id);
     let title = case.map_or("", |case| case.title.as_str());

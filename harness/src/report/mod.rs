@@ -1,9 +1,16 @@
 //! Reports: what running cases on a target showed, for people and for programs.
 
+mod beside;
 mod coverage;
 pub mod diagram;
+mod difference;
 mod human;
+mod junit;
+mod kcidb;
+mod kept;
+mod ktap;
 mod matrix;
+mod outcome;
 mod patch;
 mod reading;
 mod recall;
@@ -15,7 +22,12 @@ mod tally;
 mod transcript;
 
 pub use coverage::write_coverage;
+pub use difference::{named, write_differences};
 pub use human::{write_case, write_summary};
+pub use junit::write_junit;
+pub use kcidb::{BuildId, Origin, Submission, Unsendable, write_kcidb};
+pub use kept::{NoKeptResults, kept};
+pub use ktap::write_ktap;
 pub use matrix::write_matrix;
 pub use patch::{write_changes, write_verdicts};
 pub use reading::{UnreadableResults, merge, read, write_compressed};
@@ -31,6 +43,8 @@ pub use transcript::write_transcript;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Deviation, StepOutcome, StepRecord, Transcript, Verdict};
+    use crate::program::DriverKind;
     use crate::suite::{self, Case};
     use crate::target::Target;
 
@@ -56,13 +70,106 @@ mod tests {
             }
         };
         let mut results = Results::of(targets.into_iter().map(run).collect()).with_scripts(cases);
-        results.provenance = Some(Provenance {
+        results.provenance = Some(Provenance { suite: suite::version(), ..provenance() });
+        results
+    }
+
+    /// A case with this id and verdict, all words of which are these.
+    fn case(id: &str, words: &str, verdict: Verdict) -> CaseResult {
+        CaseResult {
+            id: id.to_owned(),
+            origin: format!("suites/cases/{id}.drill"),
+            digest: "0123".to_owned(),
+            title: words.to_owned(),
+            clauses: vec!["txn.3".to_owned()],
+            unconfirmed: None,
+            seed: None,
+            line: matches!(verdict, Verdict::Fail(_)).then_some(6),
+            verdict,
+            transcript: Transcript {
+                steps: vec![StepRecord {
+                    step: 0,
+                    thread: "client".to_owned(),
+                    script: format!("client ! BINDER_VERSION {words}"),
+                    outcome: StepOutcome::Failed { errno: "EINVAL".to_owned() },
+                    woke: Vec::new(),
+                    races: false,
+                }],
+                complaints: vec![words.to_owned()],
+            },
+            lines: vec![6],
+        }
+    }
+
+    /// A case of each verdict, all words of which are these.
+    fn of_each_verdict(words: &str) -> Vec<CaseResult> {
+        let deviation = || Deviation {
+            step: Some(0),
+            expected: "EBUSY".to_owned(),
+            came: words.to_owned(),
+            difference: words.to_owned(),
+        };
+        let (reason, source) = (words.to_owned(), words.to_owned());
+        let verdicts = [
+            ("passes", Verdict::Pass),
+            ("fails", Verdict::Fail(deviation())),
+            ("known", Verdict::KnownDeviation { deviation: deviation(), reason: reason.clone(), source }),
+            ("unexpected", Verdict::UnexpectedPass { reason: reason.clone() }),
+            ("skipped", Verdict::Skip { reason: reason.clone() }),
+            ("other", Verdict::OtherDriver { driver: DriverKind::Rust }),
+            ("broken", Verdict::Broken { reason: format!("the guest died\n{reason}") }),
+        ];
+        verdicts.map(|(id, verdict)| case(&format!("topic/{id}"), words, verdict)).into()
+    }
+
+    fn run(target: &str, driver: Option<&str>, cases: Vec<CaseResult>) -> TargetResults {
+        TargetResults {
+            target: target.to_owned(),
+            profile: Some("c".to_owned()),
+            driver: driver.map(str::to_owned),
+            seconds: 0.5,
+            seconds_to_first_case: 0.25,
+            counts: Counts::of(&cases),
+            cases,
+        }
+    }
+
+    fn provenance() -> Provenance {
+        Provenance {
             started: "2026-11-20T02:00:00Z".parse().unwrap(),
             commit: Some("0123456789ab".to_owned()),
-            suite: suite::version(),
+            suite: "0123".to_owned(),
             machine: "Linux 6.12 x86_64, 2 processors".to_owned(),
             seed: None,
-        });
+        }
+    }
+
+    /// The reference driver, a kernel that came to each verdict, and one that passes.
+    pub(super) fn of_all_kinds() -> Results {
+        let words = "the second manager is told EINVAL";
+        let pass = |id: &str| case(id, words, Verdict::Pass);
+        let mut reference = pass("topic/fails");
+        reference.transcript.steps[0].outcome = StepOutcome::Failed { errno: "EBUSY".to_owned() };
+        let kernel = of_each_verdict(words);
+        let other = vec![pass("topic/passes"), pass("topic/before-linux-6.12")];
+        let mut results = Results::of(vec![
+            run("reference", None, vec![reference]),
+            run("vm:debian-6.12", Some("linux-c-6.12.1"), kernel),
+            run("built:uml-c", Some("linux-c-7.3.0"), other),
+        ]);
+        results.binderdrill = "0.1.0".to_owned();
+        results.provenance = Some(provenance());
+        results
+    }
+
+    /// A kernel that came to each verdict, with these words in all places.
+    pub(super) fn hostile(words: &str) -> Results {
+        let mut cases = of_each_verdict(words);
+        for case in &mut cases {
+            case.id.push_str(words);
+        }
+        let mut results = Results::of(vec![run(&format!("vm:{words}"), Some(words), cases)]);
+        results.provenance = Some(Provenance { machine: words.to_owned(), ..provenance() });
         results
     }
 }

@@ -4,19 +4,14 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::beside::write_beside;
 use super::human::write_table;
 use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use super::tally::write_tally;
-use super::transcript::elide;
-use crate::campaign::side_by_side;
-use crate::engine::Verdict;
 use crate::patch::{Change, ChangeKind, KernelVerdict, PatchVerdict};
 
 /// So many changes of a kernel are shown whole; of the others only what they are.
 const SHOWN: usize = 10;
-
-/// So much is shown of why a guest died, in lines.
-const LAST_WORDS: usize = 12;
 
 /// Writes what a patched kernel does otherwise than its base.
 pub fn write_changes(out: &mut dyn Write, kernel: &KernelVerdict) -> io::Result<()> {
@@ -49,44 +44,7 @@ fn write_change(out: &mut dyn Write, change: &Change, whole: bool) -> io::Result
     if !whole {
         return Ok(());
     }
-    let clauses =
-        if base.clauses.is_empty() { String::new() } else { format!(" ({})", base.clauses.join(", ")) };
-    writeln!(out, "    {}{clauses}", base.origin)?;
-    for (whose, result) in [("base", base), ("patched", patched)] {
-        let said = match &result.verdict {
-            Verdict::Pass | Verdict::UnexpectedPass { .. } => "as the suite expects".to_owned(),
-            Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
-                let line = result.line.map(|line| format!("line {line}: ")).unwrap_or_default();
-                format!("{line}expected {}, came {}", elide(&deviation.expected), elide(&deviation.came))
-            }
-            Verdict::Skip { reason } => format!("skipped: {reason}"),
-            Verdict::OtherDriver { driver } => format!("the case is about the driver in {}", driver.title()),
-            Verdict::Broken { reason } => format!("guest died: {}", last_words(reason)),
-        };
-        writeln!(
-            out,
-            "    {}  {}",
-            Styled(NAME, format!("{whose:7}")),
-            said.replace('\n', "\n             ")
-        )?;
-    }
-    let both = side_by_side(("base", &base.transcript), ("patched", &patched.transcript));
-    both.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
-    writeln!(out)
-}
-
-/// The beginning of why a guest died, and what its kernel said the matter was; where it did not, its last words.
-fn last_words(reason: &str) -> String {
-    const TELLING: &[&str] =
-        &["BUG", "panic", "Oops", "KASAN", "WARNING", "RIP:", "Call Trace", "blocked for more"];
-    let lines: Vec<&str> = reason.trim_end().lines().collect();
-    let Some((first, rest)) = lines.split_first().filter(|_| lines.len() > LAST_WORDS) else {
-        return lines.join("\n");
-    };
-    let tells = |line: &&str| TELLING.iter().any(|word| line.contains(word));
-    let telling: Vec<&str> = rest.iter().copied().filter(tells).take(LAST_WORDS).collect();
-    let rest = if telling.is_empty() { &rest[rest.len() - LAST_WORDS..] } else { &telling };
-    [&[*first, "..."], rest].concat().join("\n")
+    write_beside(out, ("base", base), ("patched", patched))
 }
 
 /// Writes the table of all that was checked.
@@ -154,6 +112,7 @@ fn elide_title(titles: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Verdict;
     use crate::patch::verdict_tests::{case, dies, fails, verdict};
 
     #[test]
@@ -174,14 +133,5 @@ mod tests {
         write_verdicts(&mut text, &[patch]).unwrap();
         let text = anstream::adapter::strip_bytes(&text).into_vec();
         insta::assert_snapshot!(String::from_utf8(text).unwrap());
-    }
-
-    #[test]
-    fn of_a_long_console_the_end_is_told() {
-        let reason: String = (0..40).map(|line| format!("line {line}\n")).collect();
-        let told = last_words(&reason);
-        assert!(told.starts_with("line 0\n...\nline 28\n") && told.ends_with("line 39"), "{told}");
-        let told = last_words(&reason.replace("line 7", "Kernel panic - not syncing"));
-        assert_eq!(told, "line 0\n...\nKernel panic - not syncing");
     }
 }

@@ -7,11 +7,14 @@ mod selection;
 pub use coverage::{Cell, Coverage, FamilyCoverage, WordCoverage};
 pub use files::{FileError, read_script};
 pub(crate) use files::{files_under, is_script};
-pub use selection::{SelectionError, select};
+pub use selection::{SelectionError, is_meant, select};
+
+use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
 use crate::program::{Clause, Race};
+use crate::report::CaseResult;
 use crate::script::{self, Diagnostics, Script};
 
 /// A script with a name.
@@ -69,6 +72,16 @@ pub fn version() -> String {
         digest.update(Sha256::digest(file.script));
     }
     hex::encode(digest.finalize())
+}
+
+/// Those of these cases whose script the suite that is built in has otherwise.
+pub fn changed_since<'a>(results: impl Iterator<Item = &'a CaseResult>) -> Vec<&'a str> {
+    let files = binderdrill_suites::cases().into_iter();
+    let now: HashMap<&str, String> =
+        files.map(|file| (file.id, hex::encode(Sha256::digest(file.script)))).collect();
+    let changed =
+        results.filter(|result| now.get(result.id.as_str()).is_some_and(|digest| *digest != result.digest));
+    changed.map(|result| result.id.as_str()).collect()
 }
 
 /// The cases of the suite that is built in, in the order of their ids.

@@ -67,7 +67,11 @@ fn select_one(suite: &[Case], filter: &str) -> Result<Vec<Case>, SelectionError>
             false => Err(SelectionError::NoSuchFile(filter.to_owned())),
         };
     }
-    let named: Vec<Case> = suite.iter().filter(|case| is_meant(case, filter)).cloned().collect();
+    let is_named = |case: &&Case| {
+        let clauses: Vec<String> = case.clauses().iter().map(ToString::to_string).collect();
+        is_meant(&case.id, &clauses, filter)
+    };
+    let named: Vec<Case> = suite.iter().filter(is_named).cloned().collect();
     if path.is_dir() {
         let cases = files::cases_under(path)?;
         // A folder that happens to be called like a topic, and has nothing to do with it.
@@ -85,10 +89,8 @@ fn select_one(suite: &[Case], filter: &str) -> Result<Vec<Case>, SelectionError>
 }
 
 /// Whether a filter is part of the id of a case, or of one of its clauses.
-fn is_meant(case: &Case, filter: &str) -> bool {
-    !filter.is_empty()
-        && (case.id.contains(filter)
-            || case.clauses().iter().any(|clause| names_clause(&clause.to_string(), filter)))
+pub fn is_meant(id: &str, clauses: &[String], filter: &str) -> bool {
+    !filter.is_empty() && (id.contains(filter) || clauses.iter().any(|clause| names_clause(clause, filter)))
 }
 
 /// `txn.3` names the clause txn.3, and not txn.31; `txn` and `txn.` name both.

@@ -55,6 +55,13 @@ pub trait Target: Send {
         Spent::default()
     }
 
+    /// Runs a program that is none of ours where the driver is: its first word is the path of the device, and these
+    /// follow. Only a guest can.
+    fn execute(&mut self, program: &[u8], words: &[String]) -> Result<guest::Executed, SetUpError> {
+        let _ = (program, words);
+        Err(SetUpError(format!("{} runs no programs: only guests do", self.name())))
+    }
+
     /// Which driver this is, such as `linux-c-6.12.117+deb12-amd64`, or `linux-rust-7.3.0` if it is the one in Rust, as
     /// far as it is known yet: a kernel that has not booted may be any. The reference driver is none, as nothing that
     /// it does wrong is to be expected; but where it is a model of the one in Rust, it models what is wrong with that.

@@ -205,6 +205,8 @@ struct Process {
     next_mapping: u64,
     /// The device that its epoll instance watches, if it has one.
     watching: Option<Device>,
+    /// How often that device had been told of work when the instance last asked it and found nothing.
+    found_nothing_at: Option<u64>,
 }
 
 /// How threads are scheduled that have never said anything about it.
@@ -233,6 +235,7 @@ impl Process {
             mapped: Mappings::default(),
             next_mapping: 0x7000_0000_0000,
             watching: None,
+            found_nothing_at: None,
         }
     }
 
@@ -372,6 +375,7 @@ impl ReferenceWorld {
         let (descriptor, watching) = (parent.descriptor, parent.watching);
         let scheduling = parent.scheduling[at.thread];
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
+        let found_nothing_at = parent.found_nothing_at;
         let child = &mut self.processes[child];
         *child = Process {
             name: std::mem::take(&mut child.name),
@@ -385,6 +389,7 @@ impl ReferenceWorld {
             mapped: Mappings::default(),
             next_mapping: child.next_mapping,
             watching,
+            found_nothing_at,
         };
         Ok(Answer::Success)
     }
@@ -504,7 +509,8 @@ impl ReferenceWorld {
         }
         process.watching = Some(device);
         // To watch a device is to poll it.
-        let _ = self.driver.poll(device, process.caller(at.thread));
+        let finds = self.driver.poll(device, process.caller(at.thread));
+        process.found_nothing_at = (finds == Ok(false)).then(|| self.driver.announcements(device));
         Ok(Answer::Success)
     }
 
@@ -512,8 +518,18 @@ impl ReferenceWorld {
         let device = self.processes[at.process].watching.ok_or(Errno::EBADF)?;
         // It is watched for as long as it is open, which a mapping keeps it.
         let is_open = self.openings.values().any(|opening| opening.device == device);
-        let events = is_open.then(|| self.poll_device(at, device));
-        Ok(Answer::Events(events.unwrap_or_default()))
+        if !is_open {
+            return Ok(Answer::Events(PollEvents::default()));
+        }
+        let announcements = self.driver.announcements(device);
+        let has_heard_nothing = self.processes[at.process].found_nothing_at == Some(announcements);
+        if self.driver.profile().epoll_waits_for_work && has_heard_nothing {
+            return Ok(Answer::Events(PollEvents::default()));
+        }
+        let events = self.poll_device(at, device);
+        self.processes[at.process].found_nothing_at =
+            (events == PollEvents::default()).then_some(announcements);
+        Ok(Answer::Events(events))
     }
 
     /// Makes a file and a descriptor for it.

@@ -164,3 +164,52 @@ fn what_deviates_from_the_model_is_not_what_a_replay_is_about() {
     let output = binderdrill(&["replay", "deviates.drill"]);
     assert_eq!(status(&output), 0, "{}", stdout(&output));
 }
+
+/// Ctrl-C is no accident: what has been found by then is written and told.
+#[test]
+fn a_campaign_that_is_interrupted_tells_what_it_has_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let findings = folder.path().join("findings");
+    let mut fuzz =
+        command(&["fuzz", "--target", "reference:c-6.12", "--target", "reference:rust", "--seed", "7"]);
+    fuzz.args(["--for", "10m", "--out"]).arg(&findings).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let process = fuzz.spawn().unwrap();
+    let written = || fs::read_dir(&findings).map_or(0, |entries| entries.count());
+    while written() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = nix::unistd::Pid::from_raw(process.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    let told = stdout(&output);
+    assert!(told.contains("reference:c-6.12, reference:rust"), "{told}");
+    assert!(written() >= 2 && told.contains(".drill"), "{told}");
+}
+
+#[test]
+fn a_script_on_which_drivers_part_ways_is_made_smaller() {
+    let script = "\
+# A call waits for a thread.
+
+process server context-manager
+process client
+
+server  ! BINDER_SET_MAX_THREADS 3
+client  > BC_TRANSACTION { handle 0, code 1 }
+server  ! poll = POLLIN
+";
+    let small = binderdrill_with_input(
+        &["minimise", "-", "--target", "reference:c-6.12", "--target", "reference:rust"],
+        script.as_bytes(),
+    );
+    assert_eq!(status(&small), 1, "{}", stderr(&small));
+    assert!(stdout(&small).ends_with("process server\n\nserver  ! poll = POLLIN\n"), "{}", stdout(&small));
+    let alike = binderdrill_with_input(
+        &["minimise", "-", "--target", "reference:c-6.12", "--target", "reference:c-6.1"],
+        script.as_bytes(),
+    );
+    assert_eq!(status(&alike), 0, "{}", stdout(&alike));
+    let alone = binderdrill_with_input(&["minimise", "-", "--target", "reference"], script.as_bytes());
+    assert_eq!(status(&alone), 2, "{}", stdout(&alone));
+}

@@ -104,3 +104,62 @@ fn a_clause_is_shown_with_its_cases_and_those_that_deviate() {
         insta::assert_snapshot!(stdout(&output));
     });
 }
+
+#[test]
+fn ktap_is_printed_as_kselftest_does() {
+    let output = binderdrill(&["run", "passes.drill", "deviates.drill", "lacks.drill", "--format", "ktap"]);
+    assert_eq!(status(&output), 1);
+    insta::assert_snapshot!(stdout(&output));
+}
+
+#[test]
+fn kept_results_are_written_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.json");
+    let run = |format: &str| binderdrill(&["run", "passes.drill", "deviates.drill", "--format", format]);
+    std::fs::write(&path, run("json").stdout).unwrap();
+    let path = path.to_str().unwrap();
+    let report = |format: &str| binderdrill(&["report", path, "--format", format]);
+    assert_eq!(stdout(&report("ktap")), stdout(&run("ktap")));
+    for (format, word) in [("junit", "<testsuites"), ("json", "\"format_version\""), ("human", "1 failed")] {
+        let output = report(format);
+        assert_eq!((status(&output), stdout(&output).contains(word)), (0, true), "{format}: {output:?}");
+    }
+    // The reference driver is no kernel.
+    let output = report("kcidb");
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("these results are of no kernel"), "{}", stderr(&output));
+    let output = binderdrill(&["report", path, "--format", "ktap", "--kcidb-origin", "mylab"]);
+    assert_eq!(status(&output), 2);
+    assert!(stderr(&output).contains("--kcidb-origin is for --format kcidb"), "{}", stderr(&output));
+}
+
+#[test]
+fn two_runs_are_compared_from_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.json");
+    let arguments =
+        ["run", "passes.drill", "--target", "reference", "--target", "reference:c-6.12", "--format", "json"];
+    std::fs::write(&path, binderdrill(&arguments).stdout).unwrap();
+    let [newest, older] =
+        ["reference", "reference:c-6.12"].map(|target| format!("{}@{target}", path.display()));
+    let output = binderdrill(&["diff", &newest, &older]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("the two did the same, 1 the same, of 1 cases"), "{}", stdout(&output));
+    // A path is no case of the suite, and is compared by its name.
+    let output = binderdrill(&["run", "passes.drill", "--against", &older]);
+    assert_eq!(status(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("all targets did the same"), "{}", stdout(&output));
+}
+
+#[test]
+fn an_unknown_record_is_told_which_there_are() {
+    for arguments in [
+        &["diff", "record:debian-6.1", "record:debian-99"][..],
+        &["run", "passes.drill", "--against", "record:debian-99"],
+    ] {
+        let output = binderdrill(arguments);
+        assert_eq!((status(&output), stdout(&output)), (2, String::new()));
+        assert!(stderr(&output).contains("record:debian-6.12, record:debian-7"), "{}", stderr(&output));
+    }
+}

@@ -7,6 +7,7 @@
 
 mod builds;
 mod ends;
+mod exported;
 mod guests;
 mod patches;
 mod refusals;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let uml = guests::IN_UML
         .iter()
         .chain(ends::IN_UML)
+        .chain(exported::IN_UML)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml));
     let can_build = builds::can_build();
     let builds = builds::TESTS

@@ -114,6 +114,16 @@ impl DeviceTarget {
         &mut self.stopwatch
     }
 
+    /// The path of the device.
+    pub fn device(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the kernel has complained of since it was last asked.
+    pub fn new_complaints(&mut self) -> Vec<String> {
+        self.log.as_mut().map(KernelLog::new_complaints).unwrap_or_default()
+    }
+
     /// Whether the kernel has complained of anything since the target was made. From then on it may not say all: some
     /// reports are given only once, and some checks end with the first.
     pub fn has_complained(&self) -> bool {

@@ -23,8 +23,8 @@ use crate::program::{
     BinderfsCall, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
 };
 use crate::target::{
-    ARENA_BASE, ARENA_STRIDE, Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part,
-    ProcessSpecification, Racer, Stopwatch, SystemCall, TargetError, ThreadIndex, World, is_too_long,
+    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part, ProcessSpecification, Racer,
+    Stopwatch, SystemCall, TargetError, ThreadIndex, World, is_too_long,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
@@ -788,12 +788,12 @@ impl World for DeviceWorld<'_> {
         if let Some(bytes) = ahead.and_then(|ahead| ahead.bytes.get(..length)) {
             return Ok(Some(bytes.to_vec()));
         }
-        let in_arena = address.wrapping_sub(ARENA_BASE);
-        if address < ARENA_BASE || !in_arena.is_multiple_of(ARENA_STRIDE) {
+        let threads = self.processes[process].threads.len();
+        let Some(thread) = (0..threads).find(|at| Area::Argument.addresses(*at).start == address) else {
             return self.processes[process].read_memory(address, length);
-        }
+        };
         // Who reads what became of the argument of an ioctl reads next what it has returned.
-        let returns = Area::Returns.addresses((in_arena / ARENA_STRIDE) as usize).start;
+        let returns = Area::Returns.addresses(thread).start;
         let pieces = [(address, length), (returns, READ_AHEAD)];
         let Some(mut bytes) = self.processes[process].read_pieces(&pieces)? else { return Ok(None) };
         let ahead = bytes.split_off(length);

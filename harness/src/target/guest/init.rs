@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use strum::VariantArray;
 
+use super::execute;
 use super::initramfs::MODULES;
 use super::message::{Compared, Reply, Request, digest, hear, say};
 use crate::engine::{Run, Verdict};
@@ -76,6 +77,15 @@ fn serve() -> Result<(), String> {
             (Request::Compare { scripts }, Ok(target)) => {
                 compare(scripts, target, &mut fault, &mut channel)?;
                 continue;
+            }
+            (Request::Keep { program }, Ok(_)) => match execute::keep(&program) {
+                Ok(()) => Reply::Kept,
+                Err(error) => Reply::Unusable { reason: format!("a program cannot be kept: {error}") },
+            },
+            (Request::Execute { words }, Ok(target)) => {
+                let mut executed = execute::execute(target.device(), &words, patience * 5);
+                executed.complaints = target.new_complaints();
+                Reply::Executed { executed, spoilt: target.has_complained() }
             }
         };
         say(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;

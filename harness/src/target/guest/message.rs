@@ -39,6 +39,16 @@ pub enum Request {
         /// The scripts, each with the digest of what another target did.
         scripts: Vec<Compared>,
     },
+    /// Keeps a program, in place of the one that it has been given before.
+    Keep {
+        /// Its file, compressed as zlib does, in hexadecimal.
+        program: String,
+    },
+    /// Runs the program that it keeps, with the path of the device and these words.
+    Execute {
+        /// The words.
+        words: Vec<String>,
+    },
 }
 
 /// A script, and what another target did with it.
@@ -86,6 +96,15 @@ pub enum Reply {
         /// Why not, and what to do.
         reason: String,
     },
+    /// It keeps the program. Answers [`Request::Keep`].
+    Kept,
+    /// What came of a program that is none of ours. Answers [`Request::Execute`].
+    Executed {
+        /// What did.
+        executed: Executed,
+        /// Whether the kernel has complained: then it is of no more use.
+        spoilt: bool,
+    },
     /// What came of a script.
     Ran {
         /// What did.
@@ -102,6 +121,17 @@ pub enum Reply {
         /// As of [`Reply::Ran`].
         spoilt: bool,
     },
+}
+
+/// What came of a program that is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// The status with which it ended; `None` if it did not end by itself, or could not be run.
+    pub status: Option<i32>,
+    /// What it wrote, on standard output and on standard error.
+    pub output: String,
+    /// What the kernel has complained of meanwhile.
+    pub complaints: Vec<String>,
 }
 
 /// Asks a guest, piece by piece.

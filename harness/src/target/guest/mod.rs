@@ -2,6 +2,7 @@
 //!
 //! How a machine is started is a [`Launcher`]'s business: QEMU's, or User-mode Linux'. The rest is alike.
 
+mod execute;
 pub mod init;
 mod initramfs;
 mod machine;
@@ -18,6 +19,7 @@ use crate::script;
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
+pub use message::Executed;
 use message::{Compared, Reply, Request, digest};
 pub use module::{Module, ModuleError, with_needs};
 
@@ -42,6 +44,8 @@ pub struct GuestTarget {
     profile: Option<String>,
     /// Where the time of some programs has gone in the guest.
     spent: Spent,
+    /// The program that the guest has been given to keep.
+    kept: Vec<u8>,
 }
 
 /// What a guest is made of.
@@ -123,6 +127,7 @@ impl GuestTarget {
             driver: None,
             profile: None,
             spent: Spent::default(),
+            kept: Vec::new(),
         }
     }
 
@@ -133,8 +138,19 @@ impl GuestTarget {
             self.driver = Some(driver);
             self.profile = Some(profile);
             self.machine = Some(machine);
+            self.kept.clear();
         }
         Ok(self.machine.as_mut().expect("it has been started above"))
+    }
+
+    /// What a guest answers that is asked for something. If it dies over that, the next question goes to a fresh one.
+    fn answer(&mut self, request: &Request) -> Result<Reply, SetUpError> {
+        let patience = self.patience * 6;
+        let machine = self.machine()?;
+        machine.ask(request, patience).and_then(|()| machine.receive(patience)).map_err(|silence| {
+            let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
+            SetUpError(format!("{silence}{}", last_lines(&console)))
+        })
     }
 
     /// Asks the guest to run a script. If it dies or its kernel complains over it, the next one gets a fresh guest.
@@ -225,6 +241,26 @@ impl Target for GuestTarget {
         std::mem::take(&mut self.spent)
     }
 
+    fn execute(&mut self, program: &[u8], words: &[String]) -> Result<Executed, SetUpError> {
+        self.machine()?;
+        if self.kept != program {
+            let packed = execute::pack(program).map_err(|error| SetUpError(error.to_string()))?;
+            match self.answer(&Request::Keep { program: packed })? {
+                Reply::Kept => self.kept = program.to_vec(),
+                other => return Err(SetUpError(format!("the guest keeps no program: {other:?}"))),
+            }
+        }
+        match self.answer(&Request::Execute { words: words.to_vec() })? {
+            Reply::Executed { executed, spoilt } => {
+                if spoilt {
+                    self.machine = None;
+                }
+                Ok(executed)
+            }
+            other => Err(SetUpError(format!("the guest runs no program: {other:?}"))),
+        }
+    }
+
     fn driver(&self) -> Option<String> {
         self.driver.clone()
     }
@@ -258,9 +294,13 @@ pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGre
     match answer {
         Ok(Reply::Ready { driver, profile }) => Ok(Launched { machine, driver, profile }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
-        Ok(Reply::Ran { .. } | Reply::Compared { .. } | Reply::Listening) => {
-            Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned()))
-        }
+        Ok(
+            Reply::Ran { .. }
+            | Reply::Compared { .. }
+            | Reply::Listening
+            | Reply::Kept
+            | Reply::Executed { .. },
+        ) => Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned())),
         Err(silence) => Err(silent(machine, &silence)),
     }
 }

@@ -1,0 +1,118 @@
+//! `binderdrill minimise`: one script on which targets part ways, made as small as it can be.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CommandError, Status, TargetArguments};
+use crate::campaign::{Bench, Reduced, reduce, side_by_side};
+use crate::engine::Verdict;
+use crate::script::{self, print};
+use crate::suite::{FileError, read_script};
+
+#[derive(Debug, Args)]
+pub(super) struct MinimiseArguments {
+    /// A script; `-` is standard input
+    file: PathBuf,
+    /// A driver to run on, as of `run`. One alone, or one beside `reference`, is compared with the reference driver as
+    /// a model of it; others with each other
+    #[arg(long = "target", value_name = "TARGET", required = true)]
+    targets: Vec<String>,
+    /// Where to write the small script [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    options: TargetArguments,
+}
+
+pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
+    arguments.options.check(&arguments.targets)?;
+    let origin = arguments.file.display().to_string();
+    let program = match script::parse(&read_script(&arguments.file)?) {
+        Ok(script) => script.program,
+        Err(diagnostics) => {
+            // Where standard error is gone, there is nobody to tell.
+            let _ = write!(anstream::stderr(), "{}", diagnostics.render(&origin, true));
+            return Ok(Status::CouldNotRun);
+        }
+    };
+    if program.race().is_some() {
+        return Err(CommandError::Options(format!(
+            "{origin}: it has a race, of which every run is another: there is nothing to compare"
+        )));
+    }
+    let mut bench = arguments.bench()?;
+    // A step that is gone may be one that others refer to, so all programs that are tried are settled, and this first.
+    let settled = bench.settled(&program);
+    let difference = match &settled {
+        Some(settled) => bench.difference(settled)?,
+        None => None,
+    };
+    let (Some(settled), Some(difference)) = (settled, difference) else {
+        eprintln!(
+            "{origin}: all targets do the same with it, so there is nothing to make smaller (what it leaves undefined is \
+             not compared; `binderdrill run` tells whether they do what it expects)"
+        );
+        return Ok(Status::AsExpected);
+    };
+    let reduced = reduce(&mut bench, &settled, difference)?;
+    let mut small = reduced.program.clone();
+    small.opening = vec![
+        format!("Targets part ways: {}.", reduced.difference.signature),
+        format!("On {}, in {}.", arguments.targets.join(", "), reduced.steadiness),
+        format!("It was {origin}, which had {} steps.", program.steps.len()),
+    ];
+    match &arguments.out {
+        None => out.write_all(print(&small).as_bytes())?,
+        Some(path) => {
+            std::fs::write(path, print(&small)).map_err(|source| FileError { path: path.clone(), source })?;
+        }
+    }
+    tell(&reduced);
+    Ok(Status::Deviation)
+}
+
+/// Says what the targets do with the small script.
+fn tell(reduced: &Reduced) {
+    let mut runs = reduced.difference.runs.iter();
+    let Some((first, one)) = runs.next() else { return };
+    for (name, other) in runs {
+        eprintln!("{}", side_by_side((first, &one.transcript), (name, &other.transcript)));
+        match &other.verdict {
+            Verdict::Broken { reason } => eprintln!("{name}: {reason}"),
+            Verdict::Fail(deviation) => eprintln!("{name}: {}", deviation.difference),
+            _ => {}
+        }
+    }
+}
+
+impl MinimiseArguments {
+    fn bench(&self) -> Result<Bench, CommandError> {
+        let drivers: Vec<&String> = match self.targets.as_slice() {
+            [_, _, ..] => {
+                let is_beside_model = self.targets.len() == 2
+                    && self.targets.iter().any(|target| target == "reference")
+                    && self.targets.iter().any(|target| !target.starts_with("reference"));
+                self.targets.iter().filter(|target| !is_beside_model || *target != "reference").collect()
+            }
+            only => only.iter().filter(|target| !target.starts_with("reference")).collect(),
+        };
+        let targets = drivers.iter().map(|name| self.options.target(name, false));
+        let mut targets: Vec<_> = targets.collect::<Result<_, _>>()?;
+        Ok(match (targets.pop(), targets.is_empty()) {
+            (Some(driver), true) => Bench::of_model_and(driver)?,
+            (Some(last), false) => {
+                targets.push(last);
+                Bench::of_peers(targets)?
+            }
+            (None, _) => {
+                return Err(CommandError::Options(
+                    "the reference driver alone has nothing to differ from: name another target, such as --target \
+                     built:uml-c"
+                        .to_owned(),
+                ));
+            }
+        })
+    }
+}

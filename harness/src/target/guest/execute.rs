@@ -1,0 +1,73 @@
+//! Programs that are none of ours, and are run in a guest: what scripts have been exported to, above all.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::read::{ZlibDecoder, ZlibEncoder};
+
+use super::message::Executed;
+
+/// Where a guest keeps the program.
+const PLACE: &str = "/tmp/program";
+
+/// Where it keeps what that writes.
+const OUTPUT: &str = "/tmp/program.output";
+
+/// How often a program is looked at whether it has ended.
+const POLL: Duration = Duration::from_millis(1);
+
+/// A program as it travels.
+pub fn pack(program: &[u8]) -> io::Result<String> {
+    let mut packed = Vec::new();
+    ZlibEncoder::new(program, Compression::best()).read_to_end(&mut packed)?;
+    Ok(hex::encode(packed))
+}
+
+/// Keeps a program, in the guest.
+pub fn keep(packed: &str) -> io::Result<()> {
+    let packed = hex::decode(packed).map_err(io::Error::other)?;
+    let mut program = Vec::new();
+    ZlibDecoder::new(packed.as_slice()).read_to_end(&mut program)?;
+    let _ = fs::remove_file(PLACE);
+    File::create(PLACE)?.write_all(&program)?;
+    fs::set_permissions(PLACE, Permissions::from_mode(0o755))
+}
+
+/// Runs the program that is kept, in the guest, for no longer than that.
+pub fn execute(device: &Path, words: &[String], patience: Duration) -> Executed {
+    match run(device, words, patience) {
+        Ok(status) => Executed {
+            status,
+            output: String::from_utf8_lossy(&fs::read(OUTPUT).unwrap_or_default()).into_owned(),
+            complaints: Vec::new(),
+        },
+        Err(error) => {
+            Executed { status: None, output: format!("it cannot be run: {error}"), complaints: Vec::new() }
+        }
+    }
+}
+
+fn run(device: &Path, words: &[String], patience: Duration) -> io::Result<Option<i32>> {
+    // A file takes all that it writes, however much, with nobody to read it meanwhile.
+    let output = File::create(OUTPUT)?;
+    let mut command = Command::new(PLACE);
+    command.arg(device).args(words).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    let mut process = command.spawn()?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(status.code());
+        }
+        if start.elapsed() > patience {
+            process.kill()?;
+            process.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(POLL);
+    }
+}
