@@ -235,7 +235,9 @@ impl Worker<'_> {
             let program = maker.fit(settled.program);
             Made { seed, program, depth, fault, making: started.elapsed() }
         };
-        std::iter::from_fn(|| self.next()).take(most).map(make).collect()
+        // One of which settling leaves nothing is no program.
+        let is_program = |made: &Made| !made.program.steps.is_empty();
+        std::iter::from_fn(|| self.next()).map(make).filter(is_program).take(most).collect()
     }
 
     fn run(&self, bench: &mut Bench, batch: Vec<Made>) -> Result<(), SetUpError> {
