@@ -50,9 +50,8 @@ impl Block {
             }
             blocks.extend(open);
         }
-        blocks.sort_by(|a, b| {
-            b.lines.cmp(&a.lines).then_with(|| (&a.file, a.first).cmp(&(&b.file, b.first)))
-        });
+        blocks
+            .sort_by(|a, b| b.lines.cmp(&a.lines).then_with(|| (&a.file, a.first).cmp(&(&b.file, b.first))));
         blocks
     }
 

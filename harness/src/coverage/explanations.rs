@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use strum::Display;
 
 use super::blocks::Block;
-use super::lines::Coverage;
 
 /// A list of explanations of one driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -68,6 +67,16 @@ impl Why {
     }
 }
 
+impl Explanation {
+    /// What it is about.
+    pub fn title(&self) -> String {
+        match &self.holds {
+            Some(holds) => format!("{} ({holds})", self.function),
+            None => self.function.clone(),
+        }
+    }
+}
+
 impl Explanations {
     /// Those of the driver in C.
     pub fn embedded() -> Result<Explanations, MalformedExplanations> {
@@ -88,23 +97,18 @@ impl Explanations {
     pub fn of(&self, block: &Block, text: &str) -> Option<&Explanation> {
         let fits = |explanation: &&Explanation| {
             explanation.function == block.function
-                && explanation.holds.as_ref().is_none_or(|holds| lines(text, block).any(|line| line.contains(holds)))
+                && explanation
+                    .holds
+                    .as_ref()
+                    .is_none_or(|holds| lines(text, block).any(|line| line.contains(holds)))
         };
         let fitting = || self.block.iter().filter(fits);
         fitting().find(|explanation| explanation.holds.is_some()).or_else(|| fitting().next())
     }
 
     /// Those that explain none of these blocks: what they are about has been reached, or is no longer there.
-    pub fn idle<'a>(&'a self, explained: &[&Explanation]) -> Vec<&'a Explanation> {
+    pub fn idle(&self, explained: &[&Explanation]) -> Vec<&Explanation> {
         self.block.iter().filter(|own| !explained.contains(own)).collect()
-    }
-
-    /// How many lines of a file no program can reach.
-    pub fn unreachable(&self, coverage: &Coverage, file: &str, text: &str) -> usize {
-        let blocks = Block::all(coverage).into_iter().filter(|block| block.file == file);
-        let unreachable =
-            blocks.filter(|block| self.of(block, text).is_some_and(|known| !known.why.is_reachable()));
-        unreachable.map(|block| block.lines).sum()
     }
 }
 

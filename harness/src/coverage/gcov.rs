@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
@@ -92,35 +92,39 @@ pub enum GcovError {
     Notes(#[from] KernelError),
 }
 
-/// gcov in a folder that has the notes of a kernel.
+/// gcov, for the counters of one kernel.
 pub struct Gcov {
-    folder: tempfile::TempDir,
+    notes: Vec<PathBuf>,
 }
 
 impl Gcov {
     /// Prepares to read the counters of a kernel.
     pub fn of(notes: &Notes) -> Result<Gcov, GcovError> {
         Command::new("gcov").arg("--version").output().map_err(GcovError::Missing)?;
-        let failed = |path: PathBuf| move |error| GcovError::File { path, error };
-        let folder = tempfile::tempdir().map_err(failed(std::env::temp_dir()))?;
-        for note in notes.files()? {
-            let link = folder.path().join(note.file_name().unwrap_or_default());
-            symlink(&note, &link).map_err(failed(link))?;
-        }
-        Ok(Gcov { folder })
+        Ok(Gcov { notes: notes.files()? })
     }
 
     /// What has been counted of the driver's own files, each by its name in the driver's folder.
     pub fn read(&self, counters: &Counters) -> Result<Vec<ReportedFile>, GcovError> {
-        let mut gcov = Command::new("gcov");
-        gcov.args(["--json-format", "--stdout", "--branch-probabilities"]).current_dir(self.folder.path());
-        for (name, bytes) in &counters.files {
-            let path = self.folder.path().join(name);
-            fs::write(&path, bytes).map_err(|error| GcovError::File { path, error })?;
-            gcov.arg(name);
-        }
         if counters.files.is_empty() {
             return Err(GcovError::Refuses { said: "there are no counters".to_owned() });
+        }
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| GcovError::File { path, error }
+        };
+        // Counters and notes are looked for side by side.
+        let folder = tempfile::tempdir().map_err(failed(&std::env::temp_dir()))?;
+        for note in &self.notes {
+            let link = folder.path().join(note.file_name().unwrap_or_default());
+            symlink(note, &link).map_err(failed(&link))?;
+        }
+        let mut gcov = Command::new("gcov");
+        gcov.args(["--json-format", "--stdout", "--branch-probabilities"]).current_dir(folder.path());
+        for (name, bytes) in &counters.files {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).map_err(failed(&path))?;
+            gcov.arg(name);
         }
         let output = gcov.env("LC_ALL", "C.UTF-8").output().map_err(GcovError::Missing)?;
         let said = String::from_utf8_lossy(&output.stderr);

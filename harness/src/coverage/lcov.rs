@@ -44,14 +44,14 @@ fn write_section(out: &mut dyn Write, test: &str, file: &str, records: Vec<Recor
 fn records(file: &FileCoverage) -> impl Iterator<Item = Record> {
     let totals = file.totals(|runs| runs.total() > 0);
     let found = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let names = file.functions.iter().map(|(start, function)| Record::FunctionName {
-        name: function.name.clone(),
-        start_line: *start,
-    });
-    let functions = file.functions.values().map(|function| Record::FunctionData {
-        name: function.name.clone(),
-        count: function.runs.total(),
-    });
+    let names = file
+        .functions
+        .iter()
+        .map(|(start, function)| Record::FunctionName { name: function.name.clone(), start_line: *start });
+    let functions = file
+        .functions
+        .values()
+        .map(|function| Record::FunctionData { name: function.name.clone(), count: function.runs.total() });
     let branches = file.lines.iter().flat_map(|(line, known)| {
         let reached = known.runs.total() > 0;
         let taken = move |runs: &Runs| reached.then(|| runs.total());

@@ -182,8 +182,11 @@ impl FileCoverage {
 
     /// The function that a line stands in.
     pub fn function_of(&self, line: u32) -> Option<&Function> {
-        let mut before = self.functions.range(..=line).rev();
-        before.map(|(_, function)| function).find(|function| function.end >= line)
+        self.functions
+            .range(..=line)
+            .rev()
+            .map(|(_, function)| function)
+            .find(|function| function.end >= line)
     }
 
     /// How much of it ran, by the doing of those that are counted.

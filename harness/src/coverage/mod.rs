@@ -11,9 +11,13 @@ mod explanations;
 pub mod gcov;
 mod lcov;
 mod lines;
+mod results;
 
 pub use blocks::Block;
 pub use explanations::{Explanation, Explanations, MalformedExplanations, Why};
 pub use gcov::{Gcov, GcovError};
 pub use lcov::write_lcov;
-pub use lines::{Coverage, FileCoverage, Function, LineCoverage, Origin, Share, Totals};
+pub use lines::{Coverage, FileCoverage, Function, LineCoverage, Origin, Runs, Share, Totals};
+#[cfg(test)]
+pub(crate) use results::tests as results_tests;
+pub use results::{COVERAGE_FORMAT_VERSION, CoverageResults, FileShares, Unreached};

@@ -285,7 +285,15 @@ pub(super) fn build(
     work.make(tell).map_err(|error| kept_log(error, folder, all))?;
     let made = work.image();
     let noted = work.noted();
-    Patched::keep(key, &made, noted.as_ref(), &format!("built:{name}"), title, Boots::Image(choices.kind), all)
+    Patched::keep(
+        key,
+        &made,
+        noted.as_ref(),
+        &format!("built:{name}"),
+        title,
+        Boots::Image(choices.kind),
+        all,
+    )
 }
 
 /// An error of a build whose folder is about to go: its log stays, and paths are those of the source.
@@ -332,7 +340,8 @@ mod tests {
         assert!(Patched::read(&key, all.path()).unwrap_err().to_string().contains("binderdrill patch"));
         for boots in [Boots::Image(BuiltFor::Uml), Boots::Stock("debian-6.12".to_owned())] {
             let key = PatchedKey::of(&[boots.file()]);
-            let kept = Patched::keep(key, &made, None, "a base", "a title", boots.clone(), all.path()).unwrap();
+            let kept =
+                Patched::keep(key, &made, None, "a base", "a title", boots.clone(), all.path()).unwrap();
             assert_eq!((kept.base.as_str(), kept.title.as_str(), &kept.boots), ("a base", "a title", &boots));
             assert_eq!(fs::read_to_string(kept.image()).unwrap(), "a kernel");
         }
