@@ -65,7 +65,11 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     let name = &arguments.target;
     arguments.options.check(std::slice::from_ref(name))?;
     let notes = Store::of_user()?.notes(name)?;
-    let known = Explanations::embedded()?;
+    // They are about what the whole suite does not reach: a part of it leaves larger blocks, for other reasons.
+    let known = match arguments.filter.is_empty() {
+        true => Explanations::embedded()?,
+        false => Explanations::default(),
+    };
     prepare(&arguments.out)?;
     let counting = Counting { gcov: Gcov::of(&notes)?, counted: Mutex::default() };
     counting.boot(arguments)?;
@@ -80,10 +84,6 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     results.lost = lost;
     write_lcov_file(&arguments.out, &results, arguments.case)?;
     write_driver_pages(&arguments.out, &results, arguments.case)?;
-    // A part of the suite does not reach what the whole does.
-    if !arguments.filter.is_empty() {
-        results.idle.clear();
-    }
     match arguments.format {
         Format::Human => {
             write_driver_coverage(out, &results, arguments.blocks)?;

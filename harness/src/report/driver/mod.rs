@@ -11,6 +11,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use strum::VariantArray;
 
 use super::human::write_table;
+use super::site::counted;
 use super::style::{ASIDE, NAME, Styled};
 use crate::coverage::{CoverageResults, FileShares, Origin, Share, Totals, Unreached};
 
@@ -41,10 +42,9 @@ pub fn write_driver_coverage(
 }
 
 fn write_shares(out: &mut dyn Write, results: &CoverageResults) -> io::Result<()> {
-    let mut table = table(&["file", ""]);
     let origins = Origin::VARIANTS.iter().map(ToString::to_string);
     let header = ["file", "", "all"].map(str::to_owned).into_iter().chain(origins);
-    table.set_header(header.chain(["reached", "of what programs can reach"].map(str::to_owned)));
+    let mut table = table(header.chain(["reached", "of what programs can reach"].map(str::to_owned)));
     for file in &results.files {
         for (place, (part, share)) in PARTS.into_iter().enumerate() {
             if share(&file.all).all == 0 {
@@ -69,7 +69,7 @@ fn write_unreached(out: &mut dyn Write, results: &CoverageResults, most: usize) 
         results.unreached.iter().partition(|unreached| unreached.is_within_reach());
     if !within.is_empty() {
         writeln!(out, "\n{}", Styled(NAME, "never reached, and programs may be able to"))?;
-        let mut table = table(&["lines", "where", "function", ""]);
+        let mut table = table(["lines", "where", "function", ""]);
         for Unreached { block, why, reason } in within.iter().take(most) {
             let whole = if block.whole { ", never called" } else { "" };
             let reason = match (why, reason) {
@@ -85,7 +85,7 @@ fn write_unreached(out: &mut dyn Write, results: &CoverageResults, most: usize) 
         write_table(out, &table)?;
         if let more @ 1.. = within.len().saturating_sub(most) {
             let lines: usize = within.iter().skip(most).map(|unreached| unreached.block.lines).sum();
-            writeln!(out, "and {more} smaller ones with {lines} lines")?;
+            writeln!(out, "and {} with {}", counted(more, "smaller one"), counted(lines, "line"))?;
         }
     }
     let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -95,7 +95,7 @@ fn write_unreached(out: &mut dyn Write, results: &CoverageResults, most: usize) 
     }
     if !kinds.is_empty() {
         writeln!(out, "\n{}", Styled(NAME, "out of the reach of programs"))?;
-        let mut table = table(&["why", "blocks", "lines"]);
+        let mut table = table(["why", "blocks", "lines"]);
         for (why, (blocks, lines)) in kinds {
             table.add_row([why, blocks.to_string(), lines.to_string()]);
         }
@@ -115,7 +115,7 @@ pub fn write_alone(out: &mut dyn Write, results: &CoverageResults, most: usize) 
         return Ok(());
     }
     writeln!(out, "\n{}", Styled(NAME, "lines that only one case runs"))?;
-    let mut table = table(&["lines", "case", "the first"]);
+    let mut table = table(["lines", "case", "the first"]);
     for (case, lines) in alone.iter().take(most) {
         let (file, line) = lines[0];
         table.add_row([lines.len().to_string(), (*case).to_owned(), format!("{file}:{line}")]);
@@ -126,14 +126,14 @@ pub fn write_alone(out: &mut dyn Write, results: &CoverageResults, most: usize) 
     write_table(out, &table)?;
     match alone.len().saturating_sub(most) {
         0 => Ok(()),
-        more => writeln!(out, "and {more} more cases"),
+        more => writeln!(out, "and {}", counted(more, "more case")),
     }
 }
 
-fn table(header: &[&str]) -> Table {
+fn table(header: impl IntoIterator<Item = impl ToString>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(header);
+    table.set_header(header.into_iter().map(|word| word.to_string()));
     table
 }
 

@@ -8,7 +8,7 @@ use askama::Template;
 
 use super::{shown, within_reach};
 use crate::coverage::{Coverage, CoverageResults, FileCoverage, LineCoverage, Origin, Unreached};
-use crate::report::site::{Head, STYLE, SiteError};
+use crate::report::site::{Head, STYLE, SiteError, counted};
 
 /// So many cases that ran a line are named.
 const NAMED: usize = 5;
@@ -141,8 +141,10 @@ fn of_cases(coverage: &Coverage, line: &LineCoverage) -> String {
     let named: Vec<&str> = coverage.cases_of(line).take(NAMED).collect();
     match line.cases.len() {
         0 => String::new(),
-        all if all > NAMED => format!("{all} cases: {}, …", named.join(", ")),
-        all => format!("{all} cases: {}", named.join(", ")),
+        all => {
+            let more = if all > NAMED { ", …" } else { "" };
+            format!("{}: {}{more}", counted(all, "case"), named.join(", "))
+        }
     }
 }
 
@@ -160,7 +162,7 @@ mod tests {
         assert!(source.contains("x &#60; y") && !source.contains("x < y"), "{source}");
         assert!(source.contains("<code id=\"L14\" class=\"never\""), "{source}");
         assert!(source.contains("class=\"away\" title=\"it is shown only\""), "{source}");
-        assert!(source.contains("1 cases: topic/case"), "{source}");
+        assert!(source.contains("1 case: topic/case"), "{source}");
         let index = read("index.html");
         for (place, part) in [("binder.c.html#L14", "ran"), ("binder.c.html#L4", "never")] {
             assert!(index.contains(place) && index.contains(part), "{index}");
