@@ -15,12 +15,14 @@ use super::site::counted;
 use super::style::{ASIDE, NAME, Styled};
 use crate::coverage::{CoverageResults, FileShares, Origin, Share, Totals, Unreached};
 
-/// What is shared out of a file, with its name.
-const PARTS: [(&str, fn(&Totals) -> Share); 3] = [
+/// What is told of a file, with its name.
+const PARTS: [(&str, Part); 3] = [
     ("lines", |totals| totals.lines),
     ("branches", |totals| totals.branches),
     ("functions", |totals| totals.functions),
 ];
+
+type Part = fn(&Totals) -> Share;
 
 /// Writes how much ran of each file, and so many of the largest blocks that programs may be able to reach.
 pub fn write_driver_coverage(
