@@ -441,11 +441,7 @@ mod tests {
         fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
             if crate::script::print(program).contains("! exit") {
                 let reason = "the guest ended; the last lines of its console:\n  panic".to_owned();
-                return Ok(Run {
-                    verdict: Verdict::Broken { reason },
-                    transcript: Default::default(),
-                    runs: 1,
-                });
+                return Ok(Run { runs: 1, ..Run::without_steps(Verdict::Broken { reason }) });
             }
             self.0.run(program)
         }
