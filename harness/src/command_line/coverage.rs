@@ -101,7 +101,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     let deviating = [&suite, &replayed].map(|run| run.counts.failed + run.counts.unexpected_passes);
     if let deviating @ 1.. = deviating.iter().sum::<usize>() {
         remark(&format!(
-            "{deviating} cases and programs do something else than expected: binderdrill run --target {name}"
+            "something else than expected came of {deviating} of the cases and programs: binderdrill run --target {name}"
         ));
     }
     let broken = suite.counts.broken + replayed.counts.broken;
