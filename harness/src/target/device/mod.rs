@@ -3,6 +3,7 @@
 mod agent;
 mod binderfs;
 mod counters;
+mod desk;
 mod files;
 mod kernel_log;
 mod message;
@@ -12,6 +13,7 @@ mod probe;
 mod process;
 mod scheduling;
 mod security;
+mod shared_memory;
 mod workers;
 mod world;
 

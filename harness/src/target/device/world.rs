@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use reference_driver::uapi::Errno;
 
 use super::agent::{INTERRUPTION, now};
@@ -15,7 +14,7 @@ use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
 use super::observation::Parked;
-use super::process::{Opening, OpeningIndex, Process, State};
+use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
 use super::scheduling;
 use super::security;
 use super::workers::Workers;
@@ -59,7 +58,6 @@ pub struct DeviceWorld<'a> {
     work_put_off: bool,
     /// When the last call began.
     began: Instant,
-    read_ahead: Option<ReadAhead>,
     patience: Duration,
 }
 
@@ -83,16 +81,6 @@ struct Flushed {
     asleep: Vec<ThreadIndex>,
     since: Instant,
 }
-
-/// What has been read before anybody asked for it. As all is at rest between two calls, it does not change before the next.
-struct ReadAhead {
-    process: usize,
-    address: u64,
-    bytes: Vec<u8>,
-}
-
-/// How many bytes are read ahead: as many as most reads have room for.
-const READ_AHEAD: usize = 256;
 
 /// What one look at a thread shows.
 enum Look {
@@ -135,7 +123,6 @@ impl<'a> DeviceWorld<'a> {
             flushed: Vec::new(),
             work_put_off: false,
             began: Instant::now(),
-            read_ahead: None,
             patience,
         };
         for specification in specifications {
@@ -155,15 +142,14 @@ impl<'a> DeviceWorld<'a> {
     }
 
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
-    fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
+    fn ask(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
         let (operation, detail, argument) = self.request(at, call)?;
         let address = self.mapping_address(at, call);
         self.began = Instant::now();
         let process = &mut self.processes[at.process];
         let device = process.device;
-        let sent =
-            process.threads[at.thread].send(Request { operation, detail, argument, address, begin }, device);
-        sent.map_err(|_| died(&self.processes[at.process]))
+        process.ask(at.thread, Request { operation, detail, argument, address, begin }, device);
+        Ok(())
     }
 
     /// The request that a call makes: an operation, its detail and its argument.
@@ -202,7 +188,7 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
             SystemCall::PollDescriptor(number) => (OP_POLL_DESCRIPTOR, 0, (*number).into()),
             SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
-            SystemCall::Fork { .. } => (OP_FORK, 0, 0),
+            SystemCall::Fork { .. } => (OP_FORK, 0, self.processes[at.process].threads.len() as u64),
             SystemCall::Dup { .. } => (OP_DUP, 0, 0),
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
             SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
@@ -264,14 +250,13 @@ impl<'a> DeviceWorld<'a> {
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
-        self.read_ahead = None;
         let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
             if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
-            self.processes[at.process].threads[at.thread].wait_for_reply(pause);
+            self.processes[at.process].wait_for_answer(at.thread, pause);
             pause = (pause * 2).min(Duration::from_millis(1));
         }
         Ok(())
@@ -345,9 +330,7 @@ impl<'a> DeviceWorld<'a> {
         if !process.alive || !is_calling(process) {
             return Ok(Look::AtRest(None));
         }
-        if process.threads[at.thread].note_reply().is_err() {
-            return Err(died(process));
-        }
+        process.note_answer(at.thread);
         if !is_calling(process) {
             return Ok(Look::AtRest(None));
         }
@@ -538,13 +521,12 @@ impl<'a> DeviceWorld<'a> {
     /// Has a process make another one.
     fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Outcome, TargetError> {
         let no_socket = |errno| TargetError::Broken(format!("no socket for a new process: {errno}"));
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
-            .map_err(no_socket)?;
+        let (ours, theirs) = line().map_err(no_socket)?;
         let call = SystemCall::Fork { child };
-        self.send(at, &call, 0)?;
-        let sent = self.processes[at.process].threads[at.thread].send_descriptor(&theirs);
-        sent.map_err(|_| died(&self.processes[at.process]))?;
+        let handed_over = self.processes[at.process].hand_over(&theirs, self.processes[child].memory());
+        handed_over.map_err(|_| died(&self.processes[at.process]))?;
         drop(theirs);
+        self.ask(at, &call, 0)?;
         self.await_plain(at, &call)?;
         if let State::Returned(pid @ 1..) = self.processes[at.process].threads[at.thread].state {
             let parent = &self.processes[at.process];
@@ -613,14 +595,10 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Ioctl { .. } | SystemCall::Exit => return Ok(()),
             _ => {}
         }
-        let start = Instant::now();
-        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
-            if start.elapsed() > self.patience {
-                return Err(TargetError::Broken(self.what_hangs()));
-            }
-            let process = &mut self.processes[at.process];
-            process.threads[at.thread].wait_for_reply(self.patience);
-            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
+        match self.processes[at.process].await_answer(at.thread, self.patience) {
+            Ok(_) => {}
+            Err(Silence::Died) => return Err(died(&self.processes[at.process])),
+            Err(Silence::Lasting) => return Err(TargetError::Broken(self.what_hangs())),
         }
         if let State::Returned(result @ 0..) = self.processes[at.process].threads[at.thread].state {
             self.note(at, call, result);
@@ -710,7 +688,7 @@ impl World for DeviceWorld<'_> {
         }
         self.stopwatch.lap(Part::Working);
         let flushed = self.flushed_by(at, &call);
-        self.send(at, &call, 0)?;
+        self.ask(at, &call, 0)?;
         self.await_end(at, &call, flushed)?;
         self.stopwatch.lap(Part::Calling);
         self.settle(at)?;
@@ -723,7 +701,7 @@ impl World for DeviceWorld<'_> {
         let begin = now() + HEAD_START.as_nanos() as u64;
         let flushed: Vec<_> = racers.iter().map(|racer| self.flushed_by(racer.thread, &racer.call)).collect();
         for Racer { thread, call, delay } in &racers {
-            self.send(*thread, call, begin + delay.as_nanos() as u64)?;
+            self.ask(*thread, call, begin + delay.as_nanos() as u64)?;
         }
         // Who looks takes a processor from those who race.
         let longest = racers.iter().map(|racer| racer.delay).max().unwrap_or_default();
@@ -753,14 +731,13 @@ impl World for DeviceWorld<'_> {
     }
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
-        let start = Instant::now();
-        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
-            if start.elapsed() > self.patience {
-                return Ok(Outcome::Parked);
+        let process = &mut self.processes[at.process];
+        if matches!(process.threads[at.thread].state, State::Calling { .. }) {
+            match process.await_answer(at.thread, self.patience) {
+                Ok(_) => {}
+                Err(Silence::Died) => return Err(died(process)),
+                Err(Silence::Lasting) => return Ok(Outcome::Parked),
             }
-            let process = &mut self.processes[at.process];
-            process.threads[at.thread].wait_for_reply(self.patience);
-            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
         }
         self.settle(at)?;
         self.collect(at)
@@ -783,22 +760,7 @@ impl World for DeviceWorld<'_> {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
-        let ahead =
-            self.read_ahead.as_ref().filter(|ahead| ahead.process == process && ahead.address == address);
-        if let Some(bytes) = ahead.and_then(|ahead| ahead.bytes.get(..length)) {
-            return Ok(Some(bytes.to_vec()));
-        }
-        let threads = self.processes[process].threads.len();
-        let Some(thread) = (0..threads).find(|at| Area::Argument.addresses(*at).start == address) else {
-            return self.processes[process].read_memory(address, length);
-        };
-        // Who reads what became of the argument of an ioctl reads next what it has returned.
-        let returns = Area::Returns.addresses(thread).start;
-        let pieces = [(address, length), (returns, READ_AHEAD)];
-        let Some(mut bytes) = self.processes[process].read_pieces(&pieces)? else { return Ok(None) };
-        let ahead = bytes.split_off(length);
-        self.read_ahead = Some(ReadAhead { process, address: returns, bytes: ahead });
-        Ok(Some(bytes))
+        self.processes[process].read_memory(address, length)
     }
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
@@ -848,11 +810,5 @@ impl World for DeviceWorld<'_> {
         complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
         self.stopwatch.lap(Part::Forgetting);
         Ok(Closing { left: now.leaked_since(&self.before), complaints })
-    }
-}
-
-impl Drop for DeviceWorld<'_> {
-    fn drop(&mut self) {
-        self.processes.iter_mut().for_each(Process::kill);
     }
 }
