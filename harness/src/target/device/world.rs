@@ -13,7 +13,7 @@ use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::KernelLog;
 use super::message::*;
 use super::nursery::Nursery;
-use super::observation::Parked;
+use super::observation::{Bustle, Parked};
 use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
 use super::scheduling;
 use super::security;
@@ -46,12 +46,16 @@ pub struct DeviceWorld<'a> {
     spares: Option<&'a mut Vec<Process>>,
     stopwatch: &'a mut Stopwatch,
     workers: &'a mut Workers,
+    /// What tells in one look that all is at rest, if that is enough.
+    bustle: Option<&'a Bustle>,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
     instances: Instances,
     /// What was alive in the driver before this world.
     before: Alive,
+    /// Where what is alive is told to the next world.
+    alive: &'a mut Option<Alive>,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
     flushed: Vec<Flushed>,
     /// Something has been closed that the driver may still have work with.
@@ -71,6 +75,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) spares: Option<&'a mut Vec<Process>>,
     pub(super) stopwatch: &'a mut Stopwatch,
     pub(super) workers: &'a mut Workers,
+    /// What tells in one look that all is at rest, if that is to be enough.
+    pub(super) bustle: Option<&'a Bustle>,
+    /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing.
+    pub(super) alive: &'a mut Option<Alive>,
     pub(super) patience: Duration,
 }
 
@@ -102,9 +110,19 @@ impl<'a> DeviceWorld<'a> {
         surroundings: Surroundings<'a>,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
-        let Surroundings { nursery, kind, counters, mut log, spares, stopwatch, workers, patience } =
-            surroundings;
-        let before = counters.and_then(Counters::read).unwrap_or_default();
+        let Surroundings {
+            nursery,
+            kind,
+            counters,
+            mut log,
+            spares,
+            stopwatch,
+            workers,
+            bustle,
+            alive,
+            patience,
+        } = surroundings;
+        let before = alive.take().or_else(|| counters.and_then(Counters::read)).unwrap_or_default();
         let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
         let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
         let mut world = DeviceWorld {
@@ -116,6 +134,8 @@ impl<'a> DeviceWorld<'a> {
             spares,
             stopwatch,
             workers,
+            bustle,
+            alive,
             complaints,
             files: Files::default(),
             instances: Instances::default(),
@@ -270,6 +290,9 @@ impl<'a> DeviceWorld<'a> {
     /// so none has woken another. The one that has been given something to do may have, before it went to sleep; so it is
     /// looked at before all others, and once more after them.
     fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
+        if let Some(bustle) = self.bustle {
+            return self.is_still(at, bustle);
+        }
         if !self.may_have_deferred_work() {
             let Look::AtRest(first) = self.look_at(at)? else { return Ok(false) };
             if self.all_sleep_on_but(at) {
@@ -294,6 +317,38 @@ impl<'a> DeviceWorld<'a> {
             self.processes[at.process].threads[at.thread].rest = Some(parked);
         }
         Ok(true)
+    }
+
+    /// As [`DeviceWorld::is_at_rest`], where one look is enough. It does not tell who sleeps uninterruptibly, which the
+    /// threads of a driver hardly ever do; only at the one that has been given something to do it is looked closer.
+    fn is_still(&mut self, at: ThreadIndex, bustle: &Bustle) -> Result<bool, TargetError> {
+        self.note_answers();
+        if !self.may_have_deferred_work() && !self.is_any_in_call() {
+            return Ok(true);
+        }
+        if bustle.is_there_any() {
+            return Ok(false);
+        }
+        self.note_answers();
+        let Look::AtRest(_) = self.look_at(at)? else { return Ok(false) };
+        Ok(!self.may_have_deferred_work() || self.is_deferred_work_done())
+    }
+
+    /// Takes note of the answers of all threads.
+    fn note_answers(&mut self) {
+        for process in self.processes.iter_mut().filter(|process| process.alive) {
+            for thread in 0..process.threads.len() {
+                if matches!(process.threads[thread].state, State::Calling { .. }) {
+                    process.note_answer(thread);
+                }
+            }
+        }
+    }
+
+    fn is_any_in_call(&self) -> bool {
+        let mut threads =
+            self.processes.iter().filter(|process| process.alive).flat_map(|process| &process.threads);
+        threads.any(|thread| matches!(thread.state, State::Calling { .. }))
     }
 
     /// Whether all threads that are in a call, but for one, have slept on since all was at rest the last time.
@@ -473,8 +528,9 @@ impl<'a> DeviceWorld<'a> {
                 process.device = opening;
                 process.held.extend(opening);
             }
-            SystemCall::Mmap { size, .. } => {
-                self.work_put_off = true;
+            SystemCall::Mmap { size, at: place, .. } => {
+                // It may have taken the place of another one.
+                self.work_put_off |= place.is_some();
                 let end = result as u64 + size.next_multiple_of(PAGE);
                 process.device.into_iter().for_each(|device| process.mapped.map(result as u64..end, device));
             }
@@ -805,7 +861,9 @@ impl World for DeviceWorld<'_> {
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        let now = self.counters.and_then(Counters::read).unwrap_or_default();
+        let now = self.counters.and_then(Counters::read);
+        *self.alive = now.filter(|now| *now == self.before);
+        let now = now.unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
         complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
         self.stopwatch.lap(Part::Forgetting);
