@@ -15,11 +15,21 @@ use super::message::{OP_RENEW, Request};
 use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
 use super::shared_memory::{MOST_THREADS, SharedMemory};
+use crate::program::PAGE;
 use crate::target::mappings::Mappings;
 use crate::target::{ProcessSpecification, TargetError};
 
 /// How long an answer is awaited before it is asked whether the process is still there.
 const LIFE_SIGN: Duration = Duration::from_millis(20);
+
+/// How many bytes are read ahead, at most: as many as a payload and its offsets mostly have.
+const READ_AHEAD: u64 = 256;
+
+/// What has been read before anybody asked for it. As all is at rest between two calls, it does not change before the next.
+struct ReadAhead {
+    address: u64,
+    bytes: Vec<u8>,
+}
 
 /// An agent and its threads.
 pub struct Process {
@@ -36,6 +46,7 @@ pub struct Process {
     /// Over which it is given descriptors; `None` until it is forked.
     line: Option<OwnedFd>,
     memory: SharedMemory,
+    read_ahead: Option<ReadAhead>,
     /// The opening that its calls go to.
     pub(super) device: Option<OpeningIndex>,
     /// The openings that it has made and not closed.
@@ -107,6 +118,7 @@ impl Process {
             threads: threads.iter().cloned().map(Thread::new).collect(),
             line: None,
             memory,
+            read_ahead: None,
             device: None,
             held: Vec::new(),
             mapped: Mappings::default(),
@@ -179,13 +191,13 @@ impl Process {
 
     /// The answer of a thread that has been asked something.
     pub(super) fn await_answer(&mut self, thread: usize, patience: Duration) -> Result<i64, Silence> {
-        let start = Instant::now();
+        let mut start = None;
         loop {
             self.note_answer(thread);
             if let State::Returned(result) = self.threads[thread].state {
                 return Ok(result);
             }
-            if start.elapsed() > patience {
+            if start.get_or_insert_with(Instant::now).elapsed() > patience {
                 return Err(Silence::Lasting);
             }
             self.wait_for_answer(thread, LIFE_SIGN);
@@ -276,16 +288,34 @@ impl Process {
         if let Some(bytes) = self.memory.read(address, length) {
             return Ok(Some(bytes));
         }
-        let mut bytes = vec![0; length];
         if length == 0 {
-            return Ok(Some(bytes));
+            return Ok(Some(Vec::new()));
         }
-        let place = RemoteIoVec { base: address as usize, len: length };
-        match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(&mut bytes)], &[place]) {
-            Ok(read) if read == length => Ok(Some(bytes)),
+        if let Some(bytes) = self.read_ahead.as_ref().and_then(|ahead| ahead.get(address, length)) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let behind = address.saturating_add(length as u64);
+        let ahead = READ_AHEAD.min(behind.next_multiple_of(PAGE) - behind) as usize;
+        let mut bytes = vec![0; length + ahead];
+        let places = [
+            RemoteIoVec { base: address as usize, len: length },
+            RemoteIoVec { base: behind as usize, len: ahead },
+        ];
+        match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(&mut bytes)], &places) {
+            Ok(read) if read >= length => {
+                bytes.truncate(read);
+                let asked = bytes[..length].to_vec();
+                self.read_ahead = Some(ReadAhead { address, bytes });
+                Ok(Some(asked))
+            }
             Ok(_) | Err(Errno::EFAULT) => Ok(None),
             Err(errno) => Err(self.unreachable(errno)),
         }
+    }
+
+    /// Forgets what has been read ahead, as something is about to happen.
+    pub(super) fn forget_read_ahead(&mut self) {
+        self.read_ahead = None;
     }
 
     fn unreachable(&self, errno: Errno) -> TargetError {
@@ -388,6 +418,13 @@ fn nice_value(tid: i32) -> Option<i64> {
 
 fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
     TargetError::Broken(format!("{name}: {what}: {error}"))
+}
+
+impl ReadAhead {
+    fn get(&self, address: u64, length: usize) -> Option<&[u8]> {
+        let start = usize::try_from(address.checked_sub(self.address)?).ok()?;
+        self.bytes.get(start..start.checked_add(length)?)
+    }
 }
 
 impl Thread {

@@ -60,8 +60,8 @@ pub struct DeviceWorld<'a> {
     flushed: Vec<Flushed>,
     /// Something has been closed that the driver may still have work with.
     work_put_off: bool,
-    /// When the last call began.
-    began: Instant,
+    /// When the last call began, where it matters. To look at a clock takes some guests as long as any system call.
+    began: Option<Instant>,
     patience: Duration,
 }
 
@@ -142,7 +142,7 @@ impl<'a> DeviceWorld<'a> {
             before,
             flushed: Vec::new(),
             work_put_off: false,
-            began: Instant::now(),
+            began: None,
             patience,
         };
         for specification in specifications {
@@ -165,7 +165,8 @@ impl<'a> DeviceWorld<'a> {
     fn ask(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
         let (operation, detail, argument) = self.request(at, call)?;
         let address = self.mapping_address(at, call);
-        self.began = Instant::now();
+        self.began = self.openings.iter().any(|opening| opening.is_shared).then(Instant::now);
+        self.processes.iter_mut().for_each(Process::forget_read_ahead);
         let process = &mut self.processes[at.process];
         let device = process.device;
         process.ask(at.thread, Request { operation, detail, argument, address, begin }, device);
@@ -270,6 +271,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
+        self.processes.iter_mut().for_each(Process::forget_read_ahead);
         let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
@@ -409,8 +411,9 @@ impl<'a> DeviceWorld<'a> {
         let in_use = self.openings_in_use();
         let least = self.before.processes + in_use.certain;
         let known = counters.read().unwrap_or_default().processes;
-        let is_on_its_way =
-            known > least && known <= least + in_use.doubtful && self.began.elapsed() > UNSEEN_WORK;
+        let is_on_its_way = known > least
+            && known <= least + in_use.doubtful
+            && self.began.get_or_insert_with(Instant::now).elapsed() > UNSEEN_WORK;
         if known != least && !is_on_its_way {
             return false;
         }
@@ -854,9 +857,9 @@ impl World for DeviceWorld<'_> {
         self.openings.clear();
         self.flushed.clear();
         self.work_put_off = true;
-        let start = Instant::now();
+        let mut start = None;
         while !self.is_deferred_work_done() {
-            if start.elapsed() > self.patience {
+            if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
             std::thread::sleep(Duration::from_micros(200));
