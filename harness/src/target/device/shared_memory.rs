@@ -171,7 +171,7 @@ pub fn map(file: &File, threads: usize) -> nix::Result<()> {
 /// Takes away what [`map`] has mapped.
 pub fn unmap(threads: usize) -> nix::Result<()> {
     let areas = (0..threads).flat_map(|thread| Area::ALL.map(|area| area.addresses(thread)));
-    for addresses in areas.chain([DESKS..DESKS + DESKS_SIZE]) {
+    for addresses in areas.chain(std::iter::once(DESKS..DESKS + DESKS_SIZE)) {
         let start = NonNull::new(addresses.start as *mut _).ok_or(Errno::EINVAL)?;
         // SAFETY: these addresses are for this alone, and nobody refers there any more.
         unsafe { munmap(start, (addresses.end - addresses.start) as usize) }?;

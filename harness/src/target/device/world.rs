@@ -10,7 +10,7 @@ use super::binderfs::Instances;
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::{Files, opening_of, openings_of};
-use super::kernel_log::KernelLog;
+use super::kernel_log::{self, KernelLog};
 use super::message::*;
 use super::nursery::Nursery;
 use super::observation::{Bustle, Parked};
@@ -867,9 +867,10 @@ impl World for DeviceWorld<'_> {
         let now = self.counters.and_then(Counters::read);
         *self.alive = now.filter(|now| *now == self.before);
         let now = now.unwrap_or_default();
+        let log = self.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
-        complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
+        complaints.extend(kernel_log::complaints(&log));
         self.stopwatch.lap(Part::Forgetting);
-        Ok(Closing { left: now.leaked_since(&self.before), complaints })
+        Ok(Closing { left: now.leaked_since(&self.before), complaints, log })
     }
 }
