@@ -197,9 +197,8 @@ impl Driver {
     pub(crate) fn forget_unused(&mut self, node: Key<Node>) {
         let state = &self.nodes[node];
         // By then all that is counted are references.
-        let is_used = !state.references.is_empty()
-            || state.work.is_some()
-            || state.notices.first_strong_waits;
+        let is_used =
+            !state.references.is_empty() || state.work.is_some() || state.notices.first_strong_waits;
         if !is_used && (state.is_forgotten || state.process.is_none()) {
             if state.is_lost
                 && let Some(owner) = state.process
