@@ -7,9 +7,11 @@ use super::comparison::{Comparison, compared};
 use super::marks::Mark;
 use super::{Head, Pages, Site, SiteError, case_page, page_name};
 use crate::engine::{Deviation, Verdict};
+use crate::export::{Language, export};
 use crate::report::human::quoted;
 use crate::report::results::{CaseDivergence, CaseResult, Results};
 use crate::report::transcript::remarks;
+use crate::script::Script;
 
 /// A case that did not come to what is expected, or that targets did different things with.
 #[derive(Debug, Clone)]
@@ -203,7 +205,6 @@ struct Page<'a> {
     script: Vec<ScriptLine>,
     comparison: Comparison,
     diagram: String,
-    log: Vec<&'a str>,
     commands: Vec<(&'static str, String)>,
 }
 
@@ -233,8 +234,7 @@ impl Site<'_> {
                 script,
                 comparison: compared(departure),
                 diagram: diagram(case, self.programs.get(case.digest.as_str()), deviation.as_ref())?,
-                log: case.transcript.complaints.iter().map(String::as_str).collect(),
-                commands: commands(departure),
+                commands: commands(departure, self.programs.get(case.digest.as_str())),
             };
             pages.page(&name, &page)?;
         }
@@ -262,7 +262,7 @@ fn says(departure: &Departure<'_>) -> String {
 }
 
 /// How to see it again.
-fn commands(departure: &Departure<'_>) -> Vec<(&'static str, String)> {
+fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static str, String)> {
     let target = quoted(departure.targets.first().copied().unwrap_or_default());
     let CaseResult { id, origin, seed, .. } = departure.case;
     let seed = seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
@@ -274,6 +274,15 @@ fn commands(departure: &Departure<'_>) -> Vec<(&'static str, String)> {
         let both =
             format!("binderdrill run --target {} --target {target}{seed} {}", quoted(beside), quoted(id));
         commands.insert(1, ("Compare the two", both));
+    }
+    if script.is_some_and(|script| export(Language::C, script, origin).is_ok()) {
+        let alone = format!(
+            "binderdrill export {} --as c --out reproducer.c\n\
+             gcc -O2 -static -pthread -o reproducer reproducer.c\n\
+             binderdrill execute reproducer --target {target}",
+            quoted(origin)
+        );
+        commands.push(("Do it in a C program", alone));
     }
     commands
 }
