@@ -12,6 +12,7 @@ use crate::report::human::quoted;
 use crate::report::results::{CaseDivergence, CaseResult, Results};
 use crate::report::transcript::remarks;
 use crate::script::Script;
+use crate::target::is_guest;
 
 /// A case that did not come to what is expected, or that targets did different things with.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Departure<'r> {
     pub deviation: Option<Deviation>,
     /// Who did otherwise, if somebody did: the target, and the case there.
     pub beside: Option<(&'r str, &'r CaseResult)>,
+    /// What the kernels' logs had, each with its target.
+    pub logs: Vec<(&'r str, &'r [String])>,
 }
 
 /// What kind of departure something is; the worst first.
@@ -91,8 +94,10 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
                     && other.case.verdict == case.verdict
                     && other.case.transcript == case.transcript
             });
+            let log = Some((run.target.as_str(), case.log.as_slice())).filter(|(_, log)| !log.is_empty());
             if let Some(same) = same {
                 same.targets.push(&run.target);
+                same.logs.extend(log);
                 continue;
             }
             let deviation = match &case.verdict {
@@ -108,7 +113,8 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
                 Some((other.target.as_str(), other.cases.iter().find(passed)?))
             });
             let targets = vec![run.target.as_str()];
-            departures.push(Departure { case, targets, kind, deviation, beside });
+            let logs = log.into_iter().collect();
+            departures.push(Departure { case, targets, kind, deviation, beside, logs });
         }
     }
     for (kind, parted) in [(Kind::Parted, &results.divergences), (Kind::Choice, &results.choices)] {
@@ -152,7 +158,8 @@ fn parting<'r>(results: &'r Results, parted: &'r CaseDivergence, kind: Kind) -> 
         ),
     };
     let targets = other.targets.iter().map(String::as_str).collect();
-    Some(Departure { case, targets, kind, deviation: Some(deviation), beside: Some(beside) })
+    let (deviation, beside) = (Some(deviation), Some(beside));
+    Some(Departure { case, targets, kind, deviation, beside, logs: Vec::new() })
 }
 
 impl Departure<'_> {
@@ -275,12 +282,15 @@ fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static
             format!("binderdrill run --target {} --target {target}{seed} {}", quoted(beside), quoted(id));
         commands.insert(1, ("Compare the two", both));
     }
-    if script.is_some_and(|script| export(Language::C, script, origin).is_ok()) {
+    let guest = departure.targets.iter().find(|target| is_guest(target));
+    let is_exportable = || script.is_some_and(|script| export(Language::C, script, origin).is_ok());
+    if let Some(guest) = guest.filter(|_| is_exportable()) {
         let alone = format!(
             "binderdrill export {} --as c --out reproducer.c\n\
              gcc -O2 -static -pthread -o reproducer reproducer.c\n\
-             binderdrill execute reproducer --target {target}",
-            quoted(origin)
+             binderdrill execute reproducer --target {}",
+            quoted(origin),
+            quoted(guest)
         );
         commands.push(("Do it in a C program", alone));
     }
