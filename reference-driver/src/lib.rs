@@ -25,6 +25,7 @@ mod node_information;
 mod object;
 mod oneway_spam;
 mod planted;
+mod polling;
 mod priority;
 mod process;
 mod profile;
@@ -51,5 +52,6 @@ pub use driver::{Completion, Device, Driver};
 pub use memory::{Fault, UserMemory};
 #[cfg(feature = "planted-bugs")]
 pub use planted::Bug;
+pub use polling::{PollQueue, Polled};
 pub use profile::{PiecesGivenMemory, Profile};
 pub use statistics::{Census, Statistics};

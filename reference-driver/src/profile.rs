@@ -45,9 +45,10 @@ pub struct Profile {
     pub(crate) bad_arguments_fault: bool,
     /// Only threads of the process that opened a device can read and write there.
     pub(crate) threads_are_of_one_process: bool,
-    /// An epoll instance that has found nothing asks again only when work has come since: that a thread may take up what
-    /// is there tells it nothing.
-    pub epoll_waits_for_work: bool,
+    /// All threads that poll wait in one queue, which is called for work of each of them.
+    pub(crate) pollers_share_a_queue: bool,
+    /// Pollers are called for work that a thread has given itself.
+    pub(crate) own_work_calls_pollers: bool,
     /// The effective user of a sender is that of the process that opened the device, and not that of the calling thread.
     pub senders_are_openers: bool,
     /// A thread serves a call with the priority of the caller.
@@ -173,7 +174,8 @@ impl Profile {
         deaths_outlive_handles: false,
         bad_arguments_fault: false,
         threads_are_of_one_process: false,
-        epoll_waits_for_work: false,
+        pollers_share_a_queue: false,
+        own_work_calls_pollers: true,
         hands_priorities_on: true,
         senders_are_openers: false,
         unmapping_ends_transactions: true,
@@ -249,7 +251,8 @@ impl Profile {
         deaths_outlive_handles: true,
         bad_arguments_fault: true,
         threads_are_of_one_process: true,
-        epoll_waits_for_work: true,
+        pollers_share_a_queue: true,
+        own_work_calls_pollers: false,
         hands_priorities_on: false,
         senders_are_openers: true,
         unmapping_ends_transactions: false,

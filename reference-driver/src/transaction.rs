@@ -467,6 +467,7 @@ impl Driver {
             self.enqueue(WorkQueue::Asynchronous(node), work);
         } else {
             self.enqueue(WorkQueue::Process(process), work);
+            self.call_pollers(process);
         }
         self.begin_outstanding(transaction, process);
         Ok(self.acceptance_of(transaction, process, is_oneway))
