@@ -16,6 +16,7 @@ use crate::priority::Scheduling;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::reference::Reference;
+use crate::report::{Findings, Report};
 use crate::statistics::Statistics;
 use crate::table::{Key, Table};
 use crate::thread::{Parked, Thread};
@@ -54,6 +55,9 @@ pub struct Driver {
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
     pub(crate) poll_queues: PollQueues,
+    /// What has been reported; `None` if nobody listens.
+    pub(crate) reports: Option<Vec<Report>>,
+    pub(crate) findings: Findings,
     /// What the scheduler knows of threads, by their ids.
     pub(crate) scheduling: FxHashMap<i32, Scheduling>,
     /// The RLIMIT_NICE of processes that have one, by their ids.
@@ -110,6 +114,8 @@ impl Driver {
             serials: 0,
             ended_pids: FxHashSet::default(),
             poll_queues: PollQueues::default(),
+            reports: None,
+            findings: Findings::default(),
             scheduling: FxHashMap::default(),
             nice_limits: FxHashMap::default(),
             security_context: None,

@@ -83,6 +83,11 @@ pub struct Profile {
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
     pub(crate) replies_without_descriptors_vanish: bool,
 
+    /// Transactions that fail, are held up or are suspicious are reported to whoever listens.
+    pub makes_reports: bool,
+    /// A report names the callee's process as soon as that is known, and the thread that is called back only when the
+    /// transaction is on its way.
+    pub(crate) reports_name_processes_first: bool,
     /// A oneway message to a frozen process is answered with BR_TRANSACTION_PENDING_FROZEN.
     pub has_pending_frozen: bool,
     /// That answer is an error: commands behind such a message are not carried out before it is read.
@@ -192,6 +197,8 @@ impl Profile {
         empty_arrays_are_no_exception: false,
         flags_of_descriptors_arrive: true,
         replies_without_descriptors_vanish: false,
+        makes_reports: true,
+        reports_name_processes_first: false,
         has_pending_frozen: true,
         pending_is_an_error: false,
         nobody_can_be_frozen: false,
@@ -219,6 +226,7 @@ impl Profile {
     /// The C driver of Linux 6.12.
     pub const C_6_12: Profile = Profile {
         name: "c-6.12",
+        makes_reports: false,
         senders_are_openers: true,
         pieces_given_memory: PiecesGivenMemory::Changed,
         ..Profile::C
@@ -269,6 +277,8 @@ impl Profile {
         empty_arrays_are_no_exception: true,
         flags_of_descriptors_arrive: false,
         replies_without_descriptors_vanish: true,
+        makes_reports: true,
+        reports_name_processes_first: true,
         has_pending_frozen: true,
         pending_is_an_error: true,
         nobody_can_be_frozen: true,

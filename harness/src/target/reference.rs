@@ -6,8 +6,9 @@
 
 mod memory;
 mod polling;
+mod reports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use strum::VariantArray;
@@ -21,9 +22,10 @@ use reference_driver::{
 use super::mappings::Mappings;
 use memory::{Descriptor, Memory};
 use polling::{Watch, WatchId};
+use reports::ListenerId;
 
 use super::{
-    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, SystemCall,
+    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, Report, SystemCall,
     TargetError, ThreadIndex, World, Worlds, is_too_long,
 };
 use crate::program::{
@@ -87,11 +89,13 @@ impl Worlds for ReferenceTarget {
             Feature::Lsm => Some("there is no security module".to_owned()),
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
+            Feature::Reports if self.profile.makes_reports => None,
             Feature::CallersEuid if !self.profile.senders_are_openers => None,
             Feature::SplitMappings if self.profile.pieces_given_memory == PiecesGivenMemory::All => None,
             missing @ (Feature::PendingFrozen
             | Feature::FreezeNotification
             | Feature::CallersEuid
+            | Feature::Reports
             | Feature::SplitMappings) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
@@ -116,6 +120,7 @@ impl Worlds for ReferenceTarget {
             openings: BTreeMap::new(),
             opened: 0,
             watches: Vec::new(),
+            listeners: Vec::new(),
             instances: BTreeMap::new(),
         }))
     }
@@ -155,6 +160,8 @@ struct ReferenceWorld {
     opened: u32,
     /// What epoll instances watch, those that are closed too.
     watches: Vec<Watch>,
+    /// What those that listen have not taken yet.
+    listeners: Vec<VecDeque<Report>>,
     /// Instances of binderfs, by what the script knows them by.
     instances: BTreeMap<InstanceId, Binderfs>,
 }
@@ -210,6 +217,8 @@ struct Process {
     next_mapping: u64,
     /// What its epoll instance watches, if it has one.
     watching: Option<WatchId>,
+    /// Which of those that listen it is, if it does.
+    listening: Option<ListenerId>,
 }
 
 /// How threads are scheduled that have never said anything about it.
@@ -238,6 +247,7 @@ impl Process {
             mapped: Mappings::default(),
             next_mapping: 0x7000_0000_0000,
             watching: None,
+            listening: None,
         }
     }
 
@@ -374,7 +384,7 @@ impl ReferenceWorld {
     fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Answer, Errno> {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
-        let (descriptor, watching) = (parent.descriptor, parent.watching);
+        let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
         let scheduling = parent.scheduling[at.thread];
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
         let child = &mut self.processes[child];
@@ -390,6 +400,7 @@ impl ReferenceWorld {
             mapped: Mappings::default(),
             next_mapping: child.next_mapping,
             watching,
+            listening,
         };
         Ok(Answer::Success)
     }
@@ -572,6 +583,7 @@ impl ReferenceWorld {
                 self.go_on(device, tid, |driver, _| driver.time_out(device, tid, LONGEST_WAIT))?;
             }
         }
+        self.pass_reports_on();
         let complaints = self.driver.audit();
         if complaints.is_empty() {
             return Ok(());
@@ -651,6 +663,8 @@ impl World for ReferenceWorld {
             SystemCall::Poll => self.poll(at),
             SystemCall::Epoll => self.epoll(at),
             SystemCall::EpollWait => self.epoll_wait(at),
+            SystemCall::Listen => self.listen(at),
+            SystemCall::Report => self.next_report(at),
             SystemCall::EpollClose => {
                 let closed = self.processes[at.process].watching.take();
                 closed.map(|_| Answer::Success).ok_or(Errno::EBADF)

@@ -25,6 +25,7 @@ use strum::VariantArray;
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::message::*;
+use super::netlink;
 use super::nursery::{MOST_THREADS, end_with_parent};
 use crate::program::Context;
 use crate::target::{Area, CALL_WORDS};
@@ -34,6 +35,8 @@ struct Holding {
     descriptor: Option<RawFd>,
     /// Watches it.
     epoll: Option<Epoll>,
+    /// What the driver's reports come by, if it listens.
+    reports: Option<OwnedFd>,
 }
 
 /// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
@@ -52,7 +55,7 @@ static SOCKETS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
-static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None });
+static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, reports: None });
 
 /// Lives as an agent: maps the arenas, starts a thread for each socket, and serves the first one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
@@ -224,6 +227,8 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_EPOLL => watch(),
         OP_EPOLL_WAIT => watched(),
         OP_EPOLL_CLOSE => holding().epoll.take().map(|_| 0).ok_or(Errno::EBADF),
+        OP_LISTEN => listen(request.argument as u32),
+        OP_REPORT => next_report(thread),
         OP_MEMFD => make_memfd(request.argument),
         OP_PIPE => make_pipe(),
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
@@ -348,7 +353,7 @@ fn renew(address: u64, size: u64) -> nix::Result<i64> {
     if size > 0 {
         unmap(address, size)?;
     }
-    *holding() = Holding { descriptor: None, epoll: None };
+    *holding() = Holding { descriptor: None, epoll: None, reports: None };
     let sockets = lock(&SOCKETS);
     let last = sockets.iter().copied().max().ok_or(Errno::EINVAL)?;
     // SAFETY: what is behind the sockets has been opened for scripts, and nothing here refers to it any more.
@@ -394,6 +399,28 @@ fn watched() -> nix::Result<i64> {
     let mut events = [EpollEvent::empty()];
     let count = holding.epoll.as_ref().ok_or(Errno::EBADF)?.wait(&mut events, EpollTimeout::ZERO)?;
     Ok(if count == 0 { 0 } else { events[0].events().bits().into() })
+}
+
+/// Listens to the driver's reports.
+fn listen(group: u32) -> nix::Result<i64> {
+    if holding().reports.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    holding().reports = Some(netlink::listen(group)?);
+    Ok(0)
+}
+
+/// Puts the next report where the thread's payloads are.
+fn next_report(thread: usize) -> nix::Result<i64> {
+    let holding = holding();
+    let socket = holding.reports.as_ref().ok_or(Errno::EBADF)?;
+    let mut message = [0; netlink::LONGEST_MESSAGE];
+    let length = nix::sys::socket::recv(socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT)?;
+    let place = pointer(Area::Payload.addresses(thread).start)?;
+    // SAFETY: the payloads of a thread are in memory that is mapped for as long as the process lives, is larger than this,
+    // and that nothing refers to while the thread is here.
+    unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), place.as_ptr().cast(), length) };
+    Ok(length as i64)
 }
 
 /// Makes a file in memory whose position is this.
