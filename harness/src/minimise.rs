@@ -14,6 +14,9 @@ pub trait Trial {
 
     /// Whether a settled candidate still shows what the program did.
     fn shows(&mut self, candidate: &Program) -> bool;
+
+    /// Whether no more candidates are to be tried.
+    fn is_over(&self) -> bool;
 }
 
 /// What is left of a program.
@@ -27,22 +30,22 @@ pub struct Minimised {
     pub is_minimal: bool,
 }
 
-/// Makes a settled program smaller, and tries no more candidates than that.
-pub fn minimise(program: &Program, most_tries: u32, trial: &mut dyn Trial) -> Minimised {
-    let mut search = Search { best: program.clone(), left: most_tries, trial };
+/// Makes a settled program smaller, until it cannot be or the trial is over.
+pub fn minimise(program: &Program, trial: &mut dyn Trial) -> Minimised {
+    let mut search = Search { best: program.clone(), tried: 0, trial };
     loop {
         search.steps();
         if !search.parts() {
             break;
         }
     }
-    let tried = most_tries - search.left;
-    Minimised { program: search.best, tried, is_minimal: search.left > 0 }
+    let is_minimal = !search.trial.is_over();
+    Minimised { program: search.best, tried: search.tried, is_minimal }
 }
 
 struct Search<'t> {
     best: Program,
-    left: u32,
+    tried: u32,
     trial: &'t mut dyn Trial,
 }
 
@@ -53,7 +56,7 @@ impl Search<'_> {
         while piece > 0 {
             let mut has_shrunk = false;
             let mut end = self.best.steps.len();
-            while end > 0 && self.left > 0 {
+            while end > 0 && !self.trial.is_over() {
                 let start = end.saturating_sub(piece);
                 let mut candidate = self.best.clone();
                 candidate.steps.drain(start..end);
@@ -66,7 +69,7 @@ impl Search<'_> {
             }
             match (piece, has_shrunk) {
                 // What was needed by a step that is gone may be needed no more.
-                (1, true) if self.left > 0 => {}
+                (1, true) if !self.trial.is_over() => {}
                 (1, _) => return,
                 _ => piece = piece.div_ceil(2),
             }
@@ -77,13 +80,14 @@ impl Search<'_> {
     fn parts(&mut self) -> bool {
         let mut has_shrunk = false;
         let mut place = 0;
-        while self.left > 0 {
+        while !self.trial.is_over() {
             let candidates = lesser(&self.best, place);
             let Some(candidates) = candidates else { break };
             let is_less = |candidate: &Program, best: &Program| {
                 candidate.steps.len() <= best.steps.len() && print(candidate).len() < print(best).len()
             };
-            let found = candidates.iter().any(|candidate| self.left > 0 && self.attempt(candidate, is_less));
+            let found =
+                candidates.iter().any(|candidate| !self.trial.is_over() && self.attempt(candidate, is_less));
             has_shrunk |= found;
             place += usize::from(!found);
         }
@@ -96,7 +100,7 @@ impl Search<'_> {
         if !is_less(&settled, &self.best) {
             return false;
         }
-        self.left -= 1;
+        self.tried += 1;
         let shows = self.trial.shows(&settled);
         if shows {
             self.best = settled;
@@ -331,6 +335,10 @@ mod tests {
         fn shows(&mut self, candidate: &Program) -> bool {
             oracle::compare(candidate, &Profile::RUST).is_err()
         }
+
+        fn is_over(&self) -> bool {
+            false
+        }
     }
 
     #[test]
@@ -345,7 +353,7 @@ mod tests {
                 continue;
             }
             shown += 1;
-            let Minimised { program: minimised, is_minimal, .. } = minimise(&program, u32::MAX, &mut trial);
+            let Minimised { program: minimised, is_minimal, .. } = minimise(&program, &mut trial);
             let text = print(&minimised);
             assert!(is_minimal, "seed {seed}");
             assert!(trial.shows(&minimised), "seed {seed}\n{text}");
@@ -362,21 +370,23 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_tried_than_allowed() {
-        struct Any(u32);
-        impl Trial for Any {
+    fn no_more_is_tried_when_the_trial_is_over() {
+        struct Limited(u32);
+        impl Trial for Limited {
             fn settle(&mut self, candidate: &Program) -> Option<Program> {
                 Otherwise.settle(candidate)
             }
             fn shows(&mut self, _: &Program) -> bool {
-                self.0 += 1;
+                self.0 -= 1;
                 false
+            }
+            fn is_over(&self) -> bool {
+                self.0 == 0
             }
         }
         let program = generate(Emphasis::Mix, &Profile::C, &mut Unstructured::new(&bytes_of_seed(1))).program;
-        let mut trial = Any(0);
-        let minimised = minimise(&program, 7, &mut trial);
-        assert_eq!((trial.0, minimised.tried, minimised.is_minimal), (7, 7, false));
+        let minimised = minimise(&program, &mut Limited(7));
+        assert_eq!((minimised.tried, minimised.is_minimal), (7, false));
         assert_eq!(minimised.program, program);
     }
 }

@@ -120,9 +120,15 @@ impl Bench {
         Ok(Differences { found, by_first, by_others: by_all - by_first, spent })
     }
 
-    /// What is to be tried with smaller programs: whether they show this.
-    pub fn trial<'b>(&'b mut self, signature: &'b Signature, repetitions: u32) -> Repetition<'b> {
-        Repetition { bench: self, signature, repetitions, error: None }
+    /// What is to be tried with smaller programs: whether they show this, in at most so many runs.
+    pub fn trial<'b>(
+        &'b mut self,
+        signature: &'b Signature,
+        repetitions: u32,
+        most_runs: u32,
+        is_stopped: &'b dyn Fn() -> bool,
+    ) -> Repetition<'b> {
+        Repetition { bench: self, signature, repetitions, runs_left: most_runs, is_stopped, error: None }
     }
 }
 
@@ -191,6 +197,10 @@ pub struct Repetition<'b> {
     signature: &'b Signature,
     /// How often a program is run that does not show it.
     repetitions: u32,
+    /// How often programs are still run.
+    runs_left: u32,
+    /// Whether somebody wants an end.
+    is_stopped: &'b dyn Fn() -> bool,
     /// Why nothing can be run any more.
     pub error: Option<SetUpError>,
 }
@@ -202,6 +212,10 @@ impl Trial for Repetition<'_> {
 
     fn shows(&mut self, candidate: &Program) -> bool {
         for _ in 0..self.repetitions {
+            if self.is_over() {
+                break;
+            }
+            self.runs_left -= 1;
             match self.bench.difference(candidate) {
                 Ok(Some(difference)) if difference.signature == *self.signature => return true,
                 Ok(_) => {}
@@ -212,5 +226,9 @@ impl Trial for Repetition<'_> {
             }
         }
         false
+    }
+
+    fn is_over(&self) -> bool {
+        self.runs_left == 0 || self.error.is_some() || (self.is_stopped)()
     }
 }

@@ -42,8 +42,8 @@ const LARGEST_BATCH: usize = 64;
 /// stop them.
 const LONGEST_BATCH: Duration = Duration::from_millis(400);
 
-/// The most candidates that are run to make one program smaller.
-const MOST_TRIES: u32 = 1500;
+/// How often programs are run, at most, to make one smaller.
+const MOST_RUNS: u32 = 1500;
 
 /// How often a program is run to see whether it diverges always.
 const REPETITIONS: u32 = 5;
@@ -265,7 +265,7 @@ impl Worker<'_> {
             if is_new {
                 let runs = difference.map(|difference| difference.runs).unwrap_or_default();
                 let difference = Difference { signature, runs };
-                let reduced = reduce(bench, &program, difference)?;
+                let reduced = reduce(bench, &program, difference, &|| self.is_over())?;
                 self.tell(Event::Found(Box::new(Finding {
                     lane: self.lane,
                     seed,
@@ -281,12 +281,17 @@ impl Worker<'_> {
 
     /// The seed of the next program, if there is to be one.
     fn next(&self) -> Option<u64> {
-        if self.stop.load(Ordering::Relaxed) || self.ends.is_some_and(|ends| Instant::now() >= ends) {
+        if self.is_over() {
             return None;
         }
         let place = self.shared.begun.fetch_add(1, Ordering::Relaxed);
         let is_wanted = self.campaign.programs.is_none_or(|programs| place < programs);
         is_wanted.then(|| self.campaign.seed.wrapping_add(place))
+    }
+
+    /// Whether the time is up, or somebody wants an end.
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.ends.is_some_and(|ends| Instant::now() >= ends)
     }
 
     fn tell(&self, event: Event) {
@@ -306,11 +311,18 @@ pub struct Reduced {
     pub steadiness: Steadiness,
 }
 
-/// Makes a settled program smaller that shows this difference, and sees how often it does.
-pub fn reduce(bench: &mut Bench, program: &Program, first: Difference) -> Result<Reduced, SetUpError> {
+/// Makes a settled program smaller that shows this difference, and sees how often it does. Once somebody wants an end, it
+/// is left as it is by then.
+pub fn reduce(
+    bench: &mut Bench,
+    program: &Program,
+    first: Difference,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Reduced, SetUpError> {
     let is_steady = repeat(bench, program, &first.signature)?.0.is_steady();
-    let mut trial = bench.trial(&first.signature, if is_steady { 1 } else { REPETITIONS });
-    let minimised = minimise(program, MOST_TRIES, &mut trial);
+    let repetitions = if is_steady { 1 } else { REPETITIONS };
+    let mut trial = bench.trial(&first.signature, repetitions, MOST_RUNS, is_stopped);
+    let minimised = minimise(program, &mut trial);
     if let Some(error) = trial.error {
         return Err(error);
     }
@@ -390,6 +402,35 @@ mod tests {
         assert_eq!(run(&campaign(40), peers).1, findings, "the seed is all that it depends on");
     }
 
+    #[test]
+    fn of_a_program_that_settling_leaves_nothing_of_nobody_hears() {
+        let source = Source { emphasis: Emphasis::Mix, corpus: vec![Program::default()] };
+        let seeds = 7..67;
+        let is_empty = |seed: &u64| source.program(*seed, &Profile::C).program.steps.is_empty();
+        let empty = seeds.filter(is_empty).count() as u64;
+        assert!(empty > 0);
+        let campaign = Campaign { source: source.clone(), ..campaign(60) };
+        let (ran, _) = run(&campaign, || Bench::of_model_and(model(Profile::C)));
+        assert_eq!(ran, 60 - empty);
+    }
+
+    #[test]
+    fn who_wants_an_end_gets_what_is_there_by_then() {
+        let models = vec![model(Profile::C), model(Profile::RUST)];
+        let mut bench = Bench::of_peers(models).unwrap();
+        let source = campaign(1).source;
+        let found = (7..).find_map(|seed| {
+            let program = bench.maker().fit(source.program(seed, &Profile::C).program);
+            let difference = bench.difference(&program).unwrap()?;
+            (program.steps.len() > 10).then_some((program, difference))
+        });
+        let (program, difference) = found.unwrap();
+        let whole = reduce(&mut bench, &program, difference.clone(), &|| true).unwrap();
+        assert_eq!(whole.program, program);
+        let small = reduce(&mut bench, &program, difference, &|| false).unwrap();
+        assert!(small.program.steps.len() < program.steps.len());
+    }
+
     /// A target that dies over every program in which somebody dies.
     struct Mortal(ReferenceTarget);
 
@@ -400,11 +441,7 @@ mod tests {
         fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
             if crate::script::print(program).contains("! exit") {
                 let reason = "the guest ended; the last lines of its console:\n  panic".to_owned();
-                return Ok(Run {
-                    verdict: Verdict::Broken { reason },
-                    transcript: Default::default(),
-                    runs: 1,
-                });
+                return Ok(Run { runs: 1, ..Run::without_steps(Verdict::Broken { reason }) });
             }
             self.0.run(program)
         }

@@ -56,7 +56,7 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
         );
         return Ok(Status::AsExpected);
     };
-    let reduced = reduce(&mut bench, &settled, difference)?;
+    let reduced = reduce(&mut bench, &settled, difference, &|| false)?;
     let mut small = reduced.program.clone();
     small.opening = vec![
         format!("Targets part ways: {}.", reduced.difference.signature),

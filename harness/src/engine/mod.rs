@@ -52,12 +52,15 @@ pub struct Run {
     pub transcript: Transcript,
     /// How often the program was run, of as often as a race asks for.
     pub runs: u32,
+    /// What the kernel's log had in the run, unless all was as expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
 }
 
 impl Run {
     /// One in which nothing was done.
     pub fn without_steps(verdict: Verdict) -> Run {
-        Run { verdict, transcript: Transcript::default(), runs: 0 }
+        Run { verdict, transcript: Transcript::default(), runs: 0, log: Vec::new() }
     }
 }
 
@@ -101,13 +104,16 @@ fn run_once(program: &Program, worlds: &mut dyn Worlds, repetition: u32) -> Resu
     };
     let stopped = execution.set_up().and_then(|()| execution.run()).err();
     let (mut transcript, closed) = execution.close();
-    let (left, complaints) = match (&stopped, closed) {
+    let Closing { left, complaints, log } = match (&stopped, closed) {
         // What is left after a deviation is no news: processes were stopped half-way.
-        (Some(_), Ok(Closing { complaints, .. })) => (Vec::new(), complaints),
-        (None, Ok(Closing { left, complaints })) => (left, complaints),
+        (Some(_), Ok(closing)) => Closing { left: Vec::new(), ..closing },
+        (None, Ok(closing)) => closing,
         // The reason to stop stands, whatever closing says.
-        (Some(_), Err(_)) => (Vec::new(), Vec::new()),
-        (None, Err(error)) => return Ok(Run { verdict: verdict(Stop::Target(error))?, transcript, runs: 1 }),
+        (Some(_), Err(_)) => Closing::default(),
+        (None, Err(error)) => {
+            let verdict = verdict(Stop::Target(error))?;
+            return Ok(Run { verdict, transcript, runs: 1, log: Vec::new() });
+        }
     };
     let judged = match stopped {
         Some(stop) => verdict(stop)?,
@@ -116,7 +122,19 @@ fn run_once(program: &Program, worlds: &mut dyn Worlds, repetition: u32) -> Resu
     let complaints: Vec<String> =
         complaints.into_iter().map(|line| format!("the kernel complains: {line}")).collect();
     transcript.complaints = left.into_iter().chain(complaints.clone()).collect();
-    Ok(Run { verdict: judge_complaints(judged, complaints), transcript, runs: 1 })
+    let verdict = judge_complaints(judged, complaints);
+    let log = if verdict == Verdict::Pass { Vec::new() } else { shortened(log) };
+    Ok(Run { verdict, transcript, runs: 1, log })
+}
+
+/// A kernel's log with as many lines as people read.
+fn shortened(mut log: Vec<String>) -> Vec<String> {
+    const MOST: usize = 500;
+    if let Some(more @ 1..) = log.len().checked_sub(MOST) {
+        log.truncate(MOST);
+        log.push(format!("… {more} lines more"));
+    }
+    log
 }
 
 /// What it says of a driver that this is left once every process is gone.

@@ -240,6 +240,7 @@ pub(crate) mod tests {
             verdict,
             line: Some(6),
             transcript: Transcript { steps: vec![step], complaints: Vec::new() },
+            log: Vec::new(),
             lines: vec![6],
         }
     }

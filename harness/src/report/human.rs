@@ -65,6 +65,10 @@ fn write_deviation(out: &mut dyn Write, case: &CaseResult, deviation: &Deviation
     }
     writeln!(out, "    {}", Styled(NAME, "so far"))?;
     write_transcript(out, &case.transcript, &case.lines, 6)?;
+    if !case.log.is_empty() {
+        writeln!(out, "    {}", Styled(NAME, "the kernel's log"))?;
+        case.log.iter().try_for_each(|line| writeln!(out, "      {}", elide(line)))?;
+    }
     writeln!(out)
 }
 

@@ -97,6 +97,7 @@ mod tests {
                 }],
                 complaints: vec![words.to_owned()],
             },
+            log: vec![format!("binder: {words}")],
             lines: vec![6],
         }
     }

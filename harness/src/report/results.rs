@@ -149,6 +149,9 @@ pub struct CaseResult {
     pub line: Option<usize>,
     /// What each step did, as far as steps were done.
     pub transcript: Transcript,
+    /// What the kernel's log had while the case ran, unless all was as expected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
     /// The lines of the script on which its steps begin, from 1, by the index of the step.
     pub lines: Vec<usize>,
 }
@@ -328,6 +331,7 @@ impl CaseResult {
             verdict: Verdict::Broken { reason },
             line: None,
             transcript: Transcript::default(),
+            log: Vec::new(),
             lines: Vec::new(),
         }
     }
@@ -366,6 +370,7 @@ impl CaseResult {
                     _ => None,
                 };
                 result.transcript = run.transcript;
+                result.log = run.log;
             }
         }
         Ok(result)
@@ -429,6 +434,7 @@ mod tests {
             verdict,
             line: None,
             transcript: Transcript { steps: vec![step], complaints: Vec::new() },
+            log: Vec::new(),
             lines: vec![4],
         };
         TargetResults {
@@ -530,7 +536,7 @@ mod tests {
     fn what_is_known_to_show_sometimes_ends_no_other_run() {
         let id = "race/call-on-its-way-to-a-process-that-exits";
         let case = crate::suite::embedded_with(|name| name == id).remove(0);
-        let run = |verdict, runs| crate::engine::Run { verdict, transcript: Transcript::default(), runs };
+        let run = |verdict, runs| crate::engine::Run { runs, ..crate::engine::Run::without_steps(verdict) };
         let deviates =
             |came: &str| Verdict::Fail(Deviation { step: None, came: came.to_owned(), ..deviation() });
         let known = || deviates("1 nodes are left after all is closed");

@@ -416,6 +416,8 @@ pub struct Closing {
     pub left: Vec<String>,
     /// What the kernel complained of since the last world was closed.
     pub complaints: Vec<String>,
+    /// All that the kernel's log has had since this world was made, as far as it can be read.
+    pub log: Vec<String>,
 }
 
 /// That a target could not do what it was asked to: never the fault of the driver under test.

@@ -835,6 +835,6 @@ impl World for ReferenceWorld {
         let left = left.into_iter().filter(|(_, census)| census.alive() > 0);
         let left =
             left.map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()));
-        Ok(Closing { left: left.collect(), complaints: Vec::new() })
+        Ok(Closing { left: left.collect(), ..Closing::default() })
     }
 }

@@ -16,6 +16,7 @@ pub(super) const TESTS: &[Test] = &[
     ("no_guest_has_ninety_nine_processors", too_many_processors),
     ("a_module_of_another_kernel_is_refused", wrong_module),
     ("a_deviation_of_a_kernel_is_told_as_one_of_the_reference_driver", deviates),
+    ("what_the_kernel_says_is_told_with_a_deviation", log_of_the_kernel),
 ];
 
 pub(super) const IN_UML: &[Test] = &[
@@ -123,6 +124,16 @@ fn deviates() -> Result<(), Failed> {
     is(status, 1, &guest)?;
     let (status, reference, _) = run("reference")?;
     is(status, 1, &reference)?;
-    let told = |report: &str| report.split("\n\n").next().map(str::to_owned);
+    // Behind that, only a kernel has something to say.
+    let end = |report: &str| report.find("    the kernel's log\n").or(report.find("\n\n").map(|end| end + 1));
+    let told = |report: &str| report[..end(report).unwrap_or_default()].to_owned();
     is(told(&guest), told(&reference), "")
+}
+
+fn log_of_the_kernel() -> Result<(), Failed> {
+    let (status, told, _) =
+        output(&mut binderdrill(&["run", "refused.drill", "--target", "vm:debian-6.12"]))?;
+    is(status, 1, &told)?;
+    let (_, log) = told.split_once("the kernel's log\n").unwrap_or_default();
+    holds(log, &["got transaction to invalid handle, 7"])
 }

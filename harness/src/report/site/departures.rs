@@ -7,9 +7,12 @@ use super::comparison::{Comparison, compared};
 use super::marks::Mark;
 use super::{Head, Pages, Site, SiteError, case_page, page_name};
 use crate::engine::{Deviation, Verdict};
+use crate::export::{Language, export};
 use crate::report::human::quoted;
 use crate::report::results::{CaseDivergence, CaseResult, Results};
 use crate::report::transcript::remarks;
+use crate::script::Script;
+use crate::target::is_guest;
 
 /// A case that did not come to what is expected, or that targets did different things with.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Departure<'r> {
     pub deviation: Option<Deviation>,
     /// Who did otherwise, if somebody did: the target, and the case there.
     pub beside: Option<(&'r str, &'r CaseResult)>,
+    /// What the kernels' logs had, each with its target.
+    pub logs: Vec<(&'r str, &'r [String])>,
 }
 
 /// What kind of departure something is; the worst first.
@@ -89,8 +94,10 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
                     && other.case.verdict == case.verdict
                     && other.case.transcript == case.transcript
             });
+            let log = Some((run.target.as_str(), case.log.as_slice())).filter(|(_, log)| !log.is_empty());
             if let Some(same) = same {
                 same.targets.push(&run.target);
+                same.logs.extend(log);
                 continue;
             }
             let deviation = match &case.verdict {
@@ -106,7 +113,8 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
                 Some((other.target.as_str(), other.cases.iter().find(passed)?))
             });
             let targets = vec![run.target.as_str()];
-            departures.push(Departure { case, targets, kind, deviation, beside });
+            let logs = log.into_iter().collect();
+            departures.push(Departure { case, targets, kind, deviation, beside, logs });
         }
     }
     for (kind, parted) in [(Kind::Parted, &results.divergences), (Kind::Choice, &results.choices)] {
@@ -150,7 +158,8 @@ fn parting<'r>(results: &'r Results, parted: &'r CaseDivergence, kind: Kind) -> 
         ),
     };
     let targets = other.targets.iter().map(String::as_str).collect();
-    Some(Departure { case, targets, kind, deviation: Some(deviation), beside: Some(beside) })
+    let (deviation, beside) = (Some(deviation), Some(beside));
+    Some(Departure { case, targets, kind, deviation, beside, logs: Vec::new() })
 }
 
 impl Departure<'_> {
@@ -203,7 +212,6 @@ struct Page<'a> {
     script: Vec<ScriptLine>,
     comparison: Comparison,
     diagram: String,
-    log: Vec<&'a str>,
     commands: Vec<(&'static str, String)>,
 }
 
@@ -233,8 +241,7 @@ impl Site<'_> {
                 script,
                 comparison: compared(departure),
                 diagram: diagram(case, self.programs.get(case.digest.as_str()), deviation.as_ref())?,
-                log: case.transcript.complaints.iter().map(String::as_str).collect(),
-                commands: commands(departure),
+                commands: commands(departure, self.programs.get(case.digest.as_str())),
             };
             pages.page(&name, &page)?;
         }
@@ -262,7 +269,7 @@ fn says(departure: &Departure<'_>) -> String {
 }
 
 /// How to see it again.
-fn commands(departure: &Departure<'_>) -> Vec<(&'static str, String)> {
+fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static str, String)> {
     let target = quoted(departure.targets.first().copied().unwrap_or_default());
     let CaseResult { id, origin, seed, .. } = departure.case;
     let seed = seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
@@ -274,6 +281,18 @@ fn commands(departure: &Departure<'_>) -> Vec<(&'static str, String)> {
         let both =
             format!("binderdrill run --target {} --target {target}{seed} {}", quoted(beside), quoted(id));
         commands.insert(1, ("Compare the two", both));
+    }
+    let guest = departure.targets.iter().find(|target| is_guest(target));
+    let is_exportable = || script.is_some_and(|script| export(Language::C, script, origin).is_ok());
+    if let Some(guest) = guest.filter(|_| is_exportable()) {
+        let alone = format!(
+            "binderdrill export {} --as c --out reproducer.c\n\
+             gcc -O2 -static -pthread -o reproducer reproducer.c\n\
+             binderdrill execute reproducer --target {}",
+            quoted(origin),
+            quoted(guest)
+        );
+        commands.push(("Do it in a C program", alone));
     }
     commands
 }

@@ -51,12 +51,9 @@ impl KernelLog {
         }
     }
 
-    /// The complaints that have come since this was last asked, without their time stamps.
+    /// The complaints among the lines that have come since this was last asked.
     pub fn new_complaints(&mut self) -> Vec<String> {
-        let complaints: Vec<String> =
-            self.new_lines().into_iter().filter(|line| is_complaint(line)).collect();
-        self.has_complained |= !complaints.is_empty();
-        complaints
+        complaints(&self.new_lines())
     }
 
     /// Whether there has been a complaint among what has been read.
@@ -64,7 +61,8 @@ impl KernelLog {
         self.has_complained
     }
 
-    fn new_lines(&mut self) -> Vec<String> {
+    /// The lines that have come since this was last asked, without their time stamps.
+    pub fn new_lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut record = [0; 8192];
         loop {
@@ -77,8 +75,14 @@ impl KernelLog {
                 Err(_) => break,
             }
         }
+        self.has_complained |= lines.iter().any(|line| is_complaint(line));
         lines
     }
+}
+
+/// Those of these lines in which the kernel complains.
+pub fn complaints(lines: &[String]) -> Vec<String> {
+    lines.iter().filter(|line| is_complaint(line)).cloned().collect()
 }
 
 /// Whether the kernel complains in this line.

@@ -12,7 +12,7 @@ use super::binderfs::Instances;
 use super::counted;
 use super::counters::{Alive, Counters};
 use super::files::{Files, opening_of, openings_of};
-use super::kernel_log::KernelLog;
+use super::kernel_log::{self, KernelLog};
 use super::message::*;
 use super::netlink;
 use super::nursery::Nursery;
@@ -894,10 +894,11 @@ impl World for DeviceWorld<'_> {
             std::thread::sleep(Duration::from_micros(200));
         }
         let now = self.counters.and_then(Counters::read).unwrap_or_default();
+        let log = self.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
-        complaints.extend(self.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default());
+        complaints.extend(kernel_log::complaints(&log));
         self.stopwatch.lap(Part::Forgetting);
-        Ok(Closing { left: now.leaked_since(&self.before), complaints })
+        Ok(Closing { left: now.leaked_since(&self.before), complaints, log })
     }
 }
 
