@@ -50,7 +50,7 @@ pub(super) fn read(call: &Call, bytes: &[u8], process: usize, symbols: &Symbols)
 
 /// A report, as a script would write it.
 pub(super) fn report(came: &target::Report, cast: &Cast, symbols: &Symbols) -> Told {
-    Told::Report(Report {
+    Told::Report(Box::new(Report {
         error: came.error,
         context: came.context,
         from_pid: Some(symbols.pid_named(came.from_pid)),
@@ -61,7 +61,7 @@ pub(super) fn report(came: &target::Report, cast: &Cast, symbols: &Symbols) -> T
         flags: came.flags,
         code: came.code,
         data_size: came.data_size,
-    })
+    }))
 }
 
 /// Whether what came is what was expected. What is not spoken of may be anything.
@@ -82,9 +82,9 @@ pub(super) fn matches(expected: &Told, came: &Told, symbols: &Symbols) -> bool {
                 context: expected.context.and(came.context),
                 from_pid: expected.from_pid.as_ref().and(came.from_pid.clone()),
                 from_tid: expected.from_tid.as_ref().and(came.from_tid.clone()),
-                ..came.clone()
+                ..Report::clone(came)
             };
-            *expected == checked
+            **expected == checked
         }
         _ => expected == came,
     }

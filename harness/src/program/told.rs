@@ -40,7 +40,7 @@ pub enum Told {
     /// `{ policy SCHED_FIFO, priority 5 }`, of `sched_getscheduler`.
     Scheduling(Scheduling),
     /// `{ error BR_DEAD_REPLY, from_pid client, to_pid server, code 7 }`, of `report`.
-    Report(Report),
+    Report(Box<Report>),
 }
 
 /// What the driver reports of a transaction.

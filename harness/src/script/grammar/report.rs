@@ -57,7 +57,7 @@ pub(super) fn report(cursor: &mut Cursor<'_>) -> Parsed<Told> {
         }
         Ok(())
     })?;
-    Ok(Told::Report(Report {
+    Ok(Told::Report(Box::new(Report {
         error: required(cursor, start, "error", error)?,
         context,
         from_pid,
@@ -68,5 +68,5 @@ pub(super) fn report(cursor: &mut Cursor<'_>) -> Parsed<Told> {
         flags: transaction_flags,
         code,
         data_size,
-    }))
+    })))
 }
