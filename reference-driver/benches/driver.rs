@@ -225,7 +225,8 @@ impl RoundTrip {
         let object = PointerCookie { pointer, cookie: pointer };
         self.client.command(BC_INCREFS_DONE, object.as_bytes()).command(BC_ACQUIRE_DONE, object.as_bytes());
         assert_eq!(self.client.write_read(&mut self.driver, 0), DONE);
-        while self.driver.poll(self.client.device, self.client.caller) == Ok(true) {
+        while self.driver.poll(self.client.device, self.client.caller).is_ok_and(|polled| polled.is_readable)
+        {
             assert_eq!(self.client.write_read(&mut self.driver, 256), DONE);
         }
     }

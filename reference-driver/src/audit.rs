@@ -212,6 +212,14 @@ impl Driver {
             }
         }
         for (key, process) in self.processes.iter() {
+            let of_it = |poller: &Key<Thread>| {
+                self.threads
+                    .get(*poller)
+                    .is_some_and(|thread| thread.process == key && thread.poll_queue.is_some())
+            };
+            if !process.pollers.iter().all(of_it) {
+                complain(format!("process {key:?} has a poller that is not of its threads"));
+            }
             if process.requested_threads > 1 {
                 complain(format!("process {key:?} has been asked for {} threads", process.requested_threads));
             }

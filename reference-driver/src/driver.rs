@@ -11,10 +11,12 @@ use crate::death::Death;
 use crate::freeze_notification::FreezeListener;
 use crate::memory::{Fault, UserMemory};
 use crate::node::Node;
+use crate::polling::{PollQueues, Polled};
 use crate::priority::Scheduling;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::reference::Reference;
+use crate::report::{Findings, Report};
 use crate::statistics::Statistics;
 use crate::table::{Key, Table};
 use crate::thread::{Parked, Thread};
@@ -52,6 +54,10 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    pub(crate) poll_queues: PollQueues,
+    /// What has been reported; `None` if nobody listens.
+    pub(crate) reports: Option<Vec<Report>>,
+    pub(crate) findings: Findings,
     /// What the scheduler knows of threads, by their ids.
     pub(crate) scheduling: FxHashMap<i32, Scheduling>,
     /// The RLIMIT_NICE of processes that have one, by their ids.
@@ -107,6 +113,9 @@ impl Driver {
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            poll_queues: PollQueues::default(),
+            reports: None,
+            findings: Findings::default(),
             scheduling: FxHashMap::default(),
             nice_limits: FxHashMap::default(),
             security_context: None,
@@ -170,18 +179,13 @@ impl Driver {
         self.processes[device].allocator.protect(&addresses, readable);
     }
 
-    /// Whether the calling thread would find something to read. EINVAL if it cannot read there at all.
-    pub fn poll(&mut self, device: Device, caller: Caller) -> Result<bool, Errno> {
+    /// Whether the calling thread would find something to read, and where it can wait for that. EINVAL if it cannot read
+    /// there at all.
+    pub fn poll(&mut self, device: Device, caller: Caller) -> Result<Polled, Errno> {
         self.admit(device, caller)?;
         let thread = self.calling_thread(device, caller.tid);
         let takes_process_work = self.is_free_for_process_work(thread);
-        Ok(self.has_work(thread, takes_process_work))
-    }
-
-    /// How often a device has been told that there is work: what has found nothing when it polled may as well wait for
-    /// the next time.
-    pub fn announcements(&self, device: Device) -> u64 {
-        self.processes[device].announcements
+        Ok(Polled { is_readable: self.has_work(thread, takes_process_work), queue: self.poll_queue(thread) })
     }
 
     /// Makes sure that a thread can have a part in what a device is for: of any process, or only of that which opened it.

@@ -22,6 +22,8 @@ pub(crate) struct Node {
     pub(crate) serial: u64,
     /// The owner; `None` once it is dead.
     pub(crate) process: Option<Key<Process>>,
+    /// The pid of the owner, be it dead or not.
+    pub(crate) owner_pid: i32,
     pub(crate) pointer: u64,
     pub(crate) cookie: u64,
     /// Whether calls and messages to it can bring descriptors.
@@ -87,6 +89,7 @@ impl Driver {
         let node = self.node_at(process, object.binder).unwrap_or_else(|| {
             self.statistics.nodes.create();
             let node = self.nodes.insert(Node {
+                owner_pid: self.processes[process].pid,
                 serial: self.statistics.nodes.created,
                 process: Some(process),
                 pointer: object.binder,

@@ -8,6 +8,7 @@ use crate::driver::Deferred;
 use crate::freeze::Freezer;
 use crate::memory::UserMemory;
 use crate::node::Node;
+use crate::polling::PollQueue;
 use crate::queue::Queue;
 use crate::reference::{Handles, Reference};
 use crate::rust_freeze_notification::CookieRequests;
@@ -46,8 +47,10 @@ pub struct Process {
 
     /// Work for whichever thread is free.
     pub(crate) todo: Queue<Work>,
-    /// How often it has been told that there is work, for itself or for one of its threads.
-    pub(crate) announcements: u64,
+    /// Those of its threads that have polled.
+    pub(crate) pollers: Vec<Key<Thread>>,
+    /// Where all of them wait, if they do in one queue.
+    pub(crate) poll_queue: Option<PollQueue>,
     /// Deaths that BC_DEAD_BINDER_DONE has not answered yet.
     pub(crate) delivered_deaths: Queue<Work>,
     /// What it was told of freezing that BC_FREEZE_NOTIFICATION_DONE has not answered yet.

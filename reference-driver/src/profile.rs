@@ -45,9 +45,10 @@ pub struct Profile {
     pub(crate) bad_arguments_fault: bool,
     /// Only threads of the process that opened a device can read and write there.
     pub(crate) threads_are_of_one_process: bool,
-    /// An epoll instance that has found nothing asks again only when work has come since: that a thread may take up what
-    /// is there tells it nothing.
-    pub epoll_waits_for_work: bool,
+    /// All threads that poll wait in one queue, which is called for work of each of them.
+    pub(crate) pollers_share_a_queue: bool,
+    /// Pollers are called for work that a thread has given itself.
+    pub(crate) own_work_calls_pollers: bool,
     /// The effective user of a sender is that of the process that opened the device, and not that of the calling thread.
     pub senders_are_openers: bool,
     /// A thread serves a call with the priority of the caller.
@@ -82,6 +83,11 @@ pub struct Profile {
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
     pub(crate) replies_without_descriptors_vanish: bool,
 
+    /// Transactions that fail, are held up or are suspicious are reported to whoever listens.
+    pub makes_reports: bool,
+    /// A report names the callee's process as soon as that is known, and the thread that is called back only when the
+    /// transaction is on its way.
+    pub(crate) reports_name_processes_first: bool,
     /// A oneway message to a frozen process is answered with BR_TRANSACTION_PENDING_FROZEN.
     pub has_pending_frozen: bool,
     /// That answer is an error: commands behind such a message are not carried out before it is read.
@@ -173,7 +179,8 @@ impl Profile {
         deaths_outlive_handles: false,
         bad_arguments_fault: false,
         threads_are_of_one_process: false,
-        epoll_waits_for_work: false,
+        pollers_share_a_queue: false,
+        own_work_calls_pollers: true,
         hands_priorities_on: true,
         senders_are_openers: false,
         unmapping_ends_transactions: true,
@@ -190,6 +197,8 @@ impl Profile {
         empty_arrays_are_no_exception: false,
         flags_of_descriptors_arrive: true,
         replies_without_descriptors_vanish: false,
+        makes_reports: true,
+        reports_name_processes_first: false,
         has_pending_frozen: true,
         pending_is_an_error: false,
         nobody_can_be_frozen: false,
@@ -217,6 +226,7 @@ impl Profile {
     /// The C driver of Linux 6.12.
     pub const C_6_12: Profile = Profile {
         name: "c-6.12",
+        makes_reports: false,
         senders_are_openers: true,
         pieces_given_memory: PiecesGivenMemory::Changed,
         ..Profile::C
@@ -249,7 +259,8 @@ impl Profile {
         deaths_outlive_handles: true,
         bad_arguments_fault: true,
         threads_are_of_one_process: true,
-        epoll_waits_for_work: true,
+        pollers_share_a_queue: true,
+        own_work_calls_pollers: false,
         hands_priorities_on: false,
         senders_are_openers: true,
         unmapping_ends_transactions: false,
@@ -266,6 +277,8 @@ impl Profile {
         empty_arrays_are_no_exception: true,
         flags_of_descriptors_arrive: false,
         replies_without_descriptors_vanish: true,
+        makes_reports: true,
+        reports_name_processes_first: true,
         has_pending_frozen: true,
         pending_is_an_error: true,
         nobody_can_be_frozen: true,

@@ -187,7 +187,8 @@ impl Driver {
         memory: &mut dyn UserMemory,
     ) -> Completion {
         let process = self.threads[thread].process;
-        if !self.processes[process].todo.is_empty() {
+        // What is handed over is not there for somebody else.
+        if !self.profile.process_work_is_handed_over && !self.processes[process].todo.is_empty() {
             self.wake_process(process);
         }
         let stored = memory.put(argument, &request).map_err(|Fault| Errno::EFAULT);

@@ -32,7 +32,11 @@ impl Driver {
                 continue;
             }
             self.threads[thread].need_return = true;
-            self.wake(thread);
+            if self.threads[thread].parked.is_some() && !self.profile.flush_is_for_sleepers {
+                self.wake(thread);
+            } else {
+                self.wake_reader(thread);
+            }
         }
     }
 
@@ -70,6 +74,7 @@ impl Driver {
         self.release_work(WorkQueue::DeliveredDeaths(process), true);
         self.release_work(WorkQueue::DeliveredFreezes(process), true);
         let gone = self.processes.remove(process);
+        self.close_poll_queue(&gone);
         self.processes_by_serial.remove(&gone.serial);
         self.statistics.processes.delete();
     }
@@ -78,6 +83,7 @@ impl Driver {
     /// BR_DEAD_REPLY; what it waited for will find nobody.
     pub(crate) fn release_thread(&mut self, thread: Key<Thread>) {
         self.unpark(thread);
+        self.stop_polling(thread);
         let (process, tid) = (self.threads[thread].process, self.threads[thread].tid);
         self.processes[process].threads.remove(&tid);
 

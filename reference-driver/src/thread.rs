@@ -2,6 +2,7 @@
 
 use crate::driver::Driver;
 use crate::freeze::ParkedFreeze;
+use crate::polling::PollQueue;
 use crate::process::Process;
 use crate::queue::{Position, Queue};
 use crate::read::ParkedRead;
@@ -34,6 +35,8 @@ pub(crate) struct Thread {
     pub(crate) parked: Option<Parked>,
     /// Where the process lists it as sleeping for want of work.
     pub(crate) waiting: Option<Position>,
+    /// Where it waits when it polls, if it ever has.
+    pub(crate) poll_queue: Option<PollQueue>,
     /// It sleeps no longer, but has not run yet.
     pub(crate) woken: bool,
 }
@@ -82,6 +85,7 @@ impl Driver {
             extended_error: self.first_error(),
             parked: None,
             waiting: None,
+            poll_queue: None,
             woken: false,
         });
         self.processes[process].threads.insert(tid, thread);
@@ -120,17 +124,22 @@ impl Driver {
         Some(thread)
     }
 
-    /// Wakes a thread for work of the process, if one sleeps for want of it.
+    /// Wakes a thread for work of the process, if one sleeps for want of it, or else those that poll.
     pub(crate) fn wake_process(&mut self, process: Key<Process>) {
-        if let Some(thread) = self.select_thread(process) {
-            self.wake(thread);
+        match self.select_thread(process) {
+            Some(thread) => self.wake(thread),
+            None => self.call_pollers(process),
         }
     }
 
-    /// Wakes a thread, if it sleeps in a read. It goes on reading when the adapter resumes it.
+    /// Wakes a thread, if it sleeps in a read or polls. It goes on reading when the adapter resumes it.
     pub(crate) fn wake(&mut self, thread: Key<Thread>) {
-        let process = self.threads[thread].process;
-        self.processes[process].announcements += 1;
+        self.call_poller(thread);
+        self.wake_reader(thread);
+    }
+
+    /// Wakes a thread, if it sleeps in a read.
+    pub(crate) fn wake_reader(&mut self, thread: Key<Thread>) {
         if matches!(self.threads[thread].parked, Some(Parked::Read(_))) {
             self.wake_parked(thread);
         }

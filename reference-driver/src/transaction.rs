@@ -8,6 +8,7 @@ use crate::memory::UserMemory;
 use crate::node::{Node, Strength};
 use crate::object::{NotFilled, Passage};
 use crate::process::Process;
+use crate::report::Findings;
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::uapi::*;
@@ -50,6 +51,8 @@ pub(crate) struct Sender {
     /// Its serial number.
     pub(crate) serial: u64,
     pub(crate) pid: i32,
+    /// The thread that did.
+    pub(crate) tid: i32,
 }
 
 /// Which thread of the callee's process a call goes to.
@@ -59,8 +62,8 @@ enum Callee {
     Any,
     /// The one that waits, further down the stack, for the calling thread.
     Waiting(Key<Thread>),
-    /// That one, but it has ended.
-    Ended,
+    /// That one, which had this id, but has ended.
+    Ended(i32),
 }
 
 /// Whether a command asks for something or answers.
@@ -100,10 +103,23 @@ impl Driver {
         memory: &dyn UserMemory,
     ) {
         let id = self.begin_transaction(thread);
+        self.findings = Findings::default();
         let sent = match direction {
             Direction::Call => self.call(thread, euid, data, memory),
             Direction::Reply => self.reply(thread, euid, data, memory),
         };
+        if self.findings.is_suspect {
+            self.report(thread, &data.transaction, direction, BR_ONEWAY_SPAM_SUSPECT);
+        }
+        let error = match &sent {
+            Ok(()) => self.findings.is_pending.then_some(BR_TRANSACTION_PENDING_FROZEN),
+            Err(Failure::ToSender(rejection)) => Some(rejection.command),
+            Err(Failure::ToCaller(..)) if self.profile.replies_fail_alike => Some(BR_FAILED_REPLY),
+            Err(Failure::ToCaller(_, _, rejection)) => Some(rejection.command),
+        };
+        if let Some(error) = error {
+            self.report(thread, &data.transaction, direction, error);
+        }
         match sent {
             Ok(()) => {}
             Err(Failure::ToSender(rejection)) => {
@@ -140,6 +156,9 @@ impl Driver {
         let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
         let (node, process) =
             self.callee(thread, data.transaction.target as u32).map_err(Failure::ToSender)?;
+        if self.profile.reports_name_processes_first {
+            self.findings.to_pid = Some(self.processes[process].pid);
+        }
         let callee = match self.may_call(thread, process, is_oneway) {
             Ok(callee) => callee,
             Err(rejection) => {
@@ -147,23 +166,33 @@ impl Driver {
                 return Err(Failure::ToSender(rejection));
             }
         };
-        let waiting = match callee {
-            Callee::Waiting(thread) => Some(thread),
-            Callee::Any | Callee::Ended => None,
+        let (waiting, callee_tid) = match callee {
+            Callee::Waiting(thread) => (Some(thread), Some(self.threads[thread].tid)),
+            Callee::Any => (None, None),
+            Callee::Ended(tid) => (None, Some(tid)),
         };
+        self.findings.to_pid = Some(self.processes[process].pid);
+        if !self.profile.reports_name_processes_first {
+            self.findings.to_tid = callee_tid;
+        }
         let takes_descriptors = self.nodes[node].takes_descriptors;
         let destination = Destination { process, thread: waiting, node: Some(node), takes_descriptors };
         let transaction = self.prepare(thread, euid, data, Direction::Call, &destination, memory)?;
-        if let Callee::Ended = callee {
+        self.findings.to_tid = callee_tid;
+        if let Callee::Ended(_) = callee {
             self.retract(transaction, node, process);
             return Err(Failure::ToSender(Rejection::plain(BR_DEAD_REPLY)));
         }
         if is_oneway {
             match self.send(transaction, node, process, None) {
-                Ok(Acceptance::PendingFrozen) if self.profile.pending_is_an_error => {
-                    self.set_return_error(thread, BR_TRANSACTION_PENDING_FROZEN);
+                Ok(acceptance) => {
+                    self.findings.is_pending = acceptance == Acceptance::PendingFrozen;
+                    if self.findings.is_pending && self.profile.pending_is_an_error {
+                        self.set_return_error(thread, BR_TRANSACTION_PENDING_FROZEN);
+                    } else {
+                        self.complete(thread, acceptance);
+                    }
                 }
-                Ok(acceptance) => self.complete(thread, acceptance),
                 Err(rejection) => {
                     self.retract(transaction, node, process);
                     return Err(Failure::ToSender(rejection));
@@ -199,6 +228,9 @@ impl Driver {
             let reference = self.strong_reference(caller, handle).map_err(Rejection::failed)?;
             self.references[reference].node
         };
+        if self.profile.reports_name_processes_first && handle != 0 {
+            self.findings.to_pid = Some(self.nodes[node].owner_pid);
+        }
         let owner = self.nodes[node].process.ok_or_else(|| {
             let is_refused = self.profile.stack_is_looked_at_first && self.waits_for_answer(thread);
             if is_refused { self.stack_forbids() } else { DEAD }
@@ -250,7 +282,9 @@ impl Driver {
         if self.profile.callers_outlive_threads {
             let serial = self.processes[callee].serial;
             let call = stack.map(|call| &self.transactions[call]).find(|call| call.sender.serial == serial);
-            return Ok(call.map_or(Callee::Any, |call| call.from.map_or(Callee::Ended, Callee::Waiting)));
+            return Ok(call.map_or(Callee::Any, |call| {
+                call.from.map_or(Callee::Ended(call.sender.tid), Callee::Waiting)
+            }));
         }
         let mut callers = stack.filter_map(|call| self.transactions[call].from);
         let waiting = callers.find(|from| self.threads[*from].process == callee);
@@ -277,6 +311,8 @@ impl Driver {
             return Err(Failure::ToSender(self.stack_forbids()));
         }
         let process = self.threads[caller].process;
+        self.findings.to_pid = Some(self.processes[process].pid);
+        self.findings.to_tid = Some(self.threads[caller].tid);
         let takes_descriptors = self.transactions[call].flags & TF_ACCEPT_FDS != 0;
         let destination = Destination { process, thread: Some(caller), node: None, takes_descriptors };
         let transaction = match self.prepare(thread, euid, data, Direction::Reply, &destination, memory) {
@@ -311,6 +347,8 @@ impl Driver {
         if !self.profile.callers_outlive_threads {
             return Err(undeliverable);
         }
+        let Sender { pid, tid, .. } = self.transactions[call].sender;
+        self.findings = Findings { to_pid: Some(pid), to_tid: Some(tid), ..self.findings };
         let process = self.processes_by_serial.get(&self.transactions[call].sender.serial);
         let process = process.copied().filter(|process| !self.processes[*process].is_dead);
         let Some(process) = process else { return Err(undeliverable) };
@@ -385,8 +423,10 @@ impl Driver {
                 }));
             }
         };
+        let content = self.processes[destination.process].allocator.buffers[buffer].content;
+        self.findings.is_suspect = content.is_some_and(|content| content.oneway_spam_suspect);
         let sender = &self.processes[self.threads[thread].process];
-        let sender = Sender { serial: sender.serial, pid: sender.pid };
+        let sender = Sender { serial: sender.serial, pid: sender.pid, tid: self.threads[thread].tid };
         let transaction = self.transactions.insert(Transaction {
             from: (is_call && !is_async).then_some(thread),
             from_parent: None,
@@ -427,6 +467,7 @@ impl Driver {
                 Ok(transaction)
             }
             Err(NotFilled { translated, reason }) => {
+                self.findings.is_suspect &= self.profile.reports_name_processes_first;
                 self.release_buffer(destination.process, buffer, translated);
                 self.transactions.remove(transaction);
                 self.statistics.transactions.delete();
@@ -467,6 +508,7 @@ impl Driver {
             self.enqueue(WorkQueue::Asynchronous(node), work);
         } else {
             self.enqueue(WorkQueue::Process(process), work);
+            self.call_pollers(process);
         }
         self.begin_outstanding(transaction, process);
         Ok(self.acceptance_of(transaction, process, is_oneway))

@@ -89,19 +89,21 @@ impl Driver {
     /// Puts work at the end of a queue. For a thread this is *deferred* work: a thread that has no other goes
     /// to sleep on it.
     pub(crate) fn enqueue(&mut self, queue: WorkQueue, work: Work) -> Place {
-        if let WorkQueue::Process(process) = queue {
-            self.processes[process].announcements += 1;
-        }
         let position = self.queue_mut(queue).push_last(work);
         let place = Place { queue, position };
         self.note_place(work, Some(place));
         place
     }
 
-    /// Puts work at the end of a thread's queue and lets the thread take up its queue.
+    /// Puts work at the end of a thread's queue and lets the thread take up its queue. Who is not the thread itself wakes
+    /// it then.
     pub(crate) fn enqueue_thread_work(&mut self, thread: Key<Thread>, work: Work) {
         self.enqueue(WorkQueue::Thread(thread), work);
-        self.threads[thread].process_todo = true;
+        if !std::mem::replace(&mut self.threads[thread].process_todo, true)
+            && self.profile.own_work_calls_pollers
+        {
+            self.call_poller(thread);
+        }
     }
 
     /// Puts work at the end of a process' queue and wakes a thread for it; or gives it straight to that thread.

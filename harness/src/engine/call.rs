@@ -78,6 +78,8 @@ pub(super) fn means(
         Call::Epoll => SystemCall::Epoll,
         Call::EpollWait => SystemCall::EpollWait,
         Call::EpollClose => SystemCall::EpollClose,
+        Call::Listen => SystemCall::Listen,
+        Call::Report => SystemCall::Report,
         Call::Exit => SystemCall::Exit,
         Call::Fork(child) => SystemCall::Fork { child: cast.process(child)? },
         Call::Dup(file) => SystemCall::Dup { file: symbols.file(file) },

@@ -464,6 +464,9 @@ impl<'a> Execution<'a> {
             Err(errno) => return Ok(CallResult::Failed(errno)),
             Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
             Ok(Answer::Scheduling(told)) => return Ok(CallResult::Told(Told::Scheduling(told))),
+            Ok(Answer::Report(report)) => {
+                return Ok(CallResult::Told(told::report(&report, &self.cast, &self.symbols)));
+            }
             Ok(Answer::Nice(nice)) => return Ok(CallResult::Succeeded(Some(nice.into()))),
             Ok(Answer::Number(number)) => return Ok(CallResult::Succeeded(Some(number))),
             Ok(Answer::Success) => {

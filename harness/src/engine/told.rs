@@ -3,8 +3,10 @@
 use reference_driver::uapi::*;
 use zerocopy::FromBytes;
 
+use super::cast::Cast;
 use super::symbols::Symbols;
-use crate::program::{Argument, Call, Ioctl, Told, TransactionId};
+use crate::program::{Argument, Call, Ioctl, Report, Told, TransactionId};
+use crate::target;
 
 /// How many bytes a call fills in where its argument is, if it does.
 pub(super) fn size(call: &Call) -> Option<usize> {
@@ -46,6 +48,22 @@ pub(super) fn read(call: &Call, bytes: &[u8], process: usize, symbols: &Symbols)
     }
 }
 
+/// A report, as a script would write it.
+pub(super) fn report(came: &target::Report, cast: &Cast, symbols: &Symbols) -> Told {
+    Told::Report(Box::new(Report {
+        error: came.error,
+        context: came.context,
+        from_pid: Some(symbols.pid_named(came.from_pid)),
+        from_tid: Some(cast.name(came.from).clone()),
+        to_pid: came.to_pid.map(|pid| symbols.pid_named(pid)),
+        to_tid: came.to.map(|thread| cast.name(thread).clone()),
+        is_reply: came.is_reply,
+        flags: came.flags,
+        code: came.code,
+        data_size: came.data_size,
+    }))
+}
+
 /// Whether what came is what was expected. What is not spoken of may be anything.
 pub(super) fn matches(expected: &Told, came: &Told, symbols: &Symbols) -> bool {
     match (expected, came) {
@@ -58,6 +76,15 @@ pub(super) fn matches(expected: &Told, came: &Told, symbols: &Symbols) -> bool {
             Told::NodeDebugInfo { node: came_node, has_strong_ref: strong, has_weak_ref: weak },
         ) => {
             symbols.node(node) == symbols.node(came_node) && has_strong_ref == strong && has_weak_ref == weak
+        }
+        (Told::Report(expected), Told::Report(came)) => {
+            let checked = Report {
+                context: expected.context.and(came.context),
+                from_pid: expected.from_pid.as_ref().and(came.from_pid.clone()),
+                from_tid: expected.from_tid.as_ref().and(came.from_tid.clone()),
+                ..Report::clone(came)
+            };
+            **expected == checked
         }
         _ => expected == came,
     }

@@ -46,6 +46,10 @@ pub enum Call {
     EpollWait,
     /// `epoll_close`: closes it.
     EpollClose,
+    /// `listen`: has the process listen to what the driver reports of transactions.
+    Listen,
+    /// `report`: takes the next report, without waiting.
+    Report,
     /// `exit`: the process of the thread ends, with all its threads.
     Exit,
     /// `fork child`: makes this process, a copy of that of the thread, with no other thread than the one that forks.

@@ -10,6 +10,7 @@
     Eq,
     Hash,
     strum::Display,
+    strum::EnumString,
     strum::EnumIter,
     strum::IntoStaticStr,
     strum::VariantArray,

@@ -41,6 +41,8 @@ pub enum Feature {
     CallersEuid,
     /// All parts of a mapping that differ in protection are given memory, and not only one of them.
     SplitMappings,
+    /// Reports of transactions by generic netlink.
+    Reports,
     /// Binderfs, and the right to mount it.
     Binderfs,
     /// Counters of payload copies, which only the reference driver keeps.

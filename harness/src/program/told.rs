@@ -1,6 +1,6 @@
 //! What calls tell that is more than a number: ioctls in the structure that their argument points at.
 
-use super::{Node, Scheduling};
+use super::{Context, Name, Node, PidPattern, Scheduling};
 
 /// What a call tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,33 @@ pub enum Told {
     },
     /// `{ policy SCHED_FIFO, priority 5 }`, of `sched_getscheduler`.
     Scheduling(Scheduling),
+    /// `{ error BR_DEAD_REPLY, from_pid client, to_pid server, code 7 }`, of `report`.
+    Report(Box<Report>),
+}
+
+/// What the driver reports of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The BR_ code.
+    pub error: u32,
+    /// Of which context; `None` is unchecked, and what comes of a device that a script has made.
+    pub context: Option<Context>,
+    /// The process that sent it; `None` is unchecked.
+    pub from_pid: Option<PidPattern>,
+    /// The thread that sent it; `None` is unchecked.
+    pub from_tid: Option<Name>,
+    /// The process that it was for, if that is told.
+    pub to_pid: Option<PidPattern>,
+    /// The thread that it was for, if that is told.
+    pub to_tid: Option<Name>,
+    /// Whether it is a reply.
+    pub is_reply: bool,
+    /// Its flags.
+    pub flags: u32,
+    /// Its code.
+    pub code: u32,
+    /// The length of its payload in bytes, as far as 32 bits hold it.
+    pub data_size: u32,
 }
 
 /// A driver's number of a transaction. Which number it is means nothing, but that there is one does.

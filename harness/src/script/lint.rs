@@ -199,6 +199,7 @@ fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
         }
         Call::Count(Counter::Descriptors) => Vec::new(),
         Call::Count(_) => vec![(Feature::ObjectCounter, "a counter of the driver's objects")],
+        Call::Listen | Call::Report => vec![(Feature::Reports, "the driver's reports")],
         Call::Ioctl(Ioctl::Freeze(_) | Ioctl::GetFrozenInfo(_)) => vec![(Feature::Freeze, "freezing")],
         Call::Ioctl(Ioctl::EnableOnewaySpamDetection(_)) => {
             vec![(Feature::OnewaySpamDetection, "detection of spam")]

@@ -198,6 +198,12 @@ pub enum SystemCall {
     EpollWait,
     /// Closes it; EBADF if there is none.
     EpollClose,
+    /// Listens to what the driver reports. EEXIST if the process does already (said by the world); ENOENT if the driver
+    /// reports nothing.
+    Listen,
+    /// Takes the next report that is about this world, without waiting: EAGAIN if there is none, EBADF if the process does
+    /// not listen.
+    Report,
     /// Makes a file in memory, and a descriptor for it that is not close-on-exec.
     Memfd {
         /// What it is known by from here on.
@@ -291,6 +297,8 @@ pub enum Answer {
     Scheduling(Scheduling),
     /// What a file holds.
     Number(i64),
+    /// A report of the driver.
+    Report(Report),
     /// The numbers of those for the ends of a new pipe.
     Pipe {
         /// To read from.
@@ -298,6 +306,31 @@ pub enum Answer {
         /// To write to.
         writing: u32,
     },
+}
+
+/// What the driver reports of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The BR_ code.
+    pub error: u32,
+    /// Of which context; `None` of a device that a script has made.
+    pub context: Option<Context>,
+    /// The id of the process that sent it.
+    pub from_pid: i32,
+    /// The thread that sent it.
+    pub from: ThreadIndex,
+    /// The id of the process that it was for, if told.
+    pub to_pid: Option<i32>,
+    /// The thread that it was for, if told.
+    pub to: Option<ThreadIndex>,
+    /// Whether it is a reply.
+    pub is_reply: bool,
+    /// Its flags.
+    pub flags: u32,
+    /// Its code.
+    pub code: u32,
+    /// The length of its payload in bytes.
+    pub data_size: u32,
 }
 
 /// What a world knows a file by that a script has made.

@@ -5,8 +5,10 @@
 //! audited; what an audit finds is a bug of ours, and breaks the case.
 
 mod memory;
+mod polling;
+mod reports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use strum::VariantArray;
@@ -19,14 +21,16 @@ use reference_driver::{
 
 use super::mappings::Mappings;
 use memory::{Descriptor, Memory};
+use polling::{Watch, WatchId};
+use reports::ListenerId;
 
 use super::{
-    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, SystemCall,
+    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, Report, SystemCall,
     TargetError, ThreadIndex, World, Worlds, is_too_long,
 };
 use crate::program::{
-    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents,
-    Protection, Scheduling, SchedulingPolicy,
+    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, Protection,
+    Scheduling, SchedulingPolicy,
 };
 
 /// What the security module calls every process, as one does that has no policy.
@@ -85,11 +89,13 @@ impl Worlds for ReferenceTarget {
             Feature::Lsm => Some("there is no security module".to_owned()),
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
             Feature::FreezeNotification if self.profile.has_freeze_notifications() => None,
+            Feature::Reports if self.profile.makes_reports => None,
             Feature::CallersEuid if !self.profile.senders_are_openers => None,
             Feature::SplitMappings if self.profile.pieces_given_memory == PiecesGivenMemory::All => None,
             missing @ (Feature::PendingFrozen
             | Feature::FreezeNotification
             | Feature::CallersEuid
+            | Feature::Reports
             | Feature::SplitMappings) => {
                 Some(format!("a driver like {} has no {missing}", self.profile.name))
             }
@@ -113,6 +119,8 @@ impl Worlds for ReferenceTarget {
             files: BTreeMap::new(),
             openings: BTreeMap::new(),
             opened: 0,
+            watches: Vec::new(),
+            listeners: Vec::new(),
             instances: BTreeMap::new(),
         }))
     }
@@ -150,6 +158,10 @@ struct ReferenceWorld {
     openings: BTreeMap<u32, Opening>,
     /// How many devices have been opened.
     opened: u32,
+    /// What epoll instances watch, those that are closed too.
+    watches: Vec<Watch>,
+    /// What those that listen have not taken yet.
+    listeners: Vec<VecDeque<Report>>,
     /// Instances of binderfs, by what the script knows them by.
     instances: BTreeMap<InstanceId, Binderfs>,
 }
@@ -203,10 +215,10 @@ struct Process {
     /// The devices that it has mapped.
     mapped: Mappings<Device>,
     next_mapping: u64,
-    /// The device that its epoll instance watches, if it has one.
-    watching: Option<Device>,
-    /// How often that device had been told of work when the instance last asked it and found nothing.
-    found_nothing_at: Option<u64>,
+    /// What its epoll instance watches, if it has one.
+    watching: Option<WatchId>,
+    /// Which of those that listen it is, if it does.
+    listening: Option<ListenerId>,
 }
 
 /// How threads are scheduled that have never said anything about it.
@@ -235,7 +247,7 @@ impl Process {
             mapped: Mappings::default(),
             next_mapping: 0x7000_0000_0000,
             watching: None,
-            found_nothing_at: None,
+            listening: None,
         }
     }
 
@@ -372,10 +384,9 @@ impl ReferenceWorld {
     fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Answer, Errno> {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
-        let (descriptor, watching) = (parent.descriptor, parent.watching);
+        let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
         let scheduling = parent.scheduling[at.thread];
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
-        let found_nothing_at = parent.found_nothing_at;
         let child = &mut self.processes[child];
         *child = Process {
             name: std::mem::take(&mut child.name),
@@ -389,7 +400,7 @@ impl ReferenceWorld {
             mapped: Mappings::default(),
             next_mapping: child.next_mapping,
             watching,
-            found_nothing_at,
+            listening,
         };
         Ok(Answer::Success)
     }
@@ -486,52 +497,6 @@ impl ReferenceWorld {
         Ok(Answer::Success)
     }
 
-    fn poll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        Ok(Answer::Events(match self.device(at) {
-            Ok(device) => self.poll_device(at, device),
-            Err(_) => PollEvents { invalid: true, ..PollEvents::default() },
-        }))
-    }
-
-    fn poll_device(&mut self, at: ThreadIndex, device: Device) -> PollEvents {
-        let caller = self.processes[at.process].caller(at.thread);
-        match self.driver.poll(device, caller) {
-            Ok(readable) => PollEvents { readable, ..PollEvents::default() },
-            Err(_) => PollEvents { error: true, ..PollEvents::default() },
-        }
-    }
-
-    fn epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let device = self.device(at)?;
-        let process = &mut self.processes[at.process];
-        if process.watching.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        process.watching = Some(device);
-        // To watch a device is to poll it.
-        let finds = self.driver.poll(device, process.caller(at.thread));
-        process.found_nothing_at = (finds == Ok(false)).then(|| self.driver.announcements(device));
-        Ok(Answer::Success)
-    }
-
-    fn epoll_wait(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let device = self.processes[at.process].watching.ok_or(Errno::EBADF)?;
-        // It is watched for as long as it is open, which a mapping keeps it.
-        let is_open = self.openings.values().any(|opening| opening.device == device);
-        if !is_open {
-            return Ok(Answer::Events(PollEvents::default()));
-        }
-        let announcements = self.driver.announcements(device);
-        let has_heard_nothing = self.processes[at.process].found_nothing_at == Some(announcements);
-        if self.driver.profile().epoll_waits_for_work && has_heard_nothing {
-            return Ok(Answer::Events(PollEvents::default()));
-        }
-        let events = self.poll_device(at, device);
-        self.processes[at.process].found_nothing_at =
-            (events == PollEvents::default()).then_some(announcements);
-        Ok(Answer::Events(events))
-    }
-
     /// Makes a file and a descriptor for it.
     fn make(&mut self, at: ThreadIndex, file: FileId, pipe: Option<(FileId, End)>) -> Result<u32, Errno> {
         let open = OpenFile::new(file.0);
@@ -548,28 +513,6 @@ impl ReferenceWorld {
                 self.processes[at.process].memory.descriptors.close(to_read)?;
                 Err(errno)
             }
-        }
-    }
-
-    /// What there is to be found at a file. Nobody writes to pipes; a file in memory can always be read.
-    fn poll_descriptor(&mut self, at: ThreadIndex, number: u32) -> PollEvents {
-        let none = PollEvents::default();
-        if let Ok(opening) = self.opening_at(at.process, number) {
-            let device = opening.device;
-            return self.poll_device(at, device);
-        }
-        let Some(descriptor) = self.processes[at.process].memory.descriptors.at(number) else {
-            return PollEvents { invalid: true, ..none };
-        };
-        let file = self.files.get(&FileId(descriptor.file.number()));
-        let Some((other, end)) = file.and_then(|file| file.pipe) else {
-            return PollEvents { readable: true, ..none };
-        };
-        let is_closed = self.files.get(&other).is_none_or(File::is_closed);
-        PollEvents {
-            hangup: is_closed && end == End::Reading,
-            error: is_closed && end == End::Writing,
-            ..none
         }
     }
 
@@ -640,6 +583,7 @@ impl ReferenceWorld {
                 self.go_on(device, tid, |driver, _| driver.time_out(device, tid, LONGEST_WAIT))?;
             }
         }
+        self.pass_reports_on();
         let complaints = self.driver.audit();
         if complaints.is_empty() {
             return Ok(());
@@ -719,6 +663,8 @@ impl World for ReferenceWorld {
             SystemCall::Poll => self.poll(at),
             SystemCall::Epoll => self.epoll(at),
             SystemCall::EpollWait => self.epoll_wait(at),
+            SystemCall::Listen => self.listen(at),
+            SystemCall::Report => self.next_report(at),
             SystemCall::EpollClose => {
                 let closed = self.processes[at.process].watching.take();
                 closed.map(|_| Answer::Success).ok_or(Errno::EBADF)

@@ -77,6 +77,7 @@ pub(super) fn step(
             "ask_epoll();".to_owned()
         }
         Call::EpollClose => "close_epoll();".to_owned(),
+        Call::Listen | Call::Report => return Err("reports of the driver are not exported"),
         Call::Exit => {
             flags.push("ENDS");
             "_exit(0);".to_owned()
@@ -259,6 +260,7 @@ fn told_condition(told: &Told, names: &mut Names) -> String {
                  ioctl_argument.debug_info.has_strong_ref == {has_strong_ref} && ioctl_argument.debug_info.has_weak_ref == {has_weak_ref}"
             )
         }
+        Told::Report(_) => unreachable!("what asks for a report is not exported"),
         Told::Scheduling(Scheduling { policy, priority }) => {
             format!("(int)result == {policy} && result >> 32 == {priority}")
         }

@@ -13,6 +13,7 @@ use super::binderfs;
 use super::ioctl::{self, argument, no_argument, or_unmapped};
 use super::mapping;
 use super::operand::{errno, flags, mentioned, number, object, size};
+use super::report::report;
 use super::returns::any_of;
 use super::scheduling;
 use crate::program::{
@@ -32,6 +33,8 @@ const CALLS: &[&str] = &[
     "epoll",
     "epoll_wait",
     "epoll_close",
+    "listen",
+    "report",
     "memfd",
     "pipe",
     "signal",
@@ -118,6 +121,8 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "epoll" => Call::Epoll,
         "epoll_wait" => Call::EpollWait,
         "epoll_close" => Call::EpollClose,
+        "listen" => Call::Listen,
+        "report" => Call::Report,
         "memfd" => Call::Memfd(new_file(cursor)?),
         "pipe" => Call::Pipe { reading: new_file(cursor)?, writing: new_file(cursor)? },
         "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
@@ -277,6 +282,7 @@ fn may_sleep(call: &Call) -> bool {
 /// How the structure is read that a call fills in, if it does.
 fn told(call: &Call) -> Option<fn(&mut Cursor<'_>) -> Parsed<Told>> {
     match call {
+        Call::Report => Some(report),
         Call::GetScheduler => Some(|cursor| scheduling::scheduling(cursor).map(Told::Scheduling)),
         Call::Ioctl(Ioctl::GetFrozenInfo(_)) => Some(ioctl::frozen_info),
         Call::Ioctl(Ioctl::GetExtendedError(_)) => Some(ioctl::extended_error),

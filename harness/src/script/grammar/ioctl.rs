@@ -203,7 +203,7 @@ fn transaction_id(cursor: &mut Cursor<'_>) -> Parsed<TransactionId> {
 }
 
 /// `BR_FAILED_REPLY`, `0x7211`
-fn return_code(cursor: &mut Cursor<'_>) -> Parsed<u32> {
+pub(super) fn return_code(cursor: &mut Cursor<'_>) -> Parsed<u32> {
     if cursor.peek().kind == Kind::Number {
         return number(cursor, "a return");
     }

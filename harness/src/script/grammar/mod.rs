@@ -9,6 +9,7 @@ mod mapping;
 mod operand;
 mod payload;
 mod race;
+mod report;
 mod returns;
 mod scheduling;
 mod step;

@@ -2,8 +2,8 @@
 
 use reference_driver::uapi::return_name;
 
-use super::operand::{errno, handle, hexadecimal, node, pid};
-use crate::program::{Errno, FreezeRequest, NodeInfoRequest, Scheduling, Told, TransactionId};
+use super::operand::{errno, handle, hexadecimal, node, pid, transaction_flags};
+use crate::program::{Errno, FreezeRequest, NodeInfoRequest, Report, Scheduling, Told, TransactionId};
 
 pub(super) fn freeze_request(request: &FreezeRequest) -> String {
     let timeout = match request.timeout_ms {
@@ -37,8 +37,7 @@ pub(super) fn told(told: &Told) -> String {
                 Some(TransactionId::Zero) => "id 0, ",
                 Some(TransactionId::NonZero) => "id nonzero, ",
             };
-            let command = return_name(*command).map_or_else(|| hexadecimal((*command).into()), str::to_owned);
-            format!("{{ {id}command {command}, param {} }}", param_of(*param))
+            format!("{{ {id}command {}, param {} }}", return_code(*command), param_of(*param))
         }
         Told::NodeDebugInfo { node: found, has_strong_ref, has_weak_ref } => {
             let found = node(found);
@@ -48,11 +47,36 @@ pub(super) fn told(told: &Told) -> String {
             format!("{{ strong_count {strong_count}, weak_count {weak_count} }}")
         }
         Told::Scheduling(told) => scheduling(told),
+        Told::Report(told) => report(told),
     }
 }
 
 pub(super) fn scheduling(Scheduling { policy, priority }: &Scheduling) -> String {
     format!("{{ policy {policy}, priority {priority} }}")
+}
+
+fn report(report: &Report) -> String {
+    let number = |name: &str, number: u32| (number != 0).then(|| format!("{name} {number}"));
+    let flags = (report.flags != 0).then(|| format!("flags {}", transaction_flags(report.flags).join(" | ")));
+    let fields = [
+        Some(format!("error {}", return_code(report.error))),
+        report.context.map(|context| format!("context {context}")),
+        report.from_pid.as_ref().map(|from| format!("from_pid {}", pid(from))),
+        report.from_tid.as_ref().map(|from| format!("from_tid {from}")),
+        report.to_pid.as_ref().map(|to| format!("to_pid {}", pid(to))),
+        report.to_tid.as_ref().map(|to| format!("to_tid {to}")),
+        report.is_reply.then(|| "is_reply".to_owned()),
+        flags,
+        number("code", report.code),
+        number("data_size", report.data_size),
+    ];
+    let fields: Vec<String> = fields.into_iter().flatten().collect();
+    format!("{{ {} }}", fields.join(", "))
+}
+
+/// A BR_ code by its name.
+fn return_code(code: u32) -> String {
+    return_name(code).map_or_else(|| hexadecimal(code.into()), str::to_owned)
 }
 
 /// A negative errno by its name.

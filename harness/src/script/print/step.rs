@@ -412,6 +412,8 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
         Call::Epoll => statement.put("epoll"),
         Call::EpollWait => statement.put("epoll_wait"),
+        Call::Listen => statement.put("listen"),
+        Call::Report => statement.put("report"),
         Call::EpollClose => statement.put("epoll_close"),
         Call::Exit => statement.put("exit"),
         Call::Fork(process) => statement.put(&format!("fork {process}")),

@@ -356,6 +356,8 @@ fn system_call_word(call: &Call) -> Option<&'static str> {
         Call::Poll | Call::PollDescriptor(_) => "poll",
         Call::Epoll => "epoll",
         Call::EpollWait => "epoll_wait",
+        Call::Listen => "listen",
+        Call::Report => "report",
         Call::EpollClose => "epoll_close",
         Call::Exit => "exit",
         Call::Fork(_) => "fork",

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::num::NonZeroUsize;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -17,20 +17,24 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::MsgFlags;
 use strum::VariantArray;
 
 use super::desk::Desk;
 use super::message::*;
+use super::netlink;
 use super::nursery::end_with_parent;
 use super::shared_memory::{self, MOST_THREADS};
 use crate::program::Context;
-use crate::target::DESKS;
+use crate::target::{Area, DESKS};
 
 /// What an agent has of the device.
 struct Holding {
     descriptor: Option<RawFd>,
     /// Watches it.
     epoll: Option<Epoll>,
+    /// What the driver's reports come by, if it listens.
+    reports: Option<OwnedFd>,
 }
 
 /// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
@@ -46,7 +50,7 @@ static LINE: AtomicI32 = AtomicI32::new(-1);
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
-static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None });
+static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, reports: None });
 
 /// Lives as an agent: maps the memory that it shares, starts its threads but for the first, and serves as that one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
@@ -175,6 +179,8 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_EPOLL => watch(),
         OP_EPOLL_WAIT => watched(),
         OP_EPOLL_CLOSE => holding().epoll.take().map(|_| 0).ok_or(Errno::EBADF),
+        OP_LISTEN => listen(request.argument as u32),
+        OP_REPORT => next_report(thread),
         OP_MEMFD => make_memfd(request.argument),
         OP_PIPE => make_pipe(),
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
@@ -299,7 +305,7 @@ fn renew(address: u64, size: u64) -> nix::Result<i64> {
     if size > 0 {
         unmap(address, size)?;
     }
-    *holding() = Holding { descriptor: None, epoll: None };
+    *holding() = Holding { descriptor: None, epoll: None, reports: None };
     let line = LINE.load(Ordering::SeqCst);
     // SAFETY: what is behind the line has been opened for scripts, and nothing here refers to it any more.
     Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, line + 1, u32::MAX, 0) })?;
@@ -332,6 +338,28 @@ fn watched() -> nix::Result<i64> {
     let mut events = [EpollEvent::empty()];
     let count = holding.epoll.as_ref().ok_or(Errno::EBADF)?.wait(&mut events, EpollTimeout::ZERO)?;
     Ok(if count == 0 { 0 } else { events[0].events().bits().into() })
+}
+
+/// Listens to the driver's reports.
+fn listen(group: u32) -> nix::Result<i64> {
+    if holding().reports.is_some() {
+        return Err(Errno::EEXIST);
+    }
+    holding().reports = Some(netlink::listen(group)?);
+    Ok(0)
+}
+
+/// Puts the next report where the thread's payloads are.
+fn next_report(thread: usize) -> nix::Result<i64> {
+    let holding = holding();
+    let socket = holding.reports.as_ref().ok_or(Errno::EBADF)?;
+    let mut message = [0; netlink::LONGEST_MESSAGE];
+    let length = nix::sys::socket::recv(socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT)?;
+    let place = pointer(Area::Payload.addresses(thread).start)?;
+    // SAFETY: the payloads of a thread are in memory that is mapped for as long as the process lives, is larger than this,
+    // and that nothing refers to while the thread is here.
+    unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), place.as_ptr().cast(), length) };
+    Ok(length as i64)
 }
 
 /// Makes a file in memory whose position is this.

@@ -52,6 +52,10 @@ pub const OP_EPOLL: u32 = 14;
 pub const OP_EPOLL_WAIT: u32 = 15;
 /// Closes it.
 pub const OP_EPOLL_CLOSE: u32 = 16;
+/// Listens to the driver's reports, which go to the group with this number.
+pub const OP_LISTEN: u32 = 32;
+/// Takes the next one, puts it where the thread's payloads are: the result is its length.
+pub const OP_REPORT: u32 = 33;
 /// Limits how many descriptors the process can have.
 pub const OP_LIMIT_DESCRIPTORS: u32 = 13;
 /// Makes a further descriptor of the device: the result is its number.

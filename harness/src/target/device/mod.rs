@@ -7,6 +7,7 @@ mod desk;
 mod files;
 mod kernel_log;
 mod message;
+mod netlink;
 pub mod nursery;
 mod observation;
 mod probe;
@@ -182,6 +183,9 @@ impl Worlds for DeviceTarget {
                 )
             }),
             Feature::Binderfs => binderfs::lacks(),
+            Feature::Reports => netlink::group()
+                .err()
+                .map(|error| format!("the driver makes no reports (its family of generic netlink: {error})")),
             // It came after 6.12, and with 7.2 at the latest.
             Feature::CallersEuid => since(7, 0),
             Feature::SplitMappings if self.kind == DriverKind::Rust => {
@@ -214,6 +218,7 @@ impl Worlds for DeviceTarget {
             bustle,
             alive: &mut self.alive,
             patience: self.patience,
+            path: &self.path,
         };
         let world = DeviceWorld::new(surroundings, processes)?;
         Ok(Box::new(world))

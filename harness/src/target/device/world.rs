@@ -1,6 +1,7 @@
 //! A world on a device: agents, and the art of knowing when all of them have come to rest.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reference_driver::uapi::Errno;
@@ -12,6 +13,7 @@ use super::counters::{Alive, Counters};
 use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::{self, KernelLog};
 use super::message::*;
+use super::netlink;
 use super::nursery::Nursery;
 use super::observation::{Bustle, Parked};
 use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
@@ -19,10 +21,10 @@ use super::scheduling;
 use super::security;
 use super::workers::Workers;
 use crate::program::{
-    BinderfsCall, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
+    BinderfsCall, Context, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
 };
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part, ProcessSpecification, Racer,
+    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part, ProcessSpecification, Racer, Report,
     Stopwatch, SystemCall, TargetError, ThreadIndex, World, is_too_long,
 };
 
@@ -63,6 +65,7 @@ pub struct DeviceWorld<'a> {
     /// When the last call began, where it matters. To look at a clock takes some guests as long as any system call.
     began: Option<Instant>,
     patience: Duration,
+    path: &'a Path,
 }
 
 /// What one world after another is in.
@@ -80,6 +83,8 @@ pub(super) struct Surroundings<'a> {
     /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing.
     pub(super) alive: &'a mut Option<Alive>,
     pub(super) patience: Duration,
+    /// The target's own device.
+    pub(super) path: &'a Path,
 }
 
 /// A flush that the driver has yet to do.
@@ -121,6 +126,7 @@ impl<'a> DeviceWorld<'a> {
             bustle,
             alive,
             patience,
+            path,
         } = surroundings;
         let before = alive.take().or_else(|| counters.and_then(Counters::read)).unwrap_or_default();
         let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
@@ -144,6 +150,7 @@ impl<'a> DeviceWorld<'a> {
             work_put_off: false,
             began: None,
             patience,
+            path,
         };
         for specification in specifications {
             let spare = world.spares.as_mut().and_then(|spares| {
@@ -203,6 +210,9 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Epoll => (OP_EPOLL, 0, 0),
             SystemCall::EpollWait => (OP_EPOLL_WAIT, 0, 0),
             SystemCall::EpollClose => (OP_EPOLL_CLOSE, 0, 0),
+            // `refusal` has looked for it.
+            SystemCall::Listen => (OP_LISTEN, 0, netlink::group().unwrap_or(0).into()),
+            SystemCall::Report => (OP_REPORT, 0, 0),
             SystemCall::Exit => (OP_EXIT, 0, 0),
             SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
             SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
@@ -561,12 +571,43 @@ impl<'a> DeviceWorld<'a> {
         }
     }
 
+    /// The report that has been put into the memory of a thread; `None` if it is about somebody else.
+    fn report(&mut self, at: ThreadIndex, length: usize) -> Result<Option<Report>, TargetError> {
+        let address = Area::Payload.addresses(at.thread).start;
+        let message = self.read_memory(at.process, address, length)?.unwrap_or_default();
+        let came = netlink::read(&message).map_err(TargetError::Broken)?;
+        let Some(from) = self.thread_with(came.from_tid as i32) else { return Ok(None) };
+        let is_own_device =
+            self.path.file_name().is_some_and(|name| name == std::ffi::OsStr::new(&came.context));
+        Ok(Some(Report {
+            error: came.error,
+            context: if is_own_device { Some(Context::Binder) } else { came.context.parse().ok() },
+            from_pid: came.from_pid as i32,
+            from,
+            to_pid: came.to_pid.map(|pid| pid as i32),
+            to: came.to_tid.and_then(|tid| self.thread_with(tid as i32)),
+            is_reply: came.is_reply,
+            flags: came.flags,
+            code: came.code,
+            data_size: came.data_size,
+        }))
+    }
+
+    /// The thread of this world that has an id.
+    fn thread_with(&self, tid: i32) -> Option<ThreadIndex> {
+        self.processes.iter().enumerate().find_map(|(process, state)| {
+            let thread = state.threads.iter().position(|thread| thread.tid == tid)?;
+            Some(ThreadIndex { process, thread })
+        })
+    }
+
     /// Why the world does not do a call.
     fn refusal(&self, at: ThreadIndex, call: &SystemCall) -> Option<Errno> {
         let process = &self.processes[at.process];
         match call {
             SystemCall::Munmap(None) if process.mapped.last().is_none() => Some(Errno::EINVAL),
             SystemCall::Mmap { size, at, .. } if is_too_long(*at, *size) => Some(Errno::ENOMEM),
+            SystemCall::Listen if netlink::group().is_err() => Some(Errno::ENOENT),
             SystemCall::Use(number) if opening_of(process.pid, *number).is_none() => Some(Errno::EBADF),
             SystemCall::Dup { .. }
                 if process.device.is_some_and(|device| self.files.knows(device as u32)) =>
@@ -723,6 +764,7 @@ fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
             })
         }
         SystemCall::Memfd { .. } | SystemCall::Dup { .. } => Answer::Descriptor(result as u32),
+        SystemCall::Report => Answer::Number(result),
         SystemCall::GetPriority => Answer::Nice(20 - result as i32),
         SystemCall::GetScheduler => Answer::Scheduling(scheduling::told(result)),
         SystemCall::Binderfs { call: BinderfsCall::Read(_), .. } => Answer::Number(result),
@@ -752,7 +794,16 @@ impl World for DeviceWorld<'_> {
         self.stopwatch.lap(Part::Calling);
         self.settle(at)?;
         self.stopwatch.lap(Part::Resting);
-        Ok(self.outcome(at, &call))
+        match self.outcome(at, &call) {
+            Outcome::Done(Ok(Answer::Number(length))) if call == SystemCall::Report => {
+                match self.report(at, length as usize)? {
+                    Some(report) => Ok(Outcome::Done(Ok(Answer::Report(report)))),
+                    // It is about processes that are none of ours.
+                    None => self.call(at, call),
+                }
+            }
+            outcome => Ok(outcome),
+        }
     }
 
     fn race(&mut self, racers: Vec<Racer>) -> Result<Vec<Outcome>, TargetError> {
