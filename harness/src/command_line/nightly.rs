@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use super::fuzz::{self, FuzzArguments, duration};
 use super::rendering::{KcidbArguments, ResultsFormat};
 use super::replay::{Input, inputs, replay_on};
-use super::run::{Outcome, run_all};
-use super::{CommandError, Format, RunArguments, Status, TargetArguments, complain, report};
+use super::run::{run_all, without};
+use super::{CommandError, Format, RunArguments, Status, TargetArguments, report};
+use crate::campaign::Tally;
 use crate::generate::Emphasis;
-use crate::report::site::{self, Changes, Past, Summary, file_stem};
+use crate::report::site::{self, Report, file_stem};
 use crate::report::{Results, write_compressed};
 
 /// Where fuzzers keep their inputs in a tree of this project; they are replayed where it is.
@@ -25,6 +26,9 @@ const CORPORA: [&str; 2] = ["fuzz/findings", "fuzz/corpus"];
 const RESULTS: &str = "results";
 const FINDINGS: &str = "findings";
 
+/// How long a campaign is that nobody has said anything of.
+const FUZZ_FOR: Duration = Duration::from_secs(5 * 60);
+
 #[derive(Debug, Args)]
 pub(super) struct NightlyArguments {
     /// The folder of the site. It keeps the results of each night, and what campaigns have found
@@ -33,9 +37,9 @@ pub(super) struct NightlyArguments {
     /// A driver, as of `run` [default: as of `run --matrix`]
     #[arg(long = "target", value_name = "TARGET")]
     targets: Vec<String>,
-    /// How long programs that nobody wrote are run; `0s` for none
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
-    fuzz_for: Duration,
+    /// How long programs that nobody wrote are run; `0s` for none [default: 5m, where a target is no model]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    fuzz_for: Option<Duration>,
     /// Folders of inputs that fuzzers have kept [default: fuzz/findings and fuzz/corpus, where they are, and on models what
     /// fuzzing begins with]. What earlier nights have found is always replayed
     #[arg(long, value_name = "FOLDER")]
@@ -53,7 +57,9 @@ pub(super) struct NightlyArguments {
 pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     // That there is no place for it must not be found out in the morning.
     fs::create_dir_all(arguments.out.join(RESULTS))?;
-    fs::create_dir_all(arguments.out.join(crate::report::site::PAST))?;
+    fs::create_dir_all(arguments.out.join(site::PAST))?;
+    // Nor that a folder of inputs is not there.
+    inputs(&arguments.corpus, None)?;
     let started = Timestamp::now();
     let mut notices = Vec::new();
     let run = RunArguments {
@@ -71,27 +77,17 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
     eprintln!("the suite");
     let outcome = run_all(&run, &mut io::sink())?;
     let mut worst = vec![outcome.status()];
-    let Outcome { mut results, unusable, .. } = outcome;
-    if unusable > 0 {
-        notices.push(format!(
-            "{unusable} targets could not be used: what was said of them stands in the log of this run"
-        ));
-    }
+    let mut results = outcome.results;
     // What could not boot for the suite cannot for the rest.
     let targets: Vec<String> = results.runs.iter().map(|run| run.target.clone()).collect();
     worst.push(fuzz(arguments, &targets, &mut results, &mut notices)?);
     worst.push(replay(arguments, &targets, &mut results, &mut notices)?);
     let path = arguments.out.join(RESULTS).join(format!("{}.json.gz", file_stem(started)));
     write_compressed(&path, &results)?;
-    let now = Summary::of(&results);
-    let before = Past::before(&arguments.out, now.started).summaries.pop();
-    let changes = before.as_ref().map(|before| Changes::between(before, &now));
-    let results = results.with_known_scripts();
-    let status = overall(&worst);
-    let line = line(&results, changes.as_ref(), status, &arguments.out);
-    report::write(results, None, notices, &arguments.out, &mut io::sink())?;
-    writeln!(out, "{line}")?;
-    Ok(status)
+    let (report, _) = report::write(results.with_known_scripts(), None, notices, &arguments.out)?;
+    worst.push(report::status(&report.notices));
+    writeln!(out, "{}", line(&report, &arguments.out))?;
+    Ok(overall(&worst))
 }
 
 /// Runs programs that nobody wrote on each driver beside its model.
@@ -103,14 +99,21 @@ fn fuzz(
 ) -> Result<Status, CommandError> {
     let drivers: Vec<String> =
         targets.iter().filter(|target| !target.starts_with("reference")).cloned().collect();
-    if arguments.fuzz_for.is_zero() || drivers.is_empty() {
+    let time = arguments.fuzz_for.unwrap_or(FUZZ_FOR);
+    if time.is_zero() {
+        return Ok(Status::AsExpected);
+    }
+    if drivers.is_empty() {
+        if arguments.fuzz_for.is_some() {
+            notices.push("no program was fuzzed: none of the targets is a driver beside its model".to_owned());
+        }
         return Ok(Status::AsExpected);
     }
     eprintln!("programs that nobody wrote");
     let campaign = FuzzArguments {
         targets: std::iter::once("reference".to_owned()).chain(drivers).collect(),
         seed: arguments.seed,
-        time: Some(arguments.fuzz_for),
+        time: Some(time),
         programs: None,
         corpus: None,
         emphasis: Emphasis::Mix,
@@ -119,15 +122,26 @@ fn fuzz(
         format: Format::Json,
         options: arguments.options.clone(),
     };
-    let (tally, failures) = fuzz::campaign(&campaign)?;
-    let status = match (tally.unlisted(), failures.len()) {
-        (1.., _) => Status::Deviation,
-        (0, 0) => Status::AsExpected,
-        _ => Status::CouldNotRun,
+    let (tally, failures) = match fuzz::campaign(&campaign) {
+        Ok(ran) => ran,
+        Err(error) => {
+            // The night is not lost over it.
+            notices.push(format!("no program was fuzzed: {error}"));
+            return Ok(Status::CouldNotRun);
+        }
     };
+    let status = if tally.unlisted() > 0 { Status::Deviation } else { Status::AsExpected };
+    notices.extend(idle(&tally, &failures));
     notices.extend(failures);
     results.campaign = Some(tally);
     Ok(status)
+}
+
+/// What ran no program, where nothing else says why.
+fn idle(tally: &Tally, failures: &[String]) -> Vec<String> {
+    let idle = tally.lanes.iter().filter(|lane| lane.programs == 0);
+    let untold = idle.filter(|lane| !failures.iter().any(|failure| failure.starts_with(&lane.name)));
+    untold.map(|lane| format!("{}: no program was fuzzed in the time there was for it", lane.name)).collect()
 }
 
 /// Replays what fuzzers have kept: on the models also what fuzzing begins with, which the suite is made of.
@@ -142,18 +156,21 @@ fn replay(
     let is_filled = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
     let paths: Vec<PathBuf> =
         usual.chain(own).filter(is_filled).chain(arguments.corpus.iter().cloned()).collect();
-    let mut kept = inputs(&paths, None)?;
+    let mut kept = inputs(&paths, None).unwrap_or_else(|error| {
+        notices.push(format!("what fuzzers have kept was not replayed: {error}"));
+        Vec::new()
+    });
     // Beside each finding of a campaign stands what targets did, which is no input.
     kept.retain(|input| Path::new(input.name()).extension().is_none_or(|extension| extension != "txt"));
-    let mut status = vec![Status::AsExpected];
-    if kept.is_empty() {
-        return Ok(Status::AsExpected);
-    }
-    eprintln!("what fuzzers have kept");
+    let mut status = Vec::new();
     for target in targets {
         let begins_with_seeds = target.starts_with("reference") && arguments.corpus.is_empty();
         let seeds = if begins_with_seeds { Input::seeds() } else { Vec::new() };
         let all: Vec<Input> = kept.iter().cloned().chain(seeds).collect();
+        if all.is_empty() {
+            continue;
+        }
+        eprintln!("what fuzzers have kept, on {target}");
         let mut told = anstream::StripStream::new(Vec::new());
         match replay_on(target, &arguments.options, &all, &mut told) {
             Ok(mut replayed) => {
@@ -164,12 +181,10 @@ fn replay(
                 status.push(super::replay::status_of(&replayed));
                 results.replays.push(replayed);
             }
-            Err(error @ (CommandError::SetUp(_) | CommandError::Target(_))) => {
-                complain(&format!("{target}: {error}"));
-                notices.push(format!("nothing was replayed on {target}: {error}"));
-                status.push(Status::CouldNotRun);
+            Err(error) => {
+                let unusable = without(target, error)?;
+                notices.push(format!("nothing was replayed on {target}: {}", unusable.reason));
             }
-            Err(error) => return Err(error),
         }
     }
     Ok(overall(&status))
@@ -186,27 +201,18 @@ fn overall(all: &[Status]) -> Status {
 }
 
 /// What there is to say in a chat.
-fn line(results: &Results, changes: Option<&Changes>, status: Status, folder: &Path) -> String {
+fn line(report: &Report, folder: &Path) -> String {
+    let results = &report.results;
     let counts = results.counts();
-    let verdict = match status {
-        Status::AsExpected => "as expected",
-        Status::Deviation => "DEVIATIONS",
-        // Those about patches say so too, and no night has a patch.
-        Status::CouldNotRun | Status::DoesNotApply | Status::DoesNotCompile => "INCOMPLETE",
-    };
-    let changed = match changes {
-        None => "no night before".to_owned(),
-        Some(changes) if changes.is_nothing() => "nothing changed".to_owned(),
-        Some(changes) => format!("{} worse, {} better", changes.worse(), changes.better()),
-    };
     let fuzzed = results.campaign.as_ref().map_or(String::new(), |tally| {
         format!("; {} programs fuzzed, {} diverge", tally.programs(), tally.unlisted())
     });
     let kept: usize = results.replays.iter().map(|replayed| replayed.inputs).sum();
     let otherwise: usize = results.replays.iter().map(|replayed| replayed.deviations).sum();
-    let replayed = if kept > 0 { format!("; {kept} replayed, {otherwise} otherwise") } else { String::new() };
     format!(
-        "binderdrill: {verdict}, {changed}: {} passed, {} to look at, {} known on {} targets{fuzzed}{replayed}: {}",
+        "binderdrill: {}. {} passed, {} to look at, {} known on {} targets{fuzzed}; {kept} replayed, {otherwise} \
+         otherwise: {}",
+        report.headline().sentence,
         counts.passed,
         site::to_look_at(results),
         counts.known_deviations,

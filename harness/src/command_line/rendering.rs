@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::CommandError;
 use crate::report::{
-    BuildId, Origin, Results, Submission, write_case, write_junit, write_kcidb, write_ktap, write_matrix,
+    BuildId, Origin, Results, Submission, Unsendable, write_case, write_junit, write_kcidb, write_ktap, write_matrix,
     write_summary,
 };
 
@@ -64,7 +64,10 @@ pub(super) fn write_results(
         }
         ResultsFormat::Ktap => write_ktap(out, results)?,
         ResultsFormat::Junit => write_junit(out, results)?,
-        ResultsFormat::Kcidb => write_kcidb(out, results, submission)?,
+        ResultsFormat::Kcidb => write_kcidb(out, results, submission).map_err(|error| match error {
+            Unsendable::Output(error) => CommandError::Output(error),
+            error => CommandError::Unsendable(error),
+        })?,
     }
     Ok(())
 }

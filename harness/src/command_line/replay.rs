@@ -117,6 +117,7 @@ pub(super) fn replay_on(
         }
         if let Err(finding) = input.fuzz_target.judge(&input.bytes) {
             counts.deviations += 1;
+            counts.deviating.push(input.name.clone());
             writeln!(out, "{}: {finding}", input.name)?;
             if let Some(script) = finding.script {
                 writeln!(out, "{script}")?;
@@ -159,6 +160,7 @@ fn run(
 ) -> Result<(), CommandError> {
     if let Err(violation) = oracle::examine_thoroughly(settled, profile) {
         counts.deviations += 1;
+        counts.deviating.push(input.name.clone());
         return Ok(writeln!(out, "{}: {violation}\n{}", input.name, print(&settled.program))?);
     }
     if settled.program.steps.is_empty() {
@@ -170,7 +172,10 @@ fn run(
     match result.verdict {
         Verdict::Pass | Verdict::KnownDeviation { .. } => counts.same += 1,
         Verdict::Skip { .. } | Verdict::OtherDriver { .. } => counts.skipped += 1,
-        Verdict::Fail(_) | Verdict::UnexpectedPass { .. } => counts.deviations += 1,
+        Verdict::Fail(_) | Verdict::UnexpectedPass { .. } => {
+            counts.deviations += 1;
+            counts.deviating.push(input.name.clone());
+        }
         Verdict::Broken { .. } => counts.broken += 1,
     }
     Ok(write_case(out, &result)?)

@@ -1,13 +1,13 @@
 //! `binderdrill report`: results as a site.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::rendering::{KcidbArguments, ResultsFormat, write_results};
 use super::{CommandError, Status, complain};
-use crate::report::site::{Past, Report, Summary};
+use crate::report::site::{Past, Report, Summary, Written};
 use crate::report::{self, Results};
 
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(super) fn report(arguments: &ReportArguments, out: &mut dyn Write) -> Result
             Err(error) => notices.push(error.to_string()),
         }
     }
-    if read.iter().all(|(_, results)| results.runs.is_empty()) {
+    if read.iter().all(|(_, results)| results.runs.is_empty() && results.unusable.is_empty()) {
         notices.iter().for_each(|notice| complain(notice));
         return Err(CommandError::Options("there are no results to make a report of".to_owned()));
     }
@@ -65,17 +65,19 @@ pub(super) fn report(arguments: &ReportArguments, out: &mut dyn Write) -> Result
         }
         None => None,
     };
-    write(results, since, notices, &arguments.out, out)
+    let (report, written) = write(results, since, notices, &arguments.out)?;
+    let (path, size) = (arguments.out.join("index.html"), written.bytes as f64 / 1e6);
+    writeln!(out, "{} ({} files, {size:.1} MB)", path.display(), written.files)?;
+    Ok(status(&report.notices))
 }
 
-/// Writes the site, keeps a summary for the next one, and says where it is and what could not be shown.
+/// Writes the site, keeps a summary for the next one, and says what could not be shown.
 pub(super) fn write(
     results: Results,
     since: Option<Summary>,
     mut notices: Vec<String>,
-    folder: &std::path::Path,
-    out: &mut dyn Write,
-) -> Result<Status, CommandError> {
+    folder: &Path,
+) -> Result<(Report, Written), CommandError> {
     let now = Summary::of(&results);
     let Past { summaries, unreadable } = Past::before(folder, now.started);
     notices.extend(unreadable.iter().map(ToString::to_string));
@@ -84,12 +86,10 @@ pub(super) fn write(
     let report = Report { results, notices, since, past: summaries };
     let written = report.write(folder)?;
     now.keep(folder)?;
-    let size = written.bytes as f64 / 1e6;
-    writeln!(out, "{} ({} files, {size:.1} MB)", folder.join("index.html").display(), written.files)?;
-    Ok(status(&report.notices))
+    Ok((report, written))
 }
 
 /// That something could not be shown is said by the exit status, too.
-fn status(notices: &[String]) -> Status {
+pub(super) fn status(notices: &[String]) -> Status {
     if notices.is_empty() { Status::AsExpected } else { Status::CouldNotRun }
 }

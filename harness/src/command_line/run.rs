@@ -16,7 +16,7 @@ use crate::engine::{SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
 use crate::report::{
-    CaseResult, Counts, Provenance, Results, TargetResults, kept, named, write_case, write_matrix,
+    CaseResult, Counts, Provenance, Results, TargetResults, Unusable, kept, named, write_case, write_matrix,
     write_summary,
 };
 use crate::suite::{self, Case};
@@ -56,8 +56,6 @@ pub(super) struct Outcome {
     pub(super) results: Results,
     /// How many of these are of another time.
     kept: usize,
-    /// How many targets could not be used.
-    pub(super) unusable: usize,
 }
 
 impl Outcome {
@@ -65,7 +63,7 @@ impl Outcome {
     pub(super) fn status(&self) -> Status {
         let counts = Counts::of(self.ran().iter().flat_map(|run| &run.cases));
         let deviations = counts.failed + counts.unexpected_passes + self.results.divergences.len();
-        match (deviations, counts.broken + self.unusable) {
+        match (deviations, counts.broken + self.results.unusable.len()) {
             (0, 0) => Status::AsExpected,
             (0, _) => Status::CouldNotRun,
             _ => Status::Deviation,
@@ -103,11 +101,21 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
         most_dead: None,
         observer: None,
     };
+    let missing = missing.into_iter().map(|usual| {
+        let reason = format!("it is missing: {}", usual.command);
+        told(Unusable { target: usual.target, reason })
+    });
+    let mut unusable: Vec<Unusable> = missing.collect();
     // What cannot be at all is said before anything runs.
-    let targets: Vec<_> = names.iter().map(|name| Group::all(&plan(name))).collect::<Result<_, _>>()?;
+    let mut targets = Vec::new();
+    for name in &names {
+        match Group::all(&plan(name)) {
+            Ok(groups) => targets.push((groups, name)),
+            Err(error) => unusable.push(told(without(name, error.into())?)),
+        }
+    }
     let mut runs = Vec::new();
-    let mut unusable = missing.len();
-    for (groups, name) in targets.into_iter().zip(&names) {
+    for (groups, name) in targets {
         match run_groups(groups, &plan(name), out) {
             Ok(run) => {
                 if arguments.format == ResultsFormat::Human {
@@ -115,22 +123,32 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
                 }
                 runs.push(run);
             }
-            // What the other targets show is not lost over it.
-            Err(error @ (CommandError::SetUp(_) | CommandError::Target(_))) => {
-                complain(&format!("{name}: {error}"));
-                unusable += 1;
-            }
-            Err(error) => return Err(error),
+            Err(error) => unusable.push(told(without(name, error)?)),
         }
-    }
-    for missing in missing {
-        complain(&format!("{} is missing: {}", missing.target, missing.command));
     }
     let kept = against.len();
     runs.extend(against);
     let mut results = Results::of(runs).with_scripts(&cases);
     results.provenance = Some(Provenance::of(started, arguments.seed));
-    Ok(Outcome { results, kept, unusable })
+    results.unusable = unusable;
+    Ok(Outcome { results, kept })
+}
+
+/// What the other targets show is not lost over one that cannot be used. What is no target at all, or no fault of one,
+/// is still an error.
+pub(super) fn without(target: &str, error: CommandError) -> Result<Unusable, CommandError> {
+    let reason = match error {
+        CommandError::SetUp(SetUpError(reason)) => reason,
+        CommandError::Target(NoTarget::Unusable { reason, .. }) => reason,
+        error => return Err(error),
+    };
+    Ok(Unusable { target: target.to_owned(), reason })
+}
+
+/// Says that a target cannot be used.
+fn told(unusable: Unusable) -> Unusable {
+    complain(&format!("the target {} cannot be used: {}", unusable.target, unusable.reason));
+    unusable
 }
 
 /// What is kept of these cases, as far as their scripts are still the same.

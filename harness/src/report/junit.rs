@@ -23,7 +23,9 @@ pub fn write_junit(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     if results.runs.len() > 1 {
         report.add_test_suite(comparison(results));
     }
-    report.serialize(out).map_err(io::Error::other)
+    // Written by the library, what ends it would not be told from what is wrong with it.
+    let text = report.to_string().map_err(io::Error::other)?;
+    out.write_all(text.as_bytes())
 }
 
 fn suite(results: &Results, run: &TargetResults) -> TestSuite {

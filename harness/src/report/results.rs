@@ -47,6 +47,18 @@ pub struct Results {
     /// What became of the inputs that fuzzers have kept, if they were replayed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replays: Vec<Replayed>,
+    /// The targets that were asked for and on which nothing could be run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<Unusable>,
+}
+
+/// A target on which nothing could be run, such as a kernel that does not boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unusable {
+    /// The target.
+    pub target: String,
+    /// Why not, with the last lines of its console if it has one.
+    pub reason: String,
 }
 
 /// When and where something ran, and what it was made of.
@@ -81,6 +93,9 @@ pub struct Replayed {
     pub refused: usize,
     /// Those with which something was not as it must be.
     pub deviations: usize,
+    /// The names of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deviating: Vec<String>,
     /// Those that could not be run.
     pub broken: usize,
     /// How long it took, in seconds.
@@ -194,6 +209,7 @@ impl Results {
             scripts: BTreeMap::new(),
             campaign: None,
             replays: Vec::new(),
+            unusable: Vec::new(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Changes: what is otherwise than in the report before.
 
+use std::collections::BTreeSet;
+
 use super::past::{Summary, TargetSummary};
 
 /// All that is otherwise.
@@ -15,8 +17,15 @@ pub struct Changes {
     pub drivers: Vec<(String, String, String)>,
     /// Targets that were not there before.
     pub new_targets: Vec<String>,
-    /// Targets that were there only before.
+    /// Targets that were there only before; but for those that cannot be used, of which more is said.
     pub gone_targets: Vec<String>,
+    /// With how many programs that nobody wrote targets part ways, and are not known to. Each report has programs of
+    /// its own, so that these are all new.
+    pub found: u64,
+    /// How many inputs that were replayed are not as they must be, and were before, or were not there.
+    pub replays_worse: usize,
+    /// How many are as they must be, and were not before.
+    pub replays_better: usize,
 }
 
 /// A case that came to another verdict.
@@ -58,8 +67,17 @@ impl Changes {
                 None => changes.new_targets.push(target.target.clone()),
             }
         }
-        let gone = before.targets.iter().filter(|target| find(now, &target.target).is_none());
+        let gone = before.targets.iter().filter(|target| {
+            find(now, &target.target).is_none() && !now.unusable.contains(&target.target)
+        });
         changes.gone_targets = gone.map(|target| target.target.clone()).collect();
+        changes.found = now.campaign.map_or(0, |(_, unlisted)| unlisted);
+        for (target, is) in &now.deviating {
+            let none = BTreeSet::new();
+            let was = before.deviating.get(target).unwrap_or(&none);
+            changes.replays_worse += is.difference(was).count();
+            changes.replays_better += was.difference(is).count();
+        }
         changes.changes.sort_by(|one, other| (one.direction, &one.case).cmp(&(other.direction, &other.case)));
         changes
     }
@@ -110,7 +128,8 @@ impl Changes {
 
     /// Whether nothing is otherwise that anybody has to look at.
     pub fn is_nothing(&self) -> bool {
-        self.changes.is_empty() && self.gone_targets.is_empty() && self.gone_cases == 0
+        let cases = self.changes.is_empty() && self.gone_targets.is_empty() && self.gone_cases == 0;
+        cases && self.found == 0 && self.replays_worse + self.replays_better == 0
     }
 
     /// How many cases have become worse.
@@ -188,6 +207,43 @@ mod tests {
         assert_eq!((changes.new_cases, changes.gone_cases), (2, 1));
         assert_eq!((changes.new_targets, changes.gone_targets), (vec!["d".to_owned()], vec!["c".to_owned()]));
         assert_eq!(changes.drivers.len(), 1);
+    }
+
+    #[test]
+    fn what_fuzzing_found_is_a_change() {
+        let one = summary(&[]);
+        let mut other = one.clone();
+        other.campaign = Some((90, 3));
+        let changes = Changes::between(&one, &other);
+        assert_eq!((changes.found, changes.is_nothing()), (3, false));
+        // The programs of the night before were others.
+        assert!(!Changes::between(&other, &other).is_nothing());
+    }
+
+    #[test]
+    fn an_input_that_deviates_again_is_no_change_and_another_is() {
+        let night = |inputs: &[&str]| {
+            let mut night = summary(&[]);
+            let inputs = inputs.iter().map(|input| (*input).to_owned()).collect();
+            night.deviating.insert("a".to_owned(), inputs);
+            night
+        };
+        let worse_and_better = |before: &Summary, now: &Summary| {
+            let changes = Changes::between(before, now);
+            assert_eq!(changes.is_nothing(), changes.replays_worse + changes.replays_better == 0);
+            (changes.replays_worse, changes.replays_better)
+        };
+        assert_eq!(worse_and_better(&night(&["x"]), &night(&["x"])), (0, 0));
+        assert_eq!(worse_and_better(&night(&["x"]), &night(&["y"])), (1, 1));
+        assert_eq!(worse_and_better(&summary(&[]), &night(&["x", "y"])), (2, 0));
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_used_is_not_gone() {
+        let before = summary(&[("a", "x", &[])]);
+        let mut now = summary(&[]);
+        now.unusable.insert("a".to_owned());
+        assert!(Changes::between(&before, &now).gone_targets.is_empty());
     }
 
     #[test]

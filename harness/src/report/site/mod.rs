@@ -10,6 +10,7 @@ mod changes;
 mod comparison;
 mod departures;
 mod handbook;
+mod headline;
 mod marks;
 mod matrix;
 mod overview;
@@ -18,6 +19,7 @@ mod trend;
 
 pub use changes::{Change, Changes, Direction};
 pub use departures::{Departure, Kind, to_look_at};
+pub use headline::Headline;
 pub use past::{PAST, Past, Summary, TargetSummary, UnreadablePast, file_stem};
 
 use std::collections::HashMap;
@@ -87,6 +89,11 @@ impl Report {
     pub fn changes(&self) -> Option<Changes> {
         let since = self.since.as_ref()?;
         Some(Changes::between(since, &Summary::of(&self.results)))
+    }
+
+    /// What there is to know in ten seconds.
+    pub fn headline(&self) -> Headline {
+        Headline::of(self, self.changes().as_ref(), to_look_at(&self.results))
     }
 
     /// Writes the site into a folder, over the one that was there.

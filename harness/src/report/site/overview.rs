@@ -6,11 +6,12 @@ use askama::Template;
 
 use super::changes::{Change, Changes};
 use super::departures::{Departure, Kind};
+use super::headline::Headline;
 use super::past::Summary;
 use super::trend::{Plot, plots};
-use super::{Head, Pages, Site, SiteError, case_page, counted};
+use super::{Head, Pages, Site, SiteError, case_page};
 use crate::campaign::Tally;
-use crate::report::results::{CaseResult, Counts, Provenance, Replayed, TargetResults};
+use crate::report::results::{CaseResult, Counts, Provenance, Replayed, TargetResults, Unusable};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -26,6 +27,7 @@ struct Overview<'a> {
     known: Vec<Row<'a>>,
     choices: Vec<Row<'a>>,
     runs: &'a [TargetResults],
+    unusable: &'a [Unusable],
     topics: Vec<Topic<'a>>,
     totals: Vec<Cell>,
     plots: Vec<Plot>,
@@ -34,13 +36,6 @@ struct Overview<'a> {
     version: &'a str,
     campaign: Option<&'a Tally>,
     replays: &'a [Replayed],
-}
-
-/// What there is to know in ten seconds.
-struct Headline {
-    class: &'static str,
-    sentence: String,
-    beneath: String,
 }
 
 struct Changed<'a> {
@@ -126,7 +121,7 @@ impl Site<'_> {
         let now = Summary::of(results);
         let page = Overview {
             head: Head::new("Overview", "index.html", "overview"),
-            headline: self.headline(changes.as_ref(), news.len()),
+            headline: Headline::of(report, changes.as_ref(), news.len()),
             notices: &report.notices,
             since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| day(&since))),
             changed: changes
@@ -139,6 +134,7 @@ impl Site<'_> {
             known: rows(&|kind| kind == Kind::Known),
             choices: rows(&|kind| kind == Kind::Choice),
             runs: &results.runs,
+            unusable: &results.unusable,
             topics,
             totals: results.runs.iter().map(|run| Cell::of(&run.cases)).collect(),
             plots: plots(&report.past, &now),
@@ -149,50 +145,6 @@ impl Site<'_> {
             replays: &results.replays,
         };
         pages.page("index.html", &page)
-    }
-
-    fn headline(&self, changes: Option<&Changes>, news: usize) -> Headline {
-        let results = &self.report.results;
-        let cases = self.cases.len();
-        let runs = results.runs.len();
-        let fuzzed = results.campaign.as_ref().map_or(0, Tally::unlisted)
-            + results.replays.iter().map(|replayed| replayed.deviations as u64).sum::<u64>();
-        let now = match news {
-            0 => "no deviation that is not known".to_owned(),
-            news => format!("{} to look at", counted(news, "deviation")),
-        };
-        let fuzzed_too = match fuzzed {
-            0 => String::new(),
-            fuzzed => format!("; fuzzing found {}", counted(fuzzed as usize, "program")),
-        };
-        let beneath =
-            format!("{} on {}: {now}{fuzzed_too}.", counted(cases, "case"), counted(runs, "target"));
-        let bad = news > 0 || fuzzed > 0;
-        let sentence = match changes {
-            None if bad => format!("{}, and no report before to compare with", capital(&now)),
-            None => "All as expected, and no report before to compare with".to_owned(),
-            Some(changes) if changes.is_nothing() => "Nothing has changed".to_owned(),
-            Some(changes) => {
-                let (worse, better) = (changes.worse(), changes.better());
-                let other = changes.changes.len() - worse - better;
-                let parts = [(worse, "worse"), (better, "better"), (other, "otherwise")];
-                let mut parts: Vec<String> = parts
-                    .iter()
-                    .filter(|(count, _)| *count > 0)
-                    .map(|(count, word)| format!("{} {word}", counted(*count, "case")))
-                    .collect();
-                if !changes.gone_targets.is_empty() {
-                    parts.push(format!("{} gone", counted(changes.gone_targets.len(), "target")));
-                }
-                if changes.gone_cases > 0 {
-                    parts.push(format!("{} gone", counted(changes.gone_cases, "case")));
-                }
-                format!("Changed: {}", parts.join(", "))
-            }
-        };
-        let is_worse = changes.is_some_and(|changes| changes.worse() > 0);
-        let class = if bad || is_worse || !self.report.notices.is_empty() { "bad" } else { "ok" };
-        Headline { class, sentence, beneath }
     }
 
     fn changed<'c>(&self, change: &'c Change) -> Changed<'c> {
@@ -212,9 +164,4 @@ impl Site<'_> {
 /// A time, to the minute.
 fn day(time: &jiff::Timestamp) -> String {
     time.strftime("%-d %B %Y, %H:%M UTC").to_string()
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -1,6 +1,6 @@
 //! The past: a summary of each report that was made in a folder, for what has changed and for the trend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,12 @@ pub struct Summary {
     pub targets: Vec<TargetSummary>,
     /// How many programs a campaign ran, and with how many of them targets parted ways that are not known to.
     pub campaign: Option<(u64, u64)>,
+    /// What was replayed and was not as it must be, by target.
+    #[serde(default)]
+    pub deviating: BTreeMap<String, BTreeSet<String>>,
+    /// The targets that could not be used.
+    #[serde(default)]
+    pub unusable: BTreeSet<String>,
 }
 
 /// What a report said of one target.
@@ -81,6 +87,12 @@ impl Summary {
             suite: provenance.map(|provenance| provenance.suite.clone()),
             targets: targets.collect(),
             campaign: results.campaign.as_ref().map(|tally| (tally.programs(), tally.unlisted())),
+            deviating: results
+                .replays
+                .iter()
+                .map(|replayed| (replayed.target.clone(), replayed.deviating.iter().cloned().collect()))
+                .collect(),
+            unusable: results.unusable.iter().map(|unusable| unusable.target.clone()).collect(),
         }
     }
 
