@@ -165,7 +165,26 @@ impl Allocator {
         self.mapping.protect(addresses, readable);
     }
 
-    /// Puts memory into a page of the mapping, if there is none. It stays there.
+    /// The kernel reclaims the pages in which there is no buffer. Who uses them again finds zeroes. It knows pages by the
+    /// mapping, and leaves them where they are once that is gone.
+    pub(crate) fn reclaim_pages(&mut self) {
+        if !self.takes_transactions || !self.mapping.contains(self.base) {
+            return;
+        }
+        let mut in_use = vec![false; self.present.len()];
+        for (_, buffer) in self.buffers.iter().filter(|(_, buffer)| buffer.content.is_some()) {
+            let pages = (buffer.start / PAGE) as usize..((buffer.start + buffer.size).div_ceil(PAGE)) as usize;
+            in_use[pages].fill(true);
+        }
+        for page in (0..in_use.len()).filter(|page| !in_use[*page]) {
+            self.present[page] = false;
+            let end = self.memory.len().min((page + 1) * PAGE as usize);
+            let start = end.min(page * PAGE as usize);
+            self.memory[start..end].fill(0);
+        }
+    }
+
+    /// Puts memory into a page of the mapping, if there is none. It stays there until it is reclaimed.
     fn install(&mut self, page: usize) -> Result<(), Errno> {
         if !self.present[page] {
             let address = self.base + page as u64 * PAGE;

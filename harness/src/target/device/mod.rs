@@ -11,6 +11,7 @@ pub mod nursery;
 mod observation;
 mod probe;
 mod process;
+mod reclaim;
 mod scheduling;
 mod security;
 mod shared_memory;
