@@ -19,6 +19,8 @@ pub(super) fn drop_caches() -> Result<(), TargetError> {
         ErrorKind::NotFound => TargetError::Unsupported(format!(
             "this kernel cannot be told to reclaim memory: there is no {DROP_CACHES}"
         )),
-        _ => TargetError::Broken(format!("the kernel was not told by {DROP_CACHES} to reclaim memory: {error}")),
+        _ => TargetError::Broken(format!(
+            "the kernel was not told by {DROP_CACHES} to reclaim memory: {error}"
+        )),
     })
 }
