@@ -3,6 +3,7 @@
 pub mod campaign;
 pub mod command_line;
 pub mod compare;
+pub mod coverage;
 pub mod difference;
 pub mod engine;
 pub mod expectation;

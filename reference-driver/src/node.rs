@@ -191,8 +191,11 @@ impl Driver {
             Strength::Strong => state.local_strong -= 1,
             Strength::Weak => state.local_weak -= 1,
         }
+        if self.counts_as_rust_does() {
+            self.announce_less(node, strength);
+            return;
+        }
         match strength {
-            _ if self.counts_as_rust_does() => self.announce_less(node, strength),
             Strength::Strong => self.settle_strong(node),
             Strength::Weak => self.settle_weak(node),
         }

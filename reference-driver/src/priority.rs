@@ -54,10 +54,10 @@ impl Driver {
     }
 
     /// A thread has been made by another one, the first of a new process. It begins with its nice value, and the process
-    /// with the limit of the other.
+    /// with the limit of the other. What it may do is noted when it first calls the driver.
     pub fn inherit_priority(&mut self, maker: Caller, made: i32) {
         let inherited = self.scheduling.get(&maker.tid).copied().unwrap_or_default();
-        self.scheduling.insert(made, Scheduling { pid: made, ..inherited });
+        self.scheduling.insert(made, inherited);
         if let Some(limit) = self.nice_limits.get(&maker.pid).copied() {
             self.nice_limits.insert(made, limit);
         }

@@ -81,10 +81,7 @@ impl Driver {
     }
 
     /// Waits for work. What there is for its process concerns a thread only if it has nothing of its own.
-    fn wait(&mut self, thread: Key<Thread>, mut read: ParkedRead, memory: &mut dyn UserMemory) -> Completion {
-        if !self.profile.process_work_is_handed_over {
-            read.takes_process_work = self.is_free_for_process_work(thread);
-        }
+    fn wait(&mut self, thread: Key<Thread>, read: ParkedRead, memory: &mut dyn UserMemory) -> Completion {
         if read.takes_process_work {
             self.be_ready_for_any_work(thread);
         }

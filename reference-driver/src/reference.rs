@@ -141,11 +141,6 @@ impl Driver {
         for_context_manager: bool,
     ) -> Result<u32, Errno> {
         let known = self.processes[process].references_by_node.get(&node).copied();
-        let is_counted = known.is_some_and(|known| self.references[known].count(strength) > 0);
-        if is_counted && self.counts_as_rust_does() {
-            // It makes a reference of its own before it finds that there is one.
-            self.announce_more(node, strength, queue);
-        }
         let reference = known.unwrap_or_else(|| self.new_reference(process, node, for_context_manager));
         let counted = self.count_reference(reference, strength, queue);
         let handle = self.references[reference].handle;

@@ -156,15 +156,11 @@ impl Driver {
                 {
                     self.requeue_notice(work);
                 }
-                Work::Node(node) | Work::FirstStrong(node) if self.counts_as_rust_does() => {
+                Work::Node(node) | Work::FirstStrong(node) => {
                     self.nodes[node].notices.first_strong_waits = false;
                     self.lose_notice(node);
                 }
-                Work::ReturnError
-                | Work::ReplyError
-                | Work::Node(_)
-                | Work::FirstStrong(_)
-                | Work::FreezeMessage(_) => {}
+                Work::ReturnError | Work::ReplyError | Work::FreezeMessage(_) => {}
             }
         }
     }

@@ -196,12 +196,9 @@ impl Driver {
     /// Removes a node that its owner has forgotten, or whose owner is gone, once nothing refers to it.
     pub(crate) fn forget_unused(&mut self, node: Key<Node>) {
         let state = &self.nodes[node];
-        let is_used = !state.references.is_empty()
-            || state.count(Strength::Strong) > 0
-            || state.count(Strength::Weak) > 0
-            || state.temporary > 0
-            || state.work.is_some()
-            || state.notices.first_strong_waits;
+        // By then all that is counted are references.
+        let is_used =
+            !state.references.is_empty() || state.work.is_some() || state.notices.first_strong_waits;
         if !is_used && (state.is_forgotten || state.process.is_none()) {
             if state.is_lost
                 && let Some(owner) = state.process

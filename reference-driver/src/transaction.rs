@@ -650,6 +650,7 @@ impl Driver {
 /// A security context as it is told: with a final 0, padded to a multiple of 8 bytes.
 fn terminated(context: &str) -> Vec<u8> {
     let mut bytes = context.as_bytes().to_owned();
-    bytes.resize((bytes.len() + 1).next_multiple_of(8), 0);
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
     bytes
 }

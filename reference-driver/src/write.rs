@@ -134,21 +134,27 @@ impl Driver {
                 let cookie = stream.next(self)?;
                 self.dead_binder_done(thread, cookie);
             }
-            BC_REQUEST_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
+            // A driver that does not have them does not know the commands either.
+            BC_REQUEST_FREEZE_NOTIFICATION | BC_CLEAR_FREEZE_NOTIFICATION | BC_FREEZE_NOTIFICATION_DONE
+                if !self.profile.has_freeze_notifications() =>
+            {
+                return Err(Errno::EINVAL);
+            }
+            BC_REQUEST_FREEZE_NOTIFICATION => {
                 let HandleCookie { handle, cookie } = stream.next(self)?;
                 match self.profile.freeze_notifications {
                     FreezeNotifications::OfRust => self.request_cookie(process, handle, cookie)?,
                     _ => self.request_freeze_notification(process, handle, cookie)?,
                 }
             }
-            BC_CLEAR_FREEZE_NOTIFICATION if self.profile.has_freeze_notifications() => {
+            BC_CLEAR_FREEZE_NOTIFICATION => {
                 let HandleCookie { handle, cookie } = stream.next(self)?;
                 match self.profile.freeze_notifications {
                     FreezeNotifications::OfRust => self.clear_cookie(process, handle, cookie)?,
                     _ => self.clear_freeze_notification(process, handle, cookie)?,
                 }
             }
-            BC_FREEZE_NOTIFICATION_DONE if self.profile.has_freeze_notifications() => {
+            BC_FREEZE_NOTIFICATION_DONE => {
                 let cookie = stream.next(self)?;
                 match self.profile.freeze_notifications {
                     FreezeNotifications::OfRust => self.answer_cookie(process, cookie)?,

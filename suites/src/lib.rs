@@ -9,6 +9,7 @@ static SPECIFICATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/spec");
 static EXPECTATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/expectations");
 static FINDINGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../fuzz/findings");
 static DIVERGENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/divergences");
+static UNREACHED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/unreached");
 static KNOWN_BUGS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/known-bugs");
 
 /// The ending of a script's file name, without the dot.
@@ -32,7 +33,8 @@ pub struct KnownBugFile {
     pub patch: &'static [u8],
 }
 
-/// What is known of a driver: its deviations, or the divergences of programs that nobody wrote.
+/// What is known of a driver: its deviations, the divergences of programs that nobody wrote, or why some of its code is not
+/// reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpectationsFile {
     /// The driver, such as `linux-c-6.1`.
@@ -68,6 +70,11 @@ pub fn expectations() -> Vec<ExpectationsFile> {
 /// All lists of known divergences of programs that nobody wrote, by the profiles that model the drivers.
 pub fn divergences() -> Vec<ExpectationsFile> {
     lists(&DIVERGENCES)
+}
+
+/// All lists of the code that programs do not reach, by the drivers.
+pub fn unreached() -> Vec<ExpectationsFile> {
+    lists(&UNREACHED)
 }
 
 /// All historical bugs, in the order of their names.

@@ -1,6 +1,8 @@
 //! The command line: what a user can ask for, and how it is answered.
 
 mod check;
+mod corpus;
+mod coverage;
 mod diff;
 mod execute;
 mod export;
@@ -29,6 +31,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::rendering::{KcidbArguments, ResultsFormat};
+use crate::coverage::{GcovError, MalformedExplanations};
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
@@ -83,6 +86,8 @@ enum Command {
     Patch(patch::PatchArguments),
     /// Bring historical bugs of the driver back, one at a time, and say which cases catch them
     Recall(recall::RecallArguments),
+    /// Say which lines and branches of the driver's own code the cases and a corpus reach, on a kernel that counts
+    Coverage(coverage::CoverageArguments),
     /// Show what two kernels did otherwise, case by case, from the records that are built in or from files of results
     Diff(diff::DiffArguments),
     /// Write results as a site: pages that a browser shows without a server and without a network. Or in another format
@@ -326,6 +331,10 @@ enum CommandError {
     #[error(transparent)]
     Record(#[from] MalformedRecord),
     #[error(transparent)]
+    Gcov(#[from] GcovError),
+    #[error(transparent)]
+    Explanations(#[from] MalformedExplanations),
+    #[error(transparent)]
     NoKeptResults(#[from] NoKeptResults),
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
@@ -361,6 +370,7 @@ impl CommandLine {
             Command::Replay(arguments) => replay::replay(&arguments, &mut out),
             Command::Patch(arguments) => patch::patch(&arguments, &mut out),
             Command::Recall(arguments) => recall::recall(&arguments, &mut out),
+            Command::Coverage(arguments) => coverage::coverage(&arguments, &mut out),
             Command::Nightly(arguments) => nightly::nightly(&arguments, &mut out),
             Command::Diff(arguments) => diff::diff(&arguments, &mut out),
             Command::Report(arguments) => report::report(&arguments, &mut out),

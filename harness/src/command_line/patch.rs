@@ -5,19 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use reference_driver::Profile;
 
+use super::corpus::corpus;
 use super::fuzz::{self, FuzzArguments, duration};
 use super::trial::{Base, Trial, in_order, of_source, watched};
 use super::{CommandError, Format, Status, TargetArguments, complain};
-use crate::fuzz_target::FuzzTarget;
 use crate::generate::Emphasis;
 use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
     ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, Patch, PatchResults, PatchVerdict, Repeated,
 };
 use crate::report::{CaseResult, write_changes, write_verdicts};
-use crate::script::print;
 use crate::suite::{self, Case};
 use crate::target::qemu;
 
@@ -244,7 +242,7 @@ impl Check<'_> {
         verdict.building = building;
         let (suite, was_kept) = self.trial.run_base(&without, self.cases)?;
         verdict.base_was_kept = was_kept;
-        let corpus = self.corpus(suite.profile.as_deref())?;
+        let corpus = corpus(&self.arguments.corpus, suite.profile.as_deref())?;
         let (replayed, _) = self.trial.run_base(&without, &corpus)?;
         let all: Vec<Case> = self.cases.iter().chain(&corpus).cloned().collect();
         let base: Vec<CaseResult> = suite.cases.into_iter().chain(replayed.cases).collect();
@@ -290,29 +288,6 @@ impl Check<'_> {
             }
         }
         Ok(repeated)
-    }
-
-    /// What is replayed: programs that showed a mistake once, and the user's, as the model of this driver does them.
-    fn corpus(&self, profile: Option<&str>) -> Result<Vec<Case>, CommandError> {
-        let Some(profile) = Profile::ALL.into_iter().find(|known| Some(known.name) == profile) else {
-            return Ok(Vec::new());
-        };
-        let mut inputs: Vec<(String, Vec<u8>)> = binderdrill_suites::findings()
-            .into_iter()
-            .map(|file| (format!("fuzz/findings/{}", file.id), file.script.to_vec()))
-            .collect();
-        for path in &self.arguments.corpus {
-            let paths = if path.is_dir() { suite::files_under(path)? } else { vec![path.clone()] };
-            for path in paths {
-                inputs.push((path.display().to_string(), suite::read_script(&path)?));
-            }
-        }
-        let programs = inputs.into_iter().filter_map(|(name, bytes)| {
-            let settled = FuzzTarget::CommandStream.program(&bytes, &profile)?;
-            let text = print(&settled.program);
-            (!settled.program.steps.is_empty()).then(|| Case::new(name.clone(), name, text.as_bytes()))
-        });
-        Ok(programs.collect())
     }
 
     /// Looks with programs that nobody wrote for what the patch changes.

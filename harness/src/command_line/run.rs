@@ -101,6 +101,7 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
         jobs: arguments.jobs,
         tells: arguments.format == ResultsFormat::Human,
         most_dead: None,
+        observer: None,
     };
     // What cannot be at all is said before anything runs.
     let targets: Vec<_> = names.iter().map(|name| Group::all(&plan(name))).collect::<Result<_, _>>()?;
@@ -176,7 +177,13 @@ pub(super) struct Plan<'a> {
     pub tells: bool,
     /// After so many cases over which a guest died, the others are not run.
     pub most_dead: Option<usize>,
+    /// Who looks at the target after each case.
+    pub observer: Option<&'a Observer<'a>>,
 }
+
+/// What is done after a case with the target that ran it, by several threads at a time.
+pub(super) type Observer<'a> =
+    dyn Fn(&Case, &CaseResult, &mut dyn Target) -> Result<(), CommandError> + Sync + 'a;
 
 /// Runs cases on a target.
 pub(super) fn run_on(plan: &Plan<'_>, out: &mut dyn Write) -> Result<TargetResults, CommandError> {
@@ -316,16 +323,18 @@ impl Work<'_> {
         let place = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(index) = self.indices.get(place).copied() else { return false };
         let case = &self.plan.cases[index];
-        let ran = self
-            .try_one(case, target)
-            .map(|result| Ran { index, result, driver: target.driver(), profile: target.profile() })
-            .map_err(CommandError::from);
+        let ran = self.try_one(case, target).map(|result| Ran {
+            index,
+            result,
+            driver: target.driver(),
+            profile: target.profile(),
+        });
         let goes_on = ran.is_ok();
         sender.send(ran).is_ok() && goes_on
     }
 
     /// Runs a case, unless too many guests have died.
-    fn try_one(&self, case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
+    fn try_one(&self, case: &Case, target: &mut dyn Target) -> Result<CaseResult, CommandError> {
         if self.plan.most_dead.is_some_and(|most| self.dead.load(Ordering::Relaxed) >= most) {
             let reason = "it was not run, since guests died over too many cases before it".to_owned();
             return Ok(CaseResult::not_run(case, reason));
@@ -333,6 +342,9 @@ impl Work<'_> {
         let result = CaseResult::of(case, target)?;
         if matches!(result.verdict, Verdict::Broken { .. }) {
             self.dead.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(observer) = self.plan.observer {
+            observer(case, &result, target)?;
         }
         Ok(result)
     }

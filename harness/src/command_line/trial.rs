@@ -146,6 +146,7 @@ impl Trial<'_> {
             jobs: self.jobs,
             tells: false,
             most_dead: Some(MOST_DEAD),
+            observer: None,
         };
         run_on(&plan, &mut io::sink())
     }

@@ -88,6 +88,7 @@ pub(super) fn settle_with(
     author: &mut dyn Author,
 ) -> Settled {
     program.steps.clear();
+    keep_one_thread_of_children(&mut program);
     // Else contexts would have no names.
     program.requires = vec![Feature::Lsm];
     let mut target = ReferenceTarget::new(profile.clone());
@@ -130,6 +131,21 @@ pub(super) fn settle_with(
     program.unconfirmed = None;
     program.closing = Vec::new();
     Settled { program, fault }
+}
+
+/// A process that another one forks has no thread but its first.
+fn keep_one_thread_of_children(program: &mut Program) {
+    let forked = |noted: &Noted<Declaration>| match &noted.value {
+        Declaration::Process(process) => {
+            (process.device == DeviceSetUp::Forked).then(|| process.name.clone())
+        }
+        Declaration::Thread { .. } => None,
+    };
+    let children: Vec<Name> = program.declarations.iter().filter_map(forked).collect();
+    program.declarations.retain(|noted| match &noted.value {
+        Declaration::Process(_) => true,
+        Declaration::Thread { process, .. } => !children.contains(process),
+    });
 }
 
 impl Settler<'_, '_, '_> {

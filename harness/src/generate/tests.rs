@@ -83,6 +83,21 @@ fn the_suite_makes_seeds() {
 }
 
 #[test]
+fn a_child_has_no_other_thread_than_its_first() {
+    let program = |text: &str| parse(text.as_bytes()).unwrap().program;
+    let parent = program(
+        "# One.\nprocess server\nprocess child forked\nserver ! fork child\nchild > BC_ENTER_LOOPER\n",
+    );
+    let other =
+        program("# Two.\nprocess a\nprocess b\nthread c of b\nc > BC_ENTER_LOOPER\na > BC_ENTER_LOOPER\n");
+    for seed in 0..40 {
+        let bytes = bytes_of_seed(seed);
+        let settled = cross_over(&parent, &other, &Profile::C, 60, &mut Unstructured::new(&bytes));
+        check(&settled, &Profile::C, "crossed with one of several threads");
+    }
+}
+
+#[test]
 fn a_seed_is_a_program() {
     for emphasis in Emphasis::iter() {
         let [first, again] = [(); 2].map(|()| generated(emphasis, &Profile::C, 17));

@@ -16,6 +16,7 @@ use strum::IntoEnumIterator;
 use super::built::{Built, BuiltFor, BuiltName, Choices, Instrument, Record, kept};
 use super::configuration::Options;
 use super::lock::{Hold, Lock};
+use super::notes::Noted;
 use super::source::{Source, SourceChoice, SourceFiles};
 use super::toolchain::Toolchain;
 use super::{KernelError, file_error, make, remove_all, remove_file, space, stale};
@@ -119,6 +120,7 @@ pub fn build(
     if let Some(record) = before
         && record.key == key
         && folder.join(order.choices.kind.image()).exists()
+        && (!order.choices.has_notes() || folder.join(kept::NOTES).is_dir())
     {
         return Ok(Outcome { kernel: Built::of(&name, record, &folder), was_there: true });
     }
@@ -295,7 +297,13 @@ impl Work<'_> {
         }
     }
 
-    /// Takes the image and the configuration out of the objects. Gives the kernel's release.
+    /// Where gcc leaves its notes, and the source that they are about.
+    pub fn noted(&self) -> Option<Noted> {
+        let noted = || Noted { objects: self.objects(), source: self.source.folder.clone() };
+        self.choices.has_notes().then(noted)
+    }
+
+    /// Takes the image, the configuration and the notes out of the objects. Gives the kernel's release.
     fn keep(&self) -> Result<String, KernelError> {
         let objects = self.objects();
         let image = self.image();
@@ -306,6 +314,9 @@ impl Work<'_> {
             [(image, kept_image), (objects.join(".config"), self.folder.join(kept::CONFIGURATION))]
         {
             fs::copy(&made, &kept).map_err(|error| file_error(&made, error))?;
+        }
+        if let Some(noted) = self.noted() {
+            noted.keep(&self.folder.join(kept::NOTES))?;
         }
         let release = objects.join("include/config/kernel.release");
         let text = fs::read_to_string(&release).map_err(|error| file_error(&release, error))?;

@@ -27,6 +27,8 @@ pub mod kept {
     pub const LOG: &str = "build.log";
     /// What make wrote, for the next build.
     pub const OBJECTS: &str = "objects";
+    /// What gcov takes besides the counters of a kernel (see [`super::super::Notes`]).
+    pub const NOTES: &str = "notes";
     /// What the objects are of, but for the contents of the source.
     pub const SETTING: &str = "setting";
     /// The files of the source, as they were when make last began.
@@ -180,6 +182,11 @@ impl Choices {
         }
     }
 
+    /// Whether it counts which of its lines run, so that it is kept which lines there are.
+    pub(super) fn has_notes(&self) -> bool {
+        self.with.contains(&Instrument::Gcov)
+    }
+
     /// What a kernel is called that was built so, if nobody says otherwise.
     pub fn name(&self) -> String {
         let with = self.with.iter().map(|instrument| format!("-{instrument}")).collect::<String>();
@@ -223,6 +230,11 @@ impl Built {
     /// Its image: the program `linux`, or a bzImage.
     pub fn image(&self) -> PathBuf {
         self.folder.join(self.kind.image())
+    }
+
+    /// Its notes, which are there if it was built with gcov.
+    pub(super) fn notes(&self) -> PathBuf {
+        self.folder.join(kept::NOTES)
     }
 
     /// When it was built.

@@ -14,6 +14,7 @@ mod failure;
 mod lock;
 mod make;
 mod module;
+mod notes;
 mod objects;
 mod overlay;
 mod patched;
@@ -34,6 +35,7 @@ use lock::Lock;
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
 pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
+pub use notes::Notes;
 pub use patched::{Boots, PATCHED_PREFIX, Patched, PatchedKey};
 pub use source::{Fetched, PACKAGE_PREFIX, Source, SourceChoice, SourceName, Unpacked};
 pub use space::NoSpace;
@@ -100,6 +102,15 @@ pub enum KernelError {
         name: String,
         /// Whether a build of it was begun.
         half: bool,
+    },
+    /// It does not count which of its lines run.
+    #[error(
+        "{target} does not count which lines of the driver run: binderdrill kernel build --with gcov makes \
+         built:uml-c-gcov, which does; of a tree of one's own, --source DIR --with gcov --name NAME"
+    )]
+    CountsNothing {
+        /// What the user calls it.
+        target: String,
     },
     /// What building takes is not installed.
     #[error("{0}")]
@@ -278,6 +289,18 @@ impl Store {
             files.push(self.kernel(stock)?.image());
         }
         Ok(files)
+    }
+
+    /// What is known of the counters of the kernel that a target boots.
+    pub fn notes(&self, target: &str) -> Result<Notes, KernelError> {
+        let folder = if target.starts_with(BUILT_PREFIX) {
+            self.built(target)?.notes()
+        } else if target.starts_with(PATCHED_PREFIX) {
+            self.patched(target)?.notes()
+        } else {
+            return Err(KernelError::CountsNothing { target: target.to_owned() });
+        };
+        Notes::read(folder).ok_or_else(|| KernelError::CountsNothing { target: target.to_owned() })
     }
 
     /// The folder in which what kernels did is kept.

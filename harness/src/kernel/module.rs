@@ -91,7 +91,7 @@ pub(super) fn build(
             base.source.name
         )));
     }
-    Patched::keep(key, &made, &base.kernel.name, title, Boots::Stock(base.kernel.name.clone()), all)
+    Patched::keep(key, &made, None, &base.kernel.name, title, Boots::Stock(base.kernel.name.clone()), all)
 }
 
 fn is_of_module(path: &str) -> bool {

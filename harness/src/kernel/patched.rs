@@ -18,6 +18,7 @@ use super::build::{Told, Work};
 use super::built::{Built, BuiltFor, BuiltName, Choices, Record, kept};
 use super::configuration::Options;
 use super::lock::{Hold, Lock};
+use super::notes::Noted;
 use super::objects::{self, Place};
 use super::source::Source;
 use super::toolchain::Toolchain;
@@ -139,6 +140,11 @@ impl Patched {
         self.folder.join(self.boots.file())
     }
 
+    /// Its notes, which are there if it was built with gcov.
+    pub(super) fn notes(&self) -> PathBuf {
+        self.folder.join(kept::NOTES)
+    }
+
     /// When it was built.
     pub fn built(&self) -> Option<SystemTime> {
         fs::metadata(self.folder.join(RECORD)).and_then(|record| record.modified()).ok()
@@ -149,6 +155,7 @@ impl Patched {
     pub(super) fn keep(
         key: PatchedKey,
         made: &Path,
+        noted: Option<&Noted>,
         base: &str,
         title: &str,
         boots: Boots,
@@ -157,6 +164,9 @@ impl Patched {
         let folder = tempfile::Builder::new().prefix(".keeping-").tempdir_in(all);
         let folder = folder.map_err(|error| file_error(all, error))?;
         fs::copy(made, folder.path().join(boots.file())).map_err(|error| file_error(made, error))?;
+        if let Some(noted) = noted {
+            noted.keep(&folder.path().join(kept::NOTES))?;
+        }
         let record = PatchedRecord {
             format: FORMAT,
             base: base.to_owned(),
@@ -274,7 +284,16 @@ pub(super) fn build(
     }
     work.make(tell).map_err(|error| kept_log(error, folder, all))?;
     let made = work.image();
-    Patched::keep(key, &made, &format!("built:{name}"), title, Boots::Image(choices.kind), all)
+    let noted = work.noted();
+    Patched::keep(
+        key,
+        &made,
+        noted.as_ref(),
+        &format!("built:{name}"),
+        title,
+        Boots::Image(choices.kind),
+        all,
+    )
 }
 
 /// An error of a build whose folder is about to go: its log stays, and paths are those of the source.
@@ -321,7 +340,8 @@ mod tests {
         assert!(Patched::read(&key, all.path()).unwrap_err().to_string().contains("binderdrill patch"));
         for boots in [Boots::Image(BuiltFor::Uml), Boots::Stock("debian-6.12".to_owned())] {
             let key = PatchedKey::of(&[boots.file()]);
-            let kept = Patched::keep(key, &made, "a base", "a title", boots.clone(), all.path()).unwrap();
+            let kept =
+                Patched::keep(key, &made, None, "a base", "a title", boots.clone(), all.path()).unwrap();
             assert_eq!((kept.base.as_str(), kept.title.as_str(), &kept.boots), ("a base", "a title", &boots));
             assert_eq!(fs::read_to_string(kept.image()).unwrap(), "a kernel");
         }

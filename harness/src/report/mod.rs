@@ -4,6 +4,7 @@ mod beside;
 mod coverage;
 pub mod diagram;
 mod difference;
+mod driver;
 mod human;
 mod junit;
 mod kcidb;
@@ -23,6 +24,7 @@ mod transcript;
 
 pub use coverage::write_coverage;
 pub use difference::{named, write_differences};
+pub use driver::{write_alone, write_driver_coverage, write_driver_pages};
 pub use human::{write_case, write_summary};
 pub use junit::write_junit;
 pub use kcidb::{BuildId, Origin, Submission, Unsendable, write_kcidb};

@@ -16,8 +16,8 @@ pub const AREA_STRIDE: u64 = 0x200_0000;
 /// An address that no process of a world ever has memory at.
 pub const UNMAPPED: u64 = 0x1fff_ffff_0000;
 
-/// Where each thread of a real process says whether it is in a call: a page of 64-bit words, one for each thread.
-pub const CALL_WORDS: u64 = 0x1fff_f000_0000;
+/// Where each thread of a real process is told what to do, and says what it does.
+pub const DESKS: u64 = 0x1fff_f000_0000;
 
 /// An area of a thread's arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -62,6 +62,13 @@ pub trait Target: Send {
         Err(SetUpError(format!("{} runs no programs: only guests do", self.name())))
     }
 
+    /// What the driver's code has counted of its own runs, which begins anew then, unless it is what it counted while it
+    /// booted. `None` if the guest that has counted it is gone. Only kernels that were built with gcov count.
+    fn counted(&mut self, since: guest::Since) -> Result<Option<guest::Counters>, SetUpError> {
+        let _ = since;
+        Err(counts_nothing(&self.name()))
+    }
+
     /// Which driver this is, such as `linux-c-6.12.117+deb12-amd64`, or `linux-rust-7.3.0` if it is the one in Rust, as
     /// far as it is known yet: a kernel that has not booted may be any. The reference driver is none, as nothing that
     /// it does wrong is to be expected; but where it is a model of the one in Rust, it models what is wrong with that.
@@ -69,6 +76,13 @@ pub trait Target: Send {
 
     /// The name of the reference driver's profile that its driver is nearest to, as far as it is known yet.
     fn profile(&self) -> Option<String>;
+}
+
+/// That a target does not count which lines run.
+fn counts_nothing(name: &str) -> SetUpError {
+    SetUpError(format!(
+        "{name} does not count which lines of the driver run: only kernels of binderdrill kernel build --with gcov do"
+    ))
 }
 
 /// A driver that can be reached from this very process.

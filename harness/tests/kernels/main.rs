@@ -2,10 +2,12 @@
 //!
 //! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
 //! they are not, those tests are ignored and counted so, not passed. The same goes for what boots a kernel of User-mode
-//! Linux, which takes built:uml-c (`binderdrill kernel build`), for what builds, which takes make and gcc, and for what
+//! Linux, which takes built:uml-c (`binderdrill kernel build`), for what counts lines, which takes built:uml-c-gcov
+//! (`binderdrill kernel build --with gcov`), for what builds, which takes make and gcc, and for what
 //! patches a stock kernel, which takes its source besides (`binderdrill kernel fetch linux-source-6.12`).
 
 mod builds;
+mod coverage;
 mod ends;
 mod exported;
 mod guests;
@@ -30,7 +32,12 @@ fn main() -> ExitCode {
         .iter()
         .chain(ends::IN_UML)
         .chain(exported::IN_UML)
+        .chain(coverage::IN_UML)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml));
+    let can_count = coverage::can_count();
+    let coverage = coverage::IN_GCOV
+        .iter()
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("gcov").with_ignored_flag(!can_count));
     let can_build = builds::can_build();
     let builds = builds::TESTS
         .iter()
@@ -41,8 +48,11 @@ fn main() -> ExitCode {
         .map(|(name, test)| Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!can_patch));
     let refusals =
         refusals::TESTS.iter().chain(patches::REFUSALS).map(|(name, test)| Trial::test(*name, *test));
-    libtest_mimic::run(&arguments, guests.chain(uml).chain(builds).chain(patches).chain(refusals).collect())
-        .exit_code()
+    libtest_mimic::run(
+        &arguments,
+        guests.chain(uml).chain(coverage).chain(builds).chain(patches).chain(refusals).collect(),
+    )
+    .exit_code()
 }
 
 /// A test and its name.

@@ -33,7 +33,7 @@ use super::results::Results;
 use crate::script;
 use crate::specification::{MalformedSpecification, Specification};
 
-const STYLE: &str = include_str!("../../../templates/style.css");
+pub(super) const STYLE: &str = include_str!("../../../templates/style.css");
 
 /// Folders that hold nothing but pages.
 const FOLDERS: [&str; 3] = ["case", "deviation", "clauses"];
@@ -187,16 +187,16 @@ impl Pages {
 
 /// What stands at the head of every page.
 #[derive(Debug, Clone)]
-struct Head {
-    title: String,
+pub(super) struct Head {
+    pub(super) title: String,
     /// The way from the page to the folder of the site.
-    root: String,
+    pub(super) root: String,
     /// Which part of the site it belongs to.
-    part: &'static str,
+    pub(super) part: &'static str,
 }
 
 impl Head {
-    fn new(title: impl Into<String>, page: &str, part: &'static str) -> Head {
+    pub(super) fn new(title: impl Into<String>, page: &str, part: &'static str) -> Head {
         Head { title: title.into(), root: "../".repeat(page.matches('/').count()), part }
     }
 }
@@ -219,7 +219,7 @@ fn case_page(id: &str) -> String {
 }
 
 /// How many there are of something, in words.
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         count => format!("{count} {what}s"),

@@ -1,34 +1,32 @@
 //! Agents: the processes that do system calls on behalf of a script, and the threads in them.
 //!
-//! An agent is a fork of the nursery. Each of its threads waits for requests on a socket of its own, does one
-//! system call at a time, and replies. It decides nothing and remembers only its descriptor and its epoll instance.
+//! An agent is a fork of the nursery. Each of its threads waits at its desk for requests, does one system call at a time,
+//! and tells what came of it. It decides nothing and remembers only its descriptor and its epoll instance.
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{IoSliceMut, Read, Write};
 use std::num::NonZeroUsize;
-use std::ops::Range;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::socket::MsgFlags;
 use strum::VariantArray;
-use zerocopy::{FromZeros, IntoBytes};
 
+use super::desk::Desk;
 use super::message::*;
 use super::netlink;
-use super::nursery::{MOST_THREADS, end_with_parent};
+use super::nursery::end_with_parent;
+use super::shared_memory::{self, MOST_THREADS};
 use crate::program::Context;
-use crate::target::{Area, CALL_WORDS};
+use crate::target::{Area, DESKS};
 
 /// What an agent has of the device.
 struct Holding {
@@ -45,43 +43,33 @@ pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 /// The signal that has a thread come back from the call that it is in, when nobody cares for that any more.
 pub const DISMISSAL: Signal = Signal::SIGUSR2;
 
-/// The size of the page of [`CALL_WORDS`], in bytes.
-const CALL_WORDS_SIZE: u64 = 0x1000;
-const _: () = assert!(MOST_THREADS * size_of::<u64>() <= CALL_WORDS_SIZE as usize);
-
-/// The sockets of the threads of this process.
-static SOCKETS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+/// The socket over which this process is given descriptors: the first one behind its standard streams, if it has not been
+/// forked by another agent.
+static LINE: AtomicI32 = AtomicI32::new(-1);
 
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
 const LATE_CLOSING: i32 = 50;
 
 static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, reports: None });
 
-/// Lives as an agent: maps the arenas, starts a thread for each socket, and serves the first one itself.
+/// Lives as an agent: maps the memory that it shares, starts its threads but for the first, and serves as that one itself.
 /// Returns only when something the harness did not ask for went wrong; the process then ends.
-pub fn live(device: &Path, sockets: Vec<OwnedFd>) -> std::io::Error {
-    let words = CALL_WORDS..CALL_WORDS + CALL_WORDS_SIZE;
-    let areas = (0..sockets.len()).flat_map(|thread| Area::ALL.map(|area| area.addresses(thread)));
-    for addresses in areas.chain([words]) {
-        if let Err(errno) = map(addresses) {
-            return errno.into();
-        }
-    }
-    if let Err(errno) = handle_interruptions() {
+pub fn live(device: &Path, threads: usize, line: OwnedFd, memory: OwnedFd) -> std::io::Error {
+    // The descriptor is closed: it would be among those that scripts count.
+    let mapped = shared_memory::map(&File::from(memory), threads);
+    if let Err(errno) = mapped.and_then(|()| handle_interruptions()) {
         return errno.into();
     }
-    *lock(&SOCKETS) = sockets.iter().map(AsRawFd::as_raw_fd).collect();
-    let mut sockets = sockets.into_iter().map(File::from);
-    let Some(main) = sockets.next() else { return std::io::ErrorKind::InvalidInput.into() };
-    for (thread, socket) in (1..).zip(sockets) {
+    LINE.store(line.into_raw_fd(), Ordering::SeqCst);
+    for thread in 1..threads {
         let device = device.to_owned();
-        let serve = move || serve(&device, socket, thread);
+        let serve = move || serve(&device, thread);
         let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(serve);
         if let Err(error) = started {
             return error;
         }
     }
-    serve(device, main, 0)
+    serve(device, 0)
 }
 
 /// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android; but not
@@ -96,46 +84,36 @@ fn handle_interruptions() -> nix::Result<()> {
     Ok(())
 }
 
-/// Maps memory at fixed addresses. What is between the areas of arenas stays unmapped.
-fn map(addresses: Range<u64>) -> nix::Result<()> {
-    let length = NonZeroUsize::new((addresses.end - addresses.start) as usize).ok_or(Errno::EINVAL)?;
-    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
-    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    let start = NonZeroUsize::new(addresses.start as usize);
-    // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping, so no memory in use is touched.
-    unsafe { nix::sys::mman::mmap_anonymous(start, length, protection, flags) }.map(drop)
+/// The desk of a thread of this process.
+fn desk(thread: usize) -> &'static Desk {
+    assert!(thread < MOST_THREADS, "the harness asks for no more");
+    let address = DESKS as usize + thread * size_of::<Desk>();
+    // SAFETY: `live` maps the desks before any thread starts, and `fork` before it goes on, for as long as the process
+    // lives; they are made of atomic numbers alone.
+    unsafe { &*(address as *const Desk) }
 }
 
-/// The word in which a thread says which of its process' ioctls it is in; 0 if in none.
-fn call_word(thread: usize) -> &'static AtomicU64 {
-    let address = CALL_WORDS as usize + thread * size_of::<u64>();
-    // SAFETY: `live` maps the page before any thread starts, for as long as the process lives; `MOST_THREADS` words
-    // fit into it; and nothing in this process but these atomic words is there.
-    unsafe { &*(address as *const AtomicU64) }
-}
-
-/// Serves requests until the harness closes the socket.
-fn serve(device: &Path, socket: File, thread: usize) -> std::io::Error {
-    let Err(error) = serve_until(device, socket, thread);
+/// Serves requests for as long as the process lives.
+fn serve(device: &Path, thread: usize) -> std::io::Error {
+    let Err(error) = serve_until(device, thread);
     error
 }
 
-fn serve_until(device: &Path, mut socket: File, mut thread: usize) -> std::io::Result<Infallible> {
-    let ready = || Reply { result: nix::unistd::gettid().as_raw().into() };
-    socket.write_all(ready().as_bytes())?;
+fn serve_until(device: &Path, mut thread: usize) -> std::io::Result<Infallible> {
+    let take = |thread| desk(thread).take(nix::unistd::gettid().as_raw());
+    let mut seat = take(thread);
     loop {
-        let mut request = Request::new_zeroed();
-        socket.read_exact(request.as_mut_bytes())?;
+        let request = seat.hear();
         // To ask for the time takes a while, too.
         while request.begin > 0 && now() < request.begin {
             std::hint::spin_loop();
         }
         let result = if request.operation == OP_FORK {
-            match fork(&socket)? {
+            match fork(request.argument as usize)? {
                 Ok(Fork::Parent { child }) => Ok(child.into()),
-                Ok(Fork::Child { socket: own }) => {
-                    (socket, thread) = (own, 0);
-                    socket.write_all(ready().as_bytes())?;
+                Ok(Fork::Child) => {
+                    thread = 0;
+                    seat = take(thread);
                     continue;
                 }
                 Err(errno) => Err(errno),
@@ -143,26 +121,21 @@ fn serve_until(device: &Path, mut socket: File, mut thread: usize) -> std::io::R
         } else {
             carry_out(device, request, thread)
         };
-        let result = result.unwrap_or_else(|errno| -i64::from(errno as i32));
-        socket.write_all(Reply { result }.as_bytes())?;
+        seat.tell(result.unwrap_or_else(|errno| -i64::from(errno as i32)));
     }
 }
 
 /// Which of two processes this is.
 enum Fork {
-    Parent {
-        child: i32,
-    },
-    Child {
-        /// Of its only thread.
-        socket: File,
-    },
+    Parent { child: i32 },
+    Child,
 }
 
-/// Makes a process like this one. The outer error is about the socket of its thread, which comes over that of the
-/// calling one.
-fn fork(socket: &File) -> std::io::Result<nix::Result<Fork>> {
-    let own = receive_socket(socket)?;
+/// Makes a process like this one, which has so many threads. The outer error is about what the new one is to have, which
+/// comes over the line.
+fn fork(threads: usize) -> std::io::Result<nix::Result<Fork>> {
+    let line = LINE.load(Ordering::SeqCst);
+    let (own, memory) = super::nursery::receive(line, &mut [0])?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
     // The nursery is its parent too, which reaps it, and outlives this process. No thread of this process but the
     // calling one holds a lock: all the others wait for requests, or are in a system call.
     let flags = nix::libc::CLONE_PARENT | nix::libc::SIGCHLD;
@@ -174,33 +147,12 @@ fn fork(socket: &File) -> std::io::Result<nix::Result<Fork>> {
         Err(errno) => return Ok(Err(errno)),
     }
     end_with_parent()?;
-    // The sockets of the other process end with that one.
-    let mut sockets = lock(&SOCKETS);
-    for other in sockets.iter().filter(|other| **other != socket.as_raw_fd()) {
-        let _ = nix::unistd::close(*other);
-    }
-    *sockets = vec![own.as_raw_fd()];
-    // No thread of it is in a call.
-    (0..MOST_THREADS).for_each(|thread| call_word(thread).store(0, Ordering::SeqCst));
-    Ok(Ok(Fork::Child { socket: own }))
-}
-
-/// A socket that is sent over another.
-fn receive_socket(over: &File) -> std::io::Result<File> {
-    let mut space = cmsg_space!(RawFd);
-    let mut byte = [0];
-    let mut slices = [IoSliceMut::new(&mut byte)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(over.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control
-            && let [descriptor] = descriptors[..]
-        {
-            // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-            return Ok(unsafe { File::from_raw_fd(descriptor) });
-        }
-    }
-    Err(std::io::ErrorKind::UnexpectedEof.into())
+    // What the other process shares is not for this one, which has one thread.
+    nix::unistd::close(line)?;
+    LINE.store(own.into_raw_fd(), Ordering::SeqCst);
+    shared_memory::unmap(threads)?;
+    shared_memory::map(&File::from(memory), 1)?;
+    Ok(Ok(Fork::Child))
 }
 
 /// The nanoseconds of the clock by which requests say when to begin.
@@ -354,22 +306,9 @@ fn renew(address: u64, size: u64) -> nix::Result<i64> {
         unmap(address, size)?;
     }
     *holding() = Holding { descriptor: None, epoll: None, reports: None };
-    let sockets = lock(&SOCKETS);
-    let last = sockets.iter().copied().max().ok_or(Errno::EINVAL)?;
-    // SAFETY: what is behind the sockets has been opened for scripts, and nothing here refers to it any more.
-    Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, last + 1, u32::MAX, 0) })?;
-    let arenas = Area::Argument.addresses(0).start..Area::Payload.addresses(sockets.len() - 1).end;
-    // SAFETY: arenas belong to scripts alone. They are private memory, which is full of zeroes afterwards.
-    let forgotten = Errno::result(unsafe {
-        let length = (arenas.end - arenas.start) as usize;
-        nix::libc::madvise(arenas.start as *mut _, length, nix::libc::MADV_DONTNEED)
-    });
-    // What is between them is not mapped, which is said when all the rest has been done.
-    if let Err(errno) = forgotten
-        && errno != Errno::ENOMEM
-    {
-        return Err(errno);
-    }
+    let line = LINE.load(Ordering::SeqCst);
+    // SAFETY: what is behind the line has been opened for scripts, and nothing here refers to it any more.
+    Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, line + 1, u32::MAX, 0) })?;
     Ok(0)
 }
 
@@ -480,11 +419,11 @@ fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
     static CALLS: AtomicU64 = AtomicU64::new(1);
     let descriptor = descriptor()?;
     // Between these two stores there is nothing to sleep in but the ioctl.
-    call_word(thread).store(CALLS.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+    desk(thread).note_call(CALLS.fetch_add(1, Ordering::SeqCst));
     // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
     // names is either unmapped or the device's mapping, which this process cannot write to.
     let result = unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
     let result = Errno::result(result).map(i64::from);
-    call_word(thread).store(0, Ordering::SeqCst);
+    desk(thread).note_call(0);
     result
 }

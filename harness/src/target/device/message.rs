@@ -1,13 +1,10 @@
 //! The messages between the harness and the threads of the processes that it drives.
 //!
-//! Requests say which system call to do, with plain numbers; memory is read and written from outside, and never
-//! passes through here. Both are of fixed size and travel over one socket for each thread.
-
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+//! Requests say which system call to do, with plain numbers, and lie on the [`Desk`](super::desk::Desk) of the thread. What
+//! comes of it is one number: what the system call returned, or a negative errno.
 
 /// What a thread is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
     /// One of the `OP_` numbers.
     pub operation: u32,
@@ -15,7 +12,7 @@ pub struct Request {
     /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
     /// policy.
     pub detail: u32,
-    /// Of an ioctl, the argument; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
+    /// Of an ioctl, the argument; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
     /// of scheduling, the priority.
     pub argument: u64,
@@ -23,14 +20,6 @@ pub struct Request {
     pub address: u64,
     /// When to begin, in nanoseconds of CLOCK_MONOTONIC; at once, if that is past.
     pub begin: u64,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Reply {
-    /// What the system call returned, or a negative errno. When a thread reports that it is ready, its id.
-    pub result: i64,
 }
 
 /// Opens the device of the context that has this place among [`crate::program::Context`]: the result is the descriptor.
@@ -73,8 +62,8 @@ pub const OP_LIMIT_DESCRIPTORS: u32 = 13;
 pub const OP_DUP: u32 = 17;
 /// Has this descriptor be the one of the device.
 pub const OP_USE: u32 = 18;
-/// Makes a process that is a copy of this one, with one thread: the result is its id. The socket of that thread follows
-/// in a message of its own.
+/// Makes a process that is a copy of this one, with one thread: the result is its id. Its line and the memory that it shares
+/// come over the line of this one.
 pub const OP_FORK: u32 = 19;
 /// Sets the nice value of the thread.
 pub const OP_SET_PRIORITY: u32 = 20;
@@ -104,6 +93,6 @@ pub const OP_GET_SCHEDULER: u32 = 30;
 pub const MMAP_WRITE: u32 = 1;
 /// Of an mmap: with MAP_SHARED, not MAP_PRIVATE.
 pub const MMAP_SHARED: u32 = 2;
-/// Gives up the mapping at these addresses, and all else that it has open but for its sockets, and forgets what is in the
-/// arenas of its threads: the result is 0. Nothing else of it may have changed.
+/// Gives up the mapping at these addresses, and all else that it has open but for its line: the result is 0. Nothing else
+/// of it may have changed.
 pub const OP_RENEW: u32 = 31;

@@ -3,6 +3,7 @@
 mod agent;
 mod binderfs;
 mod counters;
+mod desk;
 mod files;
 mod kernel_log;
 mod message;
@@ -13,6 +14,7 @@ mod probe;
 mod process;
 mod scheduling;
 mod security;
+mod shared_memory;
 mod workers;
 mod world;
 
@@ -28,9 +30,10 @@ use strum::{IntoEnumIterator, VariantArray};
 use super::{ProcessSpecification, Stopwatch, TargetError, World, Worlds};
 use crate::program::{Context, Counter, DriverKind, Feature};
 pub use agent::device_of;
-use counters::Counters;
+use counters::{Alive, Counters};
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
+use observation::Bustle;
 use process::Process;
 use workers::Workers;
 use world::{DeviceWorld, Surroundings};
@@ -49,6 +52,9 @@ pub struct DeviceTarget {
     spares: Option<Vec<Process>>,
     stopwatch: Stopwatch,
     workers: Workers,
+    /// What is alive in the driver, if it is known.
+    alive: Option<Alive>,
+    bustle: Option<Bustle>,
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
@@ -86,6 +92,8 @@ impl DeviceTarget {
             spares: None,
             stopwatch: Stopwatch::default(),
             workers: Workers::default(),
+            alive: None,
+            bustle: Bustle::of_machine(),
             missing,
             has_all_contexts,
             kernel: KernelVersion::running(),
@@ -197,6 +205,8 @@ impl Worlds for DeviceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
+        // Where many programs are run, what goes wrong is looked into once more, with more care.
+        let bustle = self.bustle.as_ref().filter(|_| self.spares.is_some());
         let surroundings = Surroundings {
             nursery: &self.nursery,
             kind: self.kind,
@@ -205,6 +215,8 @@ impl Worlds for DeviceTarget {
             spares: self.spares.as_mut(),
             stopwatch: &mut self.stopwatch,
             workers: &mut self.workers,
+            bustle,
+            alive: &mut self.alive,
             patience: self.patience,
             path: &self.path,
         };

@@ -5,7 +5,7 @@
 //! ends, so do the nursery and every agent.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -27,15 +27,15 @@ use super::observation::are_places_told;
 pub const COMMAND: &str = "nursery";
 /// The descriptor on which it is asked for agents: its standard input.
 const CONTROL: RawFd = 0;
-/// The most threads that an agent can have: as many sockets fit into one message.
-pub const MOST_THREADS: usize = 250;
 
-/// A request for an agent. The sockets of its threads come with it.
+/// A request for an agent. Its line and the memory that it shares come with it.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Order {
     /// The user it shall be, or -1.
     uid: i64,
+    /// How many threads it shall have.
+    threads: u64,
 }
 
 /// The nursery, as the harness sees it.
@@ -66,10 +66,17 @@ impl Nursery {
         self.are_places_told
     }
 
-    /// Has an agent forked whose threads serve these sockets. Gives its process id.
-    pub fn agent(&self, uid: Option<u32>, sockets: &[OwnedFd]) -> std::io::Result<i32> {
-        let order = Order { uid: uid.map_or(-1, i64::from) };
-        let raw: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+    /// Has an agent forked with this line, which shares this memory. Gives its process id.
+    pub fn agent(
+        &self,
+        uid: Option<u32>,
+        threads: usize,
+        line: BorrowedFd<'_>,
+        memory: BorrowedFd<'_>,
+    ) -> std::io::Result<i32> {
+        let order = Order { uid: uid.map_or(-1, i64::from), threads: threads as u64 };
+        // The agent keeps the first one, and so this one has the lowest number.
+        let raw = [line.as_raw_fd(), memory.as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&raw)];
         sendmsg::<()>(
             self.control.as_raw_fd(),
@@ -107,7 +114,7 @@ fn serve(device: &Path) -> u8 {
         return 2;
     }
     loop {
-        let (order, sockets) = match next_order() {
+        let (order, line, memory) = match next_order() {
             Ok(Some(order)) => order,
             Ok(None) => return 0,
             Err(error) => {
@@ -119,37 +126,44 @@ fn serve(device: &Path) -> u8 {
         let answer = match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => child.as_raw(),
             Ok(ForkResult::Child) => {
-                let error = become_agent(order).map_or_else(Into::into, |()| agent::live(device, sockets));
-                // An end of file is how the harness says goodbye.
-                return u8::from(error.kind() != std::io::ErrorKind::UnexpectedEof) * 2;
+                let live = |()| agent::live(device, order.threads as usize, line, memory);
+                let error = become_agent(order).map_err(Into::into).map_or_else(|error| error, live);
+                eprintln!("binderdrill: a test process cannot go on: {error}");
+                return 2;
             }
             Err(errno) => -(errno as i32),
         };
         // SAFETY: descriptor 0 is the control socket for as long as the process lives.
-        let control = unsafe { std::os::fd::BorrowedFd::borrow_raw(CONTROL) };
+        let control = unsafe { BorrowedFd::borrow_raw(CONTROL) };
         if nix::unistd::write(control, answer.as_bytes()).is_err() {
             return 0;
         }
     }
 }
 
-/// The next order and its sockets; `None` when the harness is gone.
-fn next_order() -> std::io::Result<Option<(Order, Vec<OwnedFd>)>> {
+/// The next order, with the line and the memory of the agent; `None` when the harness is gone.
+fn next_order() -> std::io::Result<Option<(Order, OwnedFd, OwnedFd)>> {
     let mut order = Order::new_zeroed();
-    let mut space = cmsg_space!([RawFd; MOST_THREADS]);
-    let mut slices = [IoSliceMut::new(order.as_mut_bytes())];
-    let message = recvmsg::<()>(CONTROL, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    Ok(receive(CONTROL, order.as_mut_bytes())?.map(|(line, memory)| (order, line, memory)))
+}
+
+/// A message with a line and memory, if there is one more.
+pub fn receive(over: RawFd, bytes: &mut [u8]) -> std::io::Result<Option<(OwnedFd, OwnedFd)>> {
+    let mut space = cmsg_space!([RawFd; 2]);
+    let mut slices = [IoSliceMut::new(bytes)];
+    let message = recvmsg::<()>(over, &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     if message.bytes == 0 {
         return Ok(None);
     }
-    let mut sockets = Vec::new();
     for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(descriptors) = control {
+        if let ControlMessageOwned::ScmRights(descriptors) = control
+            && let [line, memory] = descriptors[..]
+        {
             // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
-            sockets.extend(descriptors.into_iter().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) }));
+            return Ok(Some(unsafe { (OwnedFd::from_raw_fd(line), OwnedFd::from_raw_fd(memory)) }));
         }
     }
-    Ok(Some((order, sockets)))
+    Err(std::io::ErrorKind::InvalidData.into())
 }
 
 /// What tells an agent from its nursery.

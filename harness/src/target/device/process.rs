@@ -1,27 +1,35 @@
 //! A process of a world on a device: an agent, seen from the harness.
 
 use std::cell::OnceCell;
-use std::fs::File;
-use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
-use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
-use std::os::fd::AsRawFd;
-use zerocopy::{FromZeros, IntoBytes};
 
 use super::agent::DISMISSAL;
-use super::message::{OP_RENEW, Reply, Request};
-use super::nursery::{MOST_THREADS, Nursery};
+use super::message::{OP_RENEW, Request};
+use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
+use super::shared_memory::{MOST_THREADS, SharedMemory};
+use crate::program::PAGE;
 use crate::target::mappings::Mappings;
-use crate::target::{CALL_WORDS, ProcessSpecification, TargetError};
+use crate::target::{ProcessSpecification, TargetError};
 
-/// The most pieces of memory that one system call copies (IOV_MAX).
-const MOST_PIECES: usize = 1024;
+/// How long an answer is awaited before it is asked whether the process is still there.
+const LIFE_SIGN: Duration = Duration::from_millis(20);
+
+/// How many bytes are read ahead, at most: as many as a payload and its offsets mostly have.
+const READ_AHEAD: u64 = 256;
+
+/// What has been read before anybody asked for it. As all is at rest between two calls, it does not change before the next.
+struct ReadAhead {
+    address: u64,
+    bytes: Vec<u8>,
+}
 
 /// An agent and its threads.
 pub struct Process {
@@ -35,6 +43,10 @@ pub struct Process {
     /// Whether the kernel tells in what its threads sleep.
     are_places_told: bool,
     pub(super) threads: Vec<Thread>,
+    /// Over which it is given descriptors; `None` until it is forked.
+    line: Option<OwnedFd>,
+    memory: SharedMemory,
+    read_ahead: Option<ReadAhead>,
     /// The opening that its calls go to.
     pub(super) device: Option<OpeningIndex>,
     /// The openings that it has made and not closed.
@@ -59,7 +71,6 @@ pub struct Opening {
 pub struct Thread {
     pub(super) name: String,
     pub(super) tid: i32,
-    socket: File,
     pub(super) state: State,
     /// What it did when all was at rest the last time, if it was parked then.
     pub(super) rest: Option<Parked>,
@@ -74,12 +85,12 @@ pub struct Thread {
 pub enum State {
     /// It waits for a request.
     Idle,
-    /// It has been given a request, and has not replied.
+    /// It has been given a request, and has not been seen to answer.
     Calling {
         /// The opening that the call is on.
         device: Option<OpeningIndex>,
     },
-    /// It has replied.
+    /// It has answered.
     Returned(i64),
 }
 
@@ -90,58 +101,109 @@ impl Process {
         specification: &ProcessSpecification,
         patience: Duration,
     ) -> Result<Process, TargetError> {
-        let name = specification.name.clone();
-        let broken = |what: &str, error| broken(&name, what, error);
-        if specification.forked {
-            return Ok(Process::of_threads(nursery, name, 0, Vec::new()));
-        }
-        if specification.threads.len() > MOST_THREADS {
+        let ProcessSpecification { name, threads, uid, forked } = specification;
+        let broken = |what: &str, error| broken(name, what, error);
+        if threads.len() > MOST_THREADS {
             return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
         }
-        let mut ours = Vec::new();
-        let mut theirs: Vec<OwnedFd> = Vec::new();
-        for _ in &specification.threads {
-            let (our, their) =
-                socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
-                    .map_err(|errno| broken("no socket", errno.into()))?;
-            ours.push(our);
-            theirs.push(their);
-        }
-        let pid = nursery.agent(specification.uid, &theirs).map_err(|error| broken("no process", error))?;
-        drop(theirs);
-        let mut threads = Vec::new();
-        for (socket, name) in ours.into_iter().zip(&specification.threads) {
-            let mut thread = Thread::new(name.clone(), socket);
-            let ready = thread.await_reply(Instant::now() + patience).map_err(|error| {
-                if specification.uid.is_some() && !nix::unistd::geteuid().is_root() {
-                    return TargetError::Unsupported("acting as another user takes root".to_owned());
-                }
-                match error.kind() {
-                    ErrorKind::UnexpectedEof => TargetError::Broken(format!("the process {name} has died")),
-                    _ => broken("its process does not get ready", error),
-                }
-            })?;
-            thread.tid = ready as i32;
-            thread.state = State::Idle;
-            threads.push(thread);
-        }
-        let uid = specification.uid;
-        Ok(Process { alive: true, uid, is_spent: false, ..Process::of_threads(nursery, name, pid, threads) })
-    }
-
-    /// One that is not there, or not yet.
-    fn of_threads(nursery: &Nursery, name: String, pid: i32, threads: Vec<Thread>) -> Process {
-        Process {
-            name,
-            pid,
+        let memory =
+            SharedMemory::new(threads.len()).map_err(|errno| broken("no memory to share", errno.into()))?;
+        let mut process = Process {
+            name: name.clone(),
+            pid: 0,
             alive: false,
-            uid: None,
-            is_spent: true,
+            uid: *uid,
+            is_spent: *forked,
             are_places_told: nursery.are_places_told(),
-            threads,
+            threads: threads.iter().cloned().map(Thread::new).collect(),
+            line: None,
+            memory,
+            read_ahead: None,
             device: None,
             held: Vec::new(),
             mapped: Mappings::default(),
+        };
+        if *forked {
+            return Ok(process);
+        }
+        let (line, theirs) = line().map_err(|errno| broken("no socket", errno.into()))?;
+        let born = nursery.agent(*uid, threads.len(), theirs.as_fd(), process.memory.file());
+        process.come_to_life(born.map_err(|error| broken("no process", error))?, line, patience)?;
+        Ok(process)
+    }
+
+    /// It is there, with this id and this line. Waits until its threads are ready.
+    pub(super) fn come_to_life(
+        &mut self,
+        pid: i32,
+        line: OwnedFd,
+        patience: Duration,
+    ) -> Result<(), TargetError> {
+        (self.pid, self.line, self.alive) = (pid, Some(line), true);
+        for thread in 0..self.threads.len() {
+            self.threads[thread].state = State::Calling { device: None };
+            let ready = self.await_answer(thread, patience).map_err(|silence| match silence {
+                _ if self.uid.is_some() && !nix::unistd::geteuid().is_root() => {
+                    TargetError::Unsupported("acting as another user takes root".to_owned())
+                }
+                Silence::Died => TargetError::Broken(format!("the process {} has died", self.name)),
+                Silence::Lasting => {
+                    TargetError::Broken(format!("the process {} does not get ready", self.name))
+                }
+            })?;
+            self.threads[thread].tid = ready as i32;
+            self.threads[thread].state = State::Idle;
+        }
+        Ok(())
+    }
+
+    /// The memory that it shares, to be given to it.
+    pub(super) fn memory(&self) -> &SharedMemory {
+        &self.memory
+    }
+
+    /// Gives it the line and the memory of another one, that it has just been asked to make.
+    pub(super) fn hand_over(&self, line: &OwnedFd, memory: &SharedMemory) -> nix::Result<()> {
+        let over = self.line.as_ref().ok_or(Errno::EBADF)?;
+        let raw = [line.as_raw_fd(), memory.file().as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&raw)];
+        sendmsg::<()>(over.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
+        Ok(())
+    }
+
+    /// Gives a thread a request, which concerns this opening.
+    pub(super) fn ask(&mut self, thread: usize, request: Request, device: Option<OpeningIndex>) {
+        self.threads[thread].state = State::Calling { device };
+        self.memory.desk(thread).ask(request);
+    }
+
+    /// Takes note of the answer of a thread that is in a call, if there is one.
+    pub(super) fn note_answer(&mut self, thread: usize) {
+        if let Some(result) = self.memory.desk(thread).answer() {
+            self.threads[thread].state = State::Returned(result);
+        }
+    }
+
+    /// Waits until a thread has answered, but no longer than this.
+    pub(super) fn wait_for_answer(&self, thread: usize, most: Duration) {
+        self.memory.desk(thread).wait_for_answer(most);
+    }
+
+    /// The answer of a thread that has been asked something.
+    pub(super) fn await_answer(&mut self, thread: usize, patience: Duration) -> Result<i64, Silence> {
+        let mut start = None;
+        loop {
+            self.note_answer(thread);
+            if let State::Returned(result) = self.threads[thread].state {
+                return Ok(result);
+            }
+            if start.get_or_insert_with(Instant::now).elapsed() > patience {
+                return Err(Silence::Lasting);
+            }
+            self.wait_for_answer(thread, LIFE_SIGN);
+            if self.memory.desk(thread).answer().is_none() && self.is_gone() {
+                return Err(Silence::Died);
+            }
         }
     }
 
@@ -165,8 +227,9 @@ impl Process {
         if !self.alive || self.is_spent {
             return false;
         }
-        for thread in &mut self.threads {
-            if matches!(thread.state, State::Calling { .. }) && !thread.dismiss(self.pid, patience) {
+        for thread in 0..self.threads.len() {
+            if matches!(self.threads[thread].state, State::Calling { .. }) && !self.dismiss(thread, patience)
+            {
                 return false;
             }
         }
@@ -179,91 +242,80 @@ impl Process {
             address: mapped.start,
             begin: 0,
         };
-        self.threads[0].send(request, None).is_ok()
+        self.ask(0, request, None);
+        true
     }
 
     /// Waits until it has done what [`Process::ask_to_renew`] asks for, and says whether it is of use again.
     pub(super) fn is_as_new(&mut self, patience: Duration) -> bool {
-        let renewed = self.threads[0].await_reply(Instant::now() + patience).is_ok_and(|result| result == 0);
+        let renewed = self.await_answer(0, patience).is_ok_and(|result| result == 0);
+        let cleared = renewed && self.memory.clear().is_ok();
         self.forget();
         self.alive = true;
         // A driver that has lent a thread the priority of a caller may not have taken it back.
         let usual = nice_value(0);
-        renewed && self.threads.iter().all(|thread| nice_value(thread.tid) == usual)
+        cleared && self.threads.iter().all(|thread| nice_value(thread.tid) == usual)
     }
 
-    /// It has been forked: it has this id, and its thread serves this socket.
-    pub(super) fn come_to_life(
-        &mut self,
-        pid: i32,
-        socket: OwnedFd,
-        patience: Duration,
-    ) -> Result<(), TargetError> {
-        let mut thread = Thread::new(self.name.clone(), socket);
-        let ready = thread
-            .await_reply(Instant::now() + patience)
-            .map_err(|error| broken(&self.name, "its process does not get ready", error))?;
-        thread.tid = ready as i32;
-        thread.state = State::Idle;
-        self.threads = vec![thread];
-        self.pid = pid;
-        self.alive = true;
-        Ok(())
-    }
-
-    /// Whether a descriptor is one that it has had from the beginning: its standard streams and sockets.
+    /// Whether a descriptor is one that it has had from the beginning: its standard streams and its line.
     pub(super) fn is_own(&self, descriptor: u32) -> bool {
-        descriptor as usize <= nix::libc::STDERR_FILENO as usize + self.threads.len()
+        descriptor <= nix::libc::STDERR_FILENO as u32 + 1
     }
 
-    /// Copies bytes into the process' memory, each to its address.
-    pub(super) fn write_memory(&self, pieces: &[(u64, Vec<u8>)]) -> Result<(), TargetError> {
-        let pieces = pieces.iter().filter(|(_, bytes)| !bytes.is_empty());
-        let local: Vec<IoSlice> = pieces.clone().map(|(_, bytes)| IoSlice::new(bytes)).collect();
-        let place =
-            |(address, bytes): &(u64, Vec<u8>)| RemoteIoVec { base: *address as usize, len: bytes.len() };
-        let remote: Vec<RemoteIoVec> = pieces.clone().map(place).collect();
-        for (local, remote) in local.chunks(MOST_PIECES).zip(remote.chunks(MOST_PIECES)) {
-            let length: usize = local.iter().map(|piece| piece.len()).sum();
-            match process_vm_writev(Pid::from_raw(self.pid), local, remote) {
-                Ok(written) if written == length => {}
-                Ok(_) | Err(Errno::EFAULT) => {
-                    let addresses: Vec<String> = remote
-                        .iter()
-                        .map(|place| format!("{} bytes at {:#x}", place.len, place.base))
-                        .collect();
-                    let addresses = addresses.join(", ");
-                    return Err(TargetError::Broken(format!(
-                        "{}: of {addresses} some lie outside of the thread's arena",
-                        self.name
-                    )));
-                }
-                Err(errno) => return Err(self.unreachable(errno)),
+    /// Copies bytes into the arenas of its threads, each to its address.
+    pub(super) fn write_memory(&mut self, pieces: &[(u64, Vec<u8>)]) -> Result<(), TargetError> {
+        for (address, bytes) in pieces.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            if !self.memory.write(*address, bytes) {
+                return Err(TargetError::Broken(format!(
+                    "{}: some of {} bytes at {address:#x} lie outside of the thread's arena",
+                    self.name,
+                    bytes.len()
+                )));
             }
         }
         Ok(())
     }
 
     /// Copies from the process' memory; `None` where it has none.
-    pub(super) fn read_memory(&self, address: u64, length: usize) -> Result<Option<Vec<u8>>, TargetError> {
-        self.read_pieces(&[(address, length)])
-    }
-
-    /// Copies several pieces of the process' memory, one behind the other; `None` where it has none.
-    pub(super) fn read_pieces(&self, pieces: &[(u64, usize)]) -> Result<Option<Vec<u8>>, TargetError> {
-        let length = pieces.iter().map(|(_, length)| length).sum();
-        let mut bytes = vec![0; length];
-        if length == 0 {
+    pub(super) fn read_memory(
+        &mut self,
+        address: u64,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, TargetError> {
+        if !self.alive {
+            return Ok(None);
+        }
+        if let Some(bytes) = self.memory.read(address, length) {
             return Ok(Some(bytes));
         }
-        let place = |(address, length): &(u64, usize)| RemoteIoVec { base: *address as usize, len: *length };
-        let remote: Vec<RemoteIoVec> = pieces.iter().map(place).collect();
-        match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(&mut bytes)], &remote) {
-            Ok(read) if read == length => Ok(Some(bytes)),
+        if length == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        if let Some(bytes) = self.read_ahead.as_ref().and_then(|ahead| ahead.get(address, length)) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let behind = address.saturating_add(length as u64);
+        let ahead = READ_AHEAD.min(behind.next_multiple_of(PAGE) - behind) as usize;
+        let mut bytes = vec![0; length + ahead];
+        let places = [
+            RemoteIoVec { base: address as usize, len: length },
+            RemoteIoVec { base: behind as usize, len: ahead },
+        ];
+        match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(&mut bytes)], &places) {
+            Ok(read) if read >= length => {
+                bytes.truncate(read);
+                let asked = bytes[..length].to_vec();
+                self.read_ahead = Some(ReadAhead { address, bytes });
+                Ok(Some(asked))
+            }
             Ok(_) | Err(Errno::EFAULT) => Ok(None),
-            Err(_) if !self.alive => Ok(None),
             Err(errno) => Err(self.unreachable(errno)),
         }
+    }
+
+    /// Forgets what has been read ahead, as something is about to happen.
+    pub(super) fn forget_read_ahead(&mut self) {
+        self.read_ahead = None;
     }
 
     fn unreachable(&self, errno: Errno) -> TargetError {
@@ -316,10 +368,17 @@ impl Process {
             Glance::Runs => return Ok(None),
             Glance::Gone => return Err(gone()),
         };
-        let word = CALL_WORDS + (thread * size_of::<u64>()) as u64;
-        let word = self.read_memory(word, size_of::<u64>())?.ok_or_else(gone)?;
-        let call = word.try_into().map_or(0, u64::from_ne_bytes);
+        let call = self.memory.desk(thread).call();
         Ok((call != 0).then_some(Parked { call, switches }))
+    }
+
+    /// Has a thread, which is in a call, come back from it. False if it does not.
+    fn dismiss(&mut self, thread: usize, patience: Duration) -> bool {
+        let (pid, tid) = (self.pid, self.threads[thread].tid);
+        let number = DISMISSAL as nix::libc::c_int;
+        // SAFETY: agents handle the signal, and no other thread has both of these ids.
+        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
+        sent == 0 && self.await_answer(thread, patience).is_ok()
     }
 
     /// Whether one of its threads has slept on since this look at it. It is in the same call then.
@@ -327,6 +386,27 @@ impl Process {
         let watch = self.threads[thread].watch.get().and_then(Option::as_ref);
         watch.is_some_and(|watch| watch.has_slept_since(since.switches))
     }
+}
+
+/// Agents that nobody has any more do not wait for ever.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Why a thread has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Its process is gone.
+    Died,
+    /// It took too long.
+    Lasting,
+}
+
+/// The two ends of a new line, the second one for the agent.
+pub(super) fn line() -> nix::Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
 }
 
 /// The nice value of a thread, or of the calling one; `None` if it is gone.
@@ -340,76 +420,15 @@ fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
     TargetError::Broken(format!("{name}: {what}: {error}"))
 }
 
+impl ReadAhead {
+    fn get(&self, address: u64, length: usize) -> Option<&[u8]> {
+        let start = usize::try_from(address.checked_sub(self.address)?).ok()?;
+        self.bytes.get(start..start.checked_add(length)?)
+    }
+}
+
 impl Thread {
-    /// One that is about to say that it is ready.
-    fn new(name: String, socket: OwnedFd) -> Thread {
-        let state = State::Calling { device: None };
-        let socket = socket.into();
-        Thread { name, tid: 0, socket, state, rest: None, opens: None, watch: OnceCell::new() }
-    }
-
-    /// Has the thread, which is in a call of this process, come back from it. False if it does not.
-    fn dismiss(&mut self, pid: i32, patience: Duration) -> bool {
-        // SAFETY: agents handle the signal, and no other thread has both of these ids.
-        let sent = unsafe {
-            nix::libc::syscall(nix::libc::SYS_tgkill, pid, self.tid, DISMISSAL as nix::libc::c_int)
-        };
-        sent == 0 && self.await_reply(Instant::now() + patience).is_ok()
-    }
-
-    /// Sends a descriptor to the thread, which has just been asked to take one.
-    pub(super) fn send_descriptor(&self, descriptor: &OwnedFd) -> std::io::Result<()> {
-        let raw = [descriptor.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&raw)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None)?;
-        Ok(())
-    }
-
-    /// Gives the thread a request.
-    pub(super) fn send(&mut self, request: Request, device: Option<usize>) -> std::io::Result<()> {
-        self.socket.write_all(request.as_bytes())?;
-        self.state = State::Calling { device };
-        Ok(())
-    }
-
-    /// Takes note of a reply, if there is one. An end of file means that the process has died.
-    pub(super) fn note_reply(&mut self) -> std::io::Result<()> {
-        let mut reply = Reply::new_zeroed();
-        let received =
-            nix::sys::socket::recv(self.socket.as_raw_fd(), reply.as_mut_bytes(), MsgFlags::MSG_DONTWAIT);
-        match received {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(length) => {
-                // The rest of a reply is on its way, as the agent writes it in one go.
-                self.socket.read_exact(&mut reply.as_mut_bytes()[length..])?;
-                self.state = State::Returned(reply.result);
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        Ok(())
-    }
-
-    /// Waits until there is a reply, or something happens to the socket, but no longer than this.
-    pub(super) fn wait_for_reply(&self, most: Duration) {
-        use nix::poll::{PollFd, PollFlags, ppoll};
-        use std::os::fd::AsFd;
-        let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        // Whatever it says, the caller looks for a reply next.
-        let _ = ppoll(&mut polled, Some(nix::sys::time::TimeSpec::from_duration(most)), None);
-    }
-
-    fn await_reply(&mut self, deadline: Instant) -> std::io::Result<i64> {
-        loop {
-            self.note_reply()?;
-            if let State::Returned(result) = self.state {
-                return Ok(result);
-            }
-            let rest = deadline.saturating_duration_since(Instant::now());
-            if rest.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            self.wait_for_reply(rest);
-        }
+    fn new(name: String) -> Thread {
+        Thread { name, tid: 0, state: State::Idle, rest: None, opens: None, watch: OnceCell::new() }
     }
 }

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use reference_driver::uapi::Errno;
 
 use super::agent::{INTERRUPTION, now};
@@ -16,8 +15,8 @@ use super::kernel_log::{self, KernelLog};
 use super::message::*;
 use super::netlink;
 use super::nursery::Nursery;
-use super::observation::Parked;
-use super::process::{Opening, OpeningIndex, Process, State};
+use super::observation::{Bustle, Parked};
+use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
 use super::scheduling;
 use super::security;
 use super::workers::Workers;
@@ -49,19 +48,22 @@ pub struct DeviceWorld<'a> {
     spares: Option<&'a mut Vec<Process>>,
     stopwatch: &'a mut Stopwatch,
     workers: &'a mut Workers,
+    /// What tells in one look that all is at rest, if that is enough.
+    bustle: Option<&'a Bustle>,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
     instances: Instances,
     /// What was alive in the driver before this world.
     before: Alive,
+    /// Where what is alive is told to the next world.
+    alive: &'a mut Option<Alive>,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
     flushed: Vec<Flushed>,
     /// Something has been closed that the driver may still have work with.
     work_put_off: bool,
-    /// When the last call began.
-    began: Instant,
-    read_ahead: Option<ReadAhead>,
+    /// When the last call began, where it matters. To look at a clock takes some guests as long as any system call.
+    began: Option<Instant>,
     patience: Duration,
     path: &'a Path,
 }
@@ -76,6 +78,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) spares: Option<&'a mut Vec<Process>>,
     pub(super) stopwatch: &'a mut Stopwatch,
     pub(super) workers: &'a mut Workers,
+    /// What tells in one look that all is at rest, if that is to be enough.
+    pub(super) bustle: Option<&'a Bustle>,
+    /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing.
+    pub(super) alive: &'a mut Option<Alive>,
     pub(super) patience: Duration,
     /// The target's own device.
     pub(super) path: &'a Path,
@@ -88,16 +94,6 @@ struct Flushed {
     asleep: Vec<ThreadIndex>,
     since: Instant,
 }
-
-/// What has been read before anybody asked for it. As all is at rest between two calls, it does not change before the next.
-struct ReadAhead {
-    process: usize,
-    address: u64,
-    bytes: Vec<u8>,
-}
-
-/// How many bytes are read ahead: as many as most reads have room for.
-const READ_AHEAD: usize = 256;
 
 /// What one look at a thread shows.
 enum Look {
@@ -119,9 +115,20 @@ impl<'a> DeviceWorld<'a> {
         surroundings: Surroundings<'a>,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
-        let Surroundings { nursery, kind, counters, mut log, spares, stopwatch, workers, patience, path } =
-            surroundings;
-        let before = counters.and_then(Counters::read).unwrap_or_default();
+        let Surroundings {
+            nursery,
+            kind,
+            counters,
+            mut log,
+            spares,
+            stopwatch,
+            workers,
+            bustle,
+            alive,
+            patience,
+            path,
+        } = surroundings;
+        let before = alive.take().or_else(|| counters.and_then(Counters::read)).unwrap_or_default();
         let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
         let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
         let mut world = DeviceWorld {
@@ -133,14 +140,15 @@ impl<'a> DeviceWorld<'a> {
             spares,
             stopwatch,
             workers,
+            bustle,
+            alive,
             complaints,
             files: Files::default(),
             instances: Instances::default(),
             before,
             flushed: Vec::new(),
             work_put_off: false,
-            began: Instant::now(),
-            read_ahead: None,
+            began: None,
             patience,
             path,
         };
@@ -161,15 +169,15 @@ impl<'a> DeviceWorld<'a> {
     }
 
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
-    fn send(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
+    fn ask(&mut self, at: ThreadIndex, call: &SystemCall, begin: u64) -> Result<(), TargetError> {
         let (operation, detail, argument) = self.request(at, call)?;
         let address = self.mapping_address(at, call);
-        self.began = Instant::now();
+        self.began = self.openings.iter().any(|opening| opening.is_shared).then(Instant::now);
+        self.processes.iter_mut().for_each(Process::forget_read_ahead);
         let process = &mut self.processes[at.process];
         let device = process.device;
-        let sent =
-            process.threads[at.thread].send(Request { operation, detail, argument, address, begin }, device);
-        sent.map_err(|_| died(&self.processes[at.process]))
+        process.ask(at.thread, Request { operation, detail, argument, address, begin }, device);
+        Ok(())
     }
 
     /// The request that a call makes: an operation, its detail and its argument.
@@ -211,7 +219,7 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
             SystemCall::PollDescriptor(number) => (OP_POLL_DESCRIPTOR, 0, (*number).into()),
             SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
-            SystemCall::Fork { .. } => (OP_FORK, 0, 0),
+            SystemCall::Fork { .. } => (OP_FORK, 0, self.processes[at.process].threads.len() as u64),
             SystemCall::Dup { .. } => (OP_DUP, 0, 0),
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
             SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
@@ -273,14 +281,14 @@ impl<'a> DeviceWorld<'a> {
 
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
-        self.read_ahead = None;
+        self.processes.iter_mut().for_each(Process::forget_read_ahead);
         let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
             if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
-            self.processes[at.process].threads[at.thread].wait_for_reply(pause);
+            self.processes[at.process].wait_for_answer(at.thread, pause);
             pause = (pause * 2).min(Duration::from_millis(1));
         }
         Ok(())
@@ -294,6 +302,9 @@ impl<'a> DeviceWorld<'a> {
     /// so none has woken another. The one that has been given something to do may have, before it went to sleep; so it is
     /// looked at before all others, and once more after them.
     fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
+        if let Some(bustle) = self.bustle {
+            return self.is_still(at, bustle);
+        }
         if !self.may_have_deferred_work() {
             let Look::AtRest(first) = self.look_at(at)? else { return Ok(false) };
             if self.all_sleep_on_but(at) {
@@ -318,6 +329,38 @@ impl<'a> DeviceWorld<'a> {
             self.processes[at.process].threads[at.thread].rest = Some(parked);
         }
         Ok(true)
+    }
+
+    /// As [`DeviceWorld::is_at_rest`], where one look is enough. It does not tell who sleeps uninterruptibly, which the
+    /// threads of a driver hardly ever do; only at the one that has been given something to do it is looked closer.
+    fn is_still(&mut self, at: ThreadIndex, bustle: &Bustle) -> Result<bool, TargetError> {
+        self.note_answers();
+        if !self.may_have_deferred_work() && !self.is_any_in_call() {
+            return Ok(true);
+        }
+        if bustle.is_there_any() {
+            return Ok(false);
+        }
+        self.note_answers();
+        let Look::AtRest(_) = self.look_at(at)? else { return Ok(false) };
+        Ok(!self.may_have_deferred_work() || self.is_deferred_work_done())
+    }
+
+    /// Takes note of the answers of all threads.
+    fn note_answers(&mut self) {
+        for process in self.processes.iter_mut().filter(|process| process.alive) {
+            for thread in 0..process.threads.len() {
+                if matches!(process.threads[thread].state, State::Calling { .. }) {
+                    process.note_answer(thread);
+                }
+            }
+        }
+    }
+
+    fn is_any_in_call(&self) -> bool {
+        let mut threads =
+            self.processes.iter().filter(|process| process.alive).flat_map(|process| &process.threads);
+        threads.any(|thread| matches!(thread.state, State::Calling { .. }))
     }
 
     /// Whether all threads that are in a call, but for one, have slept on since all was at rest the last time.
@@ -354,9 +397,7 @@ impl<'a> DeviceWorld<'a> {
         if !process.alive || !is_calling(process) {
             return Ok(Look::AtRest(None));
         }
-        if process.threads[at.thread].note_reply().is_err() {
-            return Err(died(process));
-        }
+        process.note_answer(at.thread);
         if !is_calling(process) {
             return Ok(Look::AtRest(None));
         }
@@ -380,8 +421,9 @@ impl<'a> DeviceWorld<'a> {
         let in_use = self.openings_in_use();
         let least = self.before.processes + in_use.certain;
         let known = counters.read().unwrap_or_default().processes;
-        let is_on_its_way =
-            known > least && known <= least + in_use.doubtful && self.began.elapsed() > UNSEEN_WORK;
+        let is_on_its_way = known > least
+            && known <= least + in_use.doubtful
+            && self.began.get_or_insert_with(Instant::now).elapsed() > UNSEEN_WORK;
         if known != least && !is_on_its_way {
             return false;
         }
@@ -499,8 +541,9 @@ impl<'a> DeviceWorld<'a> {
                 process.device = opening;
                 process.held.extend(opening);
             }
-            SystemCall::Mmap { size, .. } => {
-                self.work_put_off = true;
+            SystemCall::Mmap { size, at: place, .. } => {
+                // It may have taken the place of another one.
+                self.work_put_off |= place.is_some();
                 let end = result as u64 + size.next_multiple_of(PAGE);
                 process.device.into_iter().for_each(|device| process.mapped.map(result as u64..end, device));
             }
@@ -578,13 +621,12 @@ impl<'a> DeviceWorld<'a> {
     /// Has a process make another one.
     fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Outcome, TargetError> {
         let no_socket = |errno| TargetError::Broken(format!("no socket for a new process: {errno}"));
-        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
-            .map_err(no_socket)?;
+        let (ours, theirs) = line().map_err(no_socket)?;
         let call = SystemCall::Fork { child };
-        self.send(at, &call, 0)?;
-        let sent = self.processes[at.process].threads[at.thread].send_descriptor(&theirs);
-        sent.map_err(|_| died(&self.processes[at.process]))?;
+        let handed_over = self.processes[at.process].hand_over(&theirs, self.processes[child].memory());
+        handed_over.map_err(|_| died(&self.processes[at.process]))?;
         drop(theirs);
+        self.ask(at, &call, 0)?;
         self.await_plain(at, &call)?;
         if let State::Returned(pid @ 1..) = self.processes[at.process].threads[at.thread].state {
             let parent = &self.processes[at.process];
@@ -653,14 +695,10 @@ impl<'a> DeviceWorld<'a> {
             SystemCall::Ioctl { .. } | SystemCall::Exit => return Ok(()),
             _ => {}
         }
-        let start = Instant::now();
-        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
-            if start.elapsed() > self.patience {
-                return Err(TargetError::Broken(self.what_hangs()));
-            }
-            let process = &mut self.processes[at.process];
-            process.threads[at.thread].wait_for_reply(self.patience);
-            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
+        match self.processes[at.process].await_answer(at.thread, self.patience) {
+            Ok(_) => {}
+            Err(Silence::Died) => return Err(died(&self.processes[at.process])),
+            Err(Silence::Lasting) => return Err(TargetError::Broken(self.what_hangs())),
         }
         if let State::Returned(result @ 0..) = self.processes[at.process].threads[at.thread].state {
             self.note(at, call, result);
@@ -751,7 +789,7 @@ impl World for DeviceWorld<'_> {
         }
         self.stopwatch.lap(Part::Working);
         let flushed = self.flushed_by(at, &call);
-        self.send(at, &call, 0)?;
+        self.ask(at, &call, 0)?;
         self.await_end(at, &call, flushed)?;
         self.stopwatch.lap(Part::Calling);
         self.settle(at)?;
@@ -773,7 +811,7 @@ impl World for DeviceWorld<'_> {
         let begin = now() + HEAD_START.as_nanos() as u64;
         let flushed: Vec<_> = racers.iter().map(|racer| self.flushed_by(racer.thread, &racer.call)).collect();
         for Racer { thread, call, delay } in &racers {
-            self.send(*thread, call, begin + delay.as_nanos() as u64)?;
+            self.ask(*thread, call, begin + delay.as_nanos() as u64)?;
         }
         // Who looks takes a processor from those who race.
         let longest = racers.iter().map(|racer| racer.delay).max().unwrap_or_default();
@@ -803,14 +841,13 @@ impl World for DeviceWorld<'_> {
     }
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
-        let start = Instant::now();
-        while matches!(self.processes[at.process].threads[at.thread].state, State::Calling { .. }) {
-            if start.elapsed() > self.patience {
-                return Ok(Outcome::Parked);
+        let process = &mut self.processes[at.process];
+        if matches!(process.threads[at.thread].state, State::Calling { .. }) {
+            match process.await_answer(at.thread, self.patience) {
+                Ok(_) => {}
+                Err(Silence::Died) => return Err(died(process)),
+                Err(Silence::Lasting) => return Ok(Outcome::Parked),
             }
-            let process = &mut self.processes[at.process];
-            process.threads[at.thread].wait_for_reply(self.patience);
-            process.threads[at.thread].note_reply().map_err(|_| died(&self.processes[at.process]))?;
         }
         self.settle(at)?;
         self.collect(at)
@@ -833,22 +870,7 @@ impl World for DeviceWorld<'_> {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
-        let ahead =
-            self.read_ahead.as_ref().filter(|ahead| ahead.process == process && ahead.address == address);
-        if let Some(bytes) = ahead.and_then(|ahead| ahead.bytes.get(..length)) {
-            return Ok(Some(bytes.to_vec()));
-        }
-        let threads = self.processes[process].threads.len();
-        let Some(thread) = (0..threads).find(|at| Area::Argument.addresses(*at).start == address) else {
-            return self.processes[process].read_memory(address, length);
-        };
-        // Who reads what became of the argument of an ioctl reads next what it has returned.
-        let returns = Area::Returns.addresses(thread).start;
-        let pieces = [(address, length), (returns, READ_AHEAD)];
-        let Some(mut bytes) = self.processes[process].read_pieces(&pieces)? else { return Ok(None) };
-        let ahead = bytes.split_off(length);
-        self.read_ahead = Some(ReadAhead { process, address: returns, bytes: ahead });
-        Ok(Some(bytes))
+        self.processes[process].read_memory(address, length)
     }
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
@@ -886,24 +908,20 @@ impl World for DeviceWorld<'_> {
         self.openings.clear();
         self.flushed.clear();
         self.work_put_off = true;
-        let start = Instant::now();
+        let mut start = None;
         while !self.is_deferred_work_done() {
-            if start.elapsed() > self.patience {
+            if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        let now = self.counters.and_then(Counters::read).unwrap_or_default();
+        let now = self.counters.and_then(Counters::read);
+        *self.alive = now.filter(|now| *now == self.before);
+        let now = now.unwrap_or_default();
         let log = self.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
         complaints.extend(kernel_log::complaints(&log));
         self.stopwatch.lap(Part::Forgetting);
         Ok(Closing { left: now.leaked_since(&self.before), complaints, log })
-    }
-}
-
-impl Drop for DeviceWorld<'_> {
-    fn drop(&mut self) {
-        self.processes.iter_mut().for_each(Process::kill);
     }
 }

@@ -1,16 +1,14 @@
 //! Programs that are none of ours, and are run in a guest: what scripts have been exported to, above all.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::read::{ZlibDecoder, ZlibEncoder};
-
 use super::message::Executed;
+use super::packed::unpack;
 
 /// Where a guest keeps the program.
 const PLACE: &str = "/tmp/program";
@@ -21,18 +19,9 @@ const OUTPUT: &str = "/tmp/program.output";
 /// How often a program is looked at whether it has ended.
 const POLL: Duration = Duration::from_millis(1);
 
-/// A program as it travels.
-pub fn pack(program: &[u8]) -> io::Result<String> {
-    let mut packed = Vec::new();
-    ZlibEncoder::new(program, Compression::best()).read_to_end(&mut packed)?;
-    Ok(hex::encode(packed))
-}
-
 /// Keeps a program, in the guest.
 pub fn keep(packed: &str) -> io::Result<()> {
-    let packed = hex::decode(packed).map_err(io::Error::other)?;
-    let mut program = Vec::new();
-    ZlibDecoder::new(packed.as_slice()).read_to_end(&mut program)?;
+    let program = unpack(packed)?;
     let _ = fs::remove_file(PLACE);
     File::create(PLACE)?.write_all(&program)?;
     fs::set_permissions(PLACE, Permissions::from_mode(0o755))

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use strum::VariantArray;
 
+use super::counters::{self, Since};
 use super::execute;
 use super::initramfs::MODULES;
 use super::message::{Compared, Reply, Request, digest, hear, say};
@@ -59,6 +60,8 @@ fn serve() -> Result<(), String> {
         .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()))
         .and_then(|target| nothing_to_complain_of().map(|()| target));
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
+    // What booting ran is no program's doing.
+    let at_boot = counters::take().map_err(|error| format!("the counters of the kernel: {error}"))?;
     let mut fault = Fault::asked_for();
     go_last();
     loop {
@@ -78,6 +81,13 @@ fn serve() -> Result<(), String> {
                 compare(scripts, target, &mut fault, &mut channel)?;
                 continue;
             }
+            (Request::Count { since: Since::Boot }, Ok(_)) => Reply::Counted { counters: at_boot.clone() },
+            (Request::Count { since: Since::Last }, Ok(_)) => match counters::take() {
+                Ok(counters) => Reply::Counted { counters },
+                Err(error) => {
+                    Reply::Unusable { reason: format!("the counters of the kernel cannot be read: {error}") }
+                }
+            },
             (Request::Keep { program }, Ok(_)) => match execute::keep(&program) {
                 Ok(()) => Reply::Kept,
                 Err(error) => Reply::Unusable { reason: format!("a program cannot be kept: {error}") },

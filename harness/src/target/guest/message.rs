@@ -10,6 +10,7 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::counters::{PackedCounters, Since};
 use crate::engine::Run;
 use crate::target::Spent;
 
@@ -41,8 +42,13 @@ pub enum Request {
     },
     /// Keeps a program, in place of the one that it has been given before.
     Keep {
-        /// Its file, compressed as zlib does, in hexadecimal.
+        /// Its file, [packed](super::packed).
         program: String,
+    },
+    /// What the driver's code has counted of its own runs.
+    Count {
+        /// Since when.
+        since: Since,
     },
     /// Runs the program that it keeps, with the path of the device and these words.
     Execute {
@@ -104,6 +110,11 @@ pub enum Reply {
         executed: Executed,
         /// Whether the kernel has complained: then it is of no more use.
         spoilt: bool,
+    },
+    /// What has been counted; `None` if this kernel counts nothing. Answers [`Request::Count`].
+    Counted {
+        /// The counters.
+        counters: Option<PackedCounters>,
     },
     /// What came of a script.
     Ran {

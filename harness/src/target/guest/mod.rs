@@ -2,12 +2,14 @@
 //!
 //! How a machine is started is a [`Launcher`]'s business: QEMU's, or User-mode Linux'. The rest is alike.
 
+mod counters;
 mod execute;
 pub mod init;
 mod initramfs;
 mod machine;
 mod message;
 mod module;
+mod packed;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use super::{Spent, Target};
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::program::Program;
 use crate::script;
+pub use counters::{Counters, Since};
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
@@ -244,7 +247,7 @@ impl Target for GuestTarget {
     fn execute(&mut self, program: &[u8], words: &[String]) -> Result<Executed, SetUpError> {
         self.machine()?;
         if self.kept != program {
-            let packed = execute::pack(program).map_err(|error| SetUpError(error.to_string()))?;
+            let packed = packed::pack(program).map_err(|error| SetUpError(error.to_string()))?;
             match self.answer(&Request::Keep { program: packed })? {
                 Reply::Kept => self.kept = program.to_vec(),
                 other => return Err(SetUpError(format!("the guest keeps no program: {other:?}"))),
@@ -258,6 +261,22 @@ impl Target for GuestTarget {
                 Ok(executed)
             }
             other => Err(SetUpError(format!("the guest runs no program: {other:?}"))),
+        }
+    }
+
+    fn counted(&mut self, since: Since) -> Result<Option<Counters>, SetUpError> {
+        if since == Since::Last && self.machine.is_none() {
+            return Ok(None);
+        }
+        match self.answer(&Request::Count { since })? {
+            Reply::Counted { counters: Some(counters) } => {
+                let unreadable =
+                    |error| SetUpError(format!("what the guest has counted cannot be read: {error}"));
+                Ok(Some(counters.unpack().map_err(unreadable)?))
+            }
+            Reply::Counted { counters: None } => Err(super::counts_nothing(&self.name)),
+            Reply::Unusable { reason } => Err(SetUpError(reason)),
+            other => Err(SetUpError(format!("the guest does not say what it has counted: {other:?}"))),
         }
     }
 
@@ -299,6 +318,7 @@ pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGre
             | Reply::Compared { .. }
             | Reply::Listening
             | Reply::Kept
+            | Reply::Counted { .. }
             | Reply::Executed { .. },
         ) => Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned())),
         Err(silence) => Err(silent(machine, &silence)),

@@ -1,0 +1,230 @@
+//! The memory that the harness shares with an agent: the desks of its threads, and their arenas.
+//!
+//! It is a file in memory that both have mapped. So neither what is asked of a thread nor what its calls read and write
+//! costs a system call, of which each is dear in a guest.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::desk::Desk;
+use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area, DESKS};
+
+/// The most threads that an agent can have.
+pub const MOST_THREADS: usize = 256;
+
+/// The room for desks, in bytes.
+const DESKS_SIZE: u64 = 0x4000;
+const _: () = assert!(MOST_THREADS * size_of::<Desk>() <= DESKS_SIZE as usize);
+
+const PAGE: u64 = 0x1000;
+
+/// The unit in which the kernel tells how much memory a file has, in bytes.
+const BLOCK: u64 = 512;
+
+/// The room for the areas of one thread in the file, in bytes.
+const ARENA_SIZE: u64 =
+    Area::Argument.size() + Area::Commands.size() + Area::Returns.size() + Area::Payload.size();
+
+/// The memory that is shared with one agent, as the harness sees it.
+#[derive(Debug)]
+pub struct SharedMemory {
+    file: OwnedFd,
+    start: NonNull<u8>,
+    threads: usize,
+    /// The pages of the arenas that are known to have memory, by their numbers in the file.
+    touched: BTreeSet<u64>,
+}
+
+// SAFETY: it is memory like any other, which `SharedMemory` alone refers to.
+unsafe impl Send for SharedMemory {}
+
+impl SharedMemory {
+    /// Memory for an agent with so many threads, each of which has been asked to tell its id.
+    pub fn new(threads: usize) -> nix::Result<SharedMemory> {
+        let file = memfd_create(c"binderdrill-agent", MFdFlags::MFD_CLOEXEC)?;
+        let size = size(threads);
+        nix::unistd::ftruncate(&file, size as i64)?;
+        let length = NonZeroUsize::new(size as usize).ok_or(Errno::EINVAL)?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
+        // SAFETY: the kernel chooses addresses at which nothing is mapped.
+        let start = unsafe { mmap(None, length, protection, flags, &file, 0) }?.cast();
+        let mut memory = SharedMemory { file, start, threads, touched: BTreeSet::new() };
+        (0..threads).for_each(|thread| memory.desk(thread).open());
+        memory.touch_usual();
+        Ok(memory)
+    }
+
+    /// The file, for the agent to map.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// The desk of a thread.
+    pub fn desk(&self, thread: usize) -> &Desk {
+        assert!(thread < self.threads, "threads are counted when the memory is made");
+        // SAFETY: the file begins with a desk for each of its threads, of atomic numbers alone, and is mapped as long as
+        // this lives.
+        unsafe { self.start.cast::<Desk>().add(thread).as_ref() }
+    }
+
+    /// Puts bytes into an arena. False if not all of these addresses belong to one area.
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> bool {
+        let Some(place) = self.place(address, bytes.len()) else { return false };
+        self.note_touched(&place);
+        // SAFETY: the place lies in the file, all of which is mapped. Nobody writes there meanwhile, as the thread whose
+        // arena it is is in no call.
+        unsafe {
+            let to = self.start.add(place.start as usize).as_ptr();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+        }
+        true
+    }
+
+    /// Bytes of an arena. `None` if not all of these addresses belong to one area.
+    pub fn read(&mut self, address: u64, length: usize) -> Option<Vec<u8>> {
+        let place = self.place(address, length)?;
+        self.note_touched(&place);
+        let mut bytes = vec![0; length];
+        // SAFETY: as of `write`: all is at rest when somebody reads.
+        unsafe {
+            let from = self.start.add(place.start as usize).as_ptr();
+            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), length);
+        }
+        Some(bytes)
+    }
+
+    /// Forgets what is in the arenas: from here on they are full of zeroes.
+    pub fn clear(&mut self) -> nix::Result<()> {
+        let desks = (self.threads * size_of::<Desk>()).div_ceil(PAGE as usize);
+        let known = (self.touched.len() + desks) as u64 * PAGE / BLOCK;
+        if nix::sys::stat::fstat(&self.file)?.st_blocks as u64 == known {
+            for page in &self.touched {
+                // SAFETY: the page lies in the file, all of which is mapped; the agent is in no call.
+                unsafe { self.start.add((page * PAGE) as usize).write_bytes(0, PAGE as usize) };
+            }
+            return Ok(());
+        }
+        // The driver has looked at further ones, or written there.
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let arenas = size(self.threads) - DESKS_SIZE;
+        fallocate(&self.file, flags, DESKS_SIZE as i64, arenas as i64)?;
+        self.touched.clear();
+        self.touch_usual();
+        Ok(())
+    }
+
+    /// Gives memory to the pages that nearly every call uses.
+    fn touch_usual(&mut self) {
+        for thread in 0..self.threads {
+            for area in [Area::Argument, Area::Returns] {
+                self.write(area.addresses(thread).start, &[0]);
+            }
+        }
+    }
+
+    fn note_touched(&mut self, place: &Range<u64>) {
+        self.touched.extend(place.start / PAGE..place.end.div_ceil(PAGE));
+    }
+
+    /// Where in the file these addresses are; `None` if not all of them belong to one area.
+    fn place(&self, address: u64, length: usize) -> Option<Range<u64>> {
+        let thread = (address.checked_sub(ARENA_BASE)? / ARENA_STRIDE) as usize;
+        let area = *Area::ALL.get(((address - ARENA_BASE) % ARENA_STRIDE / AREA_STRIDE) as usize)?;
+        let addresses = area.addresses(thread);
+        let end = address.checked_add(length as u64)?;
+        let is_inside = thread < self.threads && addresses.contains(&address) && end <= addresses.end;
+        is_inside.then(|| {
+            let start = place_of(area, thread) + (address - addresses.start);
+            start..start + length as u64
+        })
+    }
+}
+
+impl Drop for SharedMemory {
+    fn drop(&mut self) {
+        // SAFETY: this is what `new` has mapped, and nothing refers to it any more. Nothing can be done if it fails.
+        let _ = unsafe { munmap(self.start.cast(), size(self.threads) as usize) };
+    }
+}
+
+/// Maps, in an agent, the memory that it shares. What is between the areas of arenas stays unmapped.
+pub fn map(file: &File, threads: usize) -> nix::Result<()> {
+    map_at(file, DESKS..DESKS + DESKS_SIZE, 0)?;
+    for thread in 0..threads {
+        for area in Area::ALL {
+            map_at(file, area.addresses(thread), place_of(area, thread))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away what [`map`] has mapped.
+pub fn unmap(threads: usize) -> nix::Result<()> {
+    let areas = (0..threads).flat_map(|thread| Area::ALL.map(|area| area.addresses(thread)));
+    for addresses in areas.chain(std::iter::once(DESKS..DESKS + DESKS_SIZE)) {
+        let start = NonNull::new(addresses.start as *mut _).ok_or(Errno::EINVAL)?;
+        // SAFETY: these addresses are for this alone, and nobody refers there any more.
+        unsafe { munmap(start, (addresses.end - addresses.start) as usize) }?;
+    }
+    Ok(())
+}
+
+fn map_at(file: &File, addresses: Range<u64>, place: u64) -> nix::Result<()> {
+    let length = NonZeroUsize::new((addresses.end - addresses.start) as usize).ok_or(Errno::EINVAL)?;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let start = NonZeroUsize::new(addresses.start as usize);
+    // SAFETY: MAP_FIXED_NOREPLACE never replaces a mapping, so no memory in use is touched.
+    unsafe { mmap(start, length, protection, flags, file, place as i64) }.map(drop)
+}
+
+/// The size of the file for so many threads, in bytes.
+fn size(threads: usize) -> u64 {
+    DESKS_SIZE + threads as u64 * ARENA_SIZE
+}
+
+/// Where an area begins in the file.
+fn place_of(area: Area, thread: usize) -> u64 {
+    let before = Area::ALL.into_iter().take(area as usize).map(Area::size).sum::<u64>();
+    DESKS_SIZE + thread as u64 * ARENA_SIZE + before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_until_all_is_cleared() {
+        let mut memory = SharedMemory::new(2).unwrap();
+        for area in Area::ALL {
+            let addresses = area.addresses(1);
+            let last = addresses.end - 3;
+            assert!(memory.write(last, b"abc"));
+            assert_eq!(memory.read(last, 3).as_deref(), Some(b"abc".as_slice()));
+            assert!(!memory.write(last, b"abcd"), "behind its end nothing is mapped");
+            assert_eq!(memory.read(addresses.start - 1, 1), None);
+        }
+        memory.clear().unwrap();
+        assert!(Area::ALL.iter().all(|area| memory.read(area.addresses(1).end - 3, 3) == Some(vec![0; 3])));
+        assert_eq!(memory.read(Area::Argument.addresses(2).start, 1), None, "there is no such thread");
+    }
+
+    #[test]
+    fn what_others_have_written_is_cleared_too() {
+        let mut memory = SharedMemory::new(1).unwrap();
+        let place = place_of(Area::Payload, 0) + 5 * PAGE;
+        nix::sys::uio::pwrite(memory.file(), b"abc", place as i64).unwrap();
+        memory.clear().unwrap();
+        assert_eq!(memory.read(Area::Payload.addresses(0).start + 5 * PAGE, 3), Some(vec![0; 3]));
+    }
+}
