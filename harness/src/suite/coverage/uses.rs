@@ -325,6 +325,8 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
     "poll",
     "epoll",
     "epoll_wait",
+    "listen",
+    "report",
     "epoll_close",
     "exit",
     "fork",
