@@ -21,12 +21,6 @@ pub(crate) struct Context {
 }
 
 impl Driver {
-    /// The same driver, on whose devices this user has been the first to become context manager, and is no longer.
-    pub fn managed_before_by(mut self, euid: u32) -> Driver {
-        self.contexts.iter_mut().for_each(|context| context.manager_euid = Some(euid));
-        self
-    }
-
     /// A further context, of a device that has been made.
     pub(crate) fn add_context(&mut self) -> ContextIndex {
         self.contexts.push(Context::default());

@@ -97,11 +97,12 @@ impl Worlds for ReferenceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        // A device remembers for good which user first became its context manager. On a device that has been used before,
-        // this has happened; so let it be root here, too.
-        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len()).managed_before_by(0);
+        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len());
         if let Some(context) = self.security_context {
             driver = driver.with_security_context(context);
+        }
+        for context in Context::VARIANTS {
+            become_first_context_manager(&mut driver, *context)?;
         }
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
@@ -115,6 +116,23 @@ impl Worlds for ReferenceTarget {
             instances: BTreeMap::new(),
         }))
     }
+}
+
+/// A device remembers for good which user first became its context manager. On a device that has been used
+/// before, this has happened; so let it be root here, too.
+fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result<(), TargetError> {
+    let root = Caller { pid: 1, tid: 1, euid: 0 };
+    let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
+    let device = driver.open(root, context as usize, false).map_err(broken)?;
+    let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
+    if let Completion::Done(Err(errno)) =
+        driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1, 1))
+    {
+        return Err(broken(errno));
+    }
+    driver.release(device);
+    driver.run_deferred_work();
+    Ok(())
 }
 
 /// For how many milliseconds a call may sleep for the time to pass: as long as it may on a device, where what sleeps
