@@ -4,6 +4,7 @@
 //! one run. With the names of drivers behind `--`, such as `built:uml-c`, campaigns on one guest of each are measured too.
 
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use binderdrill::oracle;
 use binderdrill::report::write_tally;
 use binderdrill::script::{parse, print};
 use binderdrill::suite;
+use binderdrill::target::device::nursery;
+use binderdrill::target::guest::init;
 use binderdrill::target::{ReferenceTarget, Target, TargetOptions, named};
 use reference_driver::Profile;
 
@@ -22,7 +25,17 @@ const ROUNDS: usize = 5;
 const PROGRAMS: u64 = 400;
 const CAMPAIGN: Duration = Duration::from_secs(20);
 
-fn main() {
+fn main() -> ExitCode {
+    // A guest is booted with the program that asks for it, and so is the nursery in there: this one, as `binderdrill` is.
+    if init::is_guest() {
+        init::live();
+    }
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == nursery::COMMAND)
+        && let Some(device) = words.next()
+    {
+        return nursery::live(device.into());
+    }
     let targets: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     for emphasis in [Emphasis::CommandStreams, Emphasis::ReferenceCounts, Emphasis::MalformedTransactions] {
         judging(emphasis);
@@ -32,6 +45,7 @@ fn main() {
             eprintln!("{target}: {error}");
         }
     }
+    ExitCode::SUCCESS
 }
 
 /// What it takes to judge programs, and each part of that.

@@ -2,13 +2,11 @@
 //!
 //! Tests and fuzzers audit after every step. An audit walks all there is, so nothing else should.
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
 use crate::buffer::Buffer;
 use crate::driver::Driver;
 use crate::node::{Node, Strength};
 use crate::process::Process;
-use crate::table::Key;
+use crate::table::{Key, Notes};
 use crate::thread::{Parked, Thread};
 use crate::transaction::Transaction;
 use crate::work::{Work, WorkQueue};
@@ -20,6 +18,19 @@ struct Holders {
     weak_references: u32,
     local_strong: u32,
     local_weak: u32,
+}
+
+/// Where a transaction is.
+#[derive(Default, Clone, Copy)]
+struct Whereabouts {
+    queues: u32,
+    stacks: u32,
+    /// On the stack of the thread that has made it.
+    with_caller: bool,
+    /// On the stack of the thread that serves it.
+    with_server: bool,
+    /// Another was made in its course.
+    is_parent: bool,
 }
 
 impl Driver {
@@ -107,7 +118,7 @@ impl Driver {
     fn audit_nodes(&self, complain: &mut dyn FnMut(String)) {
         let holders = self.holders();
         for (key, node) in self.nodes.iter() {
-            let expected = holders.get(&key).copied().unwrap_or_default();
+            let expected = holders.on(key);
             let mut compare = |what, counted, held| {
                 if counted != held {
                     complain(format!("node {key:?} counts {counted} {what}, but {held} are held"));
@@ -143,15 +154,15 @@ impl Driver {
     }
 
     /// Adds up, for each node, what holds it.
-    fn holders(&self) -> FxHashMap<Key<Node>, Holders> {
-        let mut holders: FxHashMap<Key<Node>, Holders> = FxHashMap::default();
+    fn holders(&self) -> Notes<Node, Holders> {
+        let mut holders: Notes<Node, Holders> = Notes::about(&self.nodes);
         for (_, reference) in self.references.iter() {
-            let entry = holders.entry(reference.node).or_default();
+            let entry = holders.on_mut(reference.node);
             entry.strong_references += u32::from(reference.strong > 0);
             entry.weak_references += u32::from(reference.weak > 0);
         }
         for (key, node) in self.nodes.iter() {
-            let entry = holders.entry(key).or_default();
+            let entry = holders.on_mut(key);
             let manages = u32::from(self.is_context_manager_node(key));
             entry.local_strong += manages + u32::from(node.pending_strong);
             entry.local_weak += u32::from(node.pending_weak);
@@ -160,11 +171,11 @@ impl Driver {
         for (process, buffer) in self.buffers_in_use_everywhere() {
             let content = self.processes[process].allocator.buffers[buffer].content;
             if let Some(node) = content.and_then(|content| content.target) {
-                holders.entry(node).or_default().local_strong += 1;
+                holders.on_mut(node).local_strong += 1;
             }
             for (pointer, strength) in self.local_objects_in_buffer(process, buffer) {
                 let Some(node) = self.node_at(process, pointer) else { continue };
-                let entry = holders.entry(node).or_default();
+                let entry = holders.on_mut(node);
                 match strength {
                     Strength::Strong => entry.local_strong += 1,
                     Strength::Weak => entry.local_weak += 1,
@@ -238,39 +249,17 @@ impl Driver {
     /// Each transaction waits in at most one queue. A call is on the stacks of the threads that made it and that
     /// serve it; when both are gone, what was called in its course still knows that there was one.
     fn audit_transactions(&self, complain: &mut dyn FnMut(String)) {
-        let mut queued: FxHashMap<Key<Transaction>, u32> = FxHashMap::default();
-        for work in self.all_queues().flat_map(|queue| self.queue(queue).iter()) {
-            if let Work::Transaction(transaction) = work {
-                *queued.entry(*transaction).or_default() += 1;
-            }
-        }
-        let mut stacked: FxHashMap<Key<Transaction>, Vec<Key<Thread>>> = FxHashMap::default();
-        for (thread, _) in self.threads.iter() {
-            for call in self.stack(thread) {
-                stacked.entry(call).or_default().push(thread);
-            }
-        }
-        for transaction in queued.keys().chain(stacked.keys()) {
-            if self.transactions.get(*transaction).is_none() {
-                complain(format!("transaction {transaction:?} is gone, but still queued or on a stack"));
-            }
-        }
-        let parents: FxHashSet<_> =
-            self.transactions.iter().filter_map(|(_, call)| call.from_parent).collect();
+        let whereabouts = self.whereabouts(complain);
         for (key, transaction) in self.transactions.iter() {
-            let threads = stacked.get(&key).map_or(&[][..], Vec::as_slice);
-            let queues = queued.get(&key).copied().unwrap_or(0);
-            if queues > 1 || queues == 0 && threads.is_empty() && !parents.contains(&key) {
-                complain(format!(
-                    "transaction {key:?} is in {queues} queues and on {} stacks",
-                    threads.len()
-                ));
+            let Whereabouts { queues, stacks, with_caller, with_server, is_parent } = whereabouts.on(key);
+            if queues > 1 || queues == 0 && stacks == 0 && !is_parent {
+                complain(format!("transaction {key:?} is in {queues} queues and on {stacks} stacks"));
             }
-            if transaction.from.is_some_and(|from| !threads.contains(&from)) {
+            if transaction.from.is_some() && !with_caller {
                 complain(format!("call {key:?} is not on the stack of its caller"));
             }
             let is_served = queues == 0 && transaction.to_process.is_some();
-            if is_served && transaction.to_thread.is_some_and(|to| !threads.contains(&to)) {
+            if is_served && transaction.to_thread.is_some() && !with_server {
                 complain(format!("call {key:?} is not on the stack of the thread that serves it"));
             }
             if !transaction.files.is_empty() && queues == 0 {
@@ -301,6 +290,39 @@ impl Driver {
                 ));
             }
         }
+    }
+
+    /// Where each transaction is.
+    fn whereabouts(&self, complain: &mut dyn FnMut(String)) -> Notes<Transaction, Whereabouts> {
+        let mut whereabouts: Notes<Transaction, Whereabouts> = Notes::about(&self.transactions);
+        let gone = |transaction: Key<Transaction>| {
+            format!("transaction {transaction:?} is gone, but still queued or on a stack")
+        };
+        for work in self.all_queues().flat_map(|queue| self.queue(queue).iter()) {
+            let Work::Transaction(transaction) = *work else { continue };
+            match self.transactions.get(transaction) {
+                Some(_) => whereabouts.on_mut(transaction).queues += 1,
+                None => complain(gone(transaction)),
+            }
+        }
+        for (thread, _) in self.threads.iter() {
+            for call in self.stack(thread) {
+                let Some(state) = self.transactions.get(call) else {
+                    complain(gone(call));
+                    continue;
+                };
+                let note = whereabouts.on_mut(call);
+                note.stacks += 1;
+                note.with_caller |= state.from == Some(thread);
+                note.with_server |= state.to_thread == Some(thread);
+            }
+        }
+        for parent in self.transactions.iter().filter_map(|(_, call)| call.from_parent) {
+            if self.transactions.get(parent).is_some() {
+                whereabouts.on_mut(parent).is_parent = true;
+            }
+        }
+        whereabouts
     }
 
     /// Nodes, deaths and freezes in queues know where they are, and are of the process whose queue it is.

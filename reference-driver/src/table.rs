@@ -87,6 +87,34 @@ impl<T> Table<T> {
     }
 }
 
+/// A note on each object of a table, found by the object's key without any hashing.
+pub(crate) struct Notes<T, N> {
+    notes: Vec<N>,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T, N: Copy + Default> Notes<T, N> {
+    /// Empty notes on what is in a table now.
+    pub(crate) fn about(table: &Table<T>) -> Notes<T, N> {
+        let end = table.slots.iter().next_back().map_or(0, |(index, _)| index + 1);
+        Notes { notes: vec![N::default(); end], kind: PhantomData }
+    }
+
+    /// The note on an object; an empty one if there is no such object.
+    pub(crate) fn on(&self, key: Key<T>) -> N {
+        self.notes.get(key.index as usize).copied().unwrap_or_default()
+    }
+
+    /// The same, to write to.
+    pub(crate) fn on_mut(&mut self, key: Key<T>) -> &mut N {
+        let index = key.index as usize;
+        if index >= self.notes.len() {
+            self.notes.resize(index + 1, N::default());
+        }
+        &mut self.notes[index]
+    }
+}
+
 impl<T> Index<Key<T>> for Table<T> {
     type Output = T;
 

@@ -374,8 +374,8 @@ pub(super) fn read_like(
         DataItem::Bytes(like) => Some((DataItem::Bytes(bytes.get(..like.len())?.to_vec()), like.len())),
         DataItem::Zero(count) => {
             let length = usize::try_from(*count).ok()?;
-            let zeroes = bytes.get(..length)?.iter().all(|byte| *byte == 0);
-            (zeroes && length > 0).then_some((DataItem::Zero(*count), length))
+            let zeroes = zeroes_at_start(bytes.get(..length)?);
+            (zeroes == length && length > 0).then_some((DataItem::Zero(*count), length))
         }
         DataItem::At(..) | DataItem::Descriptor(_) | DataItem::Pointer(_) | DataItem::Object(_) => None,
     }
@@ -384,11 +384,20 @@ pub(super) fn read_like(
 
 /// Bytes, up to where a long run of zeroes begins or ends.
 fn plain(bytes: &[u8]) -> (DataItem<HandlePattern>, usize) {
-    let zeroes = bytes.iter().take_while(|byte| **byte == 0).count();
+    let zeroes = zeroes_at_start(bytes);
     if zeroes >= LONG_ZEROES {
         return (DataItem::Zero(zeroes as u64), zeroes);
     }
     let run = [0; LONG_ZEROES];
     let length = bytes.windows(LONG_ZEROES).position(|window| window == run).unwrap_or(bytes.len());
     (DataItem::Bytes(bytes[..length].to_vec()), length)
+}
+
+/// How many bytes are 0 before the first that is not.
+fn zeroes_at_start(bytes: &[u8]) -> usize {
+    // Payloads may have thousands of them, and blocks are compared many bytes at a time.
+    const BLOCK: usize = 64;
+    let blocks = bytes.chunks_exact(BLOCK).take_while(|block| **block == [0; BLOCK]).count();
+    let rest = &bytes[blocks * BLOCK..];
+    blocks * BLOCK + rest.iter().take_while(|byte| **byte == 0).count()
 }

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use compact_str::format_compact;
+
 use super::call::CallResult;
 use super::execution::{Execution, Stop, ThreadState};
 use super::judge::WriteReadResult;
@@ -90,6 +92,11 @@ impl<'a> Rehearsal<'a> {
         matches!(self.execution.states.get(&thread), Some(ThreadState::Parked(_)))
     }
 
+    /// Whether any thread sleeps in a read.
+    pub(crate) fn has_parked(&self) -> bool {
+        self.execution.states.values().any(|state| matches!(state, ThreadState::Parked(_)))
+    }
+
     /// Threads whose parked reads have returned, and that nothing has awaited.
     pub(crate) fn woken(&self) -> Vec<ThreadIndex> {
         let states = self.execution.states.iter();
@@ -113,7 +120,8 @@ impl<'a> Rehearsal<'a> {
         loop {
             let name = preferred.take().unwrap_or_else(|| {
                 self.named += 1;
-                Name::new(format!("{prefix}{}", self.named)).expect("a letter and a number are a name")
+                Name::new(format_compact!("{prefix}{}", self.named))
+                    .expect("a letter and a number are a name")
             });
             if self.taken.insert(name.clone()) {
                 return name;
@@ -127,14 +135,13 @@ impl<'a> Rehearsal<'a> {
     }
 
     /// Does a step of a thread. What it expects is replaced by what came; of the names that it would have given there,
-    /// those are kept that are still free.
-    pub(crate) fn perform(&mut self, thread: ThreadIndex, action: Action) -> Result<Action, Interrupted> {
-        let mut action = action;
-        let wishes = Wishes::of(&action);
-        forget_expectations(&mut action);
-        self.execution.symbols.number(thread.process, &action);
+    /// those are kept that are still free. If it is interrupted, nothing is expected of the step that means anything.
+    pub(crate) fn perform(&mut self, thread: ThreadIndex, action: &mut Action) -> Result<(), Interrupted> {
+        let wishes = Wishes::of(action);
+        forget_expectations(action);
+        self.execution.symbols.number(thread.process, action);
         let index = self.performed;
-        match &mut action {
+        match action {
             Action::Call { call, expected } => {
                 let parked = CallExpectation::Parked;
                 let result = self.execution.do_call(index, thread, call, &parked)?;
@@ -193,7 +200,7 @@ impl<'a> Rehearsal<'a> {
         }
         self.execution.wake(index, thread)?;
         self.performed += 1;
-        Ok(action)
+        Ok(())
     }
 
     /// Ends all processes, and says what is left of them.

@@ -5,12 +5,15 @@ use zerocopy::FromBytes;
 
 use super::decode::{Return, decode};
 use super::objects::ArrivedObject;
+use crate::program::PAGE;
 use crate::target::{Answer, Area, TargetError, ThreadIndex, World};
 
 /// The longest payload that is looked at, in bytes: more than any mapping of the device.
 const LONGEST_PAYLOAD: u64 = 0x100_0000;
 /// The longest security context that is looked at, in bytes.
 const LONGEST_SECURITY_CONTEXT: u64 = 0x1000;
+/// So many bytes of one are looked at together: most are shorter.
+const PIECE_OF_STRING: u64 = 64;
 
 /// A BINDER_WRITE_READ that has returned.
 #[derive(Debug, Clone)]
@@ -173,11 +176,17 @@ fn bytes_at(
 /// The NUL-terminated string at an address, without its NUL.
 fn string_at(world: &mut dyn World, process: usize, address: u64) -> Result<Option<Vec<u8>>, TargetError> {
     let mut string = Vec::new();
-    for offset in 0..LONGEST_SECURITY_CONTEXT {
-        match world.read_memory(process, address.wrapping_add(offset), 1)?.as_deref() {
-            Some([0]) => return Ok(Some(string)),
-            Some(bytes) => string.extend_from_slice(bytes),
-            None => return Ok(None),
+    while (string.len() as u64) < LONGEST_SECURITY_CONTEXT {
+        let next = address.wrapping_add(string.len() as u64);
+        // All of a page can be read, or nothing of it.
+        let length = PIECE_OF_STRING.min(PAGE - next % PAGE);
+        let Some(bytes) = world.read_memory(process, next, length as usize)? else { return Ok(None) };
+        match bytes.iter().position(|byte| *byte == 0) {
+            Some(end) => {
+                string.extend_from_slice(&bytes[..end]);
+                return Ok(Some(string));
+            }
+            None => string.extend_from_slice(&bytes),
         }
     }
     Ok(None)

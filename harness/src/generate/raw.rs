@@ -6,7 +6,7 @@
 
 use arbitrary::Unstructured;
 use reference_driver::Profile;
-use reference_driver::uapi::{COMMANDS, argument_size};
+use reference_driver::uapi::argument_size;
 use zerocopy::IntoBytes;
 
 use super::choices::Choices;
@@ -14,7 +14,6 @@ use super::conversation::end;
 use super::mutate::{Proposal, proposals};
 use super::settle::{Author, Settled, Settler, settle_with};
 use crate::program::*;
-use crate::script::fragment::command_word;
 use crate::script::{MOST_STEPS, parse};
 use crate::target::Area;
 
@@ -90,12 +89,10 @@ pub fn raw_bytes(program: &Program) -> Vec<Vec<u8>> {
 }
 
 fn bytes_of_command(command: &Command) -> Vec<u8> {
-    if let Command::Bytes(bytes) = command {
-        return bytes.clone();
-    }
-    let word = command_word(command);
-    // Every command but plain bytes stands in the table.
-    let code = COMMANDS.iter().find(|(name, _)| *name == word).map_or(0, |(_, code)| *code);
+    let code = match (command, command.code()) {
+        (Command::Bytes(bytes), _) => return bytes.clone(),
+        (_, code) => code.unwrap_or(0),
+    };
     let mut bytes = code.to_le_bytes().to_vec();
     let argument = bytes.len();
     bytes.resize(argument + argument_size(code), 0);

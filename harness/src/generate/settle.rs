@@ -224,7 +224,7 @@ impl Settler<'_, '_, '_> {
         if !repair.action(&mut action) || !undefined::avoid(&mut action) {
             return false;
         }
-        if !self.parked_threads().is_empty() {
+        if self.rehearsal.has_parked() {
             undefined::avoid_overtaking(&mut action);
         }
         self.perform(thread, action)
@@ -247,11 +247,10 @@ impl Settler<'_, '_, '_> {
         }
     }
 
-    fn perform(&mut self, thread: ThreadIndex, action: Action) -> bool {
-        let proposed = action.clone();
+    fn perform(&mut self, thread: ThreadIndex, mut action: Action) -> bool {
         // Nothing looks at a rehearsal any more that has fallen over.
-        match catch_unwind(AssertUnwindSafe(|| self.rehearsal.perform(thread, action))) {
-            Ok(Ok(action)) => {
+        match catch_unwind(AssertUnwindSafe(|| self.rehearsal.perform(thread, &mut action))) {
+            Ok(Ok(())) => {
                 self.situation.follow(thread, &action);
                 self.push(thread, action);
                 true
@@ -260,14 +259,14 @@ impl Settler<'_, '_, '_> {
                 let fault = Fault::from(interrupted);
                 // It can be done, and shows the fault again.
                 if matches!(fault, Fault::Audit(_)) {
-                    self.push(thread, proposed);
+                    self.push(thread, action);
                 }
                 self.fault = Some(fault);
                 false
             }
             Err(panic) => {
                 self.fault = Some(Fault::Panic(message(panic.as_ref())));
-                self.push(thread, proposed);
+                self.push(thread, action);
                 false
             }
         }

@@ -1,5 +1,7 @@
 //! Commands: what a write buffer holds.
 
+use reference_driver::uapi::*;
+
 use super::{Address, Handle, Node, Payload, Token};
 
 /// A command for the driver, named as the protocol names it.
@@ -68,6 +70,37 @@ pub enum Command {
     FreezeNotificationDone(Token),
     /// `bytes 0c 63 00 00`: these very bytes in the write buffer.
     Bytes(Vec<u8>),
+}
+
+impl Command {
+    /// The code that it begins with; `None` of plain bytes, which may begin with any.
+    pub fn code(&self) -> Option<u32> {
+        Some(match self {
+            Command::Transaction { .. } => BC_TRANSACTION,
+            Command::Reply(_) => BC_REPLY,
+            Command::TransactionSg { .. } => BC_TRANSACTION_SG,
+            Command::ReplySg { .. } => BC_REPLY_SG,
+            Command::AcquireResult(_) => BC_ACQUIRE_RESULT,
+            Command::FreeBuffer(_) => BC_FREE_BUFFER,
+            Command::Increfs(_) => BC_INCREFS,
+            Command::Acquire(_) => BC_ACQUIRE,
+            Command::Release(_) => BC_RELEASE,
+            Command::Decrefs(_) => BC_DECREFS,
+            Command::IncrefsDone(_) => BC_INCREFS_DONE,
+            Command::AcquireDone(_) => BC_ACQUIRE_DONE,
+            Command::AttemptAcquire(_) => BC_ATTEMPT_ACQUIRE,
+            Command::RegisterLooper => BC_REGISTER_LOOPER,
+            Command::EnterLooper => BC_ENTER_LOOPER,
+            Command::ExitLooper => BC_EXIT_LOOPER,
+            Command::RequestDeathNotification(..) => BC_REQUEST_DEATH_NOTIFICATION,
+            Command::ClearDeathNotification(..) => BC_CLEAR_DEATH_NOTIFICATION,
+            Command::DeadBinderDone(_) => BC_DEAD_BINDER_DONE,
+            Command::RequestFreezeNotification(..) => BC_REQUEST_FREEZE_NOTIFICATION,
+            Command::ClearFreezeNotification(..) => BC_CLEAR_FREEZE_NOTIFICATION,
+            Command::FreezeNotificationDone(_) => BC_FREEZE_NOTIFICATION_DONE,
+            Command::Bytes(_) => return None,
+        })
+    }
 }
 
 /// What is sent in a call, a oneway message or a reply (`struct binder_transaction_data`).

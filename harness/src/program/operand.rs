@@ -3,12 +3,14 @@
 use std::borrow::Borrow;
 use std::fmt;
 
+use compact_str::CompactString;
+
 pub use reference_driver::uapi::Errno;
 
 /// A word that the script's author chose: a letter, then letters, digits, `_` and, within it, `-`. A word that
 /// the language needs where a name can stand is none: see [`Name::is_reserved`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(String);
+pub struct Name(CompactString);
 
 impl Name {
     /// The most characters that a name can have.
@@ -21,7 +23,7 @@ impl Name {
     }
 
     /// The name, if the text is one.
-    pub fn new(text: impl Into<String>) -> Option<Name> {
+    pub fn new(text: impl Into<CompactString>) -> Option<Name> {
         let text = text.into();
         let mut characters = text.chars();
         let well_formed = characters.next().is_some_and(|first| first.is_ascii_alphabetic())

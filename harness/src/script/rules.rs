@@ -7,11 +7,10 @@ mod races;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use reference_driver::uapi::{COMMANDS, argument_size};
+use reference_driver::uapi::argument_size;
 
 use super::diagnostics::Diagnostic;
 use super::grammar::{LARGEST_PAYLOAD, Reading, end_of};
-use super::print::fragment::command_word;
 use crate::program::{
     Action, Actor, Call, CallExpectation, Command, Context, DataItem, Declaration, Moment, Name, Object,
     Process, Race, ReadExpectation, Step, Transaction, WriteReadOptions,
@@ -109,14 +108,9 @@ fn sizes(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
 
 /// How many bytes of the write buffer a command takes.
 pub(crate) fn bytes_of(command: &Command) -> usize {
-    match command {
-        Command::Bytes(bytes) => bytes.len(),
-        _ => {
-            let word = command_word(command);
-            // Every command but plain bytes stands in the table.
-            let code = COMMANDS.iter().find(|(name, _)| *name == word).map_or(0, |(_, code)| *code);
-            size_of::<u32>() + argument_size(code)
-        }
+    match (command, command.code()) {
+        (Command::Bytes(bytes), _) => bytes.len(),
+        (_, code) => size_of::<u32>() + code.map_or(0, argument_size),
     }
 }
 
@@ -263,8 +257,9 @@ impl<'r> Threads<'r> {
             | Call::Signal(_)
             | Call::Fork(_)
             | Call::Use(_)
-            | Call::LimitNice(_) => Some(Diagnostic::error(
-                "`await`, `count`, `signal`, `fork`, `use` and `limit_nice` cannot race",
+            | Call::LimitNice(_)
+            | Call::DropCaches => Some(Diagnostic::error(
+                "`await`, `count`, `signal`, `fork`, `use`, `limit_nice` and `drop_caches` cannot race",
                 actor.clone(),
                 "expected a system call that this thread itself does to the device",
             )),

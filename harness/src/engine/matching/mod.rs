@@ -4,6 +4,8 @@ mod payload;
 mod return_list;
 mod transaction;
 
+use std::fmt::Display;
+
 use reference_driver::uapi::PointerCookie;
 
 use super::decode::Return;
@@ -84,7 +86,7 @@ impl Reader<'_> {
             | (ReturnPattern::Acquire(expected), Return::Acquire(came))
             | (ReturnPattern::Release(expected), Return::Release(came))
             | (ReturnPattern::Decrefs(expected), Return::Decrefs(came)) => {
-                self.match_node("the object", expected, *came)
+                self.match_node(&"the object", expected, *came)
             }
             (ReturnPattern::DeadBinder(expected), Return::DeadBinder(came))
             | (
@@ -114,7 +116,7 @@ impl Reader<'_> {
         }
     }
 
-    fn match_node(&self, what: &str, expected: &Node, came: PointerCookie) -> Result<(), Refusal> {
+    fn match_node(&self, what: &dyn Display, expected: &Node, came: PointerCookie) -> Result<(), Refusal> {
         let expected = self.symbols.node(expected);
         if expected == came {
             return Ok(());

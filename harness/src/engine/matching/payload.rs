@@ -130,7 +130,7 @@ impl Reader<'_> {
                 this.hexadecimal("flags", fd.flags, *flags)?;
                 this.hexadecimal("cookie", fd.cookie, *cookie)?;
                 this.hexadecimal("the bytes behind its descriptor", fd.padding, 0_u32)?;
-                self.match_descriptor(&this.to_string(), descriptor, fd.fd, came, bindings)
+                self.match_descriptor(&this, descriptor, fd.fd, came, bindings)
             }
             (Object::FdArray { count, parent, pad }, Some(ArrivedObject::FdArray(array))) => {
                 this.decimal("so many descriptors:", array.num_fds, *count)?;
@@ -150,7 +150,7 @@ impl Reader<'_> {
 
     fn match_descriptor(
         &self,
-        what: &str,
+        what: &dyn std::fmt::Display,
         expected: &Descriptor,
         number: u32,
         came: &Received,
@@ -227,7 +227,7 @@ impl Reader<'_> {
         match object {
             Object::Binder { object, .. } => {
                 let numbers = PointerCookie { pointer: flat.binder, cookie: flat.cookie };
-                self.match_node(&this.to_string(), &crate::program::Node::Object(object.clone()), numbers)
+                self.match_node(&this, &crate::program::Node::Object(object.clone()), numbers)
             }
             Object::Handle { handle, .. } => {
                 let Ok(number) = u32::try_from(flat.binder) else {
@@ -307,6 +307,9 @@ fn match_plain(
     part: Part<'_>,
 ) -> Result<(), Refusal> {
     let came = part.bytes;
+    if came == expected {
+        return Ok(());
+    }
     let Some(first) = expected.iter().zip(came).position(|(expected, came)| expected != came) else {
         return Ok(());
     };

@@ -18,7 +18,7 @@ impl Reader<'_> {
         let header = &came.header;
         if let Some(target) = &expected.target {
             let numbers = PointerCookie { pointer: header.target, cookie: header.cookie };
-            self.match_node("the target", target, numbers)?;
+            self.match_node(&"the target", target, numbers)?;
         }
         same("code is", &header.code, &expected.code, u32::to_string)?;
         same("flags are", &header.flags, &expected.flags, |flags| fragment::transaction_flags(*flags))?;

@@ -1,5 +1,7 @@
 //! Printing steps: who does it, what is written, what must be read, what is called.
 
+use reference_driver::uapi::command_name;
+
 use super::ioctl;
 use super::layout::Statement;
 use super::operand::{
@@ -131,31 +133,7 @@ fn failure(statement: &mut Statement, errno: Option<String>, consumed: Option<u6
 
 /// The word that a command begins with.
 pub(super) fn command_word(command: &Command) -> &'static str {
-    match command {
-        Command::Transaction { .. } => "BC_TRANSACTION",
-        Command::Reply(_) => "BC_REPLY",
-        Command::TransactionSg { .. } => "BC_TRANSACTION_SG",
-        Command::ReplySg { .. } => "BC_REPLY_SG",
-        Command::AcquireResult(_) => "BC_ACQUIRE_RESULT",
-        Command::FreeBuffer(_) => "BC_FREE_BUFFER",
-        Command::Increfs(_) => "BC_INCREFS",
-        Command::Acquire(_) => "BC_ACQUIRE",
-        Command::Release(_) => "BC_RELEASE",
-        Command::Decrefs(_) => "BC_DECREFS",
-        Command::IncrefsDone(_) => "BC_INCREFS_DONE",
-        Command::AcquireDone(_) => "BC_ACQUIRE_DONE",
-        Command::AttemptAcquire(_) => "BC_ATTEMPT_ACQUIRE",
-        Command::RegisterLooper => "BC_REGISTER_LOOPER",
-        Command::EnterLooper => "BC_ENTER_LOOPER",
-        Command::ExitLooper => "BC_EXIT_LOOPER",
-        Command::RequestDeathNotification(..) => "BC_REQUEST_DEATH_NOTIFICATION",
-        Command::ClearDeathNotification(..) => "BC_CLEAR_DEATH_NOTIFICATION",
-        Command::DeadBinderDone(_) => "BC_DEAD_BINDER_DONE",
-        Command::RequestFreezeNotification(..) => "BC_REQUEST_FREEZE_NOTIFICATION",
-        Command::ClearFreezeNotification(..) => "BC_CLEAR_FREEZE_NOTIFICATION",
-        Command::FreezeNotificationDone(_) => "BC_FREEZE_NOTIFICATION_DONE",
-        Command::Bytes(_) => "bytes",
-    }
+    command.code().and_then(command_name).unwrap_or("bytes")
 }
 
 fn command(statement: &mut Statement, command: &Command) {
@@ -426,6 +404,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         }
         Call::GetScheduler => statement.put("sched_getscheduler"),
         Call::LimitNice(limit) => statement.put(&format!("limit_nice {limit}")),
+        Call::DropCaches => statement.put("drop_caches"),
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
