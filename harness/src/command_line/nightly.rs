@@ -105,7 +105,8 @@ fn fuzz(
     }
     if drivers.is_empty() {
         if arguments.fuzz_for.is_some() {
-            notices.push("no program was fuzzed: none of the targets is a driver beside its model".to_owned());
+            notices
+                .push("no program was fuzzed: none of the targets is a driver beside its model".to_owned());
         }
         return Ok(Status::AsExpected);
     }
@@ -210,13 +211,13 @@ fn line(report: &Report, folder: &Path) -> String {
     let kept: usize = results.replays.iter().map(|replayed| replayed.inputs).sum();
     let otherwise: usize = results.replays.iter().map(|replayed| replayed.deviations).sum();
     format!(
-        "binderdrill: {}. {} passed, {} to look at, {} known on {} targets{fuzzed}; {kept} replayed, {otherwise} \
+        "binderdrill: {}. {} passed, {} to look at, {} known on {}{fuzzed}; {kept} replayed, {otherwise} \
          otherwise: {}",
         report.headline().sentence,
         counts.passed,
         site::to_look_at(results),
         counts.known_deviations,
-        results.runs.len(),
+        site::counted(results.runs.len(), "target"),
         folder.join("index.html").display()
     )
 }

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::CommandError;
 use crate::report::{
-    BuildId, Origin, Results, Submission, Unsendable, write_case, write_junit, write_kcidb, write_ktap, write_matrix,
-    write_summary,
+    BuildId, Origin, Results, Submission, Unsendable, write_case, write_junit, write_kcidb, write_ktap,
+    write_matrix, write_summary,
 };
 
 /// How to write results.

@@ -35,7 +35,8 @@ pub use patch::{write_changes, write_verdicts};
 pub use reading::{UnreadableResults, merge, read, write_compressed};
 pub use recall::write_recall;
 pub use results::{
-    CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Provenance, Replayed, Results, TargetResults, Unusable,
+    CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Provenance, Replayed, Results, TargetResults,
+    Unusable,
 };
 pub use schema::schema;
 pub use tally::write_tally;

@@ -1,6 +1,7 @@
 //! The program `binderdrill` from outside: what it prints, and its exit status.
 
 mod commands;
+mod nightly;
 mod reports;
 
 use std::io::Write;

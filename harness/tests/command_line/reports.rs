@@ -1,6 +1,6 @@
 //! What the program prints, as it is read.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use super::{binderdrill, command, status, stderr, stdout};
 
@@ -132,6 +132,24 @@ fn kept_results_are_written_in_every_format() {
     let output = binderdrill(&["report", path, "--format", "ktap", "--kcidb-origin", "mylab"]);
     assert_eq!(status(&output), 2);
     assert!(stderr(&output).contains("--kcidb-origin is for --format kcidb"), "{}", stderr(&output));
+}
+
+#[test]
+fn who_reads_only_the_beginning_hears_no_complaint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("results.json");
+    let run = binderdrill(&["run", "passes.drill", "deviates.drill", "--format", "json"]);
+    // KernelCI takes only what kernels did.
+    let of_kernel = stdout(&run).replace("\"target\": \"reference\"", "\"target\": \"vm:own\"");
+    std::fs::write(&path, of_kernel).unwrap();
+    for format in ["ktap", "junit", "kcidb", "json", "human"] {
+        let mut command = command(&["report", path.to_str().unwrap(), "--format", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Nobody reads at all.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((status(&output), stderr(&output).as_str()), (2, ""), "{format}");
+    }
 }
 
 #[test]

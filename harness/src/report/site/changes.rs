@@ -67,9 +67,10 @@ impl Changes {
                 None => changes.new_targets.push(target.target.clone()),
             }
         }
-        let gone = before.targets.iter().filter(|target| {
-            find(now, &target.target).is_none() && !now.unusable.contains(&target.target)
-        });
+        let gone = before
+            .targets
+            .iter()
+            .filter(|target| find(now, &target.target).is_none() && !now.unusable.contains(&target.target));
         changes.gone_targets = gone.map(|target| target.target.clone()).collect();
         changes.found = now.campaign.map_or(0, |(_, unlisted)| unlisted);
         for (target, is) in &now.deviating {

@@ -18,6 +18,9 @@ pub struct Headline {
 /// So many targets are named; of more it is said how many they are.
 const NAMED: usize = 2;
 
+/// A notice of so many letters can stand in a headline.
+const SHORT: usize = 120;
+
 impl Headline {
     /// That of a report, of which so many deviations are to be looked at.
     pub(super) fn of(report: &Report, changes: Option<&Changes>, news: usize) -> Headline {
@@ -54,11 +57,8 @@ impl Headline {
         let cases: std::collections::HashSet<&str> =
             results.runs.iter().flat_map(|run| run.cases.iter().map(|case| case.id.as_str())).collect();
         let now = if to_look_at.is_empty() { "no deviation that is not known" } else { &to_look_at };
-        let beneath = format!(
-            "{} on {}: {now}.",
-            counted(cases.len(), "case"),
-            counted(results.runs.len(), "target")
-        );
+        let beneath =
+            format!("{} on {}: {now}.", counted(cases.len(), "case"), counted(results.runs.len(), "target"));
         let is_worse = changes.is_some_and(|changes| changes.worse() > 0);
         let bad = !missing.is_empty() || !to_look_at.is_empty() || is_worse;
         Headline { class: if bad { "bad" } else { "ok" }, sentence, beneath }
@@ -76,8 +76,9 @@ fn missing(report: &Report) -> String {
             false => format!("{} could not be used", unusable.join(" and ")),
         }),
         (broken, &|count| format!("{} could not be run", counted(count, "replayed input"))),
-        (report.notices.len(), &|count| {
-            format!("{} {} not in the report", counted(count, "thing"), if count == 1 { "is" } else { "are" })
+        (report.notices.len(), &|count| match &report.notices[..] {
+            [notice] if notice.chars().count() <= SHORT && notice.lines().count() == 1 => notice.clone(),
+            _ => format!("{} in the report", counted(count, "notice")),
         }),
     ])
 }
@@ -154,7 +155,8 @@ mod tests {
         told_of.push(told(&night));
         night = Report { notices: vec!["the campaign ran no program".to_owned()], ..report() };
         told_of.push(told(&night));
-        let unusable = |target: &str| Unusable { target: target.to_owned(), reason: "it is silent".to_owned() };
+        let unusable =
+            |target: &str| Unusable { target: target.to_owned(), reason: "it is silent".to_owned() };
         night.results.unusable = vec![unusable("built:uml-rust")];
         told_of.push(told(&night));
         night = Report { since: None, ..report() };

@@ -226,7 +226,7 @@ fn case_page(id: &str) -> String {
 }
 
 /// How many there are of something, in words.
-pub(super) fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         count => format!("{count} {what}s"),
