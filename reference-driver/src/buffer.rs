@@ -165,7 +165,27 @@ impl Allocator {
         self.mapping.protect(addresses, readable);
     }
 
-    /// Puts memory into a page of the mapping, if there is none. It stays there.
+    /// The kernel reclaims the pages in which there is no buffer. Who uses them again finds zeroes. It knows pages by the
+    /// mapping, and leaves them where they are once that is gone.
+    pub(crate) fn reclaim_pages(&mut self) {
+        if !self.takes_transactions || !self.mapping.contains(self.base) {
+            return;
+        }
+        let mut in_use = vec![false; self.present.len()];
+        for (_, buffer) in self.buffers.iter().filter(|(_, buffer)| buffer.content.is_some()) {
+            let pages =
+                (buffer.start / PAGE) as usize..((buffer.start + buffer.size).div_ceil(PAGE)) as usize;
+            in_use[pages].fill(true);
+        }
+        for page in (0..in_use.len()).filter(|page| !in_use[*page]) {
+            self.present[page] = false;
+            let end = self.memory.len().min((page + 1) * PAGE as usize);
+            let start = end.min(page * PAGE as usize);
+            self.memory[start..end].fill(0);
+        }
+    }
+
+    /// Puts memory into a page of the mapping, if there is none. It stays there until it is reclaimed.
     fn install(&mut self, page: usize) -> Result<(), Errno> {
         if !self.present[page] {
             let address = self.base + page as u64 * PAGE;
@@ -469,6 +489,33 @@ mod tests {
         allocator.allocate(request(PAGE / 2)).unwrap();
         allocator.release(buffer);
         allocator.allocate(more).unwrap();
+    }
+
+    #[test]
+    fn pages_without_a_buffer_are_reclaimed() {
+        let mut allocator = mapped(4 * PAGE);
+        let [freed, held] = [PAGE + 8, PAGE].map(|size| allocator.allocate(request(size)).unwrap());
+        allocator.bytes_mut(freed).fill(7);
+        allocator.bytes_mut(held).fill(8);
+        allocator.release(freed);
+        allocator.reclaim_pages();
+        assert_eq!(allocator.seen_at(BASE, 1), None);
+        assert_eq!(allocator.seen_at(BASE + PAGE, 9), Some([7, 7, 7, 7, 7, 7, 7, 7, 8].as_slice()));
+        assert!(allocator.bytes(held).iter().all(|byte| *byte == 8));
+
+        let small = allocator.allocate(request(8)).unwrap();
+        assert_eq!(allocator.address_of(small), BASE);
+        assert_eq!(allocator.seen_at(BASE, PAGE as usize), Some([0; PAGE as usize].as_slice()));
+    }
+
+    #[test]
+    fn nothing_is_reclaimed_of_a_mapping_that_is_gone() {
+        let mut allocator = mapped(2 * PAGE);
+        let freed = allocator.allocate(request(PAGE)).unwrap();
+        allocator.release(freed);
+        allocator.unmap(&(BASE..BASE + PAGE), true);
+        allocator.reclaim_pages();
+        allocator.allocate(request(PAGE)).unwrap();
     }
 
     proptest! {

@@ -302,6 +302,14 @@ impl Driver {
         &self.statistics
     }
 
+    /// The kernel reclaims the memory that it can do without.
+    pub fn reclaim_pages(&mut self) {
+        let processes: Vec<_> = self.processes.iter().map(|(key, _)| key).collect();
+        for process in processes {
+            self.processes[process].allocator.reclaim_pages();
+        }
+    }
+
     /// How many buffers of a device's mapping are in use.
     pub fn buffers_in_use(&self, device: Device) -> usize {
         self.processes[device].allocator.in_use()

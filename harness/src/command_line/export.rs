@@ -8,11 +8,11 @@ use clap::Args;
 use super::{CommandError, Status};
 use crate::export::{Language, export as exported};
 use crate::script;
-use crate::suite::{FileError, read_script};
+use crate::suite::{FileError, read_script_or_case};
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
-    /// A script; `-` is standard input
+    /// A script, or the name of a case of the suite; `-` is standard input
     file: PathBuf,
     /// What to make of it
     #[arg(long = "as", value_enum, value_name = "LANGUAGE")]
@@ -24,7 +24,7 @@ pub(super) struct ExportArguments {
 
 pub(super) fn export(arguments: &ExportArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let origin = arguments.file.display().to_string();
-    let script = match script::parse(&read_script(&arguments.file)?) {
+    let script = match script::parse(&read_script_or_case(&arguments.file)?) {
         Ok(script) => script,
         Err(diagnostics) => {
             // Where standard error is gone, there is nobody to tell.

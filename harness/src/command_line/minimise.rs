@@ -9,11 +9,11 @@ use super::{CommandError, Status, TargetArguments};
 use crate::campaign::{Bench, Reduced, reduce, side_by_side};
 use crate::engine::Verdict;
 use crate::script::{self, print};
-use crate::suite::{FileError, read_script};
+use crate::suite::{FileError, read_script_or_case};
 
 #[derive(Debug, Args)]
 pub(super) struct MinimiseArguments {
-    /// A script; `-` is standard input
+    /// A script, or the name of a case of the suite; `-` is standard input
     file: PathBuf,
     /// A driver to run on, as of `run`. One alone, or one beside `reference`, is compared with the reference driver as
     /// a model of it; others with each other
@@ -29,7 +29,7 @@ pub(super) struct MinimiseArguments {
 pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(&arguments.targets)?;
     let origin = arguments.file.display().to_string();
-    let program = match script::parse(&read_script(&arguments.file)?) {
+    let program = match script::parse(&read_script_or_case(&arguments.file)?) {
         Ok(script) => script.program,
         Err(diagnostics) => {
             // Where standard error is gone, there is nobody to tell.

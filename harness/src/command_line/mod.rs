@@ -239,7 +239,7 @@ struct CheckArguments {
 
 #[derive(Debug, Args)]
 struct TraceArguments {
-    /// A script; `-` is standard input
+    /// A script, or the name of a case of the suite; `-` is standard input
     file: PathBuf,
     /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
     #[arg(long, value_name = "TARGET", default_value = "reference")]

@@ -5,12 +5,12 @@ use std::io::Write;
 use super::{CommandError, Status, TraceArguments, give_seed};
 use crate::engine::Verdict;
 use crate::report::{CaseResult, write_case, write_transcript};
-use crate::suite::{Case, read_script};
+use crate::suite::{Case, read_script_or_case};
 
 pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(std::slice::from_ref(&arguments.target))?;
     let origin = arguments.file.display().to_string();
-    let mut case = Case::new(origin.clone(), origin, &read_script(&arguments.file)?);
+    let mut case = Case::new(origin.clone(), origin, &read_script_or_case(&arguments.file)?);
     give_seed(arguments.seed, &mut case);
     let mut target = arguments.options.target(&arguments.target, case.race().is_some())?;
     let result = CaseResult::of(&case, target.as_mut())?;

@@ -89,6 +89,7 @@ pub(super) fn means(
         Call::SetScheduler(scheduling) => SystemCall::SetScheduler(*scheduling),
         Call::GetScheduler => SystemCall::GetScheduler,
         Call::LimitNice(limit) => SystemCall::LimitNice(*limit),
+        Call::DropCaches => SystemCall::DropCaches,
         Call::Memfd(file) => SystemCall::Memfd { file: symbols.file(file) },
         Call::Pipe { reading, writing } => {
             SystemCall::Pipe { reading: symbols.file(reading), writing: symbols.file(writing) }

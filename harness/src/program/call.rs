@@ -69,6 +69,8 @@ pub enum Call {
     /// `limit_nice 25`: sets the RLIMIT_NICE of the process, from outside: 20 minus the best nice value that its threads
     /// may have without a right to any.
     LimitNice(u32),
+    /// `drop_caches`: has the kernel reclaim, from outside, the memory that it can do without.
+    DropCaches,
     /// `await`: lets time pass until the ioctl returns that the thread is parked in.
     Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.

@@ -263,8 +263,9 @@ impl<'r> Threads<'r> {
             | Call::Signal(_)
             | Call::Fork(_)
             | Call::Use(_)
-            | Call::LimitNice(_) => Some(Diagnostic::error(
-                "`await`, `count`, `signal`, `fork`, `use` and `limit_nice` cannot race",
+            | Call::LimitNice(_)
+            | Call::DropCaches => Some(Diagnostic::error(
+                "`await`, `count`, `signal`, `fork`, `use`, `limit_nice` and `drop_caches` cannot race",
                 actor.clone(),
                 "expected a system call that this thread itself does to the device",
             )),

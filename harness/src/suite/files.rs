@@ -36,6 +36,22 @@ pub fn read_script(path: &Path) -> Result<Vec<u8>, FileError> {
     Ok(text)
 }
 
+/// The text of a script, from a file as [`read_script`] reads it, or of the case of the suite with this name.
+pub fn read_script_or_case(name: &Path) -> Result<Vec<u8>, FileError> {
+    let read = read_script(name);
+    match &read {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+            let of_suite = binderdrill_suites::cases().into_iter().find(|case| Path::new(case.id) == name);
+            let unknown = || {
+                let words = "there is no such file, and no case of the suite has this name";
+                FileError { path: name.to_owned(), source: io::Error::new(io::ErrorKind::NotFound, words) }
+            };
+            of_suite.map(|case| case.script.to_vec()).ok_or_else(unknown)
+        }
+        _ => read,
+    }
+}
+
 /// The case in a file.
 pub(super) fn case(path: &Path) -> Result<Case, FileError> {
     let origin = path.display().to_string();

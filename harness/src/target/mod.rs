@@ -258,6 +258,8 @@ pub enum SystemCall {
     GetScheduler,
     /// Sets the RLIMIT_NICE of the process; it is the world that does it, with all rights.
     LimitNice(u32),
+    /// The kernel reclaims the memory that it can do without; it is the world that tells it, with all rights.
+    DropCaches,
     /// Does this with an instance of binderfs, which this world has to itself. Opening a device is EEXIST if the process
     /// has one open already (said by the world, not by the kernel).
     Binderfs {

@@ -691,6 +691,10 @@ impl World for ReferenceWorld {
                 self.driver.limit_nice(self.processes[at.process].pid, limit);
                 Ok(Answer::Success)
             }
+            SystemCall::DropCaches => {
+                self.driver.reclaim_pages();
+                Ok(Answer::Success)
+            }
             SystemCall::PollDescriptor(number) => Ok(Answer::Events(self.poll_descriptor(at, number))),
             SystemCall::LimitDescriptors(more) => {
                 self.processes[at.process].memory.descriptors.limit(more);

@@ -33,6 +33,8 @@ fn the_exit_status_tells_how_it_went() {
         (&["trace", "deviates.drill"], 1),
         (&["trace", "malformed.drill"], 2),
         (&["trace", "no-such-file.drill"], 2),
+        (&["trace", "device/epoll-own-work"], 0),
+        (&["export", "device/epoll-own-work", "--as", "c"], 0),
         (&["check", "passes.drill"], 0),
         (&["check", "malformed.drill"], 1),
         (&["check", "no-such-file.drill"], 2),

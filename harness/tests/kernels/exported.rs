@@ -35,6 +35,7 @@ const CASES: &[&str] = &[
     "device/epoll",
     "device/fork",
     "death/",
+    "buffer/reclaimed",
 ];
 
 /// The most cases of which a short test is made.

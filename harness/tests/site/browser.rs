@@ -158,7 +158,7 @@ fn somebody_clicks_through_the_site() {
         view.open("case/scenarios/death-in-every-stage.html");
         view.is_sound(&named("case"));
         view.picture(&named("case"));
-        for page in ["clauses.html", "clauses/spam.html", "cases.html", "coverage.html"] {
+        for page in ["clauses.html", "clauses/spam.html", "clauses/enc.html", "cases.html", "coverage.html"] {
             view.open(page);
             view.is_sound(&named(page));
             view.picture(&named(&page.replace('/', "-")));

@@ -106,6 +106,11 @@ pub(super) fn step(
             flags.push("CONDUCTED");
             format!("limit_nice({}, {limit});", names.pid_of_actor(actor))
         }
+        Call::DropCaches => {
+            // Only root can.
+            flags.push("CONDUCTED");
+            "drop_caches();".to_owned()
+        }
         Call::Await => {
             flags.push("MAY_AWAIT");
             String::new()

@@ -1095,6 +1095,16 @@ static void limit_nice(int pid, int number)
 	came(prlimit(pid, RLIMIT_NICE, &limit, NULL));
 }
 
+//@ drop_caches
+static void drop_caches(void)
+{
+	int file = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	came(file < 0 ? -1 : write(file, "2", 1) == 1 ? 0 : -1);
+	if (file >= 0)
+		close(file);
+}
+
 //@ limit_descriptors
 /* Lets the process have so many descriptors more than it has. */
 static void limit_descriptors(int more)

@@ -271,11 +271,11 @@ fn says(departure: &Departure<'_>) -> String {
 /// How to see it again.
 fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static str, String)> {
     let target = quoted(departure.targets.first().copied().unwrap_or_default());
-    let CaseResult { id, origin, seed, .. } = departure.case;
+    let CaseResult { id, seed, .. } = departure.case;
     let seed = seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
     let mut commands = vec![
         ("Run the case again", format!("binderdrill run --target {target}{seed} {}", quoted(id))),
-        ("See what each step does", format!("binderdrill trace --target {target}{seed} {}", quoted(origin))),
+        ("See what each step does", format!("binderdrill trace --target {target}{seed} {}", quoted(id))),
     ];
     if let Some((beside, _)) = departure.beside {
         let both =
@@ -283,13 +283,13 @@ fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static
         commands.insert(1, ("Compare the two", both));
     }
     let guest = departure.targets.iter().find(|target| is_guest(target));
-    let is_exportable = || script.is_some_and(|script| export(Language::C, script, origin).is_ok());
+    let is_exportable = || script.is_some_and(|script| export(Language::C, script, id).is_ok());
     if let Some(guest) = guest.filter(|_| is_exportable()) {
         let alone = format!(
             "binderdrill export {} --as c --out reproducer.c\n\
              gcc -O2 -static -pthread -o reproducer reproducer.c\n\
              binderdrill execute reproducer --target {}",
-            quoted(origin),
+            quoted(id),
             quoted(guest)
         );
         commands.push(("Do it in a C program", alone));

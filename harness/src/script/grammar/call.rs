@@ -52,6 +52,7 @@ const CALLS: &[&str] = &[
     "sched_setscheduler",
     "sched_getscheduler",
     "limit_nice",
+    "drop_caches",
     "await",
     "count",
     "ioctl",
@@ -136,6 +137,7 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "sched_setscheduler" => Call::SetScheduler(scheduling::scheduling(cursor)?),
         "sched_getscheduler" => Call::GetScheduler,
         "limit_nice" => Call::LimitNice(number(cursor, "a limit of nice values")?),
+        "drop_caches" => Call::DropCaches,
         "await" => Call::Await,
         "count" => {
             let counters: Vec<(&'static str, Counter)> =

@@ -426,6 +426,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         }
         Call::GetScheduler => statement.put("sched_getscheduler"),
         Call::LimitNice(limit) => statement.put(&format!("limit_nice {limit}")),
+        Call::DropCaches => statement.put("drop_caches"),
         Call::Await => statement.put("await"),
         Call::Count(counter) => statement.put(&format!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),

@@ -345,6 +345,7 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
     "sched_setscheduler",
     "sched_getscheduler",
     "limit_nice",
+    "drop_caches",
 ];
 
 fn system_call_word(call: &Call) -> Option<&'static str> {
@@ -374,6 +375,7 @@ fn system_call_word(call: &Call) -> Option<&'static str> {
         Call::SetScheduler(_) => "sched_setscheduler",
         Call::GetScheduler => "sched_getscheduler",
         Call::LimitNice(_) => "limit_nice",
+        Call::DropCaches => "drop_caches",
         Call::Binderfs { call, .. } => match call {
             BinderfsCall::Mount { .. } => "mount",
             BinderfsCall::Unmount => "umount",

@@ -12,6 +12,7 @@ pub mod nursery;
 mod observation;
 mod probe;
 mod process;
+mod reclaim;
 mod scheduling;
 mod security;
 mod shared_memory;

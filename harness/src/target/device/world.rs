@@ -17,6 +17,7 @@ use super::netlink;
 use super::nursery::Nursery;
 use super::observation::{Bustle, Parked};
 use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
+use super::reclaim;
 use super::scheduling;
 use super::security;
 use super::workers::Workers;
@@ -228,7 +229,9 @@ impl<'a> DeviceWorld<'a> {
                 (OP_SET_SCHEDULER, scheduling::number(*policy), *priority as u64)
             }
             SystemCall::GetScheduler => (OP_GET_SCHEDULER, 0, 0),
-            SystemCall::LimitNice(_) => unreachable!("`call` does it, and it does not race"),
+            SystemCall::LimitNice(_) | SystemCall::DropCaches => {
+                unreachable!("`call` does it, and it does not race")
+            }
             SystemCall::Ioctl { request, argument, memory } => {
                 self.processes[at.process].write_memory(memory)?;
                 (OP_IOCTL, *request, *argument)
@@ -785,6 +788,11 @@ impl World for DeviceWorld<'_> {
         if let SystemCall::LimitNice(limit) = call {
             scheduling::limit_nice(self.processes[at.process].pid, limit)?;
             self.processes[at.process].is_spent = true;
+            return Ok(Outcome::Done(Ok(Answer::Success)));
+        }
+        if call == SystemCall::DropCaches {
+            reclaim::drop_caches()?;
+            self.settle(at)?;
             return Ok(Outcome::Done(Ok(Answer::Success)));
         }
         self.stopwatch.lap(Part::Working);

@@ -25,7 +25,7 @@ fn call() -> impl Strategy<Value = Call> {
         proptest::option::of(pages()).prop_map(Call::Munmap),
         (pages(), proptest::sample::select(Protection::iter().collect::<Vec<_>>()))
             .prop_map(|(pages, protection)| Call::Mprotect { pages, protection }),
-        proptest::sample::select(vec![Call::Epoll, Call::EpollClose]),
+        proptest::sample::select(vec![Call::Epoll, Call::EpollClose, Call::DropCaches]),
         Just(Call::Exit),
         process().prop_map(Call::Fork),
         prop_oneof![any::<i32>().prop_map(Call::SetPriority), Just(Call::GetPriority)],
