@@ -16,9 +16,7 @@ use binderdrill::oracle;
 use binderdrill::report::write_tally;
 use binderdrill::script::{parse, print};
 use binderdrill::suite;
-use binderdrill::target::device::nursery;
-use binderdrill::target::guest::init;
-use binderdrill::target::{ReferenceTarget, Target, TargetOptions, named};
+use binderdrill::target::{ReferenceTarget, Target, TargetOptions, live_as_asked, named};
 use reference_driver::Profile;
 
 const ROUNDS: usize = 5;
@@ -26,15 +24,8 @@ const PROGRAMS: u64 = 400;
 const CAMPAIGN: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    // A guest is booted with the program that asks for it, and so is the nursery in there: this one, as `binderdrill` is.
-    if init::is_guest() {
-        init::live();
-    }
-    let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == nursery::COMMAND)
-        && let Some(device) = words.next()
-    {
-        return nursery::live(device.into());
+    if let Some(status) = live_as_asked() {
+        return status;
     }
     let targets: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     for emphasis in [Emphasis::CommandStreams, Emphasis::ReferenceCounts, Emphasis::MalformedTransactions] {

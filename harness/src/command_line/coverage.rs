@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::corpus::corpus;
 use super::run::{Plan, run_on};
-use super::{CommandError, Format, Status, TargetArguments, give_seed, remark};
+use super::{CommandError, Format, GuestArguments, Status, give_seed, remark};
 use crate::coverage::{Coverage, CoverageResults, Explanations, Gcov, Origin, write_lcov};
 use crate::engine::Verdict;
 use crate::kernel::Store;
@@ -46,14 +46,8 @@ pub(super) struct CoverageArguments {
     /// What the delays of races are made of, in place of what their scripts say
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// How many guests run cases at a time [default: as many as there are processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
-    /// How to write the results
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
     #[command(flatten)]
-    options: TargetArguments,
+    guests: GuestArguments,
 }
 
 const AFTER_HELP: &str = "Exit status: 0 if all could be counted, 2 if something could not be run or counted. Whether \
@@ -63,7 +57,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     let mut cases = suite::select(&arguments.filter)?;
     cases.iter_mut().for_each(|case| give_seed(arguments.seed, case));
     let name = &arguments.target;
-    arguments.options.check(std::slice::from_ref(name))?;
+    arguments.guests.options.check(std::slice::from_ref(name))?;
     let notes = Store::of_user()?.notes(name)?;
     // They are about what the whole suite does not reach: a part of it leaves larger blocks, for other reasons.
     let known = match arguments.filter.is_empty() {
@@ -84,7 +78,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     results.lost = lost;
     write_lcov_file(&arguments.out, &results, arguments.case)?;
     write_driver_pages(&arguments.out, &results, arguments.case)?;
-    match arguments.format {
+    match arguments.guests.format {
         Format::Human => {
             write_driver_coverage(out, &results, arguments.blocks)?;
             if arguments.case {
@@ -145,7 +139,7 @@ struct Counted {
 impl Counting {
     /// Counts what booting runs.
     fn boot(&self, arguments: &CoverageArguments) -> Result<(), CommandError> {
-        let mut target = arguments.options.target(&arguments.target, false)?;
+        let mut target = arguments.guests.options.target(&arguments.target, false)?;
         if let Some(counters) = target.counted(Since::Boot)? {
             let lines = self.gcov.read(&counters)?;
             self.counted.lock().unwrap_or_else(PoisonError::into_inner).coverage.add(
@@ -180,8 +174,8 @@ impl Counting {
         let plan = Plan {
             name: &arguments.target,
             cases,
-            options: &arguments.options,
-            jobs: arguments.jobs,
+            options: &arguments.guests.options,
+            jobs: arguments.guests.jobs,
             tells: false,
             most_dead: None,
             observer: Some(&observer),

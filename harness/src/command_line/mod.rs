@@ -136,6 +136,19 @@ struct RunArguments {
     kcidb: KcidbArguments,
 }
 
+/// How guests are run that cases or kernels are tried in, and how what came of it is written.
+#[derive(Debug, Clone, Args)]
+struct GuestArguments {
+    /// How many guests run cases at a time [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// How to write the results
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    options: TargetArguments,
+}
+
 #[derive(Debug, Clone, Args)]
 struct TargetArguments {
     /// A module to boot a kernel with, such as one's own binder_linux.ko

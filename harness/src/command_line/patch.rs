@@ -9,7 +9,7 @@ use clap::Args;
 use super::corpus::corpus;
 use super::fuzz::{self, FuzzArguments, duration};
 use super::trial::{Base, Trial, in_order, of_source, watched};
-use super::{CommandError, Format, Status, TargetArguments, complain};
+use super::{CommandError, Format, GuestArguments, Status, complain};
 use crate::generate::Emphasis;
 use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
@@ -59,21 +59,15 @@ pub(super) struct PatchArguments {
     /// Where to write programs on which base and patched kernel part ways
     #[arg(long, value_name = "FOLDER", default_value = "findings")]
     out: PathBuf,
-    /// How many guests run cases at a time [default: as many as there are processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
-    /// How to write the results
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
     #[command(flatten)]
-    options: TargetArguments,
+    guests: GuestArguments,
 }
 
 const AFTER_HELP: &str = "Exit status: 0 if nothing is broken, 1 if something is, 2 if that could not be told, 3 if a \
                           patch does not apply, 4 if it does not compile.";
 
 pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    if !arguments.options.modules.is_empty() {
+    if !arguments.guests.options.modules.is_empty() {
         return Err(CommandError::Options(
             "--module is of no use here: what is built with the patch is what is loaded".to_owned(),
         ));
@@ -93,8 +87,8 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
     let mut checked = Vec::new();
     let trial = Trial {
         store: &store,
-        options: &arguments.options,
-        jobs: arguments.jobs,
+        options: &arguments.guests.options,
+        jobs: arguments.guests.jobs,
         again: arguments.again,
         started: Instant::now(),
     };
@@ -109,7 +103,7 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         }
     }
     let results = PatchResults::of(checked);
-    match arguments.format {
+    match arguments.guests.format {
         Format::Human => write_verdicts(out, &results.patches)?,
         Format::Json => {
             serde_json::to_writer_pretty(&mut *out, &results).map_err(io::Error::from)?;
@@ -203,7 +197,7 @@ impl Check<'_> {
         for (base, before) in bases.iter().zip(before) {
             let after = self.trial.apply(base, before, patches)?;
             let kernel = self.kernel(base, before, &after, &titles.join("; "))?;
-            if self.arguments.format == Format::Human {
+            if self.arguments.guests.format == Format::Human {
                 write_changes(out, &kernel)?;
                 out.flush()?;
             }
@@ -301,9 +295,9 @@ impl Check<'_> {
             corpus: None,
             emphasis: Emphasis::Mix,
             out: self.arguments.out.clone(),
-            jobs: self.arguments.jobs,
+            jobs: self.arguments.guests.jobs,
             format: Format::Human,
-            options: self.arguments.options.clone(),
+            options: self.arguments.guests.options.clone(),
         };
         let (tally, failures) = fuzz::campaign(&arguments)?;
         failures.iter().for_each(|failure| complain(failure));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::trial::{self, Base, Trial, in_order, watched};
-use super::{CommandError, Format, Status, TargetArguments, give_seed};
+use super::{CommandError, Format, GuestArguments, Status, give_seed};
 use crate::kernel::{KernelError, SourceChoice, Store};
 use crate::patch::{
     BugKind, Changes, KernelVerdict, KnownBug, RecallResults, Recalled, Repeated, known_bugs,
@@ -30,14 +30,8 @@ pub(super) struct RecallArguments {
     /// Run the kernels without bugs anew, even if what they did is kept
     #[arg(long)]
     again: bool,
-    /// How many guests run cases at a time [default: as many as there are processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
-    /// How to write the results
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
     #[command(flatten)]
-    options: TargetArguments,
+    guests: GuestArguments,
 }
 
 const AFTER_HELP: &str = "Exit status: 0 if every bug that a case is about is caught, 1 if one is missed, 2 if one \
@@ -49,15 +43,15 @@ pub(super) fn recall(arguments: &RecallArguments, out: &mut dyn Write) -> Result
     let store = Store::of_user()?;
     let trial = Trial {
         store: &store,
-        options: &arguments.options,
-        jobs: arguments.jobs,
+        options: &arguments.guests.options,
+        jobs: arguments.guests.jobs,
         again: arguments.again,
         started: Instant::now(),
     };
     let recall = Recall { trial, cases: &cases, rounds: arguments.rounds };
     let recalled: Vec<Recalled> = bugs.iter().map(|bug| recall.bug(bug)).collect::<Result<_, _>>()?;
     let results = RecallResults::of(recalled);
-    match arguments.format {
+    match arguments.guests.format {
         Format::Human => write_recall(out, &results.bugs)?,
         Format::Json => {
             serde_json::to_writer_pretty(&mut *out, &results).map_err(io::Error::from)?;

@@ -20,6 +20,7 @@ pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::ReferenceTarget;
 pub use spent::{Part, Spent, Stopwatch};
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::engine::{self, Run, SetUpError};
@@ -29,6 +30,17 @@ use crate::program::{
 };
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
+
+/// Guests are booted with the program that asks for them as their first process, and devices are driven by further ones
+/// of it: a program that has targets calls this before anything else, and ends with the status if there is one.
+pub fn live_as_asked() -> Option<ExitCode> {
+    if guest::init::is_guest() {
+        guest::init::live();
+    }
+    let mut words = std::env::args_os().skip(1);
+    words.next().filter(|word| word == device::nursery::COMMAND)?;
+    words.next().map(|device| device::nursery::live(device.into()))
+}
 
 /// A driver that programs can be run on. It may be used by another thread than the one that prepared it.
 pub trait Target: Send {
