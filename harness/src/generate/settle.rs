@@ -224,10 +224,15 @@ impl Settler<'_, '_, '_> {
         if !repair.action(&mut action) || !undefined::avoid(&mut action) {
             return false;
         }
-        if self.rehearsal.has_parked() {
-            undefined::avoid_overtaking(&mut action);
+        let rest = match self.rehearsal.has_parked() {
+            true => undefined::split_overtaking(&mut action),
+            false => None,
+        };
+        let is_done = self.perform(thread, action);
+        if let Some(rest) = rest {
+            self.propose(thread, rest);
         }
-        self.perform(thread, action)
+        is_done
     }
 
     /// Lets threads whose reads have returned tell what they have got. Until they do, they can do nothing else.

@@ -3,6 +3,7 @@
 //! | What | Why |
 //! |---|---|
 //! | what a command changes behind one that may wake another thread, in the same write | whether the other one has read by then is up to the scheduler |
+//! | a read that sleeps, and then has nowhere to put what it is given | whether who sent that reads of the failure in the same call is up to the scheduler |
 //! | what is done with an instance of binderfs that is not mounted | there is none; targets differ in what they say |
 //! | a second thread of a process that waits for work of the process | which of them is given it is undefined (pool) |
 //! | BINDER_FREEZE with a timeout | it sleeps for real, or its time passes while others go on |
@@ -39,22 +40,50 @@ pub(super) fn may_read(
     })
 }
 
-/// Takes commands out of a write that is done while others sleep in a read: those behind one that may wake such a thread,
-/// and that change what it finds.
-pub(super) fn avoid_overtaking(action: &mut Action) {
-    let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = action else { return };
-    let wakes = |command: &Command| {
-        matches!(
-            command,
-            Command::Transaction { .. }
-                | Command::TransactionSg { .. }
-                | Command::Reply(_)
-                | Command::ReplySg { .. }
-        )
+/// Takes apart a write that is done while others sleep in a read: leaves what may be done at once, and gives the rest, to be
+/// done later. With the rest begins what would change what another thread finds that may have been woken before it.
+pub(super) fn split_overtaking(action: &mut Action) -> Option<Action> {
+    let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &mut *action else {
+        return None;
     };
-    let Some(first) = commands.iter().position(wakes) else { return };
-    let behind = commands.split_off(first + 1);
-    commands.extend(behind.into_iter().filter(wakes));
+    let overtakes = |at: &usize| {
+        let before = &commands[..*at];
+        let goes_last = sent(&commands[*at]).is_some_and(|transaction| {
+            objects(&transaction.data).next().is_none()
+                || before.iter().all(|command| sent(command).is_some())
+        });
+        !goes_last && before.iter().any(may_wake)
+    };
+    let first = (1..commands.len()).find(overtakes)?;
+    let behind = commands.split_off(first);
+    let at_once = std::mem::replace(commands, behind);
+    let written = WriteExpectation::default();
+    let first = Action::Write { options: WriteReadOptions::default(), commands: at_once, written };
+    Some(std::mem::replace(action, first))
+}
+
+/// What a command sends. Such a command adds to what others find, and changes it only by the objects that it passes.
+fn sent(command: &Command) -> Option<&Transaction> {
+    match command {
+        Command::Transaction { transaction, .. }
+        | Command::TransactionSg { transaction, .. }
+        | Command::Reply(transaction)
+        | Command::ReplySg { transaction, .. } => Some(transaction),
+        _ => None,
+    }
+}
+
+/// Whether another thread may find something because of a command.
+fn may_wake(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::RegisterLooper
+            | Command::EnterLooper
+            | Command::ExitLooper
+            | Command::AcquireResult(_)
+            | Command::AttemptAcquire(_)
+            | Command::Bytes(_)
+    )
 }
 
 /// Takes out of an action what is undefined in it. False if nothing of it is left.
@@ -76,7 +105,8 @@ pub(super) fn avoid(action: &mut Action) -> bool {
 
 fn avoid_in_options(options: &mut WriteReadOptions) {
     let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
-    if options.read_consumed.is_some_and(|consumed| consumed > read_size) {
+    // Where something is said to be there already, the driver writes nothing before it sleeps.
+    if options.read_consumed.is_some_and(|consumed| consumed > read_size || options.read_buffer_unmapped) {
         options.read_consumed = None;
     }
 }

@@ -444,19 +444,16 @@ impl<'a> DeviceWorld<'a> {
 
     /// How many openings the driver must still know.
     fn openings_in_use(&self) -> InUse {
-        let alive = || self.processes.iter().filter(|process| process.alive);
         let held: Vec<u32> = match self.openings.iter().any(|opening| opening.is_shared) {
-            true => alive().flat_map(|process| openings_of(process.pid)).collect(),
+            true => {
+                let alive = self.processes.iter().filter(|process| process.alive);
+                alive.flat_map(|process| openings_of(process.pid)).collect()
+            }
             false => Vec::new(),
         };
         let mut in_use = InUse { certain: 0, doubtful: 0 };
         for (index, opening) in self.openings.iter().enumerate() {
-            let is_used = alive().any(|process| {
-                process.is_in_call(index)
-                    || process.mapped.holds(index)
-                    || !opening.is_shared && process.held.contains(&index)
-            });
-            if is_used || opening.is_shared && held.contains(&(index as u32)) {
+            if self.is_in_use(index) || opening.is_shared && held.contains(&(index as u32)) {
                 in_use.certain += 1;
             } else if opening.is_shared {
                 in_use.doubtful += 1;
@@ -465,8 +462,23 @@ impl<'a> DeviceWorld<'a> {
         in_use
     }
 
+    /// Whether a process is known to use an opening.
+    fn is_in_use(&self, index: OpeningIndex) -> bool {
+        self.processes.iter().filter(|process| process.alive).any(|process| {
+            process.is_in_call(index)
+                || process.mapped.holds(index)
+                || !self.openings[index].is_shared && process.held.contains(&index)
+        })
+    }
+
     /// Whether every thread of a flushed process has returned, or will.
+    ///
+    /// What is told of threads is told by process, and may be of an earlier device that its mapping keeps: only one that is
+    /// still in use is asked about. Any other has gone behind its flush.
     fn has_flushed(&self, flushed: &Flushed, counters: &Counters) -> bool {
+        if !self.openings[flushed.opening].is_shared && !self.is_in_use(flushed.opening) {
+            return true;
+        }
         let thread = |at: &ThreadIndex| &self.processes[at.process].threads[at.thread];
         let returned = |at: &ThreadIndex| !matches!(thread(at).state, State::Calling { .. });
         let told = counters.threads_of(self.openings[flushed.opening].opener);
