@@ -48,6 +48,10 @@ impl Driver {
         if self.counts_as_rust_does() && known.is_some_and(|node| self.nodes[node].cookie != object.cookie) {
             return Err(Errno::EINVAL);
         }
+        let by_rust = self.counts_as_rust_does();
+        // It is there, and stays there, before it is known whether the process may be context manager.
+        let made = by_rust.then(|| self.node_for(process, object));
+        made.into_iter().for_each(|node| self.nodes[node].temporary -= 1);
         let context = &mut self.contexts[index];
         if context.manager.is_some() {
             return Err(Errno::EBUSY);
@@ -55,7 +59,6 @@ impl Driver {
         if *context.manager_euid.get_or_insert(caller.euid) != caller.euid {
             return Err(Errno::EPERM);
         }
-        let by_rust = self.counts_as_rust_does();
         let node = self.node_for(process, object);
         let thread = self.calling_thread(process, caller.tid);
         let state = &mut self.nodes[node];

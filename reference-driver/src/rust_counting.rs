@@ -60,6 +60,14 @@ impl Driver {
         self.enqueue(queue, work);
     }
 
+    /// A context manager asks for a weak reference of its own object. By the time it is refused, its process has work: to look
+    /// whether there is something to tell, which there is not.
+    pub(crate) fn notice_needlessly(&mut self, node: Key<Node>) {
+        if self.counts_as_rust_does() {
+            self.queue_notice(node);
+        }
+    }
+
     /// A count of a node has become smaller.
     pub(crate) fn announce_less(&mut self, node: Key<Node>, strength: Strength) {
         let state = &self.nodes[node];

@@ -154,8 +154,7 @@ impl Driver {
         memory: &dyn UserMemory,
     ) -> Result<(), Failure> {
         let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
-        let (node, process) =
-            self.callee(thread, data.transaction.target as u32).map_err(Failure::ToSender)?;
+        let (node, process) = self.callee(thread, data).map_err(Failure::ToSender)?;
         if self.profile.reports_name_processes_first {
             self.findings.to_pid = Some(self.processes[process].pid);
         }
@@ -218,10 +217,15 @@ impl Driver {
 
     /// The node that a handle calls and its owner; or why there is none. The node comes with a strong and a
     /// temporary reference.
-    fn callee(&mut self, thread: Key<Thread>, handle: u32) -> Result<(Key<Node>, Key<Process>), Rejection> {
+    fn callee(
+        &mut self,
+        thread: Key<Thread>,
+        data: &TransactionDataSg,
+    ) -> Result<(Key<Node>, Key<Process>), Rejection> {
         const DEAD: Rejection = Rejection::dead(Errno::EINVAL);
         const FAILED: Rejection = Rejection::failed(Errno::EINVAL);
         let caller = self.threads[thread].process;
+        let handle = data.transaction.target as u32;
         let node = if handle == 0 {
             self.context_manager(caller).ok_or(DEAD)?
         } else {
@@ -232,8 +236,19 @@ impl Driver {
             self.findings.to_pid = Some(self.nodes[node].owner_pid);
         }
         let owner = self.nodes[node].process.ok_or_else(|| {
-            let is_refused = self.profile.stack_is_looked_at_first && self.waits_for_answer(thread);
-            if is_refused { self.stack_forbids() } else { DEAD }
+            if self.profile.stack_is_looked_at_first && self.waits_for_answer(thread) {
+                return self.stack_forbids();
+            }
+            let TransactionData { data_size, offsets_size, .. } = data.transaction;
+            let request = Request {
+                data_size,
+                offsets_size,
+                buffers_size: data.buffers_size,
+                is_async: false,
+                sender_pid: 0,
+            };
+            let is_impossible = self.profile.sizes_are_looked_at_first && request.check_sizes().is_err();
+            if is_impossible { FAILED } else { DEAD }
         })?;
         let is_own_manager = handle == 0
             && self.profile.manager_is_known_by_pid

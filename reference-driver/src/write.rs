@@ -174,6 +174,9 @@ impl Driver {
             && let Some(node) = self.context_manager(process)
         {
             if self.nodes[node].process == Some(process) {
+                if strength == Strength::Weak {
+                    self.notice_needlessly(node);
+                }
                 return Err(Errno::EINVAL);
             }
             if self.refer_to_context_manager(process, node, strength).is_ok() {

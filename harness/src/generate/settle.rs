@@ -221,11 +221,13 @@ impl Settler<'_, '_, '_> {
             choices: &mut self.choices,
             thread,
         };
-        if !repair.action(&mut action) || !undefined::avoid(&mut action) {
+        if !repair.action(&mut action)
+            || !undefined::avoid(&mut action, &self.situation.processes[thread.process])
+        {
             return false;
         }
         let rest = match self.rehearsal.has_parked() {
-            true => undefined::split_overtaking(&mut action),
+            true => undefined::split_overtaking(&mut action, &self.situation.processes[thread.process]),
             false => None,
         };
         let is_done = self.perform(thread, action);

@@ -40,6 +40,8 @@ pub(super) struct ProcessSituation {
     pub(super) deaths: Vec<Notification>,
     pub(super) freezes: Vec<Notification>,
     pub(super) files: Vec<Name>,
+    /// It has had a file, whose number may be left somewhere in its memory.
+    pub(super) has_had_files: bool,
 }
 
 /// A thread, and what it is in the middle of.
@@ -84,6 +86,8 @@ pub(super) struct ReceivedBuffer {
     pub(super) name: Name,
     /// The handles in it, and whether they are weak.
     pub(super) handles: Vec<(Name, bool)>,
+    /// No object is in it, and no oneway message waits for its end: nobody learns that it is freed.
+    pub(super) is_plain: bool,
 }
 
 /// A death or freeze notification that was asked for.
@@ -120,6 +124,7 @@ impl Situation {
                     deaths: Vec::new(),
                     freezes: Vec::new(),
                     files: Vec::new(),
+                    has_had_files: false,
                 }),
                 Declaration::Thread { process, .. } => {
                     let owner = situation.processes.iter_mut().find(|known| known.name == *process);
@@ -264,7 +269,7 @@ impl ProcessSituation {
             Call::Epoll => self.watches = true,
             Call::EpollClose => self.watches = false,
             Call::CloseDescriptor(file) => self.files.retain(|known| known != file),
-            Call::Memfd(file) => self.files.push(file.clone()),
+            Call::Memfd(file) => self.gain(file),
             Call::Pipe { reading, writing } => self.files.extend([reading.clone(), writing.clone()]),
             Call::Ioctl(Ioctl::ThreadExit) => {
                 self.threads[thread].stack.clear();
@@ -429,7 +434,7 @@ impl ProcessSituation {
                 DataItem::Object(Object::Fd { descriptor: Descriptor::File(file), .. })
                     if !self.files.contains(file) =>
                 {
-                    self.files.push(file.clone());
+                    self.gain(file);
                 }
                 // Those of an array are closed when the buffer is freed, and are what the name stands for from here on.
                 DataItem::Object(Object::Buffer(buffer)) => {
@@ -443,8 +448,16 @@ impl ProcessSituation {
             }
         }
         if let Some(name) = &transaction.capture {
-            self.buffers.push(ReceivedBuffer { name: name.clone(), handles });
+            let has_objects =
+                transaction.data.iter().any(|item| matches!(item.without_place(), DataItem::Object(_)));
+            let is_plain = !has_objects && transaction.flags & TF_ONE_WAY == 0;
+            self.buffers.push(ReceivedBuffer { name: name.clone(), handles, is_plain });
         }
+    }
+
+    fn gain(&mut self, file: &Name) {
+        self.files.push(file.clone());
+        self.has_had_files = true;
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! | What | Why |
 //! |---|---|
-//! | what a command changes behind one that may wake another thread, in the same write | whether the other one has read by then is up to the scheduler |
+//! | what is done behind a command that may wake another thread, in the same call | whether the other one has read by then is up to the scheduler |
 //! | a read that sleeps, and then has nowhere to put what it is given | whether who sent that reads of the failure in the same call is up to the scheduler |
 //! | what is done with an instance of binderfs that is not mounted | there is none; targets differ in what they say |
 //! | a second thread of a process that waits for work of the process | which of them is given it is undefined (pool) |
 //! | BINDER_FREEZE with a timeout | it sleeps for real, or its time passes while others go on |
-//! | descriptors of files where they are not translated | their numbers are the kernel's choice |
+//! | descriptors of files where they are not translated, and other numbers where an array of them may be | which numbers stand for a file is the kernel's choice |
+//! | what is behind a payload in its sender's memory, once the process has had a file | a descriptor's number may be left there |
 //! | descriptors that are closed | their number may be that of another one by then, which the harness itself may have (see `repair`) |
 //! | data that are said to be in a received buffer, and addresses that are numbers | what lies behind a buffer or at an address is left over from something else |
 //! | a read that goes on behind its own end | what stands in memory there is what an earlier read has left |
@@ -17,7 +18,7 @@
 
 use reference_driver::uapi::BINDER_TYPE_FD;
 
-use super::situation::{Frame, Situation};
+use super::situation::{Frame, ProcessSituation, Situation};
 use crate::program::*;
 use crate::target::ThreadIndex;
 
@@ -40,64 +41,65 @@ pub(super) fn may_read(
     })
 }
 
-/// Takes apart a write that is done while others sleep in a read: leaves what may be done at once, and gives the rest, to be
-/// done later. With the rest begins what would change what another thread finds that may have been woken before it.
-pub(super) fn split_overtaking(action: &mut Action) -> Option<Action> {
+/// Takes apart what is done while others sleep in a read, where one of them may be woken: leaves what wakes it, and gives the
+/// rest, to be done later.
+pub(super) fn split_overtaking(action: &mut Action, process: &ProcessSituation) -> Option<Action> {
+    let reads = matches!(action, Action::WriteRead { .. });
     let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &mut *action else {
         return None;
     };
-    let overtakes = |at: &usize| {
-        let before = &commands[..*at];
-        let goes_last = sent(&commands[*at]).is_some_and(|transaction| {
-            objects(&transaction.data).next().is_none()
-                || before.iter().all(|command| sent(command).is_some())
-        });
-        !goes_last && before.iter().any(may_wake)
-    };
-    let first = (1..commands.len()).find(overtakes)?;
-    let behind = commands.split_off(first);
-    let at_once = std::mem::replace(commands, behind);
-    let written = WriteExpectation::default();
-    let first = Action::Write { options: WriteReadOptions::default(), commands: at_once, written };
-    Some(std::mem::replace(action, first))
-}
-
-/// What a command sends. Such a command adds to what others find, and changes it only by the objects that it passes.
-fn sent(command: &Command) -> Option<&Transaction> {
-    match command {
-        Command::Transaction { transaction, .. }
-        | Command::TransactionSg { transaction, .. }
-        | Command::Reply(transaction)
-        | Command::ReplySg { transaction, .. } => Some(transaction),
-        _ => None,
+    let waking = commands.iter().position(|command| may_wake(command, process))?;
+    let behind = commands.split_off(waking + 1);
+    // What is sent goes to other processes as a rule, and whoever has sent it reads on at once.
+    if behind.is_empty() && (is_sent(&commands[waking]) || !reads) {
+        return None;
     }
+    let at_once = std::mem::replace(commands, behind);
+    let options = WriteReadOptions::default();
+    let first = Action::Write { options, commands: at_once, written: WriteExpectation::default() };
+    let rest = match std::mem::replace(action, first) {
+        Action::WriteRead { options, commands, .. } if commands.is_empty() => {
+            Action::Read { options, expected: ReadExpectation::Parked }
+        }
+        rest => rest,
+    };
+    Some(rest)
 }
 
-/// Whether another thread may find something because of a command.
-fn may_wake(command: &Command) -> bool {
-    !matches!(
+fn is_sent(command: &Command) -> bool {
+    matches!(
         command,
-        Command::RegisterLooper
-            | Command::EnterLooper
-            | Command::ExitLooper
-            | Command::AcquireResult(_)
-            | Command::AttemptAcquire(_)
-            | Command::Bytes(_)
+        Command::Transaction { .. }
+            | Command::TransactionSg { .. }
+            | Command::Reply(_)
+            | Command::ReplySg { .. }
     )
 }
 
+/// Whether another thread may find something because of a command of this process.
+fn may_wake(command: &Command, process: &ProcessSituation) -> bool {
+    match command {
+        Command::RegisterLooper
+        | Command::EnterLooper
+        | Command::ExitLooper
+        | Command::AcquireResult(_)
+        | Command::AttemptAcquire(_)
+        | Command::Bytes(_) => false,
+        Command::FreeBuffer(address) => process.buffers.iter().any(|known| {
+            !known.is_plain && matches!(address, Address::Buffer { buffer, .. } if *buffer == known.name)
+        }),
+        _ => true,
+    }
+}
+
 /// Takes out of an action what is undefined in it. False if nothing of it is left.
-pub(super) fn avoid(action: &mut Action) -> bool {
+pub(super) fn avoid(action: &mut Action, process: &ProcessSituation) -> bool {
     match action {
-        Action::Write { options, commands, .. } => {
+        Action::Write { options, commands, .. } | Action::WriteRead { options, commands, .. } => {
             avoid_in_options(options);
-            commands.iter_mut().for_each(avoid_in_command);
+            commands.iter_mut().for_each(|command| avoid_in_command(command, process));
         }
         Action::Read { options, .. } => avoid_in_options(options),
-        Action::WriteRead { options, commands, .. } => {
-            avoid_in_options(options);
-            commands.iter_mut().for_each(avoid_in_command);
-        }
         Action::Call { call, .. } => return avoid_in_call(call),
     }
     true
@@ -121,7 +123,7 @@ fn avoid_in_call(call: &mut Call) -> bool {
     true
 }
 
-fn avoid_in_command(command: &mut Command) {
+fn avoid_in_command(command: &mut Command, process: &ProcessSituation) {
     let transaction = match command {
         Command::Transaction { transaction, .. }
         | Command::TransactionSg { transaction, .. }
@@ -136,6 +138,10 @@ fn avoid_in_command(command: &mut Command) {
     for address in [&mut transaction.buffer, &mut transaction.offsets_buffer].into_iter().flatten() {
         *address = Address::Unmapped;
     }
+    if process.has_had_files {
+        transaction.data_size = None;
+        transaction.offsets_size = None;
+    }
     let is_whole = transaction.offsets.is_none()
         && transaction.data_size.is_none()
         && transaction.offsets_size.is_none()
@@ -145,7 +151,39 @@ fn avoid_in_command(command: &mut Command) {
         .map(|object| if let Object::FdArray { count, .. } = object { *count } else { 0 })
         .fold(0, u64::saturating_add);
     let named = count_descriptors(&transaction.data);
+    if arrays != 0 {
+        avoid_numbers(&mut transaction.data);
+    }
     avoid_in_items(&mut transaction.data, is_whole, is_whole && arrays == named);
+}
+
+/// Makes numbers in buffers such as no descriptor has.
+fn avoid_numbers(items: &mut Payload) {
+    for item in items {
+        let mut item = item;
+        while let DataItem::At(_, inner) = item {
+            item = &mut **inner;
+        }
+        if let DataItem::Object(Object::Buffer(buffer)) = item {
+            buffer.content = std::mem::take(&mut buffer.content).into_iter().map(without_numbers).collect();
+            avoid_numbers(&mut buffer.content);
+        }
+    }
+}
+
+fn without_numbers(item: DataItem<Handle>) -> DataItem<Handle> {
+    /// Of whichever of these bytes a number is made, it is too great for a descriptor.
+    const NO_DESCRIPTORS: u8 = 0x3f;
+    const MOST: u64 = 64;
+    let size = match item {
+        DataItem::Descriptor(_) | DataItem::Pointer(_) | DataItem::Object(_) => return item,
+        DataItem::At(place, item) => return DataItem::At(place, Box::new(without_numbers(*item))),
+        DataItem::U32(_) | DataItem::I32(_) => 4,
+        DataItem::U64(_) | DataItem::I64(_) | DataItem::Str16(_) => 8,
+        DataItem::Bytes(bytes) => bytes.len() as u64,
+        DataItem::Zero(size) => size,
+    };
+    DataItem::Bytes(vec![NO_DESCRIPTORS; size.min(MOST) as usize])
 }
 
 /// The objects of a payload.
