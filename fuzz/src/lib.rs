@@ -35,7 +35,7 @@ fn corpus() -> Option<PathBuf> {
 
 /// Judges an input. If that shows something, tells it as a script with the command that replays it, and dies.
 pub fn judge(target: FuzzTarget, input: &[u8]) {
-    let Err(finding) = target.judge(input) else { return };
+    let Err(finding) = target.judge_of_many(input) else { return };
     eprintln!("\n{target}: {finding}\n");
     match finding.script {
         None => eprintln!("The input is no script. To replay it: {} INPUT", command(target)),

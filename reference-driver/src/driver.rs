@@ -127,6 +127,12 @@ impl Driver {
         Driver { security_context: Some(context), ..self }
     }
 
+    /// The same driver, each of whose devices has had a context manager of this user, who is the only one to have it again.
+    pub fn with_managers_user(mut self, euid: u32) -> Driver {
+        self.contexts.iter_mut().for_each(|context| context.manager_euid = Some(euid));
+        self
+    }
+
     /// Opens a device. ENXIO if there is no such device.
     pub fn open(&mut self, caller: Caller, context: ContextIndex, nonblock: bool) -> Result<Device, Errno> {
         if context >= self.contexts.len() {

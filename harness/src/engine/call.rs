@@ -8,7 +8,7 @@ use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
 use super::told;
 use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents, Token, Told};
-use crate::target::{Area, SystemCall, ThreadIndex, UNMAPPED};
+use crate::target::{Area, Image, SystemCall, ThreadIndex, UNMAPPED};
 
 /// What came of a call that returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +36,11 @@ pub(super) enum Means {
 /// An ioctl whose argument points at a value, by the thread with this index in its process.
 pub(super) fn with_number<T: IntoBytes + Immutable>(request: u32, thread: usize, value: T) -> SystemCall {
     let argument = Area::Argument.addresses(thread).start;
-    SystemCall::Ioctl { request, argument, memory: vec![(argument, value.as_bytes().to_vec())] }
+    SystemCall::Ioctl { request, argument, memory: Image::of(argument, value.as_bytes()) }
 }
 
 fn unmapped(request: u32) -> SystemCall {
-    SystemCall::Ioctl { request, argument: UNMAPPED, memory: Vec::new() }
+    SystemCall::Ioctl { request, argument: UNMAPPED, memory: Image::default() }
 }
 
 fn with_argument<T: IntoBytes + Immutable + Copy>(
@@ -178,7 +178,7 @@ fn means_of_ioctl(
             with_number(BINDER_GET_EXTENDED_ERROR, thread, info)
         }
         Ioctl::Raw { request, argument } => {
-            SystemCall::Ioctl { request: *request, argument: *argument, memory: Vec::new() }
+            SystemCall::Ioctl { request: *request, argument: *argument, memory: Image::default() }
         }
     })
 }

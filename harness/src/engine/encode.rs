@@ -1,16 +1,20 @@
 //! Encoding: the commands of one step as the bytes that a process hands to the driver, at concrete addresses.
 
 use reference_driver::uapi::*;
+use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::fault::ScriptFault;
 use super::payload::{self, Sender};
 use super::symbols::{Bindings, Symbols};
 use crate::program::{Command, Node, Object, Transaction, WriteReadOptions};
-use crate::target::{Area, ThreadIndex, UNMAPPED};
+use crate::target::{Area, Image, ThreadIndex, UNMAPPED};
 
 /// Zero bytes behind each payload and table, for a driver that reads more than it should.
 const ZEROES_BEHIND: u64 = 64;
+
+/// Most of what is put into memory for a BINDER_WRITE_READ has no more bytes.
+const USUAL_IMAGE: usize = 1024;
 
 /// A BINDER_WRITE_READ, ready to be done.
 #[derive(Debug)]
@@ -20,7 +24,7 @@ pub(super) struct EncodedWriteRead {
     /// Its address.
     pub(super) address: u64,
     /// What must be in memory for it.
-    pub(super) memory: Vec<(u64, Vec<u8>)>,
+    pub(super) memory: Image,
 }
 
 /// Encodes a BINDER_WRITE_READ of a thread. With `read_size` 0 it only writes.
@@ -36,7 +40,7 @@ pub(super) fn write_read(
     for command in commands {
         encoder.command(command)?;
     }
-    let Encoder { stream, mut memory, .. } = encoder;
+    let Encoder { stream, image: mut memory, .. } = encoder;
 
     let thread = thread.thread;
     let room = Area::Commands.addresses(thread);
@@ -46,12 +50,12 @@ pub(super) fn write_read(
     }
     let write_buffer = room.end - length;
     if !stream.is_empty() {
-        memory.push((write_buffer, stream));
+        memory.put(write_buffer, &stream);
     }
     let returns = Area::Returns.addresses(thread);
     if read_size > 0 {
         let zeroes = read_size.saturating_add(ZEROES_BEHIND).min(Area::Returns.size());
-        memory.push((returns.start, vec![0; zeroes as usize]));
+        memory.put_zeroes(returns.start, zeroes as usize);
     }
     let argument = WriteRead {
         write_size: options.write_size.unwrap_or(length),
@@ -62,7 +66,7 @@ pub(super) fn write_read(
         read_buffer: if options.read_buffer_unmapped { UNMAPPED } else { returns.start },
     };
     let address = Area::Argument.addresses(thread).start;
-    memory.push((address, argument.as_bytes().to_vec()));
+    memory.put(address, argument.as_bytes());
     Ok(EncodedWriteRead { argument, address, memory })
 }
 
@@ -71,8 +75,8 @@ struct Encoder<'a> {
     symbols: &'a Symbols,
     bindings: &'a Bindings,
     process: usize,
-    stream: Vec<u8>,
-    memory: Vec<(u64, Vec<u8>)>,
+    stream: SmallVec<[u8; 256]>,
+    image: Image,
     /// Where the next payload goes.
     next_payload: u64,
     payload_end: u64,
@@ -85,8 +89,8 @@ impl<'a> Encoder<'a> {
             symbols,
             bindings,
             process: thread.process,
-            stream: Vec::new(),
-            memory: Vec::new(),
+            stream: SmallVec::new(),
+            image: Image::with_capacity(USUAL_IMAGE),
             next_payload: room.start,
             payload_end: room.end,
         }
@@ -177,41 +181,43 @@ impl<'a> Encoder<'a> {
     fn transaction(&mut self, target: u32, sent: &Transaction) -> Result<TransactionData, ScriptFault> {
         let placed = payload::place(&sent.data);
         let places = payload::object_offsets(&placed);
-        let data_address = self.reserve(payload::total_length(&placed))?;
-        let mut buffers = Vec::new();
+        let length = payload::total_length(&placed);
+        let data_address = self.reserve(length)?;
+        let mut buffers: SmallVec<[_; 4]> = SmallVec::new();
         for object in payload::objects(&sent.data) {
             buffers.push(match object {
                 Object::Buffer(object) => {
-                    let length = payload::total_length(&payload::place(&object.content));
-                    let content = self.reserve(length)?;
+                    let content = payload::place(&object.content);
+                    let length = payload::total_length(&content);
+                    let address = self.reserve(length)?;
                     let stated = object.buffer.as_ref().map(|address| self.bindings.address(address));
-                    Some((content, stated.transpose()?.unwrap_or(content), length))
+                    Some((content, address, stated.transpose()?.unwrap_or(address), length))
                 }
                 _ => None,
             });
         }
+        let stated = |buffer: &Option<(_, u64, u64, u64)>| {
+            buffer.as_ref().map(|(_, _, stated, length)| (*stated, *length))
+        };
         let sender = Sender {
             symbols: self.symbols,
             bindings: self.bindings,
             process: self.process,
-            buffers: buffers
-                .iter()
-                .map(|buffer| buffer.map(|(_, stated, length)| (stated, length)))
-                .collect(),
+            buffers: buffers.iter().map(stated).collect(),
         };
-        let data = sender.encode(&sent.data)?;
-        for (object, buffer) in payload::objects(&sent.data).zip(&buffers) {
-            if let (Object::Buffer(object), Some((content, ..))) = (object, buffer) {
-                self.memory.push((*content, with_zeroes_behind(sender.encode(&object.content)?)));
-            }
+        for (content, address, _, length) in buffers.iter().flatten() {
+            sender.encode(content, self.image.put_zeroes(*address, with_zeroes_behind(*length)))?;
         }
-        let table: Vec<u8> =
-            sent.offsets.as_ref().unwrap_or(&places).iter().flat_map(|offset| offset.to_le_bytes()).collect();
-        let data_size = sent.data_size.unwrap_or(data.len() as u64);
-        let offsets_size = sent.offsets_size.unwrap_or(table.len() as u64);
-        let table_address = self.reserve(table.len() as u64)?;
-        self.memory.push((data_address, with_zeroes_behind(data)));
-        self.memory.push((table_address, with_zeroes_behind(table)));
+        sender.encode(&placed, self.image.put_zeroes(data_address, with_zeroes_behind(length)))?;
+        let table = sent.offsets.as_deref().unwrap_or(&places);
+        let table_length = size_of_val(table) as u64;
+        let data_size = sent.data_size.unwrap_or(length);
+        let offsets_size = sent.offsets_size.unwrap_or(table_length);
+        let table_address = self.reserve(table_length)?;
+        let bytes = self.image.put_zeroes(table_address, with_zeroes_behind(table_length));
+        for (entry, offset) in bytes.chunks_exact_mut(size_of::<u64>()).zip(table) {
+            entry.copy_from_slice(&offset.to_le_bytes());
+        }
         Ok(TransactionData {
             target: target.into(),
             cookie: sent.cookie.unwrap_or(0),
@@ -244,9 +250,9 @@ impl<'a> Encoder<'a> {
     }
 }
 
-fn with_zeroes_behind(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.resize((bytes.len() + ZEROES_BEHIND as usize).next_multiple_of(8), 0);
-    bytes
+/// What is put into memory of so many bytes, for which there is room: zeroes behind them, too.
+fn with_zeroes_behind(length: u64) -> usize {
+    (length + ZEROES_BEHIND).next_multiple_of(8) as usize
 }
 
 /// What the scatter-gather buffers of a transaction take: each rounded up to a multiple of 8.

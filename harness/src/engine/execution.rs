@@ -1,6 +1,6 @@
 //! Execution: a program on its way through its steps.
 
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 
 use super::call::{self, CallResult, Means};
 use super::cast::Cast;
@@ -8,6 +8,7 @@ use super::encode;
 use super::fault::ScriptFault;
 use super::judge::{Difference, Pending, WriteReadResult, judge_call, judge_read, judge_write};
 use super::matching::{Reader, Refusal};
+use super::per_thread::PerThread;
 use super::symbols::{Bindings, KnownProcess, Symbols};
 use super::told;
 use super::transcript::{StepOutcome, StepRecord, Transcript, WriteReadRecord};
@@ -16,7 +17,9 @@ use super::wording;
 use super::write_read::{Finished, finish};
 use crate::program::*;
 use crate::script::fragment;
-use crate::target::{Answer, Area, Closing, Outcome, SystemCall, TargetError, ThreadIndex, World};
+use crate::target::{
+    Answer, Area, Closing, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World,
+};
 
 /// A program that is being run.
 pub(super) struct Execution<'a> {
@@ -28,7 +31,7 @@ pub(super) struct Execution<'a> {
     pub(super) bindings: Bindings,
     pub(super) world: Box<dyn World + 'a>,
     /// Threads that are not idle.
-    pub(super) states: BTreeMap<ThreadIndex, ThreadState>,
+    pub(super) states: PerThread<ThreadState>,
     pub(super) transcript: Transcript,
 }
 
@@ -76,6 +79,7 @@ impl<'a> Execution<'a> {
         program: &'a Program,
         repetition: u32,
         cast: Cast,
+        specifications: &[ProcessSpecification],
         symbols: Symbols,
         world: Box<dyn World + 'a>,
     ) -> Execution<'a> {
@@ -86,7 +90,7 @@ impl<'a> Execution<'a> {
             symbols,
             bindings: Bindings::default(),
             world,
-            states: BTreeMap::new(),
+            states: PerThread::of(specifications),
             transcript: Transcript::default(),
         }
     }
@@ -100,8 +104,8 @@ impl<'a> Execution<'a> {
             }
         }
         let unawaited = self.states.iter().find_map(|(thread, state)| match state {
-            ThreadState::Woken { finished, .. } => Some(self.unawaited(*thread, finished)),
-            ThreadState::Returned { result } => Some(self.unawaited_call(*thread, result)),
+            ThreadState::Woken { finished, .. } => Some(self.unawaited(thread, finished)),
+            ThreadState::Returned { result } => Some(self.unawaited_call(thread, result)),
             ThreadState::Parked(_) | ThreadState::ParkedInCall(_) | ThreadState::Ended => None,
         });
         match unawaited {
@@ -147,7 +151,7 @@ impl<'a> Execution<'a> {
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), Stop> {
         let thread = self.actor(index, step)?;
-        if let Some(ThreadState::Ended) = self.states.get(&thread) {
+        if let Some(ThreadState::Ended) = self.states.get(thread) {
             return Err(ScriptFault::Ended(self.cast.name(thread).clone()).into());
         }
         let judged = match &step.action {
@@ -160,7 +164,7 @@ impl<'a> Execution<'a> {
                 judge_write(&pending, &result)
             }
             Action::Read { options, expected } => {
-                let (pending, result) = match self.states.remove(&thread) {
+                let (pending, result) = match self.states.remove(thread) {
                     Some(state) => {
                         if *options != WriteReadOptions::default() {
                             return Err(
@@ -224,7 +228,7 @@ impl<'a> Execution<'a> {
         let mut woken = Vec::new();
         for name in candidates {
             let thread = self.cast.thread(name)?;
-            match self.states.get(&thread) {
+            match self.states.get(thread) {
                 Some(ThreadState::Woken { by, .. }) => woken.push((name, thread, *by)),
                 Some(ThreadState::Parked(_)) => {}
                 Some(ThreadState::Ended) => return Err(ScriptFault::Ended(name.clone()).into()),
@@ -263,7 +267,7 @@ impl<'a> Execution<'a> {
 
     /// Makes sure that a thread can do something new in this step.
     pub(super) fn idle(&self, index: usize, thread: ThreadIndex) -> Result<(), Stop> {
-        match self.states.get(&thread) {
+        match self.states.get(thread) {
             None => Ok(()),
             Some(ThreadState::Parked(_) | ThreadState::ParkedInCall(_)) => {
                 Err(ScriptFault::Parked(self.cast.name(thread).clone()).into())
@@ -347,12 +351,12 @@ impl<'a> Execution<'a> {
 
     /// Looks which parked threads a step has woken. What came of that is taken down at once, while it is there.
     pub(super) fn wake(&mut self, index: usize, actor: ThreadIndex) -> Result<(), Stop> {
-        let others = self.states.iter().filter(|(thread, _)| **thread != actor);
+        let others = self.states.iter().filter(|(thread, _)| *thread != actor);
         let parked = others
             .filter(|(_, state)| matches!(state, ThreadState::Parked(_) | ThreadState::ParkedInCall(_)));
-        for thread in parked.map(|(thread, _)| *thread).collect::<Vec<_>>() {
+        for thread in parked.map(|(thread, _)| thread).collect::<SmallVec<[_; 8]>>() {
             let Outcome::Done(result) = self.world.collect(thread)? else { continue };
-            let state = match self.states.remove(&thread) {
+            let state = match self.states.remove(thread) {
                 Some(ThreadState::Parked(pending)) => {
                     let finished = finish(&mut *self.world, thread, &pending.given, result)?;
                     ThreadState::Woken { pending, finished, by: index }
@@ -363,9 +367,8 @@ impl<'a> Execution<'a> {
                 _ => unreachable!("it was found parked above"),
             };
             self.states.insert(thread, state);
-            let name = self.cast.name(thread).to_string();
             if let Some(record) = self.transcript.steps.last_mut() {
-                record.woke.push(name);
+                record.woke.push(self.cast.name(thread).to_string());
             }
         }
         Ok(())
@@ -420,7 +423,7 @@ impl<'a> Execution<'a> {
 
     /// The end of a call in which a thread was parked, or that it still is.
     fn await_call(&mut self, thread: ThreadIndex, expected: &CallExpectation) -> Result<CallResult, Stop> {
-        match self.states.remove(&thread) {
+        match self.states.remove(thread) {
             Some(ThreadState::Returned { result }) => Ok(result),
             Some(ThreadState::ParkedInCall(call)) => {
                 let outcome = self.world.collect(thread)?;
@@ -522,7 +525,7 @@ impl<'a> Execution<'a> {
     pub(super) fn end(&mut self, process: usize) {
         let threads = self.cast.specifications()[process].threads.len();
         for thread in (0..threads).map(|thread| ThreadIndex { process, thread }) {
-            let state = self.states.get(&thread);
+            let state = self.states.get(thread);
             if !matches!(state, Some(ThreadState::Woken { .. } | ThreadState::Returned { .. })) {
                 self.states.insert(thread, ThreadState::Ended);
             }

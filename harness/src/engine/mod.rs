@@ -15,6 +15,7 @@ mod judge;
 mod matching;
 mod objects;
 pub(crate) mod payload;
+mod per_thread;
 mod race;
 mod rehearsal;
 mod set_up;
@@ -187,7 +188,7 @@ fn prepare<'a>(
         })
         .collect::<Result<_, TargetError>>()?;
     let symbols = Symbols::of(program, &cast, &processes)?;
-    Ok(Execution::new(program, repetition, cast, symbols, world))
+    Ok(Execution::new(program, repetition, cast, &specifications, symbols, world))
 }
 
 fn verdict(stop: Stop) -> Result<Verdict, SetUpError> {

@@ -4,11 +4,12 @@ use reference_driver::uapi::{
     BINDER_BUFFER_FLAG_HAS_PARENT, BINDER_TYPE_BINDER, BINDER_TYPE_FD, BINDER_TYPE_FDA, BINDER_TYPE_HANDLE,
     BINDER_TYPE_PTR, BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, FdArrayObject, FdObject, FlatObject,
 };
+use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::fault::ScriptFault;
 use super::symbols::{Bindings, Symbols};
-use crate::program::{BufferObject, DataItem, Handle, Object, Parent, Payload};
+use crate::program::{BufferObject, DataItem, Handle, Object, Parent};
 
 /// Flags of a local object about which a script says nothing: the least priority, and descriptors are taken.
 pub(crate) const USUAL_BINDER_FLAGS: u32 = 0x17f;
@@ -25,9 +26,9 @@ pub(crate) struct Placed<'a, H> {
 }
 
 /// Where each item lies. No length overflows: a place past all addresses is the last address.
-pub(crate) fn place<H>(items: &[DataItem<H>]) -> Vec<Placed<'_, H>> {
+pub(crate) fn place<H>(items: &[DataItem<H>]) -> SmallVec<[Placed<'_, H>; 4]> {
     let mut end: u64 = 0;
-    let mut placed = Vec::with_capacity(items.len());
+    let mut placed = SmallVec::with_capacity(items.len());
     for mut item in items {
         let mut offset = natural_offset(item, end);
         while let DataItem::At(place, inner) = item {
@@ -55,7 +56,7 @@ pub(crate) fn total_length<H>(placed: &[Placed<'_, H>]) -> u64 {
 }
 
 /// Where the objects are among items that lie so.
-pub(crate) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> Vec<u64> {
+pub(crate) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> SmallVec<[u64; 4]> {
     let objects = placed.iter().filter(|placed| matches!(placed.item, DataItem::Object(_)));
     objects.map(|placed| placed.offset).collect()
 }
@@ -64,7 +65,8 @@ fn length<H>(item: &DataItem<H>) -> u64 {
     match item {
         DataItem::U32(_) | DataItem::I32(_) | DataItem::Descriptor(_) => 4,
         DataItem::U64(_) | DataItem::I64(_) | DataItem::Pointer(_) => 8,
-        DataItem::Str16(text) => str16(text).len() as u64,
+        // The number of units, the units and a NUL, up to 4 bytes.
+        DataItem::Str16(text) => (4 + 2 * (text.encode_utf16().count() as u64 + 1)).next_multiple_of(4),
         DataItem::Bytes(bytes) => bytes.len() as u64,
         DataItem::Zero(count) => *count,
         DataItem::At(_, inner) => length(inner),
@@ -92,16 +94,19 @@ pub(crate) fn read_str16(bytes: &[u8]) -> Option<(String, usize)> {
     bytes.starts_with(&encoded).then_some((text, encoded.len()))
 }
 
+/// The bytes of an item. Those of objects and scalars take no allocation.
+pub(crate) type Encoded = SmallVec<[u8; 40]>;
+
 /// The bytes of scalar items; `None` for those whose bytes depend on who sees them.
-pub(crate) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Vec<u8>> {
+pub(crate) fn plain_bytes<H>(item: &DataItem<H>) -> Option<Encoded> {
     match item {
-        DataItem::U32(value) => Some(value.to_le_bytes().to_vec()),
-        DataItem::I32(value) => Some(value.to_le_bytes().to_vec()),
-        DataItem::U64(value) => Some(value.to_le_bytes().to_vec()),
-        DataItem::I64(value) => Some(value.to_le_bytes().to_vec()),
-        DataItem::Str16(text) => Some(str16(text)),
-        DataItem::Bytes(bytes) => Some(bytes.clone()),
-        DataItem::Zero(count) => Some(vec![0; usize::try_from(*count).ok()?]),
+        DataItem::U32(value) => Some(Encoded::from_slice(&value.to_le_bytes())),
+        DataItem::I32(value) => Some(Encoded::from_slice(&value.to_le_bytes())),
+        DataItem::U64(value) => Some(Encoded::from_slice(&value.to_le_bytes())),
+        DataItem::I64(value) => Some(Encoded::from_slice(&value.to_le_bytes())),
+        DataItem::Str16(text) => Some(Encoded::from_vec(str16(text))),
+        DataItem::Bytes(bytes) => Some(Encoded::from_slice(bytes)),
+        DataItem::Zero(count) => Some(Encoded::from_elem(0, usize::try_from(*count).ok()?)),
         DataItem::At(_, inner) => plain_bytes(inner),
         DataItem::Descriptor(_) | DataItem::Pointer(_) | DataItem::Object(_) => None,
     }
@@ -124,28 +129,26 @@ pub(super) struct Sender<'a> {
     /// Which process it is.
     pub(super) process: usize,
     /// For each object of the payload, where its buffer lies, and the length of what is in there, if it has one.
-    pub(super) buffers: Vec<Option<(u64, u64)>>,
+    pub(super) buffers: SmallVec<[Option<(u64, u64)>; 4]>,
 }
 
 impl Sender<'_> {
-    /// Items as they are sent, be they a whole payload or what is in a buffer.
-    pub(super) fn encode(&self, items: &Payload) -> Result<Vec<u8>, ScriptFault> {
-        let placed = place(items);
-        let mut bytes = vec![0; total_length(&placed) as usize];
+    /// Writes items as they are sent, be they a whole payload or what is in a buffer, over zeroes that have room for them.
+    pub(super) fn encode(&self, placed: &[Placed<'_, Handle>], bytes: &mut [u8]) -> Result<(), ScriptFault> {
         let mut objects = 0;
-        for Placed { offset, length, item } in &placed {
+        for Placed { offset, length, item } in placed {
             let encoded = match item {
                 DataItem::Object(object) => {
                     objects += 1;
                     self.object(object, objects - 1)?
                 }
                 DataItem::Descriptor(descriptor) => {
-                    self.bindings.descriptor(self.process, descriptor)?.to_le_bytes().to_vec()
+                    Encoded::from_slice(&self.bindings.descriptor(self.process, descriptor)?.to_le_bytes())
                 }
                 DataItem::Pointer(index) => {
                     let buffer = self.buffers.get(*index as usize).copied().flatten();
                     let (address, _) = buffer.ok_or(ScriptFault::NoBuffer(*index))?;
-                    address.to_le_bytes().to_vec()
+                    Encoded::from_slice(&address.to_le_bytes())
                 }
                 plain => plain_bytes(plain).expect("all other items have bytes of their own"),
             };
@@ -153,10 +156,10 @@ impl Sender<'_> {
             let start = *offset as usize;
             bytes[start..start + *length as usize].copy_from_slice(&encoded);
         }
-        Ok(bytes)
+        Ok(())
     }
 
-    fn object(&self, object: &Object<Handle>, index: usize) -> Result<Vec<u8>, ScriptFault> {
+    fn object(&self, object: &Object<Handle>, index: usize) -> Result<Encoded, ScriptFault> {
         let flat = match object {
             Object::Binder { weak, object, flags } => {
                 let numbers = self.symbols.object(object);
@@ -180,7 +183,7 @@ impl Sender<'_> {
                 let fd = self.bindings.descriptor(self.process, descriptor)?;
                 let object =
                     FdObject { object_type: BINDER_TYPE_FD, flags: *flags, fd, padding: 0, cookie: *cookie };
-                return Ok(object.as_bytes().to_vec());
+                return Ok(Encoded::from_slice(object.as_bytes()));
             }
             Object::FdArray { count, parent, pad } => {
                 let object = FdArrayObject {
@@ -190,7 +193,7 @@ impl Sender<'_> {
                     parent: parent.index,
                     parent_offset: parent.offset,
                 };
-                return Ok(object.as_bytes().to_vec());
+                return Ok(Encoded::from_slice(object.as_bytes()));
             }
             Object::Buffer(object) => {
                 let (buffer, length) = self.buffers.get(index).copied().flatten().unwrap_or_default();
@@ -203,10 +206,10 @@ impl Sender<'_> {
                     parent: parent.index,
                     parent_offset: parent.offset,
                 };
-                return Ok(object.as_bytes().to_vec());
+                return Ok(Encoded::from_slice(object.as_bytes()));
             }
         };
-        Ok(flat.as_bytes().to_vec())
+        Ok(Encoded::from_slice(flat.as_bytes()))
     }
 }
 

@@ -2,15 +2,13 @@
 //! its expectation. So a program that has been rehearsed is a whole one, and running it anywhere else compares that
 //! place with the one where it was rehearsed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use compact_str::format_compact;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::call::CallResult;
 use super::execution::{Execution, Stop, ThreadState};
 use super::judge::WriteReadResult;
+use super::prepare;
 use super::write_read::Finished;
-use super::{prepare, wording};
 use crate::program::*;
 use crate::target::{Closing, TargetError, ThreadIndex, Worlds};
 
@@ -18,9 +16,9 @@ use crate::target::{Closing, TargetError, ThreadIndex, Worlds};
 pub(crate) struct Rehearsal<'a> {
     execution: Execution<'a>,
     /// What a number that is a handle is called in each process, whatever it is a handle to at the time.
-    handles: BTreeMap<(usize, u32), Name>,
+    handles: FxHashMap<(usize, u32), Name>,
     /// All names that mean something.
-    taken: BTreeSet<Name>,
+    taken: FxHashSet<Name>,
     /// How many names were looked for so far.
     named: usize,
     performed: usize,
@@ -69,7 +67,13 @@ impl<'a> Rehearsal<'a> {
             Declaration::Process(process) => process.name.clone(),
             Declaration::Thread { name, .. } => name.clone(),
         });
-        Ok(Rehearsal { taken: taken.collect(), execution, handles: BTreeMap::new(), named: 0, performed: 0 })
+        Ok(Rehearsal {
+            taken: taken.collect(),
+            execution,
+            handles: FxHashMap::default(),
+            named: 0,
+            performed: 0,
+        })
     }
 
     /// Where the thread of this name is.
@@ -84,24 +88,29 @@ impl<'a> Rehearsal<'a> {
 
     /// Whether a thread can do something new.
     pub(crate) fn is_idle(&self, thread: ThreadIndex) -> bool {
-        !self.execution.states.contains_key(&thread)
+        self.execution.states.get(thread).is_none()
     }
 
     /// Whether a thread sleeps in a read.
     pub(crate) fn is_parked(&self, thread: ThreadIndex) -> bool {
-        matches!(self.execution.states.get(&thread), Some(ThreadState::Parked(_)))
+        matches!(self.execution.states.get(thread), Some(ThreadState::Parked(_)))
     }
 
     /// Whether any thread sleeps in a read.
     pub(crate) fn has_parked(&self) -> bool {
-        self.execution.states.values().any(|state| matches!(state, ThreadState::Parked(_)))
+        self.execution.states.iter().any(|(_, state)| matches!(state, ThreadState::Parked(_)))
     }
 
     /// Threads whose parked reads have returned, and that nothing has awaited.
-    pub(crate) fn woken(&self) -> Vec<ThreadIndex> {
+    pub(crate) fn woken(&self) -> impl Iterator<Item = ThreadIndex> {
         let states = self.execution.states.iter();
         let woken = states.filter(|(_, state)| matches!(state, ThreadState::Woken { .. }));
-        woken.map(|(thread, _)| *thread).collect()
+        woken.map(|(thread, _)| thread)
+    }
+
+    /// Whether a thread is one of these.
+    pub(crate) fn is_woken(&self, thread: ThreadIndex) -> bool {
+        matches!(self.execution.states.get(thread), Some(ThreadState::Woken { .. }))
     }
 
     /// Whether a process has, or had, a descriptor for a file.
@@ -115,13 +124,12 @@ impl<'a> Rehearsal<'a> {
     }
 
     /// A name that means nothing yet: the one that is preferred, if there is one and it is free.
-    pub(crate) fn new_name(&mut self, preferred: Option<Name>, prefix: &str) -> Name {
+    pub(crate) fn new_name(&mut self, preferred: Option<Name>, prefix: &'static str) -> Name {
         let mut preferred = preferred;
         loop {
             let name = preferred.take().unwrap_or_else(|| {
                 self.named += 1;
-                Name::new(format_compact!("{prefix}{}", self.named))
-                    .expect("a letter and a number are a name")
+                Name::numbered(prefix, self.named)
             });
             if self.taken.insert(name.clone()) {
                 return name;
@@ -137,7 +145,7 @@ impl<'a> Rehearsal<'a> {
     /// Does a step of a thread. What it expects is replaced by what came; of the names that it would have given there,
     /// those are kept that are still free. If it is interrupted, nothing is expected of the step that means anything.
     pub(crate) fn perform(&mut self, thread: ThreadIndex, action: &mut Action) -> Result<(), Interrupted> {
-        let wishes = Wishes::of(action);
+        let wishes = Wishes::taken_from(action);
         forget_expectations(action);
         self.execution.symbols.number(thread.process, action);
         let index = self.performed;
@@ -166,7 +174,7 @@ impl<'a> Rehearsal<'a> {
                 *written = how_written(&finished, given.write_size, false);
             }
             Action::Read { options, expected } => {
-                let (pending, result) = match self.execution.states.remove(&thread) {
+                let (pending, result) = match self.execution.states.remove(thread) {
                     Some(state) => self.execution.await_read(thread, state)?,
                     None => {
                         let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
@@ -271,13 +279,14 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn of(action: &Action) -> Wishes {
+    fn taken_from(action: &mut Action) -> Wishes {
         let (Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. }) = action
         else {
             return Wishes::default();
         };
         let mut wishes = Wishes::default();
-        for pattern in wording::patterns(expected) {
+        add_patterns(std::mem::replace(expected, ReadExpectation::Parked), &mut wishes.patterns);
+        for pattern in &wishes.patterns {
             if let ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. }
             | ReturnPattern::Reply(transaction) = pattern
@@ -293,11 +302,29 @@ impl Wishes {
                     }
                 }
             }
-            wishes.patterns.push(pattern.clone());
         }
         wishes.handles.reverse();
         wishes.buffers.reverse();
         wishes
+    }
+}
+
+/// Adds all patterns of an expectation, in the order in which they are written.
+fn add_patterns(expected: ReadExpectation, patterns: &mut Vec<ReturnPattern>) {
+    match expected {
+        ReadExpectation::Parked | ReadExpectation::Failed { .. } => {}
+        ReadExpectation::AnyOf(choices) => {
+            choices.into_iter().for_each(|choice| add_patterns(choice, patterns));
+        }
+        ReadExpectation::Returns(items) => {
+            for item in items {
+                match item {
+                    ReturnItem::One(pattern) => patterns.push(pattern),
+                    ReturnItem::InAnyOrder(all) => patterns.extend(all),
+                    ReturnItem::AnyOf(lists) => patterns.extend(lists.into_iter().flatten()),
+                }
+            }
+        }
     }
 }
 

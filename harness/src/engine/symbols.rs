@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use reference_driver::uapi::PointerCookie;
+use rustc_hash::FxHashMap;
 
 use super::cast::Cast;
 use super::fault::ScriptFault;
@@ -35,10 +36,10 @@ const STRIDE: u64 = 0x100;
 /// What the harness chose, for a whole program.
 #[derive(Debug)]
 pub(super) struct Symbols {
-    objects: BTreeMap<Name, PointerCookie>,
+    objects: FxHashMap<Name, PointerCookie>,
     /// The way back: the objects of each process by their pointers.
-    names: BTreeMap<(usize, u64), Name>,
-    cookies: BTreeMap<Name, u64>,
+    names: FxHashMap<(usize, u64), Name>,
+    cookies: FxHashMap<Name, u64>,
     files: BTreeMap<Name, FileId>,
     instances: BTreeMap<Name, InstanceId>,
     processes: Vec<(Name, i32)>,
@@ -51,8 +52,8 @@ pub(super) struct Symbols {
 /// What the driver chose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Bindings {
-    handles: BTreeMap<Name, u32>,
-    buffers: BTreeMap<Name, u64>,
+    handles: FxHashMap<Name, u32>,
+    buffers: FxHashMap<Name, u64>,
     /// The last descriptor that a process got for a file.
     descriptors: BTreeMap<(usize, Name), u32>,
 }
@@ -169,7 +170,10 @@ pub(crate) fn chosen(program: &Program) -> Result<Chosen, ScriptFault> {
     let cast = Cast::of(program)?;
     let nobody = KnownProcess { pid: 0, security_context: None };
     let symbols = Symbols::of(program, &cast, &vec![nobody; cast.processes().len()])?;
-    Ok(Chosen { objects: symbols.objects, cookies: symbols.cookies })
+    Ok(Chosen {
+        objects: symbols.objects.into_iter().collect(),
+        cookies: symbols.cookies.into_iter().collect(),
+    })
 }
 
 impl Symbols {
@@ -181,9 +185,9 @@ impl Symbols {
     ) -> Result<Symbols, ScriptFault> {
         let names = cast.processes().iter().map(|process| process.name.clone());
         let mut symbols = Symbols {
-            objects: BTreeMap::new(),
-            names: BTreeMap::new(),
-            cookies: BTreeMap::new(),
+            objects: FxHashMap::default(),
+            names: FxHashMap::default(),
+            cookies: FxHashMap::default(),
             files: BTreeMap::new(),
             instances: BTreeMap::new(),
             processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),

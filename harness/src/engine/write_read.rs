@@ -1,7 +1,8 @@
 //! What a BINDER_WRITE_READ came back with, read from the memory of its process.
 
-use reference_driver::uapi::{BR_SPAWN_LOOPER, Errno, WriteRead};
-use zerocopy::FromBytes;
+use reference_driver::uapi::{BR_NOOP, BR_SPAWN_LOOPER, Errno, WriteRead};
+use smallvec::SmallVec;
+use zerocopy::{FromZeros, IntoBytes};
 
 use super::decode::{Return, decode};
 use super::objects::ArrivedObject;
@@ -13,7 +14,7 @@ const LONGEST_PAYLOAD: u64 = 0x100_0000;
 /// The longest security context that is looked at, in bytes.
 const LONGEST_SECURITY_CONTEXT: u64 = 0x1000;
 /// So many bytes of one are looked at together: most are shorter.
-const PIECE_OF_STRING: u64 = 64;
+const PIECE_OF_STRING: usize = 64;
 
 /// A BINDER_WRITE_READ that has returned.
 #[derive(Debug, Clone)]
@@ -35,10 +36,12 @@ pub(super) fn finish(
     result: Result<Answer, Errno>,
 ) -> Result<Finished, TargetError> {
     let address = Area::Argument.addresses(thread.thread).start;
-    let argument = world.read_memory(thread.process, address, size_of::<WriteRead>())?;
-    let argument = argument.and_then(|bytes| WriteRead::read_from_bytes(&bytes).ok()).ok_or_else(|| {
-        TargetError::Broken("the target lost the memory that holds the argument of an ioctl".to_owned())
-    })?;
+    let mut argument = WriteRead::new_zeroed();
+    if !world.look_at_memory(thread.process, address, argument.as_mut_bytes())? {
+        return Err(TargetError::Broken(
+            "the target lost the memory that holds the argument of an ioctl".to_owned(),
+        ));
+    }
     let mut finished = Finished {
         errno: result.err(),
         write_consumed: argument.write_consumed,
@@ -58,9 +61,10 @@ pub(super) fn finish(
 
 /// What the driver wrote into a read buffer.
 struct Stream {
-    /// What lies before the place where the driver was told to begin.
-    before: Vec<u8>,
-    bytes: Vec<u8>,
+    /// From the start of the read buffer.
+    bytes: SmallVec<[u8; 512]>,
+    /// Where the driver was told to begin. What lies before is not its own.
+    begins: usize,
     /// Whether it must begin with BR_NOOP or BR_SPAWN_LOOPER.
     opens: bool,
 }
@@ -73,7 +77,7 @@ fn stream(
     finished: &Finished,
 ) -> Result<Result<Stream, String>, TargetError> {
     let (start, end) = (given.read_consumed, finished.read_consumed);
-    let nothing = Stream { before: Vec::new(), bytes: Vec::new(), opens: false };
+    let nothing = Stream { bytes: SmallVec::new(), begins: 0, opens: false };
     if given.read_size == 0 {
         return Ok(match start == end {
             true => Ok(nothing),
@@ -91,35 +95,40 @@ fn stream(
     if given.read_buffer != room.start || end > Area::Returns.size() {
         return Ok(if end == start { Ok(nothing) } else { Err(outside()) });
     }
-    Ok(match world.read_memory(thread.process, room.start, end as usize)? {
-        None => Err(outside()),
-        Some(mut before) => {
-            let bytes = before.split_off(start as usize);
-            Ok(Stream { before, bytes, opens: start == 0 && finished.errno.is_none() })
+    let mut bytes = SmallVec::from_elem(0, end as usize);
+    Ok(match world.look_at_memory(thread.process, room.start, &mut bytes)? {
+        false => Err(outside()),
+        true => {
+            let opens = start == 0 && finished.errno.is_none();
+            Ok(Stream { bytes, begins: start as usize, opens })
         }
     })
 }
 
 impl Finished {
     fn take(&mut self, stream: Stream) {
-        let (returns, error) = decode(&stream.bytes, stream.before.len());
+        let (before, bytes) = stream.bytes.split_at(stream.begins);
+        let opening = before.is_empty().then_some(BR_NOOP.to_le_bytes());
+        let behind = opening.and_then(|opening| bytes.strip_prefix(&opening));
+        let (returns, error) = match behind {
+            Some(behind) => decode(behind, opening.map_or(0, |opening| opening.len())),
+            None => decode(bytes, before.len()),
+        };
         self.returns = returns;
         self.malformed = error.map(|error| error.to_string());
         match self.returns.first() {
-            Some(Return::Noop) if stream.before.is_empty() => {
-                self.returns.remove(0);
-            }
+            _ if behind.is_some() => {}
             // It takes the place of the BR_NOOP and is part of what a script says.
-            Some(Return::SpawnLooper) if stream.before.is_empty() => {}
+            Some(Return::SpawnLooper) if before.is_empty() => {}
             _ if stream.opens && self.malformed.is_none() => {
                 self.malformed = Some("the read does not open with BR_NOOP".to_owned());
             }
             _ => {}
         }
-        if stream.before.starts_with(&BR_SPAWN_LOOPER.to_le_bytes()) {
+        if before.starts_with(&BR_SPAWN_LOOPER.to_le_bytes()) {
             // The driver puts it at the very start, wherever it was told to begin.
             self.returns.insert(0, Return::SpawnLooper);
-        } else if let Some(at) = stream.before.iter().position(|byte| *byte != 0) {
+        } else if let Some(at) = before.iter().position(|byte| *byte != 0) {
             self.malformed =
                 Some(format!("the driver wrote at byte {at}, before where it was told to begin"));
         }
@@ -179,14 +188,17 @@ fn string_at(world: &mut dyn World, process: usize, address: u64) -> Result<Opti
     while (string.len() as u64) < LONGEST_SECURITY_CONTEXT {
         let next = address.wrapping_add(string.len() as u64);
         // All of a page can be read, or nothing of it.
-        let length = PIECE_OF_STRING.min(PAGE - next % PAGE);
-        let Some(bytes) = world.read_memory(process, next, length as usize)? else { return Ok(None) };
+        let length = PIECE_OF_STRING.min((PAGE - next % PAGE) as usize);
+        let bytes = &mut [0; PIECE_OF_STRING][..length];
+        if !world.look_at_memory(process, next, bytes)? {
+            return Ok(None);
+        }
         match bytes.iter().position(|byte| *byte == 0) {
             Some(end) => {
                 string.extend_from_slice(&bytes[..end]);
                 return Ok(Some(string));
             }
-            None => string.extend_from_slice(&bytes),
+            None => string.extend_from_slice(bytes),
         }
     }
     Ok(None)

@@ -4,22 +4,27 @@
 //! An input is a script, or else any bytes, out of which a program is made. Which driver is modelled is in the script.
 
 mod dictionary;
+mod last_made;
 mod seeds;
 
 pub use dictionary::dictionary;
 pub use seeds::{Seed, file_name};
 
+use std::hash::Hasher;
 use std::panic::catch_unwind;
+use std::rc::Rc;
 
 use arbitrary::Unstructured;
 use reference_driver::Profile;
+use rustc_hash::FxHasher;
 
 use crate::generate::{
-    Emphasis, Settled, USUAL_STEPS, bytes_of_seed, cross_over, mutate, program_of_input, raw_write_read,
+    Emphasis, Input, Settled, Stage, USUAL_STEPS, bytes_of_seed, cross_over, mutate, raw_write_read,
 };
 use crate::oracle::{self, Violation};
 use crate::program::{DriverKind, Program};
 use crate::script::{parse, print};
+use crate::target::Audits;
 
 /// What an engine fuzzes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString, strum::EnumIter)]
@@ -48,12 +53,24 @@ pub struct Finding {
 }
 
 impl FuzzTarget {
-    /// Tries an input.
+    /// Tries an input: the model is audited after each call.
     pub fn judge(self, input: &[u8]) -> Result<(), Finding> {
+        self.judge_audited(input, Audits::AfterEachCall)
+    }
+
+    /// Tries one of very many inputs: the model is audited at the end of a program, or as by [`FuzzTarget::judge`] if it is
+    /// the turn of this input, which its bytes decide. A program with which something is wrong is judged by that again,
+    /// which knows behind which step.
+    pub fn judge_of_many(self, input: &[u8]) -> Result<(), Finding> {
+        let audits = if is_its_turn(input) { Audits::AfterEachCall } else { Audits::AtTheEnd };
+        self.judge_audited(input, audits).or_else(|finding| self.judge(input).and(Err(finding)))
+    }
+
+    fn judge_audited(self, input: &[u8], audits: Audits) -> Result<(), Finding> {
         let judged = catch_unwind(|| match self {
             FuzzTarget::Script => judge_text(input),
             target => {
-                let (settled, profile) = target.settled(input);
+                let (settled, profile) = target.settled(input, audits);
                 oracle::examine(&settled, &profile).map_err(|violation| Finding::of(&settled, &violation))
             }
         });
@@ -72,7 +89,7 @@ impl FuzzTarget {
                 Some(crate::generate::settle(&script.program, profile, &mut Unstructured::new(&[])))
             }
             FuzzTarget::RawWriteRead if !input.starts_with(b"#") => Some(raw_write_read(input, profile)),
-            target => Some(program_of_input(input, target.emphasis(), profile)),
+            target => Some(Input::read(input).settled(target.emphasis(), profile)),
         }
     }
 
@@ -90,8 +107,8 @@ impl FuzzTarget {
         let program = self.parent(input)?;
         let bytes = bytes_of_seed(seed.into());
         let profile = profile(&program);
-        let settled = mutate(&program, &profile, USUAL_STEPS, &mut Unstructured::new(&bytes));
-        script(&settled, most_bytes)
+        let settled = mutate(&program, at_the_end(&profile), USUAL_STEPS, &mut Unstructured::new(&bytes));
+        made(settled, most_bytes)
     }
 
     /// Another input, of at most so many bytes, with something of both. `None` if there is none.
@@ -102,8 +119,9 @@ impl FuzzTarget {
         let (first, second) = (self.parent(first)?, self.parent(second)?);
         let bytes = bytes_of_seed(seed.into());
         let profile = profile(&first);
-        let settled = cross_over(&first, &second, &profile, USUAL_STEPS, &mut Unstructured::new(&bytes));
-        script(&settled, most_bytes)
+        let settled =
+            cross_over(&first, &second, at_the_end(&profile), USUAL_STEPS, &mut Unstructured::new(&bytes));
+        made(settled, most_bytes)
     }
 
     fn emphasis(self) -> Emphasis {
@@ -116,23 +134,29 @@ impl FuzzTarget {
     }
 
     /// The program that an input is, and the driver that it is about.
-    fn settled(self, input: &[u8]) -> (Settled, Profile) {
-        let profile = match input.starts_with(b"#").then(|| parse(input)) {
-            Some(Ok(script)) => profile(&script.program),
-            _ => Profile::C,
+    fn settled(self, input: &[u8], audits: Audits) -> (Settled, Profile) {
+        let read = last_made::program(input).map_or_else(|| Input::read(input), Input::Script);
+        let profile = match &read {
+            Input::Script(program) => profile(program),
+            Input::Bytes(_) => Profile::C,
         };
-        match self {
-            FuzzTarget::RawWriteRead => (raw_write_read(input, &profile), profile),
-            target => (program_of_input(input, target.emphasis(), &profile), profile),
-        }
+        let stage = Stage { profile: &profile, audits };
+        let settled = match self {
+            FuzzTarget::RawWriteRead => raw_write_read(input, stage),
+            target => read.settled(target.emphasis(), stage),
+        };
+        (settled, profile)
     }
 
     /// The program to change: one that is not settled, if it need not be.
-    fn parent(self, input: &[u8]) -> Option<Program> {
+    fn parent(self, input: &[u8]) -> Option<Rc<Program>> {
+        if let Some(program) = last_made::program(input) {
+            return Some(program);
+        }
         match parse(input) {
-            Ok(script) => Some(script.program),
+            Ok(script) => Some(Rc::new(script.program)),
             Err(_) if self == FuzzTarget::Script => None,
-            Err(_) => Some(self.settled(input).0.program),
+            Err(_) => Some(Rc::new(self.settled(input, Audits::AtTheEnd).0.program)),
         }
     }
 }
@@ -143,12 +167,34 @@ impl Finding {
     }
 }
 
+/// One input in so many is audited after each call, of very many.
+const TURN: u64 = 64;
+
+/// Whether it is the turn of this input to be audited after each call.
+fn is_its_turn(input: &[u8]) -> bool {
+    let mut hasher = FxHasher::default();
+    hasher.write(input);
+    hasher.finish().is_multiple_of(TURN)
+}
+
+/// What to make a program on that is going to be judged: it is audited then.
+fn at_the_end(profile: &Profile) -> Stage<'_> {
+    Stage { profile, audits: Audits::AtTheEnd }
+}
+
 /// The driver that a program is about; that in C if it is about both.
 fn profile(program: &Program) -> Profile {
     match program.driver {
         Some(DriverKind::Rust) => Profile::RUST,
         _ => Profile::C,
     }
+}
+
+/// The script of a program that has just been made, if there is room for it. An engine will hand it back at once.
+fn made(settled: Settled, most_bytes: usize) -> Option<Vec<u8>> {
+    let text = script(&settled, most_bytes)?;
+    last_made::note(&text, settled.program);
+    Some(text)
 }
 
 /// The script of a settled program, if there is room for it.

@@ -5,6 +5,8 @@ use reference_driver::uapi::{
     FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_TXN_SECURITY_CTX, TF_ACCEPT_FDS, TF_ONE_WAY, TF_UPDATE_TXN,
 };
 
+use smallvec::SmallVec;
+
 use super::Emphasis;
 use super::choices::Choices;
 use super::payloads;
@@ -139,7 +141,7 @@ pub(super) fn invent(settler: &mut Settler<'_, '_, '_>, emphasis: Emphasis) {
         one => one,
     };
     let idle = settler.idle_threads();
-    let weights: Vec<u32> = idle.iter().map(|thread| urgency(settler, *thread)).collect();
+    let weights: SmallVec<[u32; 8]> = idle.iter().map(|thread| urgency(settler, *thread)).collect();
     let chosen = settler.choices.weighted(weights.iter().copied());
     let Some(thread) = chosen.map(|chosen| idle[chosen]) else { return };
     let mut scene = Scene { settler, thread, emphasis, commands: Vec::new() };
@@ -333,9 +335,9 @@ impl Scene<'_, '_, '_, '_> {
             return Handle::Number(settler.choices.below(5) as u32);
         }
         let process = &settler.situation.processes[thread.process];
-        let live: Vec<&Name> =
+        let live: SmallVec<[&Name; 16]> =
             process.handles.iter().filter(|known| known.strong > 0).map(|known| &known.name).collect();
-        let any: Vec<&Name> = process.handles.iter().map(|known| &known.name).collect();
+        let any: SmallVec<[&Name; 16]> = process.handles.iter().map(|known| &known.name).collect();
         let zero = thread.process != 0 && settler.choices.one_in(3);
         let among = if settler.choices.one_in(12) { &any } else { &live };
         match settler.choices.pick(among) {

@@ -5,14 +5,13 @@
 //! alone: what it does has to make sense whatever it is.
 
 use arbitrary::Unstructured;
-use reference_driver::Profile;
 use reference_driver::uapi::argument_size;
 use zerocopy::IntoBytes;
 
 use super::choices::Choices;
 use super::conversation::end;
 use super::mutate::{Proposal, proposals};
-use super::settle::{Author, Settled, Settler, settle_with};
+use super::settle::{Author, Settled, Settler, Stage, settle_with};
 use crate::program::*;
 use crate::script::{MOST_STEPS, parse};
 use crate::target::Area;
@@ -43,12 +42,12 @@ manager  < BR_TRANSACTION as back
 const WRITERS: [&str; 2] = ["app", "manager"];
 
 /// A program in which threads write these bytes, as far as they are not too many.
-pub fn raw_write_read(bytes: &[u8], profile: &Profile) -> Settled {
+pub fn raw_write_read<'p>(bytes: &[u8], stage: impl Into<Stage<'p>>) -> Settled {
     let script = parse(WORLD.as_bytes()).expect("the world is a script, as every test of this module shows");
     let mut author =
         RawWrites { world: proposals(&script.program), bytes: &bytes[..bytes.len().min(LONGEST)] };
     let mut nothing = Unstructured::new(&[]);
-    settle_with(script.program, profile, MOST_STEPS, Choices(&mut nothing), &mut author)
+    settle_with(script.program, stage.into(), MOST_STEPS, Choices(&mut nothing), &mut author)
 }
 
 struct RawWrites<'b> {
@@ -146,6 +145,8 @@ fn transaction_data(target: u32, transaction: &Transaction) -> reference_driver:
 
 #[cfg(test)]
 mod tests {
+    use reference_driver::Profile;
+
     use super::*;
     use crate::script::print;
 

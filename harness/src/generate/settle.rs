@@ -6,16 +6,17 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use reference_driver::Profile;
+use smallvec::SmallVec;
 
 use super::choices::Choices;
 use super::depth::Depth;
 use super::repair::Repair;
 use super::situation::Situation;
-use super::undefined;
+use super::{USUAL_STEPS, undefined};
 use crate::engine::{Interrupted, Rehearsal};
 use crate::program::*;
 use crate::script::{MOST_STEPS, features_of_program};
-use crate::target::{ReferenceTarget, ThreadIndex, Worlds};
+use crate::target::{Audits, ReferenceTarget, ThreadIndex, Worlds};
 
 /// A program that has been done on the reference driver, and expects what came of it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,10 +80,25 @@ pub(super) struct Settler<'r, 'c, 'u> {
     most_steps: usize,
 }
 
+/// What programs are settled on: the model of a driver, and when that is audited.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage<'p> {
+    /// Which driver.
+    pub profile: &'p Profile,
+    /// When its state is audited.
+    pub audits: Audits,
+}
+
+impl<'p> From<&'p Profile> for Stage<'p> {
+    fn from(profile: &'p Profile) -> Stage<'p> {
+        Stage { profile, audits: Audits::AfterEachCall }
+    }
+}
+
 /// Settles what an author proposes, with these processes and no more steps than that.
 pub(super) fn settle_with(
     mut program: Program,
-    profile: &Profile,
+    stage: Stage<'_>,
     most_steps: usize,
     choices: Choices<'_, '_>,
     author: &mut dyn Author,
@@ -91,7 +107,7 @@ pub(super) fn settle_with(
     keep_one_thread_of_children(&mut program);
     // Else contexts would have no names.
     program.requires = vec![Feature::Lsm];
-    let mut target = ReferenceTarget::new(profile.clone());
+    let mut target = ReferenceTarget::new(stage.profile.clone()).audited(stage.audits);
     let kind = target.kind();
     let mut unborn: Vec<Name> = Vec::new();
     let (steps, fault) = match Rehearsal::begin(&program, &mut target) {
@@ -101,7 +117,7 @@ pub(super) fn settle_with(
                 rehearsal,
                 situation: Situation::of(&program.declarations),
                 choices,
-                steps: Vec::new(),
+                steps: Vec::with_capacity(USUAL_STEPS / 2),
                 fault: None,
                 most_steps: most_steps.min(MOST_STEPS),
             };
@@ -161,7 +177,7 @@ impl Settler<'_, '_, '_> {
 
     /// Whether the read of a thread has returned, and nothing has awaited it.
     pub(super) fn is_woken(&self, thread: ThreadIndex) -> bool {
-        self.rehearsal.woken().contains(&thread)
+        self.rehearsal.is_woken(thread)
     }
 
     /// The names of the threads that sleep in a read.
@@ -180,8 +196,8 @@ impl Settler<'_, '_, '_> {
     }
 
     /// The threads that can do something.
-    pub(super) fn idle_threads(&self) -> Vec<ThreadIndex> {
-        let mut idle = Vec::new();
+    pub(super) fn idle_threads(&self) -> SmallVec<[ThreadIndex; 8]> {
+        let mut idle = SmallVec::new();
         for (process, state) in self.situation.processes.iter().enumerate().filter(|(_, p)| p.is_alive) {
             let threads = (0..state.threads.len()).map(|thread| ThreadIndex { process, thread });
             idle.extend(threads.filter(|thread| self.rehearsal.is_idle(*thread)));
@@ -195,7 +211,7 @@ impl Settler<'_, '_, '_> {
     }
 
     /// A name that means nothing yet.
-    pub(super) fn new_name(&mut self, prefix: &str) -> Name {
+    pub(super) fn new_name(&mut self, prefix: &'static str) -> Name {
         self.rehearsal.new_name(None, prefix)
     }
 
@@ -240,7 +256,7 @@ impl Settler<'_, '_, '_> {
     /// Lets threads whose reads have returned tell what they have got. Until they do, they can do nothing else.
     pub(super) fn hear(&mut self) {
         while self.fault.is_none() {
-            let woken = self.rehearsal.woken();
+            let woken: SmallVec<[_; 8]> = self.rehearsal.woken().collect();
             if woken.is_empty() {
                 return;
             }

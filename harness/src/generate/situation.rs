@@ -2,6 +2,7 @@
 //! serves to choose by, and may be wrong about what is rare; what really came of a step is in its expectation.
 
 use reference_driver::uapi::TF_ONE_WAY;
+use rustc_hash::FxHashSet;
 
 use std::collections::BTreeSet;
 
@@ -14,8 +15,8 @@ use crate::target::ThreadIndex;
 pub(super) struct Situation {
     pub(super) processes: Vec<ProcessSituation>,
     /// The names of all objects so far, and of all cookies.
-    pub(super) objects: BTreeSet<Name>,
-    pub(super) cookies: BTreeSet<Name>,
+    pub(super) objects: FxHashSet<Name>,
+    pub(super) cookies: FxHashSet<Name>,
     /// The instances of binderfs that have been mounted.
     pub(super) instances: BTreeSet<Name>,
 }

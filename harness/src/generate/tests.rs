@@ -1,10 +1,11 @@
+use reference_driver::Profile;
 use strum::IntoEnumIterator;
 
 use super::*;
 use crate::engine::Verdict;
 use crate::script::print;
 use crate::suite;
-use crate::target::{ReferenceTarget, Target};
+use crate::target::{Audits, ReferenceTarget, Target};
 
 /// What must hold of every settled program.
 fn check(settled: &Settled, profile: &Profile, what: &str) {
@@ -106,15 +107,27 @@ fn a_seed_is_a_program() {
 }
 
 #[test]
+fn when_the_model_is_audited_makes_no_difference() {
+    for seed in 0..100 {
+        let bytes = bytes_of_seed(seed);
+        let made = |audits| {
+            let stage = Stage { profile: &Profile::C, audits };
+            generate(Emphasis::Mix, stage, &mut Unstructured::new(&bytes))
+        };
+        assert_eq!(made(Audits::AtTheEnd), made(Audits::AfterEachCall));
+    }
+}
+
+#[test]
 fn any_input_is_a_program() {
     let settled = generated(Emphasis::Mix, &Profile::C, 3);
     let text = print(&settled.program);
-    assert_eq!(program_of_input(text.as_bytes(), Emphasis::Mix, &Profile::C), settled);
+    assert_eq!(Input::read(text.as_bytes()).settled(Emphasis::Mix, &Profile::C), settled);
     for length in 0..200 {
         let input = &text.as_bytes()[..length];
-        check(&program_of_input(input, Emphasis::Mix, &Profile::C), &Profile::C, "a part of a script");
+        check(&Input::read(input).settled(Emphasis::Mix, &Profile::C), &Profile::C, "a part of a script");
         let input = &bytes_of_seed(length as u64)[..length];
-        check(&program_of_input(input, Emphasis::Mix, &Profile::C), &Profile::C, "few bytes");
+        check(&Input::read(input).settled(Emphasis::Mix, &Profile::C), &Profile::C, "few bytes");
     }
 }
 

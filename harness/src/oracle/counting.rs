@@ -5,13 +5,17 @@
 //! it would become complicated (a process or thread ends, a call fails on its way, sizes are wrong and nothing came of
 //! it) it gives up, and holds its peace from there on; [`Coverage`] tells how far it came. It is about the C driver.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::fmt;
 
 use reference_driver::uapi::{TF_ONE_WAY, TF_UPDATE_TXN};
 
 use super::Violation;
 use super::history::{Event, Happening, History};
-use crate::program::*;
+use crate::program::{
+    self, Address, Argument, Call, Command, DataItem, Handle, HandlePattern, Ioctl, Name, Node, Program,
+    ReturnPattern, Token, Transaction, TransactionPattern,
+};
 use crate::script::fragment;
 
 /// How far a program was counted.
@@ -24,21 +28,20 @@ pub struct Coverage {
 }
 
 /// Whether the driver counts like this.
-pub(super) fn check(program: &Program) -> Result<(), Violation> {
-    count(program).map(drop)
+pub(super) fn check(history: &History<'_>) -> Result<(), Violation> {
+    count(history).map(drop)
 }
 
 /// How far a program is counted.
 pub(super) fn coverage(program: &Program) -> Coverage {
-    count(program).unwrap_or_default()
+    count(&History::of(program)).unwrap_or_default()
 }
 
-fn count(program: &Program) -> Result<Coverage, Violation> {
-    let history = History::of(program);
-    let fates = fates(&history);
-    let mut ledger = Ledger::of(program);
+fn count(history: &History<'_>) -> Result<Coverage, Violation> {
+    let fates = fates(history);
+    let mut ledger = Ledger::of(history);
     for (place, event) in history.events.iter().enumerate() {
-        match ledger.enter(event, fates.get(&place).copied()) {
+        match ledger.enter(event, fates[place]) {
             Ok(()) => {}
             Err(Stop::GiveUp) => return Ok(Coverage { events: history.events.len(), counted: place }),
             Err(Stop::Violation(violation)) => return Err(violation),
@@ -56,18 +59,18 @@ enum Fate {
     Failed,
 }
 
-/// The fates of what the events of a history send. What is in none cannot be told.
-fn fates(history: &History<'_>) -> BTreeMap<usize, Fate> {
-    #[derive(Default)]
+/// The fates of what the events of a history send, for each event. What has none cannot be told.
+fn fates(history: &History<'_>) -> Vec<Option<Fate>> {
+    #[derive(Clone, Default)]
     struct Sender {
         /// What it has not been told anything of, and whether that is a call.
         untold: VecDeque<(usize, bool)>,
         awaited: Option<usize>,
     }
-    let mut fates = BTreeMap::new();
-    let mut senders: BTreeMap<&Name, Sender> = BTreeMap::new();
+    let mut fates = vec![None; history.events.len()];
+    let mut senders = vec![Sender::default(); history.threads.len()];
     for (place, event) in history.events.iter().enumerate() {
-        let sender = senders.entry(event.thread).or_default();
+        let sender = &mut senders[event.thread];
         match &event.what {
             Happening::Command(command) => {
                 if let Some((transaction, target)) = sent(command) {
@@ -81,7 +84,7 @@ fn fates(history: &History<'_>) -> BTreeMap<usize, Fate> {
                 | ReturnPattern::TransactionPendingFrozen,
             ) => {
                 if let Some((sent, is_call)) = sender.untold.pop_front() {
-                    fates.insert(sent, Fate::Accepted);
+                    fates[sent] = Some(Fate::Accepted);
                     if is_call {
                         sender.awaited = Some(sent);
                     }
@@ -92,13 +95,13 @@ fn fates(history: &History<'_>) -> BTreeMap<usize, Fate> {
                 ReturnPattern::FailedReply | ReturnPattern::DeadReply | ReturnPattern::FrozenReply,
             ) => match (sender.awaited.take(), sender.untold.pop_back()) {
                 (None, Some((sent, _))) => {
-                    fates.insert(sent, Fate::Refused);
+                    fates[sent] = Some(Fate::Refused);
                 }
                 // Which of them it is about cannot be told.
                 (awaited, sent) => {
                     let untold = std::mem::take(&mut sender.untold);
                     let all = awaited.into_iter().chain(sent.into_iter().chain(untold).map(|(sent, _)| sent));
-                    fates.extend(all.map(|sent| (sent, Fate::Failed)));
+                    all.for_each(|sent| fates[sent] = Some(Fate::Failed));
                 }
             },
             _ => {}
@@ -118,20 +121,41 @@ fn sent(command: &Command) -> Option<(&Transaction, Option<&Handle>)> {
     }
 }
 
-/// An object: its owner, and what that calls it.
-type Node = (usize, String);
+/// An object: its place in the ledger.
+type ObjectId = usize;
 
-/// What an object is called. One that has the numbers of another process' object is called as that one is.
-fn called(node: &crate::program::Node) -> String {
-    match node {
-        crate::program::Node::Explicit { pointer: Token::Symbol(pointer), cookie: Token::Symbol(cookie) }
-            if pointer == cookie =>
-        {
-            pointer.to_string()
+/// What an owner calls its object. One that has the numbers of another process' object is called as that one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Called<'p> {
+    Object(&'p Name),
+    Numbers(&'p Node),
+}
+
+impl<'p> From<&'p Node> for Called<'p> {
+    fn from(node: &'p Node) -> Called<'p> {
+        match node {
+            Node::Object(name) => Called::Object(name),
+            Node::Explicit { pointer: Token::Symbol(pointer), cookie: Token::Symbol(cookie) }
+                if pointer == cookie =>
+            {
+                Called::Object(pointer)
+            }
+            node => Called::Numbers(node),
         }
-        node => fragment::node(node),
     }
 }
+
+impl fmt::Display for Called<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Called::Object(name) => name.fmt(f),
+            Called::Numbers(node) => f.write_str(&fragment::node(node)),
+        }
+    }
+}
+
+/// What the context manager's object is called.
+static MANAGERS: Node = Node::Explicit { pointer: Token::Number(0), cookie: Token::Number(0) };
 
 /// Why counting ends.
 enum Stop {
@@ -145,9 +169,25 @@ impl From<Violation> for Stop {
     }
 }
 
+/// An object, who holds it, and what its owner has been told of it.
+#[derive(Debug)]
+struct Object<'p> {
+    owner: usize,
+    called: Called<'p>,
+    /// What other processes hold of it.
+    holdings: Vec<Holding>,
+    /// What buffers of the owner hold: strong and weak.
+    own: (u32, u32),
+    told: Told,
+    /// The thread by which the owner has last sent the object, if it does not keep everything of it and has not been told
+    /// more since: only that thread is told of it before it sleeps.
+    sender: Option<usize>,
+}
+
 /// What a process holds of an object of another.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Holding {
+    process: usize,
     number: u32,
     strong: u32,
     weak: u32,
@@ -163,67 +203,66 @@ struct Told {
 }
 
 /// Something on its way, or in a buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Parcel {
     code: u32,
     flags: u32,
     /// Where a call goes; the sender of what is answered, if it is a reply.
     to: usize,
-    to_thread: Option<Name>,
-    from: Name,
-    target: Option<Node>,
+    to_thread: Option<usize>,
+    from: usize,
+    target: Option<ObjectId>,
     /// The objects in it, and whether they are weak.
-    objects: Vec<(Node, bool)>,
+    objects: Vec<(ObjectId, bool)>,
 }
 
-#[derive(Default)]
-struct Ledger {
-    names: Vec<Name>,
-    processes: BTreeMap<Name, usize>,
-    manager: Option<Node>,
-    holdings: BTreeMap<(usize, Node), Holding>,
-    numbers: BTreeMap<(usize, u32), Node>,
-    handles: BTreeMap<Name, (usize, u32)>,
-    /// What buffers of the owner hold: strong and weak.
-    own: BTreeMap<Node, (u32, u32)>,
-    told: BTreeMap<Node, Told>,
-    /// The thread by which an owner has last sent an object of which it does not keep everything, and has not been told
-    /// more since: only that thread is told of it before it sleeps.
-    senders: BTreeMap<Node, Name>,
+struct Ledger<'h, 'p> {
+    history: &'h History<'p>,
+    objects: Vec<Object<'p>>,
+    manager: Option<ObjectId>,
+    /// The object under each handle of each process.
+    numbers: Vec<Vec<Option<ObjectId>>>,
+    /// Handles that have names: of which process, and their numbers.
+    handles: Vec<(&'p Name, (usize, u32))>,
     under_way: Vec<Parcel>,
-    buffers: BTreeMap<Name, (usize, Parcel)>,
-    serving: BTreeMap<Name, Vec<Name>>,
-    awaiting: BTreeMap<Name, u32>,
+    /// What is in buffers, and whose they are.
+    buffers: Vec<(&'p Name, usize, Parcel)>,
+    /// Whom each thread serves, the last at the end.
+    serving: Vec<Vec<usize>>,
+    /// How many answers each thread awaits.
+    awaiting: Vec<u32>,
 }
 
-impl Ledger {
-    fn of(program: &Program) -> Ledger {
-        let mut ledger = Ledger::default();
-        for noted in &program.declarations {
-            match &noted.value {
-                Declaration::Process(process) => {
-                    if process.context_manager {
-                        let node = crate::program::Node::Explicit {
-                            pointer: Token::Number(0),
-                            cookie: Token::Number(0),
-                        };
-                        ledger.manager = Some((ledger.names.len(), called(&node)));
-                    }
-                    ledger.processes.insert(process.name.clone(), ledger.names.len());
-                    ledger.names.push(process.name.clone());
-                }
-                Declaration::Thread { name, process } => {
-                    if let Some(owner) = ledger.processes.get(process).copied() {
-                        ledger.processes.insert(name.clone(), owner);
-                    }
-                }
-            }
-        }
+impl<'h, 'p> Ledger<'h, 'p> {
+    fn of(history: &'h History<'p>) -> Ledger<'h, 'p> {
+        let mut ledger = Ledger {
+            history,
+            objects: Vec::new(),
+            manager: None,
+            numbers: vec![Vec::new(); history.processes.len()],
+            handles: Vec::new(),
+            under_way: Vec::new(),
+            buffers: Vec::new(),
+            serving: vec![Vec::new(); history.threads.len()],
+            awaiting: vec![0; history.threads.len()],
+        };
+        let manager = history.processes.iter().rposition(|process| process.context_manager);
+        ledger.manager = manager.map(|manager| ledger.object(manager, Called::from(&MANAGERS)));
         ledger
     }
 
-    fn enter(&mut self, event: &Event<'_>, fate: Option<Fate>) -> Result<(), Stop> {
-        match &event.what {
+    /// The object that a process calls so; a new one if there was none.
+    fn object(&mut self, owner: usize, called: Called<'p>) -> ObjectId {
+        let known = self.objects.iter().position(|known| known.owner == owner && known.called == called);
+        known.unwrap_or_else(|| {
+            let (holdings, told) = (Vec::new(), Told::default());
+            self.objects.push(Object { owner, called, holdings, own: (0, 0), told, sender: None });
+            self.objects.len() - 1
+        })
+    }
+
+    fn enter(&mut self, event: &Event<'p>, fate: Option<Fate>) -> Result<(), Stop> {
+        match event.what {
             Happening::Unclear => Err(Stop::GiveUp),
             Happening::Call(call) => self.call(event, call),
             Happening::Command(command) => match sent(command) {
@@ -242,7 +281,7 @@ impl Ledger {
         }
     }
 
-    fn call(&mut self, event: &Event<'_>, call: &Call) -> Result<(), Stop> {
+    fn call(&mut self, event: &Event<'p>, call: &'p Call) -> Result<(), Stop> {
         match call {
             Call::Close
             | Call::Exit
@@ -252,7 +291,7 @@ impl Ledger {
             | Call::Open { .. }
             | Call::Ioctl(Ioctl::ThreadExit | Ioctl::SetContextMgr) => Err(Stop::GiveUp),
             Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))) => {
-                self.manager = Some((event.process, manager.object.to_string()));
+                self.manager = Some(self.object(event.process, Called::Object(&manager.object)));
                 Ok(())
             }
             _ => Ok(()),
@@ -260,28 +299,38 @@ impl Ledger {
     }
 
     /// The object that a handle of a process stands for.
-    fn node_of(&self, process: usize, handle: &Handle) -> Result<Node, Stop> {
+    fn object_under(&self, process: usize, handle: &Handle) -> Result<ObjectId, Stop> {
         let number = self.number_of(process, handle)?;
-        self.numbers.get(&(process, number)).cloned().ok_or(Stop::GiveUp)
+        self.object_at(process, number).ok_or(Stop::GiveUp)
+    }
+
+    fn object_at(&self, process: usize, number: u32) -> Option<ObjectId> {
+        self.numbers[process].get(number as usize).copied().flatten()
     }
 
     fn number_of(&self, process: usize, handle: &Handle) -> Result<u32, Stop> {
         match handle {
             Handle::Number(number) => Ok(*number),
-            Handle::Symbol(name) => match self.handles.get(name) {
-                Some((owner, number)) if *owner == process => Ok(*number),
+            Handle::Symbol(name) => match self.named(name) {
+                Some((owner, number)) if owner == process => Ok(number),
                 _ => Err(Stop::GiveUp),
             },
         }
     }
 
+    /// The process and the number of a handle that has a name.
+    fn named(&self, name: &Name) -> Option<(usize, u32)> {
+        self.handles.iter().find(|(known, _)| *known == name).map(|(_, handle)| *handle)
+    }
+
     /// What there is to tell of an object goes to the thread that sends it, if its owner does not keep it already.
-    fn sent_by(&mut self, event: &Event<'_>, transaction: &Transaction) {
+    fn sent_by(&mut self, event: &Event<'p>, transaction: &'p Transaction) {
         for item in &transaction.data {
-            if let DataItem::Object(Object::Binder { object, .. }) = item.without_place() {
-                let node = (event.process, object.to_string());
-                if self.told.get(&node).is_none_or(|told| !told.strong || !told.weak) {
-                    self.senders.insert(node, event.thread.clone());
+            if let DataItem::Object(program::Object::Binder { object, .. }) = item.without_place() {
+                let object = self.object(event.process, Called::Object(object));
+                let object = &mut self.objects[object];
+                if !object.told.strong || !object.told.weak {
+                    object.sender = Some(event.thread);
                 }
             }
         }
@@ -289,8 +338,8 @@ impl Ledger {
 
     fn send(
         &mut self,
-        event: &Event<'_>,
-        transaction: &Transaction,
+        event: &Event<'p>,
+        transaction: &'p Transaction,
         target: Option<&Handle>,
     ) -> Result<(), Stop> {
         let is_strange = transaction.offsets.is_some()
@@ -303,108 +352,110 @@ impl Ledger {
         let is_call = target.is_some() && transaction.flags & TF_ONE_WAY == 0;
         let (target, to, to_thread) = match target {
             Some(Handle::Number(0)) => {
-                let node = self.manager.clone().ok_or(Stop::GiveUp)?;
-                (Some(node.clone()), node.0, None)
+                let object = self.manager.ok_or(Stop::GiveUp)?;
+                (Some(object), self.objects[object].owner, None)
             }
             Some(handle) => {
-                let node = self.node_of(event.process, handle)?;
-                (Some(node.clone()), node.0, None)
+                let object = self.object_under(event.process, handle)?;
+                (Some(object), self.objects[object].owner, None)
             }
             None => {
-                let caller = self.serving.get_mut(event.thread).and_then(Vec::pop).ok_or(Stop::GiveUp)?;
-                let process = self.processes.get(&caller).copied().ok_or(Stop::GiveUp)?;
-                (None, process, Some(caller))
+                let caller = self.serving[event.thread].pop().ok_or(Stop::GiveUp)?;
+                (None, self.history.threads[caller].1, Some(caller))
             }
         };
         let mut objects = Vec::new();
         for item in &transaction.data {
             match item.without_place() {
-                DataItem::Object(Object::Binder { weak, object, .. }) => {
-                    objects.push(((event.process, object.to_string()), *weak));
+                DataItem::Object(program::Object::Binder { weak, object, .. }) => {
+                    objects.push((self.object(event.process, Called::Object(object)), *weak));
                 }
-                DataItem::Object(Object::Handle { weak, handle, .. }) => {
-                    objects.push((self.node_of(event.process, handle)?, *weak));
+                DataItem::Object(program::Object::Handle { weak, handle, .. }) => {
+                    objects.push((self.object_under(event.process, handle)?, *weak));
                 }
-                DataItem::Object(Object::Explicit { .. }) => return Err(Stop::GiveUp),
+                DataItem::Object(program::Object::Explicit { .. }) => return Err(Stop::GiveUp),
                 _ => {}
             }
         }
         if is_call {
-            *self.awaiting.entry(event.thread.clone()).or_default() += 1;
+            self.awaiting[event.thread] += 1;
         }
-        for (node, weak) in &objects {
-            self.hold(to, node, *weak);
+        for (object, weak) in &objects {
+            self.hold(to, *object, *weak);
         }
-        if let Some(node) = &target {
-            self.own.entry(node.clone()).or_default().0 += 1;
+        if let Some(object) = target {
+            self.objects[object].own.0 += 1;
         }
-        let (code, flags) = (transaction.code, transaction.flags);
-        let from = event.thread.clone();
+        let (code, flags, from) = (transaction.code, transaction.flags, event.thread);
         self.under_way.push(Parcel { code, flags, to, to_thread, from, target, objects });
         Ok(())
     }
 
     /// A process gets one more of an object.
-    fn hold(&mut self, process: usize, node: &Node, weak: bool) {
-        if node.0 == process {
-            let own = self.own.entry(node.clone()).or_default();
+    fn hold(&mut self, process: usize, object: ObjectId, weak: bool) {
+        if self.objects[object].owner == process {
+            let own = &mut self.objects[object].own;
             *(if weak { &mut own.1 } else { &mut own.0 }) += 1;
             return;
         }
-        let holding = self.holding(process, node);
+        let holding = self.holding(process, object);
         *(if weak { &mut holding.weak } else { &mut holding.strong }) += 1;
     }
 
     /// What a process holds of an object; a new handle if it has none.
-    fn holding(&mut self, process: usize, node: &Node) -> &mut Holding {
-        let key = (process, node.clone());
-        if !self.holdings.contains_key(&key) {
-            let first = u32::from(self.manager.as_ref() != Some(node));
-            let number = (first..).find(|number| !self.numbers.contains_key(&(process, *number)));
-            // There are fewer handles than numbers.
-            let number = number.unwrap_or(u32::MAX);
-            self.numbers.insert((process, number), node.clone());
-            self.holdings.insert(key.clone(), Holding { number, strong: 0, weak: 0 });
-        }
-        self.holdings.entry(key).or_default()
+    fn holding(&mut self, process: usize, object: ObjectId) -> &mut Holding {
+        let holdings = &mut self.objects[object].holdings;
+        let known = holdings.iter().position(|holding| holding.process == process);
+        let place = known.unwrap_or_else(|| {
+            let numbers = &mut self.numbers[process];
+            let first = usize::from(self.manager != Some(object));
+            let free = (first..numbers.len()).find(|number| numbers[*number].is_none());
+            let number = free.unwrap_or(numbers.len().max(first));
+            numbers.resize(numbers.len().max(number + 1), None);
+            numbers[number] = Some(object);
+            holdings.push(Holding { process, number: number as u32, strong: 0, weak: 0 });
+            holdings.len() - 1
+        });
+        &mut holdings[place]
     }
 
     /// A process has one less of an object, if it has any.
-    fn let_go(&mut self, process: usize, node: &Node, weak: bool) {
-        if node.0 == process {
-            let own = self.own.entry(node.clone()).or_default();
+    fn let_go(&mut self, process: usize, object: ObjectId, weak: bool) {
+        let Object { owner, own, holdings, .. } = &mut self.objects[object];
+        if *owner == process {
             let count = if weak { &mut own.1 } else { &mut own.0 };
             *count = count.saturating_sub(1);
             return;
         }
-        let key = (process, node.clone());
-        let Some(holding) = self.holdings.get_mut(&key) else { return };
+        let Some(place) = holdings.iter().position(|holding| holding.process == process) else { return };
+        let holding = &mut holdings[place];
         let count = if weak { &mut holding.weak } else { &mut holding.strong };
         *count = count.saturating_sub(1);
         if holding.strong == 0 && holding.weak == 0 {
-            let number = holding.number;
-            self.holdings.remove(&key);
-            self.numbers.remove(&(process, number));
+            let holding = holdings.remove(place);
+            self.numbers[process][holding.number as usize] = None;
         }
     }
 
-    fn command(&mut self, event: &Event<'_>, command: &Command) -> Result<(), Stop> {
+    fn command(&mut self, event: &Event<'p>, command: &'p Command) -> Result<(), Stop> {
         let process = event.process;
         match command {
             Command::FreeBuffer(Address::Buffer { buffer, offset: 0 }) => {
-                if self.buffers.get(buffer).is_some_and(|(owner, _)| *owner == process)
-                    && let Some((_, parcel)) = self.buffers.remove(buffer)
-                {
-                    parcel.objects.iter().for_each(|(node, weak)| self.let_go(process, node, *weak));
-                    parcel.target.iter().for_each(|node| self.let_go(node.0, node, false));
+                let is_it = |(name, owner, _): &(&Name, usize, Parcel)| *name == buffer && *owner == process;
+                if let Some(place) = self.buffers.iter().position(is_it) {
+                    let (_, _, parcel) = self.buffers.swap_remove(place);
+                    parcel.objects.iter().for_each(|(object, weak)| self.let_go(process, *object, *weak));
+                    if let Some(object) = parcel.target {
+                        self.let_go(self.objects[object].owner, object, false);
+                    }
                 }
             }
             Command::Increfs(handle) | Command::Acquire(handle) => {
                 let weak = matches!(command, Command::Increfs(_));
                 let number = self.number_of(process, handle)?;
-                match (self.numbers.get(&(process, number)).cloned(), number) {
-                    (Some(node), _) => {
-                        let holding = self.holding(process, &node);
+                match (self.object_at(process, number), number) {
+                    (Some(object), _) => {
+                        let holding = self.holding(process, object);
                         match weak {
                             true => holding.weak += 1,
                             // A weak handle does not become strong by itself, but the manager's does.
@@ -413,8 +464,8 @@ impl Ledger {
                         }
                     }
                     (None, 0) => {
-                        if let Some(node) = self.manager.clone() {
-                            self.hold(process, &node, weak);
+                        if let Some(object) = self.manager {
+                            self.hold(process, object, weak);
                         }
                     }
                     _ => {}
@@ -423,12 +474,13 @@ impl Ledger {
             Command::Release(handle) | Command::Decrefs(handle) => {
                 let weak = matches!(command, Command::Decrefs(_));
                 let number = self.number_of(process, handle)?;
-                if let Some(node) = self.numbers.get(&(process, number)).cloned() {
-                    self.let_go(process, &node, weak);
+                if let Some(object) = self.object_at(process, number) {
+                    self.let_go(process, object, weak);
                 }
             }
             Command::IncrefsDone(node) | Command::AcquireDone(node) => {
-                let told = self.told.entry((process, called(node))).or_default();
+                let object = self.object(process, node.into());
+                let told = &mut self.objects[object].told;
                 match command {
                     Command::IncrefsDone(_) => told.weak_unanswered = false,
                     _ => told.strong_unanswered = false,
@@ -439,18 +491,18 @@ impl Ledger {
         Ok(())
     }
 
-    fn returned(&mut self, event: &Event<'_>, pattern: &ReturnPattern) -> Result<(), Stop> {
+    fn returned(&mut self, event: &Event<'p>, pattern: &'p ReturnPattern) -> Result<(), Stop> {
         match pattern {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. } => {
                 let target = transaction.target.as_ref().ok_or(Stop::GiveUp)?;
-                let target = (event.process, called(target));
-                self.arrived(event, transaction, |parcel| parcel.target.as_ref() == Some(&target))
+                let target = self.object(event.process, target.into());
+                self.arrived(event, transaction, |parcel| parcel.target == Some(target))
             }
             ReturnPattern::Reply(transaction) => {
-                let awaited = self.awaiting.entry(event.thread.clone()).or_default();
+                let awaited = &mut self.awaiting[event.thread];
                 *awaited = awaited.saturating_sub(1);
-                self.arrived(event, transaction, |parcel| parcel.to_thread.as_ref() == Some(event.thread))
+                self.arrived(event, transaction, |parcel| parcel.to_thread == Some(event.thread))
             }
             ReturnPattern::FailedReply | ReturnPattern::DeadReply | ReturnPattern::FrozenReply => Ok(()),
             ReturnPattern::Increfs(node) => self.told(event, node, "BR_INCREFS"),
@@ -464,8 +516,8 @@ impl Ledger {
     /// Something has arrived: which of the things under way it is, and as what its objects came.
     fn arrived(
         &mut self,
-        event: &Event<'_>,
-        came: &TransactionPattern,
+        event: &Event<'p>,
+        came: &'p TransactionPattern,
         is_it: impl Fn(&Parcel) -> bool,
     ) -> Result<(), Stop> {
         let fits = |parcel: &Parcel| {
@@ -481,96 +533,105 @@ impl Ledger {
         }
         let parcel = self.under_way.remove(place);
         if parcel.target.is_some() && parcel.flags & TF_ONE_WAY == 0 {
-            self.serving.entry(event.thread.clone()).or_default().push(parcel.from.clone());
+            self.serving[event.thread].push(parcel.from);
         }
         let mut objects = parcel.objects.iter();
         for item in &came.data {
-            let DataItem::Object(object @ (Object::Handle { .. } | Object::Binder { .. })) =
+            let DataItem::Object(object @ (program::Object::Handle { .. } | program::Object::Binder { .. })) =
                 item.without_place()
             else {
                 continue;
             };
-            let Some((node, _)) = objects.next() else { return Err(Stop::GiveUp) };
-            if let Object::Handle { handle, .. } = object {
-                self.arrived_as(event, node, handle)?;
+            let Some((sent, _)) = objects.next() else { return Err(Stop::GiveUp) };
+            if let program::Object::Handle { handle, .. } = object {
+                self.arrived_as(event, *sent, handle)?;
             }
         }
         if let Some(name) = &came.capture {
-            self.buffers.insert(name.clone(), (event.process, parcel));
+            self.buffers.retain(|(known, ..)| *known != name);
+            self.buffers.push((name, event.process, parcel));
         }
         Ok(())
     }
 
-    fn arrived_as(&mut self, event: &Event<'_>, node: &Node, handle: &HandlePattern) -> Result<(), Stop> {
+    fn arrived_as(
+        &mut self,
+        event: &Event<'p>,
+        object: ObjectId,
+        handle: &'p HandlePattern,
+    ) -> Result<(), Stop> {
         let wrong = |came: String, expected: String| {
             Err(Stop::Violation(Violation::WrongHandle { step: event.step, came, expected }))
         };
-        let holding = self.holdings.get(&(event.process, node.clone()));
+        let mut holdings = self.objects[object].holdings.iter();
+        let holding = holdings.find(|holding| holding.process == event.process);
         let Some(number) = holding.map(|holding| holding.number) else {
             // Its receiver has let it go before it read of it.
             return Err(Stop::GiveUp);
         };
+        let this = (event.process, number);
         match handle {
             HandlePattern::Any => Ok(()),
             HandlePattern::Bind(name) => {
-                let taken =
-                    self.handles.iter().find(|(_, known)| **known == (event.process, number)).map(|(n, _)| n);
-                if let Some(taken) = taken {
+                if let Some((taken, _)) = self.handles.iter().find(|(_, known)| *known == this) {
                     return wrong(format!("a new handle, {name}"), taken.to_string());
                 }
-                self.handles.insert(name.clone(), (event.process, number));
+                self.handles.retain(|(known, _)| *known != name);
+                self.handles.push((name, this));
                 Ok(())
             }
             HandlePattern::Is(Handle::Number(came)) if *came == number => Ok(()),
             HandlePattern::Is(Handle::Number(came)) => wrong(came.to_string(), number.to_string()),
-            HandlePattern::Is(Handle::Symbol(name)) => match self.handles.get(name) {
-                Some(known) if *known == (event.process, number) => Ok(()),
+            HandlePattern::Is(Handle::Symbol(name)) => match self.named(name) {
+                Some(known) if known == this => Ok(()),
                 _ => wrong(name.to_string(), format!("handle {number}")),
             },
         }
     }
 
     /// Who holds an object strongly, or at all.
-    fn holder(&self, node: &Node, strongly: bool) -> Option<String> {
-        let mut holdings = self.holdings.iter().filter(|((_, held), _)| held == node);
-        let holder = holdings.find(|(_, holding)| !strongly || holding.strong > 0);
-        if let Some(((process, _), _)) = holder {
-            return Some(self.names[*process].to_string());
+    fn holder(&self, object: &Object<'p>, strongly: bool) -> Option<Holder> {
+        let mut holdings = object.holdings.iter();
+        if let Some(holding) = holdings.find(|holding| !strongly || holding.strong > 0) {
+            return Some(Holder::Process(holding.process));
         }
-        let (strong, weak) = self.own.get(node).copied().unwrap_or_default();
+        let (strong, weak) = object.own;
         if strong > 0 || (!strongly && weak > 0) {
-            return Some("a buffer".to_owned());
+            return Some(Holder::Buffer);
         }
-        let told = self.told.get(node)?;
+        let told = &object.told;
         let is_unanswered = told.strong_unanswered || (!strongly && told.weak_unanswered);
-        is_unanswered.then(|| "the driver, for want of an answer,".to_owned())
+        is_unanswered.then_some(Holder::Driver)
     }
 
     /// An owner is told something of its object.
-    fn told(
-        &mut self,
-        event: &Event<'_>,
-        node: &crate::program::Node,
-        what: &'static str,
-    ) -> Result<(), Stop> {
-        let node = (event.process, called(node));
+    fn told(&mut self, event: &Event<'p>, node: &'p Node, what: &'static str) -> Result<(), Stop> {
+        let id = self.object(event.process, node.into());
+        let object = &self.objects[id];
         let is_strong = matches!(what, "BR_ACQUIRE" | "BR_RELEASE");
         let begins = matches!(what, "BR_INCREFS" | "BR_ACQUIRE");
-        if self.manager.as_ref() == Some(&node) {
+        if self.manager == Some(id) {
             return Ok(());
         }
-        match self.holder(&node, is_strong) {
+        let node = || object.called.to_string();
+        match self.holder(object, is_strong) {
             Some(holder) if !begins => {
-                let node = node.1;
-                return Err(Violation::HeldStill { step: event.step, told: what, node, holder }.into());
+                let holder = match holder {
+                    Holder::Process(process) => self.history.processes[process].name.to_string(),
+                    Holder::Buffer => "a buffer".to_owned(),
+                    Holder::Driver => "the driver, for want of an answer,".to_owned(),
+                };
+                return Err(
+                    Violation::HeldStill { step: event.step, told: what, node: node(), holder }.into()
+                );
             }
             None if begins => {
-                return Err(Violation::HeldByNobody { step: event.step, told: what, node: node.1 }.into());
+                return Err(Violation::HeldByNobody { step: event.step, told: what, node: node() }.into());
             }
             _ => {}
         }
-        self.senders.remove(&node);
-        let told = self.told.entry(node).or_default();
+        let Object { told, sender, .. } = &mut self.objects[id];
+        *sender = None;
         match is_strong {
             true => (told.strong, told.strong_unanswered) = (begins, begins),
             false => (told.weak, told.weak_unanswered) = (begins, begins),
@@ -579,25 +640,34 @@ impl Ledger {
     }
 
     /// A thread sleeps. If it takes what there is for its process, there is nothing.
-    fn parked(&mut self, event: &Event<'_>) -> Result<(), Stop> {
-        self.senders.retain(|_, sender| sender != event.thread);
-        let is_busy = self.serving.get(event.thread).is_some_and(|serving| !serving.is_empty())
-            || self.awaiting.get(event.thread).is_some_and(|awaited| *awaited > 0);
-        if is_busy {
+    fn parked(&mut self, event: &Event<'p>) -> Result<(), Stop> {
+        for object in &mut self.objects {
+            object.sender = object.sender.filter(|sender| *sender != event.thread);
+        }
+        if !self.serving[event.thread].is_empty() || self.awaiting[event.thread] > 0 {
             return Ok(());
         }
-        for (node, told) in self.told.iter().filter(|(node, _)| node.0 == event.process) {
-            if self.manager.as_ref() == Some(node) || self.senders.contains_key(node) {
+        for (id, object) in self.objects.iter().enumerate() {
+            if object.owner != event.process || self.manager == Some(id) || object.sender.is_some() {
                 continue;
             }
-            let owed = match (told.strong, told.weak) {
-                (true, _) if self.holder(node, true).is_none() => "BR_RELEASE",
-                (_, true) if self.holder(node, false).is_none() => "BR_DECREFS",
+            let owed = match (object.told.strong, object.told.weak) {
+                (true, _) if self.holder(object, true).is_none() => "BR_RELEASE",
+                (_, true) if self.holder(object, false).is_none() => "BR_DECREFS",
                 _ => continue,
             };
-            let (thread, node) = (event.thread.to_string(), node.1.clone());
+            let (thread, node) = (self.history.name(event.thread), object.called.to_string());
             return Err(Violation::NeverTold { step: event.step, thread, owed, node }.into());
         }
         Ok(())
     }
+}
+
+/// Who holds an object.
+enum Holder {
+    Process(usize),
+    /// A buffer of its owner.
+    Buffer,
+    /// The driver, until its owner answers.
+    Driver,
 }

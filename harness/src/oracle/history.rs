@@ -1,28 +1,31 @@
 //! A history: what the threads of a settled program told the driver, and what it told them, event by event. Laws are
 //! about histories alone, so that what they say does not rest on the model that they judge.
 
-use std::collections::BTreeMap;
-
 use crate::program::*;
 use crate::script::bytes_of;
 
 /// What happened in a program.
 pub(super) struct History<'p> {
     pub(super) events: Vec<Event<'p>>,
-    /// The process of each thread.
-    pub(super) processes: BTreeMap<&'p Name, usize>,
+    /// The processes, each at its index.
+    pub(super) processes: Vec<&'p Process>,
+    /// The threads, each at its index, with the index of its process.
+    pub(super) threads: Vec<(&'p Name, usize)>,
 }
 
 /// Something that happened.
 pub(super) struct Event<'p> {
     /// In which step of the program, from 0.
     pub(super) step: usize,
+    /// The index of the process.
     pub(super) process: usize,
-    pub(super) thread: &'p Name,
+    /// The index of the thread.
+    pub(super) thread: usize,
     pub(super) what: Happening<'p>,
 }
 
 /// What happened.
+#[derive(Clone, Copy)]
 pub(super) enum Happening<'p> {
     /// The driver took this command.
     Command(&'p Command),
@@ -39,30 +42,39 @@ pub(super) enum Happening<'p> {
 impl<'p> History<'p> {
     /// What happened in a program that expects what came. Of one that leaves a choice, nothing is known behind that.
     pub(super) fn of(program: &'p Program) -> History<'p> {
-        let mut history = History { events: Vec::new(), processes: BTreeMap::new() };
-        let mut names: Vec<&Name> = Vec::new();
+        let room = 4 * program.steps.len();
+        let mut history =
+            History { events: Vec::with_capacity(room), processes: Vec::new(), threads: Vec::new() };
         for noted in &program.declarations {
             match &noted.value {
                 Declaration::Process(process) => {
-                    history.processes.insert(&process.name, names.len());
-                    names.push(&process.name);
+                    history.threads.push((&process.name, history.processes.len()));
+                    history.processes.push(process);
                 }
                 Declaration::Thread { name, process } => {
-                    if let Some(owner) = names.iter().position(|known| *known == process) {
-                        history.processes.insert(name, owner);
+                    if let Some(owner) = history.processes.iter().position(|known| known.name == *process) {
+                        history.threads.push((name, owner));
                     }
                 }
             }
         }
         for (index, noted) in program.steps.iter().enumerate() {
             for step in noted.value.steps() {
-                let Actor::Thread(thread) = &step.actor else { return history };
-                let Some(process) = history.processes.get(thread).copied() else { return history };
+                let Actor::Thread(name) = &step.actor else { return history };
+                let Some(thread) = history.threads.iter().position(|(known, _)| *known == name) else {
+                    return history;
+                };
+                let process = history.threads[thread].1;
                 let mut add = |what| history.events.push(Event { step: index, process, thread, what });
                 happenings(&step.action, &mut add);
             }
         }
         history
+    }
+
+    /// The name of a thread, for messages.
+    pub(super) fn name(&self, thread: usize) -> String {
+        self.threads[thread].0.to_string()
     }
 }
 

@@ -1,9 +1,8 @@
 //! Laws of the protocol: each holds in every history of every driver. Where it cannot be told what a driver took, a law
 //! holds its peace from there on.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use reference_driver::uapi::TF_ONE_WAY;
+use rustc_hash::FxHashMap;
 
 use super::Violation;
 use super::history::{Event, Happening, History};
@@ -34,15 +33,15 @@ fn ends(call: &Call) -> bool {
 /// BR_REPLY comes to whoever has made a call that has not been answered; and nobody is told more often than he has sent
 /// something that something has come of it.
 pub(super) fn each_call_is_answered_once(history: &History<'_>) -> Result<(), Violation> {
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     struct Account {
         calls: u32,
         sent: u32,
     }
-    let mut accounts: BTreeMap<&Name, Account> = BTreeMap::new();
+    let mut accounts = vec![Account::default(); history.threads.len()];
     for event in clear(history) {
-        let account = accounts.entry(event.thread).or_default();
-        let nothing = || Violation::AnswerToNothing { step: event.step, thread: event.thread.to_string() };
+        let account = &mut accounts[event.thread];
+        let nothing = || Violation::AnswerToNothing { step: event.step, thread: history.name(event.thread) };
         match &event.what {
             Happening::Command(command) => {
                 if let Some((transaction, is_reply)) = sent(command) {
@@ -65,7 +64,7 @@ pub(super) fn each_call_is_answered_once(history: &History<'_>) -> Result<(), Vi
 
 /// A transaction arrives as often as it was sent at most.
 pub(super) fn what_is_sent_arrives_once(history: &History<'_>) -> Result<(), Violation> {
-    let mut under_way: BTreeMap<(u32, u32, bool), u32> = BTreeMap::new();
+    let mut under_way: FxHashMap<(u32, u32, bool), u32> = FxHashMap::default();
     for event in clear(history) {
         match &event.what {
             Happening::Command(command) => {
@@ -102,49 +101,67 @@ fn arrived(pattern: &ReturnPattern) -> Option<(&TransactionPattern, bool)> {
 
 /// Messages to a node arrive in the order in which they were sent, and none before the one before it has been freed.
 pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Violation> {
-    // Messages are told from each other by their codes, as far as these are different.
-    let mut order: BTreeMap<u32, usize> = BTreeMap::new();
-    let mut ambiguous: BTreeSet<u32> = BTreeSet::new();
+    /// When a message was sent. Messages are told from each other by their codes, as far as these are different.
+    struct Order {
+        place: usize,
+        is_ambiguous: bool,
+    }
+    let mut order: FxHashMap<u32, Order> = FxHashMap::default();
     for (place, event) in clear(history).enumerate() {
         if let Happening::Command(command) = &event.what
             && let Some((transaction, false)) = sent(command)
             && transaction.flags & TF_ONE_WAY != 0
-            && order.insert(transaction.code, place).is_some()
         {
-            ambiguous.insert(transaction.code);
+            let order = order.entry(transaction.code).or_insert(Order { place, is_ambiguous: false });
+            order.is_ambiguous = order.place != place;
         }
     }
-    let mut last: BTreeMap<(usize, String), u32> = BTreeMap::new();
-    let mut held: BTreeMap<(usize, String), &Name> = BTreeMap::new();
+    /// A node of a process to which messages have come.
+    struct Receiver<'p> {
+        process: usize,
+        node: &'p Node,
+        /// The code of the last one.
+        last: u32,
+        /// The buffer of one that has not been freed.
+        held: Option<&'p Name>,
+    }
+    let mut receivers: Vec<Receiver<'_>> = Vec::new();
     for event in clear(history) {
         match &event.what {
             Happening::Command(Command::FreeBuffer(Address::Buffer { buffer, offset: 0 })) => {
-                held.retain(|(process, _), name| *process != event.process || *name != buffer);
+                for receiver in receivers.iter_mut().filter(|receiver| receiver.process == event.process) {
+                    receiver.held = receiver.held.filter(|held| *held != buffer);
+                }
             }
             Happening::Call(call) if ends(call) => {
-                held.retain(|(process, _), _| *process != event.process);
-                last.retain(|(process, _), _| *process != event.process);
+                receivers.retain(|receiver| receiver.process != event.process);
             }
             Happening::Return(pattern) => {
                 let Some((transaction, false)) = arrived(pattern) else { continue };
                 let (Some(target), true) = (&transaction.target, transaction.flags & TF_ONE_WAY != 0) else {
                     continue;
                 };
-                let node = (event.process, fragment::node(target));
                 let code = transaction.code;
-                if let Some(name) = held.get(&node) {
+                let held = transaction.capture.as_ref();
+                let is_it =
+                    |known: &&mut Receiver<'_>| known.process == event.process && known.node == target;
+                let Some(receiver) = receivers.iter_mut().find(is_it) else {
+                    receivers.push(Receiver { process: event.process, node: target, last: code, held });
+                    continue;
+                };
+                if let Some(name) = receiver.held {
                     let held = name.to_string();
                     return Err(Violation::NotHeldBack { step: event.step, code, held });
                 }
-                if let Some(before) = last.get(&node).copied()
-                    && !ambiguous.contains(&code)
-                    && !ambiguous.contains(&before)
-                    && order.get(&code) < order.get(&before)
-                {
+                let before = std::mem::replace(&mut receiver.last, code);
+                receiver.held = held;
+                let place =
+                    |code: &u32| order.get(code).map(|order| (!order.is_ambiguous).then_some(order.place));
+                // What was never sent is another law's concern, and counts as sent before all others.
+                let (this, earlier) = (place(&code), place(&before));
+                if this != Some(None) && earlier != Some(None) && this < earlier {
                     return Err(Violation::Overtaken { step: event.step, code: before, overtaken: code });
                 }
-                last.insert(node.clone(), code);
-                held.extend(transaction.capture.iter().map(|name| (node.clone(), name)));
             }
             _ => {}
         }
@@ -155,7 +172,7 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
 /// An owner is asked by BR_ACQUIRE for what it does not keep, and told by BR_RELEASE of what it does; likewise by
 /// BR_INCREFS and BR_DECREFS.
 pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Violation> {
-    let mut kept: BTreeSet<(usize, bool, String)> = BTreeSet::new();
+    let mut kept: Vec<(usize, bool, &Node)> = Vec::new();
     for event in clear(history) {
         let (node, is_strong, begins) = match &event.what {
             Happening::Return(ReturnPattern::Increfs(node)) => (node, false, true),
@@ -168,16 +185,20 @@ pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Vi
             }
             _ => continue,
         };
-        let key = (event.process, is_strong, fragment::node(node));
-        let changes = if begins { kept.insert(key) } else { kept.remove(&key) };
-        if !changes {
-            let told = match (is_strong, begins) {
-                (false, true) => "BR_INCREFS",
-                (true, true) => "BR_ACQUIRE",
-                (true, false) => "BR_RELEASE",
-                (false, false) => "BR_DECREFS",
-            };
-            return Err(Violation::ToldTwice { step: event.step, told, node: fragment::node(node) });
+        let key = (event.process, is_strong, node);
+        let place = kept.iter().position(|known| *known == key);
+        match place {
+            None if begins => kept.push(key),
+            Some(place) if !begins => drop(kept.swap_remove(place)),
+            _ => {
+                let told = match (is_strong, begins) {
+                    (false, true) => "BR_INCREFS",
+                    (true, true) => "BR_ACQUIRE",
+                    (true, false) => "BR_RELEASE",
+                    (false, false) => "BR_DECREFS",
+                };
+                return Err(Violation::ToldTwice { step: event.step, told, node: fragment::node(node) });
+            }
         }
     }
     Ok(())
@@ -185,57 +206,78 @@ pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Vi
 
 /// Deaths and clearings are told to whoever has asked, and as often.
 pub(super) fn notifications_are_asked_for(history: &History<'_>) -> Result<(), Violation> {
-    #[derive(Default)]
-    struct Asked {
-        deaths: u32,
-        deaths_cleared: u32,
-        freezes: u32,
-        freezes_cleared: u32,
-    }
-    let mut asked: BTreeMap<(usize, String), Asked> = BTreeMap::new();
+    let mut accounts = Accounts(Vec::new());
     for event in clear(history) {
-        let key = |cookie: &Token| (event.process, fragment::token(cookie));
-        let mut told = |cookie: &Token, what: &'static str, count: fn(&mut Asked) -> &mut u32, once: bool| {
-            let asked = asked.entry(key(cookie)).or_default();
-            match count(asked) {
-                0 => Err(Violation::NotAskedFor {
-                    step: event.step,
-                    told: what,
-                    cookie: fragment::token(cookie),
-                }),
-                left => {
-                    *left -= u32::from(once);
-                    Ok(())
-                }
+        let process = event.process;
+        let told = |cookie: &Token, asked: &mut u32, what: &'static str, once: bool| match asked {
+            0 => {
+                Err(Violation::NotAskedFor { step: event.step, told: what, cookie: fragment::token(cookie) })
+            }
+            left => {
+                *left -= u32::from(once);
+                Ok(())
             }
         };
         match &event.what {
             Happening::Command(Command::RequestDeathNotification(_, cookie)) => {
-                asked.entry(key(cookie)).or_default().deaths += 1;
+                accounts.of(process, cookie).deaths += 1;
             }
             Happening::Command(Command::ClearDeathNotification(_, cookie)) => {
-                asked.entry(key(cookie)).or_default().deaths_cleared += 1;
+                accounts.of(process, cookie).deaths_cleared += 1;
             }
             Happening::Command(Command::RequestFreezeNotification(_, cookie)) => {
-                asked.entry(key(cookie)).or_default().freezes += 1;
+                accounts.of(process, cookie).freezes += 1;
             }
             Happening::Command(Command::ClearFreezeNotification(_, cookie)) => {
-                asked.entry(key(cookie)).or_default().freezes_cleared += 1;
+                accounts.of(process, cookie).freezes_cleared += 1;
             }
             Happening::Return(ReturnPattern::DeadBinder(cookie)) => {
-                told(cookie, "BR_DEAD_BINDER", |asked| &mut asked.deaths, true)?;
+                told(cookie, &mut accounts.of(process, cookie).deaths, "BR_DEAD_BINDER", true)?;
             }
             Happening::Return(ReturnPattern::ClearDeathNotificationDone(cookie)) => {
-                told(cookie, "BR_CLEAR_DEATH_NOTIFICATION_DONE", |asked| &mut asked.deaths_cleared, true)?;
+                told(
+                    cookie,
+                    &mut accounts.of(process, cookie).deaths_cleared,
+                    "BR_CLEAR_DEATH_NOTIFICATION_DONE",
+                    true,
+                )?;
             }
             Happening::Return(ReturnPattern::FrozenBinder { cookie, .. }) => {
-                told(cookie, "BR_FROZEN_BINDER", |asked| &mut asked.freezes, false)?;
+                told(cookie, &mut accounts.of(process, cookie).freezes, "BR_FROZEN_BINDER", false)?;
             }
             Happening::Return(ReturnPattern::ClearFreezeNotificationDone(cookie)) => {
-                told(cookie, "BR_CLEAR_FREEZE_NOTIFICATION_DONE", |asked| &mut asked.freezes_cleared, true)?;
+                told(
+                    cookie,
+                    &mut accounts.of(process, cookie).freezes_cleared,
+                    "BR_CLEAR_FREEZE_NOTIFICATION_DONE",
+                    true,
+                )?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// How often a process has asked for something with a cookie, and has not been told of it.
+#[derive(Default)]
+struct Asked {
+    deaths: u32,
+    deaths_cleared: u32,
+    freezes: u32,
+    freezes_cleared: u32,
+}
+
+/// What processes have asked for, each with a cookie.
+struct Accounts<'p>(Vec<(usize, &'p Token, Asked)>);
+
+impl<'p> Accounts<'p> {
+    fn of(&mut self, process: usize, cookie: &'p Token) -> &mut Asked {
+        let known = self.0.iter().position(|(owner, known, _)| *owner == process && *known == cookie);
+        let place = known.unwrap_or_else(|| {
+            self.0.push((process, cookie, Asked::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].2
+    }
 }

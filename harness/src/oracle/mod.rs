@@ -182,9 +182,10 @@ const LAWS: [Law; 5] = [
 /// Judges a settled program by itself. The first law that does not hold is told.
 pub fn examine(settled: &Settled, profile: &Profile) -> Result<(), Violation> {
     sound(settled)?;
-    laws_hold(&settled.program)?;
+    let history = History::of(&settled.program);
+    laws_hold(&history)?;
     if *profile != Profile::RUST {
-        counting::check(&settled.program)?;
+        counting::check(&history)?;
     }
     Ok(())
 }
@@ -219,9 +220,8 @@ pub fn compare(program: &Program, other: &Profile) -> Result<(), Violation> {
 }
 
 /// Whether the laws hold in what happened.
-fn laws_hold(program: &Program) -> Result<(), Violation> {
-    let history = History::of(program);
-    LAWS.iter().try_for_each(|(_, law)| law(&history))
+fn laws_hold(history: &History<'_>) -> Result<(), Violation> {
+    LAWS.iter().try_for_each(|(_, law)| law(history))
 }
 
 /// The model was sound all the time, and nothing is left of it.

@@ -17,8 +17,9 @@ fn doctored(steps: &str) -> Program {
 /// What the laws and the count say of a history.
 fn verdict(steps: &str) -> Result<(), Violation> {
     let program = doctored(steps);
-    laws_hold(&program)?;
-    counting::check(&program)
+    let history = History::of(&program);
+    laws_hold(&history)?;
+    counting::check(&history)
 }
 
 const CALL: &str = "\

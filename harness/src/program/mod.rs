@@ -58,6 +58,23 @@ pub struct Program {
     pub closing: Vec<CommentLine>,
 }
 
+impl Program {
+    /// The same with no steps.
+    pub(crate) fn without_steps(&self) -> Program {
+        Program {
+            opening: self.opening.clone(),
+            clauses: self.clauses.clone(),
+            driver: self.driver,
+            requires: self.requires.clone(),
+            without: self.without.clone(),
+            unconfirmed: self.unconfirmed.clone(),
+            declarations: self.declarations.clone(),
+            steps: Vec::new(),
+            closing: self.closing.clone(),
+        }
+    }
+}
+
 /// A line of the script with the comments that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noted<T> {

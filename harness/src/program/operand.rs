@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use compact_str::CompactString;
+use compact_str::{CompactString, ToCompactString};
 
 pub use reference_driver::uapi::Errno;
 
@@ -32,6 +32,14 @@ impl Name {
             && text.len() <= Name::LONGEST
             && !Name::is_reserved(&text);
         well_formed.then_some(Name(text))
+    }
+
+    /// A letter or a few, and a number behind them.
+    pub(crate) fn numbered(letters: &'static str, number: usize) -> Name {
+        debug_assert!(Name::new(letters).is_some(), "letters are a name by themselves");
+        let mut text = CompactString::const_new(letters);
+        text.push_str(&number.to_compact_string());
+        Name(text)
     }
 
     /// The name as text.

@@ -1,6 +1,6 @@
 //! Warnings: what a script may say, and yet may not mean what its author thinks.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::Script;
@@ -28,8 +28,14 @@ pub(crate) fn features_of_program(program: &Program) -> Vec<Feature> {
     let is_elsewhere = |noted: &Noted<Declaration>| matches!(&noted.value, Declaration::Process(process) if process.context != Context::default());
     let of_contexts = program.declarations.iter().any(is_elsewhere).then_some(Feature::Contexts);
     let of_objects = wants_security_context(program).then_some(Feature::Lsm);
-    let features: BTreeSet<Feature> = of_steps.chain(of_contexts).chain(of_objects).collect();
-    features.into_iter().collect()
+    let mut features = Vec::new();
+    for feature in of_steps.chain(of_contexts).chain(of_objects) {
+        if !features.contains(&feature) {
+            features.push(feature);
+        }
+    }
+    features.sort_unstable();
+    features
 }
 
 /// Whether an object of a program is to be called with the security context of whoever calls.

@@ -7,6 +7,7 @@
 
 pub mod device;
 pub mod guest;
+mod image;
 mod layout;
 mod mappings;
 mod named;
@@ -15,9 +16,10 @@ mod reference;
 mod spent;
 pub mod uml;
 
+pub use image::Image;
 pub use layout::*;
 pub use named::{NoTarget, TargetOptions, is_guest, named};
-pub use reference::ReferenceTarget;
+pub use reference::{Audits, ReferenceTarget};
 pub use spent::{Part, Spent, Stopwatch};
 
 use std::process::ExitCode;
@@ -240,8 +242,8 @@ pub enum SystemCall {
         request: u32,
         /// Its argument.
         argument: u64,
-        /// Addresses and the bytes to be put there first. All lie in the arena of the calling thread.
-        memory: Vec<(u64, Vec<u8>)>,
+        /// What is to be in memory first. All of it lies in the arena of the calling thread.
+        memory: Image,
     },
     /// The whole process ends, without cleaning up. Never fails; its other threads end too.
     Exit,
@@ -419,6 +421,18 @@ pub trait World {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError>;
+
+    /// The same for who only looks at them: fills in as many as there is room for. False where not mapped.
+    fn look_at_memory(
+        &mut self,
+        process: usize,
+        address: u64,
+        bytes: &mut [u8],
+    ) -> Result<bool, TargetError> {
+        let read = self.read_memory(process, address, bytes.len())?;
+        read.iter().for_each(|read| bytes.copy_from_slice(read));
+        Ok(read.is_some())
+    }
 
     /// What a descriptor of a process is; `None` if the process has no such one.
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError>;

@@ -1,8 +1,8 @@
 //! The target `reference`: the reference driver, in this process.
 //!
 //! This is the thin layer between a [`World`] and the sans-io [`Driver`]: process ids, descriptors and mappings
-//! as the kernel's file system keeps them, and a memory for each process. After every call the driver's state is
-//! audited; what an audit finds is a bug of ours, and breaks the case.
+//! as the kernel's file system keeps them, and a memory for each process. The driver's state is audited after every
+//! call, or, where many programs are run, at the end of each; what an audit finds is a bug of ours, and breaks the case.
 
 mod memory;
 mod polling;
@@ -25,8 +25,8 @@ use polling::{Watch, WatchId};
 use reports::ListenerId;
 
 use super::{
-    Answer, Closing, DescriptorState, FileId, InstanceId, Outcome, ProcessSpecification, Report, SystemCall,
-    TargetError, ThreadIndex, World, Worlds, is_too_long,
+    Answer, Closing, DescriptorState, FileId, Image, InstanceId, Outcome, ProcessSpecification, Report,
+    SystemCall, TargetError, ThreadIndex, World, Worlds, is_too_long,
 };
 use crate::program::{
     Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, Protection,
@@ -36,10 +36,21 @@ use crate::program::{
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
 
+/// When the state of a reference driver is audited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audits {
+    /// After each call, so that it is known which one was wrong.
+    AfterEachCall,
+    /// Before the processes of a world are ended, and after that. What makes no sense then is found, but not what made
+    /// none for a while.
+    AtTheEnd,
+}
+
 /// The reference driver.
 #[derive(Debug)]
 pub struct ReferenceTarget {
     profile: Profile,
+    audits: Audits,
     /// What a security module calls every process, if there is one.
     security_context: Option<&'static str>,
 }
@@ -47,7 +58,12 @@ pub struct ReferenceTarget {
 impl ReferenceTarget {
     /// The reference driver as a model of this driver.
     pub fn new(profile: Profile) -> ReferenceTarget {
-        ReferenceTarget { profile, security_context: Some(SECURITY_CONTEXT) }
+        ReferenceTarget { profile, audits: Audits::AfterEachCall, security_context: Some(SECURITY_CONTEXT) }
+    }
+
+    /// The same, audited at such times.
+    pub fn audited(self, audits: Audits) -> ReferenceTarget {
+        ReferenceTarget { audits, ..self }
     }
 
     /// The same on a system without a security module that tells the driver of processes.
@@ -103,17 +119,17 @@ impl Worlds for ReferenceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len());
+        // On a device that has been used before, the user who first became its context manager is remembered for good. So
+        // let it be root here, too.
+        let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len()).with_managers_user(ROOT);
         if let Some(context) = self.security_context {
             driver = driver.with_security_context(context);
-        }
-        for context in Context::VARIANTS {
-            become_first_context_manager(&mut driver, *context)?;
         }
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
         Ok(Box::new(ReferenceWorld {
             driver,
+            audits: self.audits,
             processes: processes.collect(),
             security_context: self.security_context,
             files: BTreeMap::new(),
@@ -126,22 +142,8 @@ impl Worlds for ReferenceTarget {
     }
 }
 
-/// A device remembers for good which user first became its context manager. On a device that has been used
-/// before, this has happened; so let it be root here, too.
-fn become_first_context_manager(driver: &mut Driver, context: Context) -> Result<(), TargetError> {
-    let root = Caller { pid: 1, tid: 1, euid: 0 };
-    let broken = |errno| TargetError::Broken(format!("the reference driver cannot be set up: {errno}"));
-    let device = driver.open(root, context as usize, false).map_err(broken)?;
-    let request = reference_driver::uapi::BINDER_SET_CONTEXT_MGR;
-    if let Completion::Done(Err(errno)) =
-        driver.ioctl(device, root, request, 0, &mut Memory::of_threads(1, 1))
-    {
-        return Err(broken(errno));
-    }
-    driver.release(device);
-    driver.run_deferred_work();
-    Ok(())
-}
+/// The user whose processes may do anything.
+const ROOT: u32 = 0;
 
 /// For how many milliseconds a call may sleep for the time to pass: as long as it may on a device, where what sleeps
 /// for longer is said to hang.
@@ -150,6 +152,7 @@ const LONGEST_WAIT: u32 = super::device::PATIENCE.as_millis() as u32;
 /// Processes in front of a reference driver of their own.
 struct ReferenceWorld {
     driver: Driver,
+    audits: Audits,
     processes: Vec<Process>,
     /// What a security module calls each of them.
     security_context: Option<&'static str>,
@@ -544,11 +547,11 @@ impl ReferenceWorld {
         at: ThreadIndex,
         request: u32,
         argument: u64,
-        memory: &[(u64, Vec<u8>)],
+        memory: &Image,
     ) -> Result<Outcome, TargetError> {
         let process = &mut self.processes[at.process];
-        for (address, bytes) in memory {
-            process.memory.write(*address, bytes).map_err(|Fault| {
+        for (address, bytes) in memory.iter() {
+            process.memory.write(address, bytes).map_err(|Fault| {
                 TargetError::Broken(format!(
                     "{}: {} bytes at {address:#x} lie outside of the thread's arena",
                     process.name,
@@ -584,6 +587,13 @@ impl ReferenceWorld {
             }
         }
         self.pass_reports_on();
+        match self.audits {
+            Audits::AfterEachCall => self.audit(),
+            Audits::AtTheEnd => Ok(()),
+        }
+    }
+
+    fn audit(&self) -> Result<(), TargetError> {
         let complaints = self.driver.audit();
         if complaints.is_empty() {
             return Ok(());
@@ -612,6 +622,12 @@ impl ReferenceWorld {
             *thread = Thread::Returned(result.map(|_| ()));
         }
         Ok(())
+    }
+
+    /// What a process sees at an address, if it has mapped a device there.
+    fn mapped_memory(&self, process: usize, address: u64, length: usize) -> Option<&[u8]> {
+        let mut devices = self.processes[process].mapped.all();
+        devices.find_map(|device| self.driver.mapped_memory(device, address, length))
     }
 
     fn release_unused_devices(&mut self) {
@@ -773,14 +789,24 @@ impl World for ReferenceWorld {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
-        let process = &self.processes[process];
-        let mapped =
-            process.mapped.all().find_map(|device| self.driver.mapped_memory(device, address, length));
-        if let Some(bytes) = mapped {
+        if let Some(bytes) = self.mapped_memory(process, address, length) {
             return Ok(Some(bytes.to_vec()));
         }
         let mut bytes = vec![0; length];
-        Ok(process.memory.read(address, &mut bytes).is_ok().then_some(bytes))
+        Ok(self.processes[process].memory.read(address, &mut bytes).is_ok().then_some(bytes))
+    }
+
+    fn look_at_memory(
+        &mut self,
+        process: usize,
+        address: u64,
+        bytes: &mut [u8],
+    ) -> Result<bool, TargetError> {
+        if let Some(mapped) = self.mapped_memory(process, address, bytes.len()) {
+            bytes.copy_from_slice(mapped);
+            return Ok(true);
+        }
+        Ok(self.processes[process].memory.read(address, bytes).is_ok())
     }
 
     fn descriptor(&mut self, process: usize, number: u32) -> Result<Option<DescriptorState>, TargetError> {
@@ -821,10 +847,12 @@ impl World for ReferenceWorld {
     }
 
     fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
+        self.audit()?;
         for process in 0..self.processes.len() {
             self.exit(ThreadIndex { process, thread: 0 });
             self.settle()?;
         }
+        self.audit()?;
         let statistics = self.driver.statistics();
         let left = [
             ("nodes", statistics.nodes),

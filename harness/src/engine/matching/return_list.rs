@@ -3,6 +3,8 @@
 //! Every choice is tried in turn until one fits the whole list. If none does, the attempt that came furthest
 //! is the one whose failure is told.
 
+use smallvec::SmallVec;
+
 use super::{Reader, Refusal};
 use crate::engine::decode::Return;
 use crate::engine::describe;
@@ -22,8 +24,8 @@ pub(in crate::engine) fn match_returns(
     bindings: &Bindings,
 ) -> Result<Bindings, Refusal> {
     let mut search = Search { reader, came, furthest: None, comparisons: 0 };
-    let items: Vec<Item<'_>> = expected.iter().map(Item::from).collect();
-    match search.items(&items, 0, &NewBindings::after(bindings)) {
+    let items: SmallVec<[Item<'_>; 8]> = expected.iter().map(Item::from).collect();
+    match search.items(&items, 0, NewBindings::after(bindings)) {
         Ok(bindings) => Ok(bindings.into_new()),
         Err(Dead::Fault(fault)) => Err(Refusal::Fault(fault)),
         Err(Dead::End) => {
@@ -81,11 +83,10 @@ impl<'a> Search<'a> {
         &mut self,
         mut items: &[Item<'_>],
         mut at: usize,
-        bindings: &NewBindings<'a>,
+        mut bindings: NewBindings<'a>,
     ) -> Result<NewBindings<'a>, Dead> {
-        let mut bindings = bindings.clone();
         while let Some((Item::One(pattern), rest)) = items.split_first() {
-            bindings = self.one(pattern, at, &bindings)?;
+            self.one(pattern, at, &mut bindings)?;
             items = rest;
             at += 1;
         }
@@ -104,7 +105,7 @@ impl<'a> Search<'a> {
                 for list in *lists {
                     let list = list.iter().map(Item::One);
                     let items: Vec<Item<'_>> = list.chain(rest.iter().cloned()).collect();
-                    match self.items(&items, at, &bindings) {
+                    match self.items(&items, at, bindings.clone()) {
                         Err(Dead::End) => {}
                         decided => return decided,
                     }
@@ -113,23 +114,24 @@ impl<'a> Search<'a> {
             }
             Item::InAnyOrder(patterns) => {
                 if patterns.is_empty() {
-                    return self.items(rest, at, &bindings);
+                    return self.items(rest, at, bindings);
                 }
                 for (index, pattern) in patterns.iter().enumerate() {
                     // Of equal patterns, the first stands for all.
                     if patterns[..index].contains(pattern) {
                         continue;
                     }
-                    let bindings = match self.one(pattern, at, &bindings) {
-                        Ok(bindings) => bindings,
+                    let mut bindings = bindings.clone();
+                    match self.one(pattern, at, &mut bindings) {
+                        Ok(()) => {}
                         Err(Dead::End) => continue,
                         Err(fault) => return Err(fault),
-                    };
+                    }
                     let mut left = patterns.clone();
                     left.remove(index);
                     let mut items = vec![Item::InAnyOrder(left)];
                     items.extend_from_slice(rest);
-                    match self.items(&items, at + 1, &bindings) {
+                    match self.items(&items, at + 1, bindings) {
                         Err(Dead::End) => {}
                         decided => return decided,
                     }
@@ -139,12 +141,13 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Matches one return. What it binds before it turns out not to fit means nothing.
     fn one(
         &mut self,
         pattern: &ReturnPattern,
         at: usize,
-        bindings: &NewBindings<'a>,
-    ) -> Result<NewBindings<'a>, Dead> {
+        bindings: &mut NewBindings<'a>,
+    ) -> Result<(), Dead> {
         self.comparisons += 1;
         if self.comparisons > MOST_COMPARISONS {
             return Err(Dead::Fault(ScriptFault::TooManyChoices));
@@ -153,9 +156,8 @@ impl<'a> Search<'a> {
             let words = format!("{} did not come", fragment::return_word(pattern));
             return Err(self.end(Reach { fitting: at, same_name: false }, words));
         };
-        let mut bindings = bindings.clone();
-        match self.reader.match_return(pattern, came, &mut bindings) {
-            Ok(()) => Ok(bindings),
+        match self.reader.match_return(pattern, came, bindings) {
+            Ok(()) => Ok(()),
             Err(Refusal::Fault(fault)) => Err(Dead::Fault(fault)),
             Err(Refusal::Differs(words)) => {
                 let same_name = describe::name(came) == fragment::return_word(pattern);

@@ -9,8 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::program::{Counter, DriverKind, Feature};
 use crate::target::{
-    Answer, Closing, DescriptorState, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex,
-    World, Worlds,
+    Answer, Closing, DescriptorState, Image, Outcome, ProcessSpecification, SystemCall, TargetError,
+    ThreadIndex, World, Worlds,
 };
 
 /// Where the fake driver puts what a process receives.
@@ -96,7 +96,7 @@ pub(super) struct FakeWorlds {
 pub(super) struct Ioctl {
     pub(super) request: u32,
     pub(super) argument: u64,
-    pub(super) memory: Vec<(u64, Vec<u8>)>,
+    pub(super) memory: Image,
 }
 
 impl FakeWorlds {
@@ -204,7 +204,7 @@ impl World for FakeWorld {
         assert!(!self.parked.contains_key(&thread), "a parked thread was made to do something");
         Ok(match call {
             SystemCall::Ioctl { request, argument, memory } => {
-                memory.iter().for_each(|(address, bytes)| self.write(thread.process, *address, bytes));
+                memory.iter().for_each(|(address, bytes)| self.write(thread.process, address, bytes));
                 self.ioctls.borrow_mut().push(Ioctl { request, argument, memory });
                 match request {
                     BINDER_WRITE_READ => self.write_read(thread, argument),

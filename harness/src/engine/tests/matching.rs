@@ -138,7 +138,7 @@ fn a_handle_is_bound_where_it_arrives_and_stands_for_its_number() {
     assert_eq!(super::run_on(&script, &mut target).verdict, Verdict::Pass);
     let ioctls = target.ioctls.borrow();
     let commands = [with(BC_ACQUIRE, 3_u32), with(BC_FREE_BUFFER, MAPPING)].concat();
-    assert!(ioctls.last().unwrap().memory.iter().any(|(_, bytes)| *bytes == commands));
+    assert!(ioctls.last().unwrap().memory.iter().any(|(_, bytes)| bytes == commands));
 }
 
 #[test]

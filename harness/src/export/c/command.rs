@@ -103,7 +103,7 @@ fn sent(
             _ => None,
         });
     }
-    let offsets = sent.offsets.as_ref().unwrap_or(&places);
+    let offsets = sent.offsets.as_deref().unwrap_or(&places);
     line(text, &format!("unsigned char *offsets_{place} = payload({});", offsets.len() * 8));
     text.push('\n');
     payload::put(text, &data, &sent.data, &bases, names)?;

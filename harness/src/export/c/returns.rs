@@ -110,7 +110,7 @@ fn arrived(
     expect(text, &format!("{data} != NULL"));
     payload::check(text, &data, &expected.data, (&data, &places), names)?;
     line(text, "}");
-    let offsets = expected.offsets.as_ref().unwrap_or(&places);
+    let offsets = expected.offsets.as_deref().unwrap_or(&places);
     if offsets.is_empty() {
         expect(text, &format!("{arrived}.offsets_size == 0"));
     } else {

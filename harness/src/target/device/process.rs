@@ -17,7 +17,7 @@ use super::observation::{Glance, Parked, Watch, exists};
 use super::shared_memory::{MOST_THREADS, SharedMemory};
 use crate::program::PAGE;
 use crate::target::mappings::Mappings;
-use crate::target::{ProcessSpecification, TargetError};
+use crate::target::{Image, ProcessSpecification, TargetError};
 
 /// How long an answer is awaited before it is asked whether the process is still there.
 const LIFE_SIGN: Duration = Duration::from_millis(20);
@@ -263,9 +263,9 @@ impl Process {
     }
 
     /// Copies bytes into the arenas of its threads, each to its address.
-    pub(super) fn write_memory(&mut self, pieces: &[(u64, Vec<u8>)]) -> Result<(), TargetError> {
-        for (address, bytes) in pieces.iter().filter(|(_, bytes)| !bytes.is_empty()) {
-            if !self.memory.write(*address, bytes) {
+    pub(super) fn write_memory(&mut self, image: &Image) -> Result<(), TargetError> {
+        for (address, bytes) in image.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            if !self.memory.write(address, bytes) {
                 return Err(TargetError::Broken(format!(
                     "{}: some of {} bytes at {address:#x} lie outside of the thread's arena",
                     self.name,

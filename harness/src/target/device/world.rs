@@ -25,8 +25,8 @@ use crate::program::{
     BinderfsCall, Context, Counter, DriverKind, PAGE, Pages, Place, PollEvents, Protection, Scheduling,
 };
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, InstanceId, Outcome, Part, ProcessSpecification, Racer, Report,
-    Stopwatch, SystemCall, TargetError, ThreadIndex, World, is_too_long,
+    Answer, Area, Closing, DescriptorState, Image, InstanceId, Outcome, Part, ProcessSpecification, Racer,
+    Report, Stopwatch, SystemCall, TargetError, ThreadIndex, World, is_too_long,
 };
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
@@ -267,7 +267,7 @@ impl<'a> DeviceWorld<'a> {
         let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
         let (operation, mut detail, words) = self.instances.request(instance, call).map_err(no_folder)?;
         let address = Area::Payload.addresses(at.thread).start;
-        self.processes[at.process].write_memory(&[(address, words)])?;
+        self.processes[at.process].write_memory(&Image::of(address, &words))?;
         if operation == OP_OPEN_PATH {
             detail |= self.new_opening(at) << 1;
         }
@@ -853,7 +853,7 @@ impl World for DeviceWorld<'_> {
             State::Calling { .. } => Ok(Outcome::Parked),
             State::Returned(result) => {
                 thread.state = State::Idle;
-                let ioctl = SystemCall::Ioctl { request: 0, argument: 0, memory: Vec::new() };
+                let ioctl = SystemCall::Ioctl { request: 0, argument: 0, memory: Image::default() };
                 Ok(Outcome::Done(answer(&ioctl, result)))
             }
             State::Idle => Err(TargetError::Broken(format!("{} is in no call", thread.name))),

@@ -6,56 +6,55 @@ use std::ops::Range;
 use reference_driver::uapi::Errno;
 use reference_driver::{DescriptorTable, Fault, OpenFile, UserMemory};
 
-use crate::target::{ARENA_BASE, ARENA_STRIDE, Area};
+use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area};
 
-/// The memory of a process: the pages of its threads' arenas that have been written to. The others are zero. And its
+/// The memory of a process: what has been written to in the arenas of its threads. The rest is zero. And its
 /// descriptors, for the driver reaches into both.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) descriptors: Descriptors,
     pid: i32,
-    /// How many threads have an arena.
-    threads: usize,
-    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
+    /// Of each thread.
+    arenas: Vec<Arena>,
 }
 
-const PAGE: usize = 0x1000;
+/// What has been written to of each area.
+type Arena = [Extent; Area::ALL.len()];
 
 impl Memory {
     /// The memory of a process with so many threads and this id.
     pub(super) fn of_threads(threads: usize, pid: i32) -> Memory {
-        Memory { descriptors: Descriptors::default(), pid, threads, pages: BTreeMap::new() }
+        Memory { descriptors: Descriptors::default(), pid, arenas: vec![Arena::default(); threads] }
     }
 
     /// What a copy of the process has, of whose threads there is only the first.
     pub(super) fn fork(&self, pid: i32) -> Memory {
-        Memory { descriptors: self.descriptors.clone(), pid, threads: 1, pages: self.pages.clone() }
+        let arenas = self.arenas.iter().take(1).cloned().collect();
+        Memory { descriptors: self.descriptors.clone(), pid, arenas }
     }
+}
 
-    /// Makes sure that so many bytes from an address on lie within one area.
-    fn check(&self, address: u64, length: usize) -> Result<(), Fault> {
+/// Where so many bytes from an address on lie.
+struct Spot {
+    thread: usize,
+    area: usize,
+    /// From where to where in the area.
+    range: Range<usize>,
+}
+
+impl Spot {
+    /// Finds it, if all of it lies within one area.
+    fn of(address: u64, length: usize) -> Result<Spot, Fault> {
         let offset = address.checked_sub(ARENA_BASE).ok_or(Fault)?;
         let thread = usize::try_from(offset / ARENA_STRIDE).map_err(|_| Fault)?;
-        if thread >= self.threads {
+        let area = (offset % ARENA_STRIDE / AREA_STRIDE) as usize;
+        let start = offset % AREA_STRIDE;
+        let size = Area::ALL.get(area).ok_or(Fault)?.size();
+        let end = start.checked_add(length as u64).ok_or(Fault)?;
+        if start >= size || end > size {
             return Err(Fault);
         }
-        let end = address.checked_add(length as u64).ok_or(Fault)?;
-        let mut areas = Area::ALL.into_iter().map(|area| area.addresses(thread));
-        let inside = areas.any(|addresses| addresses.contains(&address) && end <= addresses.end);
-        if inside { Ok(()) } else { Err(Fault) }
-    }
-
-    /// The pages that so many bytes from an address on lie in: of each, its number, the place in it where they
-    /// begin, and which of the bytes those are.
-    fn pieces(address: u64, length: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
-        let mut done = 0;
-        std::iter::from_fn(move || {
-            let at = address + done as u64;
-            let place = at as usize % PAGE;
-            let piece = done..length.min(done + PAGE - place);
-            done = piece.end;
-            (!piece.is_empty()).then_some((at / PAGE as u64, place, piece))
-        })
+        Ok(Spot { thread, area, range: start as usize..end as usize })
     }
 }
 
@@ -65,25 +64,64 @@ impl UserMemory for Memory {
     }
 
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.check(address, bytes.len())?;
-        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
-            let piece = &mut bytes[piece];
-            match self.pages.get(&page) {
-                Some(page) => piece.copy_from_slice(&page[place..place + piece.len()]),
-                None => piece.fill(0),
-            }
-        }
+        let Spot { thread, area, range } = Spot::of(address, bytes.len())?;
+        self.arenas.get(thread).ok_or(Fault)?[area].read(range.start, bytes);
         Ok(())
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
-        self.check(address, bytes.len())?;
-        for (page, place, piece) in Memory::pieces(address, bytes.len()) {
-            let page = self.pages.entry(page).or_insert_with(|| Box::new([0; PAGE]));
-            let length = piece.len();
-            page[place..place + length].copy_from_slice(&bytes[piece]);
-        }
+        let Spot { thread, area, range } = Spot::of(address, bytes.len())?;
+        self.arenas.get_mut(thread).ok_or(Fault)?[area].write(range.start, bytes);
         Ok(())
+    }
+}
+
+/// A part of an area, from the first place that has been written to, or shortly before it, to the last.
+#[derive(Debug, Clone, Default)]
+struct Extent {
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+/// An extent begins and ends at multiples of this, so that it seldom grows.
+const GRAIN: usize = 0x100;
+
+impl Extent {
+    fn end(&self) -> usize {
+        self.start + self.bytes.len()
+    }
+
+    fn read(&self, at: usize, bytes: &mut [u8]) {
+        let end = at + bytes.len();
+        if self.start <= at && end <= self.end() {
+            bytes.copy_from_slice(&self.bytes[at - self.start..end - self.start]);
+            return;
+        }
+        bytes.fill(0);
+        let (first, last) = (at.max(self.start), end.min(self.end()));
+        if first < last {
+            bytes[first - at..last - at].copy_from_slice(&self.bytes[first - self.start..last - self.start]);
+        }
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let (first, last) = (at / GRAIN * GRAIN, (at + bytes.len()).next_multiple_of(GRAIN));
+        if self.bytes.is_empty() {
+            self.start = first;
+        }
+        if first < self.start {
+            let more = self.start - first;
+            self.bytes.splice(..0, std::iter::repeat_n(0, more));
+            self.start = first;
+        }
+        if last > self.end() {
+            self.bytes.resize(last - self.start, 0);
+        }
+        let place = at - self.start;
+        self.bytes[place..place + bytes.len()].copy_from_slice(bytes);
     }
 }
 
@@ -170,6 +208,19 @@ mod tests {
         let mut read = [9; 6];
         memory.read(start - 1, &mut read).unwrap();
         assert_eq!(read, [0, 1, 2, 3, 4, 0]);
+    }
+
+    #[test]
+    fn an_extent_grows_both_ways() {
+        let mut extent = Extent::default();
+        for (at, bytes) in [(1000, [1, 2]), (9000, [3, 4]), (10, [5, 6])] {
+            extent.write(at, &bytes);
+        }
+        let mut all = vec![9; 10_000];
+        extent.read(0, &mut all);
+        let written = all.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        let expected = [(10, &5), (11, &6), (1000, &1), (1001, &2), (9000, &3), (9001, &4)];
+        assert_eq!(written.collect::<Vec<_>>(), expected);
     }
 
     #[test]
