@@ -7,7 +7,7 @@ use super::results::TargetResults;
 use crate::record::{self, NoRecord};
 
 /// What records are named with, as targets are.
-const RECORD: &str = "record:";
+pub(super) const RECORD: &str = "record:";
 
 /// Why there are no kept results of a name.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ mod coverage;
 pub mod diagram;
 mod difference;
 mod driver;
+mod found;
 mod human;
 mod junit;
 mod kcidb;
@@ -25,6 +26,9 @@ mod transcript;
 pub use coverage::write_coverage;
 pub use difference::{named, write_differences};
 pub use driver::{write_alone, write_driver_coverage, write_driver_pages};
+pub(crate) use found::unlawful;
+pub use found::{Beside, FoundProgram, Whence};
+pub(crate) use human::quoted;
 pub use human::{write_case, write_summary};
 pub use junit::write_junit;
 pub use kcidb::{BuildId, Origin, Submission, Unsendable, write_kcidb};
@@ -40,8 +44,8 @@ pub use results::{
 };
 pub use schema::schema;
 pub use tally::write_tally;
-pub(crate) use transcript::plain_lines;
 pub use transcript::write_transcript;
+pub(crate) use transcript::{plain_lines, remarks};
 
 #[cfg(test)]
 mod tests {

@@ -132,6 +132,7 @@ pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
         }
         merged.scripts.extend(results.scripts);
         merged.replays.extend(results.replays);
+        merged.found.extend(results.found);
         merged.unusable.extend(results.unusable);
         merged.campaign = merged.campaign.or(results.campaign);
         let is_newer = |other: &super::Provenance| {

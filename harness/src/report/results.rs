@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::found::FoundProgram;
 use crate::campaign::Tally;
 use crate::compare::{Divergence, divergence};
-use crate::engine::{SetUpError, Transcript, Verdict};
+use crate::engine::{Run, SetUpError, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
 use crate::suite::{self, Case};
 use crate::target::Target;
@@ -47,6 +48,10 @@ pub struct Results {
     /// What became of the inputs that fuzzers have kept, if they were replayed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replays: Vec<Replayed>,
+    /// The programs that nobody wrote, with which targets did something else than they should: what a campaign found, and
+    /// what of the replayed inputs is otherwise. Of many inputs, not all are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<FoundProgram>,
     /// The targets that were asked for and on which nothing could be run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unusable: Vec<Unusable>,
@@ -91,6 +96,9 @@ pub struct Replayed {
     pub skipped: usize,
     /// Those that are no scripts, and were refused as they should be.
     pub refused: usize,
+    /// Those with which the target did otherwise than the model, as it is known to do with programs that nobody wrote.
+    #[serde(default)]
+    pub known: usize,
     /// Those with which something was not as it must be.
     pub deviations: usize,
     /// The names of these.
@@ -209,6 +217,7 @@ impl Results {
             scripts: BTreeMap::new(),
             campaign: None,
             replays: Vec::new(),
+            found: Vec::new(),
             unusable: Vec::new(),
         }
     }
@@ -233,6 +242,14 @@ impl Results {
             same.filter_map(|case| Some((case.digest, case.script.ok()?.source.to_string()))).collect();
         self.scripts.extend(scripts);
         self
+    }
+
+    /// Keeps these programs, and their scripts.
+    pub fn keep_found(&mut self, found: impl IntoIterator<Item = (FoundProgram, String)>) {
+        for (program, script) in found {
+            self.scripts.insert(program.case.digest.clone(), script);
+            self.found.push(program);
+        }
     }
 
     /// The counts of all targets together.
@@ -354,42 +371,47 @@ impl CaseResult {
 
     /// Runs a case on a target.
     pub fn of(case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
-        let mut result = CaseResult::not_run(case, String::new());
-        match &case.script {
+        let script = match &case.script {
+            Ok(script) => script,
             Err(diagnostics) => {
-                result.verdict = Verdict::Broken { reason: diagnostics.render(&case.origin, false) };
+                return Ok(CaseResult::not_run(case, diagnostics.render(&case.origin, false)));
             }
-            Ok(script) => {
-                let mut run = target.run(&script.program)?;
-                result.lines = script.positions.steps.iter().map(|position| position.line).collect();
-                let known = match target.driver() {
-                    Some(driver) => {
-                        expectation::of_driver(&driver).map_err(|error| SetUpError(error.to_string()))?
-                    }
-                    None => Expectations::default(),
-                };
-                let mut rest = script.program.clone();
-                while known.shows_sometimes(&case.id, &run) && rest.leave_out(run.runs) {
-                    // What is known to show in some runs ends none of the others.
-                    let next = target.run(&rest)?;
-                    let runs = next.runs;
-                    if next.verdict != Verdict::Pass {
-                        run = next;
-                    }
-                    run.runs = runs;
-                }
-                result.verdict = known.judge(&case.id, run.verdict, &run.transcript);
-                result.line = match &result.verdict {
-                    Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
-                        deviation.step.and_then(|step| result.lines.get(step).copied())
-                    }
-                    _ => None,
-                };
-                result.transcript = run.transcript;
-                result.log = run.log;
+        };
+        let mut run = target.run(&script.program)?;
+        let known = match target.driver() {
+            Some(driver) => expectation::of_driver(&driver).map_err(|error| SetUpError(error.to_string()))?,
+            None => Expectations::default(),
+        };
+        // Of a race that is run in parts, what is told begins with the delays of the part that it is told of.
+        let mut seed = script.program.race().map(|race| race.seed);
+        let mut rest = script.program.clone();
+        while known.shows_sometimes(&case.id, &run) && rest.leave_out(run.runs) {
+            // What is known to show in some runs ends none of the others.
+            let next = target.run(&rest)?;
+            let runs = next.runs;
+            if next.verdict != Verdict::Pass {
+                run = next;
+                seed = rest.race().map(|race| race.seed);
             }
+            run.runs = runs;
         }
-        Ok(result)
+        run.verdict = known.judge(&case.id, run.verdict, &run.transcript);
+        Ok(CaseResult { seed, ..CaseResult::of_run(case, run) })
+    }
+
+    /// What became of a case in this run.
+    pub fn of_run(case: &Case, run: Run) -> CaseResult {
+        let mut result = CaseResult::not_run(case, String::new());
+        if let Ok(script) = &case.script {
+            result.lines = script.positions.steps.iter().map(|position| position.line).collect();
+        }
+        result.line = match &run.verdict {
+            Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
+                deviation.step.and_then(|step| result.lines.get(step).copied())
+            }
+            _ => None,
+        };
+        CaseResult { verdict: run.verdict, transcript: run.transcript, log: run.log, ..result }
     }
 
     /// The folder that the case is in.

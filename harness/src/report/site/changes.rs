@@ -74,10 +74,14 @@ impl Changes {
         changes.gone_targets = gone.map(|target| target.target.clone()).collect();
         changes.found = now.campaign.map_or(0, |(_, unlisted)| unlisted);
         for (target, is) in &now.deviating {
-            let none = BTreeSet::new();
-            let was = before.deviating.get(target).unwrap_or(&none);
-            changes.replays_worse += is.difference(was).count();
-            changes.replays_better += was.difference(is).count();
+            // What a campaign has found deviates when it is replayed, which is no news.
+            let was: BTreeSet<&String> = [&before.deviating, &before.found]
+                .into_iter()
+                .filter_map(|by| by.get(target))
+                .flatten()
+                .collect();
+            changes.replays_worse += is.iter().filter(|input| !was.contains(input)).count();
+            changes.replays_better += was.iter().filter(|input| !is.contains(**input)).count();
         }
         changes.changes.sort_by(|one, other| (one.direction, &one.case).cmp(&(other.direction, &other.case)));
         changes
@@ -237,6 +241,16 @@ mod tests {
         assert_eq!(worse_and_better(&night(&["x"]), &night(&["x"])), (0, 0));
         assert_eq!(worse_and_better(&night(&["x"]), &night(&["y"])), (1, 1));
         assert_eq!(worse_and_better(&summary(&[]), &night(&["x", "y"])), (2, 0));
+    }
+
+    #[test]
+    fn what_a_campaign_found_is_no_news_when_it_is_replayed() {
+        let (mut before, mut now) = (summary(&[]), summary(&[]));
+        before.found.insert("a".to_owned(), ["x".to_owned()].into());
+        now.deviating.insert("a".to_owned(), ["x".to_owned()].into());
+        assert!(Changes::between(&before, &now).is_nothing());
+        now.deviating.insert("a".to_owned(), BTreeSet::new());
+        assert_eq!(Changes::between(&before, &now).replays_better, 1);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use askama::Template;
 
 use super::changes::{Change, Changes};
-use super::departures::{Departure, Kind};
+use super::departures::{Departure, Kind, to_look_at};
 use super::headline::Headline;
 use super::past::Summary;
 use super::trend::{Plot, plots};
 use super::{Head, Pages, Site, SiteError, case_page};
-use crate::campaign::Tally;
+use crate::campaign::{Group, LaneTally, Tally};
+use crate::report::found::Whence;
 use crate::report::results::{CaseResult, Counts, Provenance, Replayed, TargetResults, Unusable};
 
 #[derive(Template)]
@@ -35,7 +36,8 @@ struct Overview<'a> {
     provenance: Option<&'a Provenance>,
     version: &'a str,
     campaign: Option<&'a Tally>,
-    replays: &'a [Replayed],
+    lanes: Vec<Lane<'a>>,
+    replays: Vec<Replays<'a>>,
 }
 
 struct Changed<'a> {
@@ -43,6 +45,18 @@ struct Changed<'a> {
     page: String,
     word: &'static str,
     class: &'static str,
+}
+
+/// What a campaign compared, and the kinds of divergences, each with its page if it has one.
+struct Lane<'a> {
+    tally: &'a LaneTally,
+    groups: Vec<(&'a Group, Option<String>)>,
+}
+
+/// What was replayed on a target, and the pages of what is otherwise.
+struct Replays<'a> {
+    replayed: &'a Replayed,
+    pages: Vec<(String, String)>,
 }
 
 struct Row<'a> {
@@ -95,8 +109,8 @@ impl Site<'_> {
         let report = self.report;
         let results = &report.results;
         let changes = report.changes();
-        let rows = |wanted: &dyn Fn(Kind) -> bool| -> Vec<Row<'_>> {
-            let departures = self.departures.iter().filter(|departure| wanted(departure.kind));
+        let rows = |wanted: &dyn Fn(&Departure<'_>) -> bool| -> Vec<Row<'_>> {
+            let departures = self.departures.iter().filter(|departure| wanted(departure));
             departures
                 .map(|departure| Row {
                     page: departure.page(),
@@ -117,11 +131,11 @@ impl Site<'_> {
         };
         let topics = names.iter().map(|name| Topic { name, cells: topic(name) }).collect();
         let since = report.since.as_ref().and_then(|since| since.started);
-        let news = rows(&Kind::is_news);
+        let news = rows(&|departure| departure.kind.is_news());
         let now = Summary::of(results);
         let page = Overview {
             head: Head::new("Overview", "index.html", "overview"),
-            headline: Headline::of(report, changes.as_ref(), news.len()),
+            headline: Headline::of(report, changes.as_ref(), to_look_at(results)),
             notices: &report.notices,
             since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| day(&since))),
             changed: changes
@@ -131,8 +145,8 @@ impl Site<'_> {
                 .collect(),
             changes: changes.as_ref(),
             news,
-            known: rows(&|kind| kind == Kind::Known),
-            choices: rows(&|kind| kind == Kind::Choice),
+            known: rows(&|departure| departure.kind == Kind::Known && departure.found.is_none()),
+            choices: rows(&|departure| departure.kind == Kind::Choice),
             runs: &results.runs,
             unusable: &results.unusable,
             topics,
@@ -142,9 +156,35 @@ impl Site<'_> {
             provenance: results.provenance.as_ref(),
             version: &results.binderdrill,
             campaign: results.campaign.as_ref(),
-            replays: &results.replays,
+            lanes: results
+                .campaign
+                .iter()
+                .flat_map(|tally| &tally.lanes)
+                .map(|lane| self.lane(lane))
+                .collect(),
+            replays: results.replays.iter().map(|replayed| self.replays(replayed)).collect(),
         };
         pages.page("index.html", &page)
+    }
+
+    fn lane<'a>(&self, tally: &'a LaneTally) -> Lane<'a> {
+        let page = |group: &Group| {
+            let shows = |departure: &&Departure<'_>| match departure.found {
+                Some(Whence::Campaign { .. }) => {
+                    group.file.as_deref() == Some(departure.case.origin.as_str())
+                }
+                _ => false,
+            };
+            self.departures.iter().find(shows).map(Departure::page)
+        };
+        Lane { tally, groups: tally.groups.iter().map(|group| (group, page(group))).collect() }
+    }
+
+    fn replays<'a>(&self, replayed: &'a Replayed) -> Replays<'a> {
+        let of_target = self.departures.iter().filter(|departure| {
+            departure.kind == Kind::Replayed && departure.targets.contains(&replayed.target.as_str())
+        });
+        Replays { replayed, pages: of_target.map(|departure| (departure.page(), departure.name())).collect() }
     }
 
     fn changed<'c>(&self, change: &'c Change) -> Changed<'c> {

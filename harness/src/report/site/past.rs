@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SiteError;
 use crate::engine::Verdict;
-use crate::report::results::{Counts, Results};
+use crate::report::found::Whence;
+use crate::report::results::{CaseResult, Counts, Results};
 
 /// The folder of summaries in the folder of a site.
 pub const PAST: &str = "past";
@@ -32,6 +33,9 @@ pub struct Summary {
     /// What was replayed and was not as it must be, by target.
     #[serde(default)]
     pub deviating: BTreeMap<String, BTreeSet<String>>,
+    /// The files of what a campaign found, by target. They are replayed from the next report on.
+    #[serde(default)]
+    pub found: BTreeMap<String, BTreeSet<String>>,
     /// The targets that could not be used.
     #[serde(default)]
     pub unusable: BTreeSet<String>,
@@ -74,13 +78,15 @@ impl Summary {
             target: run.target.clone(),
             driver: run.driver.clone(),
             counts: run.counts,
-            cases: run
-                .cases
-                .iter()
-                .filter_map(|case| Some((case.id.clone(), word(&case.verdict)?)))
-                .collect(),
+            cases: run.cases.iter().filter_map(|case| Some((case.id.clone(), word(case)?))).collect(),
         });
         let provenance = results.provenance.as_ref();
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for program in &results.found {
+            if let Whence::Campaign { .. } = program.whence {
+                found.entry(program.target.clone()).or_default().insert(program.case.origin.clone());
+            }
+        }
         Summary {
             summary_version: SUMMARY_VERSION,
             started: provenance.map(|provenance| provenance.started),
@@ -92,6 +98,7 @@ impl Summary {
                 .iter()
                 .map(|replayed| (replayed.target.clone(), replayed.deviating.iter().cloned().collect()))
                 .collect(),
+            found,
             unusable: results.unusable.iter().map(|unusable| unusable.target.clone()).collect(),
         }
     }
@@ -141,10 +148,12 @@ fn read(path: &Path) -> Result<Summary, String> {
 }
 
 /// A verdict in words that change when it does.
-fn word(verdict: &Verdict) -> Option<String> {
-    Some(match verdict {
+fn word(case: &CaseResult) -> Option<String> {
+    Some(match &case.verdict {
         Verdict::OtherDriver { .. } => return None,
         Verdict::Pass => "passed".to_owned(),
+        // In which run of a race it shows, and after which delays, is different every time.
+        Verdict::Fail(_) if case.seed.is_some() => "failed".to_owned(),
         Verdict::Fail(deviation) => format!("failed: {}", deviation.difference),
         Verdict::KnownDeviation { .. } => "deviates as known".to_owned(),
         Verdict::UnexpectedPass { .. } => "passed unexpectedly".to_owned(),
