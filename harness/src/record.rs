@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::Verdict;
-use crate::report::{FORMAT_VERSION, Results, TargetResults};
+use crate::report::{FORMAT_VERSION, Provenance, Results, TargetResults};
 
 /// What the suite showed on one kernel, without the transcripts.
 #[derive(Debug, Clone)]
@@ -92,7 +92,9 @@ pub fn names() -> Vec<String> {
 /// All that the record of a kernel has, transcripts and all.
 pub fn whole(kernel: &str) -> Result<TargetResults, NoRecord> {
     let file = binderdrill_reports::records().into_iter().find(|file| file.kernel == kernel);
-    Ok(read(&file.ok_or_else(|| NoRecord::Unknown { kernel: kernel.to_owned() })?)?)
+    let Recorded { run, provenance } =
+        read::<TargetResults>(&file.ok_or_else(|| NoRecord::Unknown { kernel: kernel.to_owned() })?)?;
+    Ok(TargetResults { provenance, ..run })
 }
 
 fn without_transcripts(file: &RecordFile) -> Result<Record, MalformedRecord> {
@@ -104,17 +106,25 @@ fn without_transcripts(file: &RecordFile) -> Result<Record, MalformedRecord> {
         cases: Vec<RecordedCase>,
     }
 
-    let run: RecordedRun = read(file)?;
+    let Recorded { run, .. } = read::<RecordedRun>(file)?;
     Ok(Record { kernel: file.kernel, driver: run.driver, profile: run.profile, cases: run.cases })
 }
 
+/// What is read of a record.
+struct Recorded<Run> {
+    run: Run,
+    /// When and where it was made; none in old records.
+    provenance: Option<Provenance>,
+}
+
 /// Reads of a record what `Run` has of its only run.
-fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord> {
+fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Recorded<Run>, MalformedRecord> {
     /// As much of [`Results`] as is looked at.
     #[derive(Deserialize)]
-    struct Recorded<Run> {
+    struct InFile<Run> {
         format_version: u32,
         runs: Vec<Run>,
+        provenance: Option<Provenance>,
     }
 
     let kernel = file.kernel;
@@ -123,7 +133,7 @@ fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord
     GzDecoder::new(file.compressed)
         .read_to_string(&mut text)
         .map_err(|error| malformed(error.to_string()))?;
-    let recorded: Recorded<Run> =
+    let recorded: InFile<Run> =
         serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     if recorded.format_version != FORMAT_VERSION {
         let version = recorded.format_version;
@@ -131,7 +141,7 @@ fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord
     }
     let [run] = <[Run; 1]>::try_from(recorded.runs)
         .map_err(|runs| malformed(format!("it is of {} targets, and not of one", runs.len())))?;
-    Ok(run)
+    Ok(Recorded { run, provenance: recorded.provenance })
 }
 
 /// Makes sure, before anything is run, that there will be something to record, and a place for it.
@@ -144,16 +154,13 @@ pub fn prepare(folder: &Path, targets: &[String]) -> Result<(), UnwrittenRecord>
     tempfile::tempfile_in(folder).map(drop).map_err(unwritten)
 }
 
-/// Writes a record for each real kernel among the targets of a run of the whole suite. What is written depends on
-/// nothing but what the kernels did.
+/// Writes a record for each real kernel among the targets of a run of the whole suite, with when and where that was.
 pub fn write(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, UnwrittenRecord> {
     let mut written = Vec::new();
     for run in &results.runs {
         let Some(kernel) = kernel(&run.target) else { continue };
-        let mut run = run.clone();
-        (run.seconds, run.seconds_to_first_case) = (0.0, 0.0);
         let path = folder.join(format!("{kernel}.{EXTENSION}"));
-        let record = Results::of(vec![run]);
+        let record = Results { provenance: results.provenance.clone(), ..Results::of(vec![run.clone()]) };
         write_whole(&path, &record).map_err(|source| UnwrittenRecord::File { path: path.clone(), source })?;
         written.push(path);
     }
@@ -202,8 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn a_record_says_when_and_where_it_was_made_and_an_old_one_is_read_without() {
+        use crate::report::tests::of_all_kinds;
+        let folder = tempfile::tempdir().unwrap();
+        let read_back = |results: &Results| {
+            let paths = write(folder.path(), results).unwrap();
+            let compressed = fs::read(&paths[0]).unwrap().leak();
+            read::<TargetResults>(&RecordFile { kernel: "debian-6.12", compressed }).unwrap()
+        };
+        let mut results = of_all_kinds();
+        let Recorded { run, provenance } = read_back(&results);
+        assert_eq!((&run, &provenance), (&results.runs[1], &results.provenance));
+        results.provenance = None;
+        assert_eq!(read_back(&results).provenance, None);
+    }
+
+    #[test]
     fn what_is_no_record_is_refused() {
-        let whole_error = |file: &RecordFile| read::<TargetResults>(file).unwrap_err().to_string();
+        let whole_error = |file: &RecordFile| read::<TargetResults>(file).map(|_| ()).unwrap_err().to_string();
         let refused = |text: &[u8]| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             encoder.write_all(text).unwrap();

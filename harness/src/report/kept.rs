@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::reading::{UnreadableResults, read};
-use super::results::TargetResults;
+use super::results::{Results, TargetResults};
 use crate::record::{self, NoRecord};
 
 /// What records are named with, as targets are.
@@ -62,7 +62,7 @@ fn in_file(name: &str) -> Result<TargetResults, NoKeptResults> {
     if !Path::new(file).exists() {
         return Err(NoKeptResults::Nothing { name: name.to_owned() });
     }
-    let runs = read(Path::new(file))?.runs;
+    let Results { runs, provenance, .. } = read(Path::new(file))?;
     let targets: Vec<String> = runs.iter().map(|run| run.target.clone()).collect();
     let hint = match (target, targets.first()) {
         (None, Some(first)) => format!("; say of which, such as `{file}@{first}`"),
@@ -72,7 +72,7 @@ fn in_file(name: &str) -> Result<TargetResults, NoKeptResults> {
     let mut meant: Vec<TargetResults> =
         runs.into_iter().filter(|run| target.is_none_or(|target| run.target == target)).collect();
     match (meant.pop(), meant.is_empty()) {
-        (Some(run), true) => Ok(run),
+        (Some(run), true) => Ok(TargetResults { provenance: run.provenance.or(provenance), ..run }),
         _ => Err(NoKeptResults::Target { file: file.to_owned(), targets, hint }),
     }
 }

@@ -48,7 +48,7 @@ pub use transcript::write_transcript;
 pub(crate) use transcript::{plain_lines, remarks};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::engine::{Deviation, StepOutcome, StepRecord, Transcript, Verdict};
     use crate::program::DriverKind;
@@ -74,6 +74,7 @@ mod tests {
                 seconds_to_first_case: 0.25,
                 counts: Counts::of(&cases),
                 cases,
+                provenance: None,
             }
         };
         let mut results = Results::of(targets.into_iter().map(run).collect()).with_scripts(cases);
@@ -139,6 +140,7 @@ mod tests {
             seconds_to_first_case: 0.25,
             counts: Counts::of(&cases),
             cases,
+            provenance: None,
         }
     }
 
@@ -153,7 +155,7 @@ mod tests {
     }
 
     /// The reference driver, a kernel that came to each verdict, and one that passes.
-    pub(super) fn of_all_kinds() -> Results {
+    pub(crate) fn of_all_kinds() -> Results {
         let words = "the second manager is told EINVAL";
         let pass = |id: &str| case(id, words, Verdict::Pass);
         let mut reference = pass("topic/fails");

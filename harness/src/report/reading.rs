@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde_json::error::Category;
 
+use super::kept::RECORD;
 use super::results::{FORMAT_VERSION, Results};
 
 /// What files begin with that gzip has written.
@@ -112,14 +113,17 @@ pub fn write_compressed(path: &Path, results: &Results) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts results together, and says what does not fit. Of a target that is there twice, the first results count; of those
-/// that ran at different times, the provenance of the newest stands for all.
+/// Puts results together, and says what does not fit. Of a target that is there twice, the first results count. Each target
+/// keeps when and where it ran; the report is of the time of the newest.
 pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
     let mut notices = Vec::new();
     let mut runs: Vec<super::TargetResults> = Vec::new();
     let mut merged = Results::of(Vec::new());
     for (path, results) in files {
-        for run in results.runs {
+        for mut run in results.runs {
+            if !run.target.starts_with(RECORD) {
+                run.provenance = run.provenance.or_else(|| results.provenance.clone());
+            }
             if runs.iter().any(|other| other.target == run.target) {
                 notices.push(format!(
                     "{} has results of {} too, which are left out: a target can be there once",
@@ -142,6 +146,10 @@ pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
             merged.provenance = results.provenance;
             merged.binderdrill = results.binderdrill;
         }
+    }
+    for run in &mut runs {
+        // What is the same for all is told once.
+        run.provenance = run.provenance.take().filter(|own| Some(own) != merged.provenance.as_ref());
     }
     let mut digests: HashMap<&str, &str> = HashMap::new();
     let mut mixed = 0;

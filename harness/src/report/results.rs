@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::found::FoundProgram;
+use super::kept::RECORD;
 use crate::campaign::Tally;
 use crate::compare::{Divergence, divergence};
 use crate::engine::{Run, SetUpError, Transcript, Verdict};
@@ -36,7 +37,7 @@ pub struct Results {
     /// The cases that targets did different things with as they are known to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<CaseDivergence>,
-    /// When and where it ran; none in records of kernels, which depend on nothing but what these did.
+    /// When and where it ran; none in old records of kernels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
     /// The scripts of the cases, by their digests.
@@ -144,6 +145,9 @@ pub struct TargetResults {
     pub counts: Counts,
     /// The cases, in the order in which they ran.
     pub cases: Vec<CaseResult>,
+    /// When and where it ran, if that was another time or place than that of the other targets, and is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 /// What became of one case.
@@ -329,6 +333,14 @@ impl Ran<'_> {
     }
 }
 
+impl TargetResults {
+    /// When and where it ran, if that is known: of a record, only what that says itself.
+    pub fn provenance<'r>(&'r self, results: &'r Results) -> Option<&'r Provenance> {
+        let of_all = || results.provenance.as_ref().filter(|_| !self.target.starts_with(RECORD));
+        self.provenance.as_ref().or_else(of_all)
+    }
+}
+
 impl Provenance {
     /// Of something that began at this time, on this machine.
     pub fn of(started: Timestamp, seed: Option<u64>) -> Provenance {
@@ -414,6 +426,14 @@ impl CaseResult {
         CaseResult { verdict: run.verdict, transcript: run.transcript, log: run.log, ..result }
     }
 
+    /// The line of the script from which on nothing is kept of what came, since threads race there: that is different in
+    /// every run, and is kept only of one that went wrong.
+    pub fn untold_from(&self) -> Option<usize> {
+        let went_well = matches!(self.verdict, Verdict::Pass | Verdict::UnexpectedPass { .. });
+        let next = self.lines.get(self.transcript.steps.len()).copied();
+        next.filter(|_| self.seed.is_some() && went_well)
+    }
+
     /// The folder that the case is in.
     pub fn topic(&self) -> &str {
         self.id.rsplit_once('/').map_or("", |(topic, _)| topic)
@@ -483,6 +503,7 @@ mod tests {
             seconds_to_first_case: 0.0,
             counts: Counts::of([&case]),
             cases: vec![case],
+            provenance: None,
         }
     }
 
@@ -585,6 +606,11 @@ mod tests {
         let (verdict, asked) = judged(vec![run(known(), 3), run(known(), 7), run(Verdict::Pass, 40)]);
         assert!(matches!(verdict, Verdict::KnownDeviation { .. }), "{verdict:?}");
         assert_eq!(asked, [50, 47, 40]);
+        // The delays of the run that went wrong are those that `--seed` repeats.
+        let mut target =
+            Racing { does: vec![run(known(), 3), run(deviates("2 nodes are left"), 1)], asked: Vec::new() };
+        let seed = CaseResult::of(&case, &mut target).unwrap().seed;
+        assert_eq!(seed, case.race().map(|race| race.seed + 3));
         let (verdict, asked) = judged(vec![run(known(), 3), run(deviates("2 nodes are left"), 1)]);
         assert!(matches!(verdict, Verdict::Fail(_)), "{verdict:?}");
         assert_eq!(asked, [50, 47]);

@@ -25,6 +25,7 @@ fn run(name: &str, profile: Profile, cases: &[Case]) -> TargetResults {
         seconds_to_first_case: 0.5,
         counts: Counts::of(&cases),
         cases,
+        provenance: None,
     }
 }
 

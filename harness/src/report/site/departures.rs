@@ -8,13 +8,14 @@ use askama::Template;
 use super::cases::{ScriptLine, diagram, script_lines};
 use super::comparison::{Comparison, compared};
 use super::marks::Mark;
+use super::overview::minute;
 use super::{Head, Pages, Site, SiteError, case_page, counted, page_name};
 use crate::engine::{Deviation, Verdict};
 use crate::export::{Language, export};
 use crate::report::found::Whence;
 use crate::report::human::quoted;
 use crate::report::kept::RECORD;
-use crate::report::results::{CaseDivergence, CaseResult, Results};
+use crate::report::results::{CaseDivergence, CaseResult, Provenance, Results};
 use crate::script::Script;
 use crate::suite::is_script;
 use crate::target::is_guest;
@@ -249,15 +250,23 @@ struct Page<'a> {
     comparison: Comparison,
     diagram: String,
     commands: Vec<(&'static str, String)>,
+    /// Each target with its driver.
+    drivers: Vec<(&'a str, &'a str)>,
+    made: Option<&'a Provenance>,
+    begun: String,
+    seed: Option<u64>,
+    version: &'a str,
 }
 
-impl Site<'_> {
+impl<'r> Site<'r> {
     pub(super) fn departures(&self, pages: &mut Pages) -> Result<(), SiteError> {
         for departure in &self.departures {
             let name = departure.page();
             let Departure { case, deviation, .. } = departure;
             let script = script_lines(&self.report.results, case, departure.line());
             let view = departure.found.is_none().then(|| self.cases.iter().find(|view| view.id == case.id));
+            let of_run = self.report.results.runs.iter().find(|run| departure.targets.contains(&run.target.as_str()));
+            let made = of_run.and_then(|run| run.provenance(&self.report.results));
             let page = Page {
                 head: Head::new(
                     format!("{} – {}", departure.name(), departure.kind.word()),
@@ -287,10 +296,26 @@ impl Site<'_> {
                 comparison: compared(departure),
                 diagram: diagram(case, self.programs.get(case.digest.as_str()), deviation.as_ref())?,
                 commands: commands(departure, self.programs.get(case.digest.as_str())),
+                drivers: self.drivers(departure),
+                begun: made.map_or_else(String::new, |it| minute(&it.started)),
+                made,
+                seed: case.seed,
+                version: &self.report.results.binderdrill,
             };
             pages.page(&name, &page)?;
         }
         Ok(())
+    }
+
+    /// The targets of a departure, and who did otherwise, each with its driver.
+    fn drivers(&self, departure: &Departure<'r>) -> Vec<(&'r str, &'r str)> {
+        let beside = departure.beside.map(|(target, _)| target);
+        let driver = |target: &'r str| {
+            let run = self.report.results.runs.iter().find(|run| run.target == target);
+            let driver = run.and_then(|run| run.driver.as_deref());
+            (target, driver.unwrap_or(if target.starts_with("reference") { "a model" } else { "not known" }))
+        };
+        departure.targets.iter().copied().chain(beside).map(driver).collect()
     }
 }
 

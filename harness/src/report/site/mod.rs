@@ -17,7 +17,7 @@ mod overview;
 mod past;
 mod trend;
 
-pub use changes::{Change, Changes, Direction};
+pub use changes::{Cause, Change, Changes, Direction};
 pub use departures::{Departure, Kind, to_look_at};
 pub use headline::Headline;
 pub use past::{PAST, Past, Summary, TargetSummary, UnreadablePast, file_stem};

@@ -12,7 +12,7 @@ use super::trend::{Plot, plots};
 use super::{Head, Pages, Site, SiteError, case_page};
 use crate::campaign::{Group, LaneTally, Tally};
 use crate::report::found::Whence;
-use crate::report::results::{CaseResult, Counts, Provenance, Replayed, TargetResults, Unusable};
+use crate::report::results::{CaseResult, Counts, Provenance, Replayed, Results, TargetResults, Unusable};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -33,7 +33,7 @@ struct Overview<'a> {
     totals: Vec<Cell>,
     plots: Vec<Plot>,
     reports: usize,
-    provenance: Option<&'a Provenance>,
+    made: Vec<Made<'a>>,
     version: &'a str,
     campaign: Option<&'a Tally>,
     lanes: Vec<Lane<'a>>,
@@ -45,6 +45,34 @@ struct Changed<'a> {
     page: String,
     word: &'static str,
     class: &'static str,
+}
+
+/// When and where some targets ran.
+pub(super) struct Made<'a> {
+    /// The targets; none if it is all of them.
+    pub(super) targets: Vec<&'a str>,
+    /// When and where; none if that is not known.
+    pub(super) provenance: Option<&'a Provenance>,
+    pub(super) begun: String,
+}
+
+/// When and where targets ran: those together of which it is the same.
+pub(super) fn made(results: &Results) -> Vec<Made<'_>> {
+    let mut made: Vec<Made<'_>> = Vec::new();
+    for run in &results.runs {
+        let provenance = run.provenance(results);
+        match made.iter_mut().find(|made| made.provenance == provenance) {
+            Some(same) => same.targets.push(&run.target),
+            None => {
+                let begun = provenance.map_or_else(String::new, |it| minute(&it.started));
+                made.push(Made { targets: vec![&run.target], provenance, begun });
+            }
+        }
+    }
+    if let [all] = &mut made[..] {
+        all.targets.clear();
+    }
+    made
 }
 
 /// What a campaign compared, and the kinds of divergences, each with its page if it has one.
@@ -137,7 +165,7 @@ impl Site<'_> {
             head: Head::new("Overview", "index.html", "overview"),
             headline: Headline::of(report, changes.as_ref(), to_look_at(results)),
             notices: &report.notices,
-            since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| day(&since))),
+            since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| minute(&since))),
             changed: changes
                 .iter()
                 .flat_map(|changes| &changes.changes)
@@ -153,7 +181,7 @@ impl Site<'_> {
             totals: results.runs.iter().map(|run| Cell::of(&run.cases)).collect(),
             plots: plots(&report.past, &now),
             reports: report.past.len() + 1,
-            provenance: results.provenance.as_ref(),
+            made: made(results),
             version: &results.binderdrill,
             campaign: results.campaign.as_ref(),
             lanes: results
@@ -202,6 +230,6 @@ impl Site<'_> {
 }
 
 /// A time, to the minute.
-fn day(time: &jiff::Timestamp) -> String {
+pub(super) fn minute(time: &jiff::Timestamp) -> String {
     time.strftime("%-d %B %Y, %H:%M UTC").to_string()
 }
