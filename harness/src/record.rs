@@ -56,6 +56,16 @@ pub enum NoRecord {
         /// What the user wrote.
         kernel: String,
     },
+    /// There is one of the same series, but of another version.
+    #[error("there is no record of {kernel:?}: record:{record} is of {driver}; there are {}", names().join(", "))]
+    Other {
+        /// What the user wrote.
+        kernel: String,
+        /// The record.
+        record: &'static str,
+        /// Its driver.
+        driver: String,
+    },
     /// It cannot be read.
     #[error(transparent)]
     Malformed(#[from] MalformedRecord),
@@ -89,12 +99,38 @@ pub fn names() -> Vec<String> {
     binderdrill_reports::records().iter().map(|file| format!("record:{}", file.kernel)).collect()
 }
 
-/// All that the record of a kernel has, transcripts and all.
+/// All that the record of a kernel has, transcripts and all. A record of `debian-7` is one of `debian-7.2`, too, if that is
+/// the Linux that it was made on.
 pub fn whole(kernel: &str) -> Result<TargetResults, NoRecord> {
-    let file = binderdrill_reports::records().into_iter().find(|file| file.kernel == kernel);
-    let Recorded { run, provenance } =
-        read::<TargetResults>(&file.ok_or_else(|| NoRecord::Unknown { kernel: kernel.to_owned() })?)?;
+    let records = binderdrill_reports::records();
+    let unknown = || NoRecord::Unknown { kernel: kernel.to_owned() };
+    if let Some(file) = records.iter().find(|file| file.kernel == kernel) {
+        return Ok(whole_of(file)?);
+    }
+    let (distribution, version) = kernel.split_once('-').ok_or_else(unknown)?;
+    let is_less_exact = |file: &&RecordFile| {
+        let parts = file.kernel.split_once('-');
+        parts.is_some_and(|(other, shorter)| other == distribution && begins_with(version, shorter))
+    };
+    let file = records.iter().find(is_less_exact).ok_or_else(unknown)?;
+    let run = whole_of(file)?;
+    let driver = run.driver.clone().unwrap_or_default();
+    let is_of = driver.split('-').any(|part| begins_with(part, version));
+    is_of.then_some(run).ok_or_else(|| NoRecord::Other {
+        kernel: kernel.to_owned(),
+        record: file.kernel,
+        driver,
+    })
+}
+
+fn whole_of(file: &RecordFile) -> Result<TargetResults, MalformedRecord> {
+    let Recorded { run, provenance } = read::<TargetResults>(file)?;
     Ok(TargetResults { provenance, ..run })
+}
+
+/// Whether a version is another one or a part of that: `7.2.12+deb14` is of `7.2`, and `7.21` is not.
+fn begins_with(version: &str, shorter: &str) -> bool {
+    version.strip_prefix(shorter).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 fn without_transcripts(file: &RecordFile) -> Result<Record, MalformedRecord> {
@@ -133,8 +169,7 @@ fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Recorded<Run>, Malfo
     GzDecoder::new(file.compressed)
         .read_to_string(&mut text)
         .map_err(|error| malformed(error.to_string()))?;
-    let recorded: InFile<Run> =
-        serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let recorded: InFile<Run> = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     if recorded.format_version != FORMAT_VERSION {
         let version = recorded.format_version;
         return Err(malformed(format!("its format is version {version}, and not {FORMAT_VERSION}")));
@@ -179,7 +214,7 @@ fn write_whole(path: &Path, record: &Results) -> io::Result<()> {
 }
 
 /// What the kernel of a target is called, if it is one that others have too.
-fn kernel(target: &str) -> Option<&str> {
+pub(crate) fn kernel(target: &str) -> Option<&str> {
     let (kind, name) = target.split_once(':')?;
     (matches!(kind, "vm" | "built") && !name.contains('/')).then_some(name)
 }
@@ -226,7 +261,8 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        let whole_error = |file: &RecordFile| read::<TargetResults>(file).map(|_| ()).unwrap_err().to_string();
+        let whole_error =
+            |file: &RecordFile| read::<TargetResults>(file).map(|_| ()).unwrap_err().to_string();
         let refused = |text: &[u8]| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             encoder.write_all(text).unwrap();

@@ -42,11 +42,7 @@ pub(super) fn write_beside(
 
 /// Writes what was done in either place, side by side. What one of them did in a race that went well is not kept, and what
 /// the other one did from there on stands alone.
-fn write_both(
-    out: &mut dyn Write,
-    left: (&str, &CaseResult),
-    right: (&str, &CaseResult),
-) -> io::Result<()> {
+fn write_both(out: &mut dyn Write, left: (&str, &CaseResult), right: (&str, &CaseResult)) -> io::Result<()> {
     let told = |case: &CaseResult| case.untold_from().map(|_| case.transcript.steps.len());
     let together = [left.1, right.1].into_iter().filter_map(told).min().unwrap_or(usize::MAX);
     let [(one, after_one), (other, after_other)] =

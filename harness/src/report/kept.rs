@@ -95,9 +95,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_goes_by_the_version_that_it_was_made_on_too() {
+        let exact = kept("record:debian-7").unwrap();
+        let version = exact.driver.as_deref().unwrap().trim_start_matches("linux-c-");
+        let minor: Vec<&str> = version.split('.').take(2).collect();
+        for version in [minor.join("."), version.to_owned()] {
+            let name = format!("record:debian-{version}");
+            let kept = kept(&name).unwrap();
+            assert_eq!((kept.target, &kept.cases), (name, &exact.cases));
+        }
+    }
+
+    #[test]
     fn what_there_is_not_is_told_with_what_there_is() {
         let refusal = |name: &str| kept(name).unwrap_err().to_string();
-        assert!(refusal("record:debian-7.2").contains("record:debian-7"), "{}", refusal("record:debian-7.2"));
+        assert!(refusal("record:debian-8.2").contains("record:debian-7"), "{}", refusal("record:debian-8.2"));
+        let other = refusal("record:debian-7.99");
+        assert!(other.contains("record:debian-7 is of linux-c-7."), "{other}");
         assert!(refusal("no-such.json").contains("record:debian-6.1"), "{}", refusal("no-such.json"));
     }
 

@@ -7,6 +7,7 @@ mod difference;
 mod driver;
 mod found;
 mod human;
+mod inert;
 mod junit;
 mod kcidb;
 mod kept;

@@ -85,7 +85,16 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Results, UnreadableResults> {
 
     let wrong = |error: serde_json::Error| match error.classify() {
         Category::Eof => UnreadableResults::Truncated { path: path.to_owned(), line: error.line() },
-        _ => UnreadableResults::Other { path: path.to_owned(), reason: error.to_string() },
+        _ => {
+            let beginning = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+            let reason = match beginning {
+                // What a parser says of these is about its types, which tells nobody anything.
+                Some(b'[') => "it is a list; of several results, name each file".to_owned(),
+                Some(b'{') => error.to_string(),
+                _ => "it is no JSON object".to_owned(),
+            };
+            UnreadableResults::Other { path: path.to_owned(), reason }
+        }
     };
     let parsed = serde_json::from_slice::<Results>(bytes);
     match parsed {
@@ -207,7 +216,8 @@ mod tests {
             refusal(newer)
         );
         assert!(refusal(b"{}").contains("format_version"), "{}", refusal(b"{}"));
-        assert!(refusal(b"<html>").contains("no results"));
+        assert!(refusal(b"<html>").ends_with("it is no JSON object"), "{}", refusal(b"<html>"));
+        assert!(refusal(b" [{}, 2]").ends_with("it is a list; of several results, name each file"));
         let missing = read(Path::new("/no/such/file.json")).unwrap_err().to_string();
         assert!(missing.starts_with("/no/such/file.json: "), "{missing}");
     }

@@ -598,7 +598,7 @@ mod tests {
         let run = |verdict, runs| crate::engine::Run { runs, ..crate::engine::Run::without_steps(verdict) };
         let deviates =
             |came: &str| Verdict::Fail(Deviation { step: None, came: came.to_owned(), ..deviation() });
-        let known = || deviates("1 nodes are left after all is closed");
+        let known = || deviates("1 node is left after all is closed");
         let judged = |does| {
             let mut target = Racing { does, asked: Vec::new() };
             (CaseResult::of(&case, &mut target).unwrap().verdict, target.asked)

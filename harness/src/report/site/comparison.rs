@@ -45,7 +45,8 @@ pub(super) fn compared(departure: &Departure<'_>) -> Comparison {
     let untold = beside.untold_from();
     let told = if untold.is_some() { left.steps.len() } else { right.steps.len() };
     let (first, rest) = right.split_at(told);
-    let [left, first] = [(left, beside), (&first, case)].map(|(told, case)| plain_lines(told, &case.lines).join("\n"));
+    let [left, first] =
+        [(left, beside), (&first, case)].map(|(told, case)| plain_lines(told, &case.lines).join("\n"));
     let mut rows = between(&left, &first);
     rows.extend(alone(&rest, &case.lines));
     Comparison { rows, untold }

@@ -9,6 +9,7 @@ use super::cases::{ScriptLine, diagram, script_lines};
 use super::comparison::{Comparison, compared};
 use super::marks::Mark;
 use super::overview::minute;
+use super::stand_ins::{StandIns, passed};
 use super::{Head, Pages, Site, SiteError, case_page, counted, page_name};
 use crate::engine::{Deviation, Verdict};
 use crate::export::{Language, export};
@@ -93,8 +94,8 @@ impl Kind {
 }
 
 /// All departures, the worst first.
-pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
-    let mut departures: Vec<Departure<'_>> = Vec::new();
+pub(super) fn all<'r>(results: &'r Results, stand_ins: &'r StandIns) -> Vec<Departure<'r>> {
+    let mut departures: Vec<Departure<'r>> = Vec::new();
     for run in &results.runs {
         for case in &run.cases {
             let kind = match &case.verdict {
@@ -104,14 +105,7 @@ pub(super) fn all(results: &Results) -> Vec<Departure<'_>> {
                 Verdict::KnownDeviation { .. } => Kind::Known,
                 Verdict::Pass | Verdict::Skip { .. } | Verdict::OtherDriver { .. } => continue,
             };
-            let beside = || {
-                results.runs.iter().find_map(|other| {
-                    let passed = |other: &&CaseResult| {
-                        other.id == case.id && other.digest == case.digest && other.verdict == Verdict::Pass
-                    };
-                    Some((other.target.as_str(), other.cases.iter().find(passed)?))
-                })
-            };
+            let beside = || passed(results, case).or_else(|| stand_ins.of_case(case));
             note(&mut departures, &run.target, case, kind, None, beside);
         }
     }
@@ -167,8 +161,9 @@ fn note<'r>(
 
 /// How many cases of the suite somebody has to look at.
 pub fn to_look_at(results: &Results) -> usize {
-    let cases = all(results).into_iter().filter(|departure| departure.found.is_none());
-    cases.filter(|departure| departure.kind.is_news()).count()
+    let none = StandIns::default();
+    let departures = all(results, &none);
+    departures.iter().filter(|departure| departure.found.is_none() && departure.kind.is_news()).count()
 }
 
 /// Two of the sides on which targets did different things, though all of them passed.
@@ -265,7 +260,8 @@ impl<'r> Site<'r> {
             let Departure { case, deviation, .. } = departure;
             let script = script_lines(&self.report.results, case, departure.line());
             let view = departure.found.is_none().then(|| self.cases.iter().find(|view| view.id == case.id));
-            let of_run = self.report.results.runs.iter().find(|run| departure.targets.contains(&run.target.as_str()));
+            let of_run =
+                self.report.results.runs.iter().find(|run| departure.targets.contains(&run.target.as_str()));
             let made = of_run.and_then(|run| run.provenance(&self.report.results));
             let page = Page {
                 head: Head::new(
@@ -380,9 +376,10 @@ fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static
         None => vec![("Run the case again", format!("binderdrill run --target {target}{seed} {name}"))],
     };
     if departure.found.is_none()
-        && let Some((beside, _)) = departure.beside.filter(|(beside, _)| !beside.starts_with(RECORD))
+        && let Some((beside, _)) = departure.beside
     {
-        let both = format!("binderdrill run --target {} --target {target}{seed} {name}", quoted(beside));
+        let option = if beside.starts_with(RECORD) { "against" } else { "target" };
+        let both = format!("binderdrill run --{option} {} --target {target}{seed} {name}", quoted(beside));
         commands.push(("Compare the two", both));
     }
     let is_script = departure.found.is_none() || is_script(Path::new(origin));

@@ -161,9 +161,10 @@ impl Site<'_> {
         let since = report.since.as_ref().and_then(|since| since.started);
         let news = rows(&|departure| departure.kind.is_news());
         let now = Summary::of(results);
+        let headline = Headline::of(report, changes.as_ref(), to_look_at(results));
         let page = Overview {
-            head: Head::new("Overview", "index.html", "overview"),
-            headline: Headline::of(report, changes.as_ref(), to_look_at(results)),
+            head: Head::new(headline.sentence.clone(), "index.html", "overview"),
+            headline,
             notices: &report.notices,
             since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| minute(&since))),
             changed: changes
