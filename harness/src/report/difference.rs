@@ -48,6 +48,7 @@ pub fn write_differences(out: &mut dyn Write, differences: &Differences) -> io::
         writeln!(out, "{}", Styled(FAINT, format!("{name}: {driver}{ran}")))?;
     }
     let (style, verdict) = match (changed.len(), lacking.len()) {
+        (0, 0) if differences.same == 0 => (BAD, "nothing could be compared".to_owned()),
         (0, 0) => (GOOD, "the two did the same".to_owned()),
         (changed, lacking) => {
             (BAD, format!("{changed} done otherwise, {lacking} run by only one of the two"))

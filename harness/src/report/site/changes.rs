@@ -195,7 +195,8 @@ impl Changes {
     pub(super) fn has_circumstances(&self) -> bool {
         let targets = [&self.new_targets, &self.gone_targets].into_iter().any(|targets| !targets.is_empty());
         let cases = self.new_cases + self.gone_cases + self.other_scripts > 0;
-        targets || cases || !self.drivers.is_empty() || self.binderdrill.is_some()
+        let inputs = self.replays_worse + self.replays_better > 0 || self.found > 0;
+        targets || cases || inputs || !self.drivers.is_empty() || self.binderdrill.is_some()
     }
 
     /// How many cases have become worse.

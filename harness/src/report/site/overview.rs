@@ -25,6 +25,7 @@ struct Overview<'a> {
     changes: Option<&'a Changes>,
     changed: Vec<Changed<'a>>,
     news: Vec<Row<'a>>,
+    replayed: Vec<Row<'a>>,
     known: Vec<Row<'a>>,
     choices: Vec<Row<'a>>,
     runs: &'a [TargetResults],
@@ -45,6 +46,15 @@ struct Changed<'a> {
     page: String,
     word: &'static str,
     class: &'static str,
+}
+
+/// Whether a departure is one that has changed. What a campaign finds is new each time.
+fn is_new(departure: &Departure<'_>, changes: &Changes) -> bool {
+    let is_of = |change: &Change| {
+        let mut targets = change.targets.iter();
+        change.case == departure.case.id && targets.any(|target| departure.targets.contains(&target.as_str()))
+    };
+    departure.kind == Kind::Found || changes.changes.iter().any(is_of)
 }
 
 /// When and where some targets ran.
@@ -81,10 +91,10 @@ struct Lane<'a> {
     groups: Vec<(&'a Group, Option<String>)>,
 }
 
-/// What was replayed on a target, and the pages of what is otherwise.
+/// What was replayed on a target, and of how many inputs there are pages.
 struct Replays<'a> {
     replayed: &'a Replayed,
-    pages: Vec<(String, String)>,
+    pages: usize,
 }
 
 struct Row<'a> {
@@ -92,6 +102,8 @@ struct Row<'a> {
     departure: &'a Departure<'a>,
     summary: String,
     reason: Option<&'a str>,
+    /// Whether it was not so in the report before.
+    is_new: bool,
 }
 
 struct Topic<'a> {
@@ -144,6 +156,7 @@ impl Site<'_> {
                     page: departure.page(),
                     departure,
                     summary: departure.summary(),
+                    is_new: changes.as_ref().is_some_and(|changes| is_new(departure, changes)),
                     reason: match &departure.case.verdict {
                         crate::engine::Verdict::KnownDeviation { reason, .. } => Some(reason),
                         _ => None,
@@ -159,7 +172,9 @@ impl Site<'_> {
         };
         let topics = names.iter().map(|name| Topic { name, cells: topic(name) }).collect();
         let since = report.since.as_ref().and_then(|since| since.started);
-        let news = rows(&|departure| departure.kind.is_news());
+        let is_replayed = |departure: &Departure<'_>| departure.kind == Kind::Replayed;
+        let mut news = rows(&|departure| departure.kind.is_news() && !is_replayed(departure));
+        news.sort_by_key(|row| !row.is_new);
         let now = Summary::of(results);
         let headline = Headline::of(report, changes.as_ref(), to_look_at(results));
         let page = Overview {
@@ -174,6 +189,7 @@ impl Site<'_> {
                 .collect(),
             changes: changes.as_ref(),
             news,
+            replayed: rows(&is_replayed),
             known: rows(&|departure| departure.kind == Kind::Known && departure.found.is_none()),
             choices: rows(&|departure| departure.kind == Kind::Choice),
             runs: &results.runs,
@@ -213,7 +229,7 @@ impl Site<'_> {
         let of_target = self.departures.iter().filter(|departure| {
             departure.kind == Kind::Replayed && departure.targets.contains(&replayed.target.as_str())
         });
-        Replays { replayed, pages: of_target.map(|departure| (departure.page(), departure.name())).collect() }
+        Replays { replayed, pages: of_target.count() }
     }
 
     fn changed<'c>(&self, change: &'c Change) -> Changed<'c> {
