@@ -115,7 +115,7 @@ pub fn whole(kernel: &str) -> Result<TargetResults, NoRecord> {
     let file = records.iter().find(is_less_exact).ok_or_else(unknown)?;
     let run = whole_of(file)?;
     let driver = run.driver.clone().unwrap_or_default();
-    let is_of = driver.split('-').any(|part| begins_with(part, version));
+    let is_of = driver.match_indices('-').any(|(at, _)| begins_with(&driver[at + 1..], version));
     is_of.then_some(run).ok_or_else(|| NoRecord::Other {
         kernel: kernel.to_owned(),
         record: file.kernel,

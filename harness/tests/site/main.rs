@@ -58,7 +58,7 @@ fn results() -> Results {
 
 /// What a campaign found and what replaying showed, with the driver that has the bug.
 fn found() -> Vec<(FoundProgram, String)> {
-    let case = suite::select(&["oneway-spam/told-once".to_owned()]).unwrap().remove(0);
+    let case = suite::select(&["oneway-spam/cve-2026-43435".to_owned()]).unwrap().remove(0);
     let text = case.script.as_ref().unwrap().source.to_string();
     let ran = |profile: Profile, name: &str| {
         let case = Case::new(

@@ -158,10 +158,10 @@ impl Changes {
     }
 
     fn note(&mut self, case: &str, target: &str, was: &str, is: &str, causes: BTreeSet<Cause>) {
-        let same = |change: &&mut Change| {
-            change.case == case && change.was == was && change.is == is && change.causes == causes
-        };
+        let same = |change: &&mut Change| change.case == case && change.was == was && change.is == is;
         if let Some(change) = self.changes.iter_mut().find(same) {
+            // What only one of them has is not why both changed.
+            change.causes.retain(|cause| causes.contains(cause));
             change.targets.push(target.to_owned());
             return;
         }
@@ -189,6 +189,11 @@ impl Changes {
     pub fn is_nothing(&self) -> bool {
         let cases = self.changes.is_empty() && self.gone_targets.is_empty() && self.gone_cases == 0;
         cases && self.found == 0 && self.replays_worse + self.replays_better == 0
+    }
+
+    /// Whether anything else is otherwise that a change of a case may come from.
+    pub(super) fn have_causes(&self) -> bool {
+        self.changes.iter().any(|change| !change.causes.is_empty())
     }
 
     /// Whether there is more to say of what is otherwise than what became of cases.
