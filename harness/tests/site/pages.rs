@@ -65,10 +65,11 @@ fn the_overview_says_what_changed_and_leads_there() {
     let folder = tempfile::tempdir().unwrap();
     site(results(), folder.path());
     let overview = fs::read_to_string(folder.path().join("index.html")).unwrap();
-    assert!(
-        overview.contains("<h1>Changed: 1 case worse</h1>") || overview.contains("cases worse</h1>"),
-        "{overview}"
-    );
+    let headline = "Incomplete: vm:./bzImage could not be used; changed: 1 case worse";
+    for (before, after) in [("<h1>", "</h1>"), ("<title>", " · binderdrill</title>")] {
+        assert!(overview.contains(&format!("{before}{headline}{after}")), "{overview}");
+    }
+    assert!(overview.contains("Kernel panic - not syncing"), "why it could not be used");
     let changed = attributes(&overview, "href").find(|link| link.starts_with("deviation/")).unwrap();
     let page = fs::read_to_string(folder.path().join(changed)).unwrap();
     for piece in [
