@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{StepRecord, Transcript};
+use crate::engine::{Deviation, StepRecord, Transcript};
+use crate::report::remarks;
 
 /// The first step at which targets part ways.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,28 @@ pub struct Side {
     /// What the target complained of in the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<String>,
+}
+
+impl Divergence {
+    /// The second side as a deviation from the first. `None` if there are no two sides.
+    pub fn deviation(&self) -> Option<Deviation> {
+        let [one, other, ..] = &self.sides[..] else { return None };
+        let told = |side: &Side| match &side.record {
+            Some(record) => remarks(record).join("\n"),
+            None if side.complaints.is_empty() => "nothing".to_owned(),
+            None => side.complaints.join("\n"),
+        };
+        Some(Deviation {
+            step: self.step,
+            expected: told(one),
+            came: told(other),
+            difference: format!(
+                "{} and {} did different things",
+                one.targets.join(", "),
+                other.targets.join(", ")
+            ),
+        })
+    }
 }
 
 /// Compares what targets did with one program. `None` if all did the same.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::engine::Verdict;
-use crate::report::{CaseResult, TargetResults};
+use crate::report::{CaseResult, Provenance, TargetResults};
 
 /// What two targets did otherwise.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +32,9 @@ pub struct Side {
     /// Its driver; none if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
+    /// When and where it ran, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// Cases that only this one has results of.
     pub only: Vec<String>,
 }
@@ -66,6 +69,7 @@ impl Differences {
         let side = |run: &TargetResults| Side {
             name: run.target.clone(),
             driver: run.driver.clone(),
+            provenance: run.provenance.clone(),
             only: Vec::new(),
         };
         let mut differences = Differences {

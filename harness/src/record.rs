@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::Verdict;
-use crate::report::{FORMAT_VERSION, Results, TargetResults};
+use crate::report::{FORMAT_VERSION, Provenance, Results, TargetResults};
 
 /// What the suite showed on one kernel, without the transcripts.
 #[derive(Debug, Clone)]
@@ -56,6 +56,16 @@ pub enum NoRecord {
         /// What the user wrote.
         kernel: String,
     },
+    /// There is one of the same series, but of another version.
+    #[error("there is no record of {kernel:?}: record:{record} is of {driver}; there are {}", names().join(", "))]
+    Other {
+        /// What the user wrote.
+        kernel: String,
+        /// The record.
+        record: &'static str,
+        /// Its driver.
+        driver: String,
+    },
     /// It cannot be read.
     #[error(transparent)]
     Malformed(#[from] MalformedRecord),
@@ -89,10 +99,38 @@ pub fn names() -> Vec<String> {
     binderdrill_reports::records().iter().map(|file| format!("record:{}", file.kernel)).collect()
 }
 
-/// All that the record of a kernel has, transcripts and all.
+/// All that the record of a kernel has, transcripts and all. A record of `debian-7` is one of `debian-7.2`, too, if that is
+/// the Linux that it was made on.
 pub fn whole(kernel: &str) -> Result<TargetResults, NoRecord> {
-    let file = binderdrill_reports::records().into_iter().find(|file| file.kernel == kernel);
-    Ok(read(&file.ok_or_else(|| NoRecord::Unknown { kernel: kernel.to_owned() })?)?)
+    let records = binderdrill_reports::records();
+    let unknown = || NoRecord::Unknown { kernel: kernel.to_owned() };
+    if let Some(file) = records.iter().find(|file| file.kernel == kernel) {
+        return Ok(whole_of(file)?);
+    }
+    let (distribution, version) = kernel.split_once('-').ok_or_else(unknown)?;
+    let is_less_exact = |file: &&RecordFile| {
+        let parts = file.kernel.split_once('-');
+        parts.is_some_and(|(other, shorter)| other == distribution && begins_with(version, shorter))
+    };
+    let file = records.iter().find(is_less_exact).ok_or_else(unknown)?;
+    let run = whole_of(file)?;
+    let driver = run.driver.clone().unwrap_or_default();
+    let is_of = driver.match_indices('-').any(|(at, _)| begins_with(&driver[at + 1..], version));
+    is_of.then_some(run).ok_or_else(|| NoRecord::Other {
+        kernel: kernel.to_owned(),
+        record: file.kernel,
+        driver,
+    })
+}
+
+fn whole_of(file: &RecordFile) -> Result<TargetResults, MalformedRecord> {
+    let Recorded { run, provenance } = read::<TargetResults>(file)?;
+    Ok(TargetResults { provenance, ..run })
+}
+
+/// Whether a version is another one or a part of that: `7.2.12+deb14` is of `7.2`, and `7.21` is not.
+fn begins_with(version: &str, shorter: &str) -> bool {
+    version.strip_prefix(shorter).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }
 
 fn without_transcripts(file: &RecordFile) -> Result<Record, MalformedRecord> {
@@ -104,17 +142,25 @@ fn without_transcripts(file: &RecordFile) -> Result<Record, MalformedRecord> {
         cases: Vec<RecordedCase>,
     }
 
-    let run: RecordedRun = read(file)?;
+    let Recorded { run, .. } = read::<RecordedRun>(file)?;
     Ok(Record { kernel: file.kernel, driver: run.driver, profile: run.profile, cases: run.cases })
 }
 
+/// What is read of a record.
+struct Recorded<Run> {
+    run: Run,
+    /// When and where it was made; none in old records.
+    provenance: Option<Provenance>,
+}
+
 /// Reads of a record what `Run` has of its only run.
-fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord> {
+fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Recorded<Run>, MalformedRecord> {
     /// As much of [`Results`] as is looked at.
     #[derive(Deserialize)]
-    struct Recorded<Run> {
+    struct InFile<Run> {
         format_version: u32,
         runs: Vec<Run>,
+        provenance: Option<Provenance>,
     }
 
     let kernel = file.kernel;
@@ -123,15 +169,14 @@ fn read<Run: DeserializeOwned>(file: &RecordFile) -> Result<Run, MalformedRecord
     GzDecoder::new(file.compressed)
         .read_to_string(&mut text)
         .map_err(|error| malformed(error.to_string()))?;
-    let recorded: Recorded<Run> =
-        serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let recorded: InFile<Run> = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
     if recorded.format_version != FORMAT_VERSION {
         let version = recorded.format_version;
         return Err(malformed(format!("its format is version {version}, and not {FORMAT_VERSION}")));
     }
     let [run] = <[Run; 1]>::try_from(recorded.runs)
         .map_err(|runs| malformed(format!("it is of {} targets, and not of one", runs.len())))?;
-    Ok(run)
+    Ok(Recorded { run, provenance: recorded.provenance })
 }
 
 /// Makes sure, before anything is run, that there will be something to record, and a place for it.
@@ -144,16 +189,13 @@ pub fn prepare(folder: &Path, targets: &[String]) -> Result<(), UnwrittenRecord>
     tempfile::tempfile_in(folder).map(drop).map_err(unwritten)
 }
 
-/// Writes a record for each real kernel among the targets of a run of the whole suite. What is written depends on
-/// nothing but what the kernels did.
+/// Writes a record for each real kernel among the targets of a run of the whole suite, with when and where that was.
 pub fn write(folder: &Path, results: &Results) -> Result<Vec<PathBuf>, UnwrittenRecord> {
     let mut written = Vec::new();
     for run in &results.runs {
         let Some(kernel) = kernel(&run.target) else { continue };
-        let mut run = run.clone();
-        (run.seconds, run.seconds_to_first_case) = (0.0, 0.0);
         let path = folder.join(format!("{kernel}.{EXTENSION}"));
-        let record = Results::of(vec![run]);
+        let record = Results { provenance: results.provenance.clone(), ..Results::of(vec![run.clone()]) };
         write_whole(&path, &record).map_err(|source| UnwrittenRecord::File { path: path.clone(), source })?;
         written.push(path);
     }
@@ -172,7 +214,7 @@ fn write_whole(path: &Path, record: &Results) -> io::Result<()> {
 }
 
 /// What the kernel of a target is called, if it is one that others have too.
-fn kernel(target: &str) -> Option<&str> {
+pub(crate) fn kernel(target: &str) -> Option<&str> {
     let (kind, name) = target.split_once(':')?;
     (matches!(kind, "vm" | "built") && !name.contains('/')).then_some(name)
 }
@@ -202,8 +244,25 @@ mod tests {
     }
 
     #[test]
+    fn a_record_says_when_and_where_it_was_made_and_an_old_one_is_read_without() {
+        use crate::report::tests::of_all_kinds;
+        let folder = tempfile::tempdir().unwrap();
+        let read_back = |results: &Results| {
+            let paths = write(folder.path(), results).unwrap();
+            let compressed = fs::read(&paths[0]).unwrap().leak();
+            read::<TargetResults>(&RecordFile { kernel: "debian-6.12", compressed }).unwrap()
+        };
+        let mut results = of_all_kinds();
+        let Recorded { run, provenance } = read_back(&results);
+        assert_eq!((&run, &provenance), (&results.runs[1], &results.provenance));
+        results.provenance = None;
+        assert_eq!(read_back(&results).provenance, None);
+    }
+
+    #[test]
     fn what_is_no_record_is_refused() {
-        let whole_error = |file: &RecordFile| read::<TargetResults>(file).unwrap_err().to_string();
+        let whole_error =
+            |file: &RecordFile| read::<TargetResults>(file).map(|_| ()).unwrap_err().to_string();
         let refused = |text: &[u8]| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             encoder.write_all(text).unwrap();

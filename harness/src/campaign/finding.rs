@@ -86,8 +86,8 @@ impl Finding {
         text
     }
 
-    /// Writes the case and the text into a folder, and tells where the case is.
-    pub fn write(&self, folder: &Path, targets: &[&str], command: &str) -> io::Result<PathBuf> {
+    /// Writes the case and the text into a folder, and tells where the case is, and its script.
+    pub fn write(&self, folder: &Path, targets: &[&str], command: &str) -> io::Result<(PathBuf, String)> {
         fs::create_dir_all(folder)?;
         let name = self.difference.signature.file_name();
         let free = |number: &u32| {
@@ -99,8 +99,9 @@ impl Finding {
         };
         let path = (0..u32::MAX).find_map(|number| free(&number));
         let path = path.ok_or_else(|| io::Error::other("there are too many findings"))?;
-        fs::write(&path, print(&self.case(&targets.join(", "), command)))?;
+        let script = print(&self.case(&targets.join(", "), command));
+        fs::write(&path, &script)?;
         fs::write(path.with_extension("txt"), self.text(targets, command))?;
-        Ok(path)
+        Ok((path, script))
     }
 }

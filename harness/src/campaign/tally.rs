@@ -113,6 +113,12 @@ impl Tally {
         self.lanes.iter().map(|lane| lane.unlisted).sum()
     }
 
+    /// How many kinds of divergences are not known, in all lanes.
+    pub fn unlisted_kinds(&self) -> usize {
+        let groups = self.lanes.iter().flat_map(|lane| &lane.groups);
+        groups.filter(|group| group.known.is_none()).count()
+    }
+
     /// Programs, in all lanes.
     pub fn programs(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.programs).sum()

@@ -16,8 +16,8 @@ use crate::campaign::{Bench, Campaign, Event, Finding, KnownDivergences, Lane, S
 use crate::engine::SetUpError;
 use crate::generate::Emphasis;
 use crate::program::Program;
-use crate::report::write_tally;
-use crate::suite;
+use crate::report::{FoundProgram, write_tally};
+use crate::suite::{self, Case};
 use crate::target::is_guest;
 
 /// How often it is said how far a campaign is, where there is no terminal.
@@ -79,7 +79,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let (tally, failures) = campaign(arguments)?;
+    let Conducted { tally, failures, .. } = campaign(arguments)?;
     match arguments.format {
         Format::Human => write_tally(out, &tally)?,
         Format::Json => {
@@ -97,8 +97,18 @@ pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Sta
     })
 }
 
-/// Runs a campaign. Gives what it has come to, and what has failed in it.
-pub(super) fn campaign(arguments: &FuzzArguments) -> Result<(Tally, Vec<String>), CommandError> {
+/// What a campaign has come to.
+pub(super) struct Conducted {
+    /// The figures.
+    pub(super) tally: Tally,
+    /// What has failed in it.
+    pub(super) failures: Vec<String>,
+    /// What it has found, each with its script.
+    pub(super) found: Vec<(FoundProgram, String)>,
+}
+
+/// Runs a campaign.
+pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandError> {
     arguments.options.check(&arguments.targets)?;
     let compared = arguments.compared()?;
     let campaign = Campaign {
@@ -123,12 +133,13 @@ pub(super) fn campaign(arguments: &FuzzArguments) -> Result<(Tally, Vec<String>)
         said: Instant::now(),
         progress: ProgressBar::new_spinner(),
         failures: Vec::new(),
+        found: Vec::new(),
     };
     interruption::heed();
     campaign.run(&lanes, &interruption::ASKED, |event| watch.note(event));
     watch.progress.finish_and_clear();
-    let Watch { tally, failures, .. } = watch;
-    Ok((tally, failures))
+    let Watch { tally, failures, found, .. } = watch;
+    Ok(Conducted { tally, failures, found })
 }
 
 impl FuzzArguments {
@@ -212,6 +223,7 @@ struct Watch<'a> {
     said: Instant,
     progress: ProgressBar,
     failures: Vec<String>,
+    found: Vec<(FoundProgram, String)>,
 }
 
 impl Watch<'_> {
@@ -252,17 +264,20 @@ impl Watch<'_> {
         let written = finding.write(&self.arguments.out, &names, &replay);
         let groups = &mut self.tally.lanes[finding.lane].groups;
         let group = groups.iter_mut().find(|group| group.signature == *signature);
+        let known = group.as_ref().and_then(|group| group.known.clone());
         match written {
-            Ok(path) => {
+            Ok((path, script)) => {
                 let path = path.display().to_string();
-                if group.as_ref().is_none_or(|group| group.known.is_none()) {
+                if known.is_none() {
                     let line = format!("{}: {signature} ({}, {path})", names.join(", "), finding.steadiness);
                     self.progress.suspend(|| eprintln!("{line}"));
                 }
                 if let Some(group) = group {
                     group.steadiness = Some(finding.steadiness);
-                    group.file = Some(path);
+                    group.file = Some(path.clone());
                 }
+                let case = Case::new(path.clone(), path, script.as_bytes());
+                self.found.push((FoundProgram::of_campaign(finding, &case, &names, replay, known), script));
             }
             Err(error) => {
                 self.failures.push(format!("{}: {error}", self.arguments.out.display()));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::fuzz::{self, FuzzArguments, duration};
+use super::fuzz::{self, Conducted, FuzzArguments, duration};
 use super::rendering::{KcidbArguments, ResultsFormat};
 use super::replay::{Input, inputs, replay_on};
 use super::run::{run_all, without};
@@ -74,6 +74,8 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
         format: ResultsFormat::Json,
         kcidb: KcidbArguments::default(),
     };
+    // What tonight's campaign finds is told as such, and replayed from tomorrow on.
+    let kept = kept_inputs(arguments, &mut notices);
     eprintln!("the suite");
     let outcome = run_all(&run, &mut io::sink())?;
     let mut worst = vec![outcome.status()];
@@ -81,7 +83,7 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
     // What could not boot for the suite cannot for the rest.
     let targets: Vec<String> = results.runs.iter().map(|run| run.target.clone()).collect();
     worst.push(fuzz(arguments, &targets, &mut results, &mut notices)?);
-    worst.push(replay(arguments, &targets, &mut results, &mut notices)?);
+    worst.push(replay(arguments, &targets, &kept, &mut results, &mut notices)?);
     let path = arguments.out.join(RESULTS).join(format!("{}.json.gz", file_stem(started)));
     write_compressed(&path, &results)?;
     let (report, _) = report::write(results.with_known_scripts(), None, notices, &arguments.out)?;
@@ -123,7 +125,7 @@ fn fuzz(
         format: Format::Json,
         options: arguments.options.clone(),
     };
-    let (tally, failures) = match fuzz::campaign(&campaign) {
+    let Conducted { tally, failures, found } = match fuzz::campaign(&campaign) {
         Ok(ran) => ran,
         Err(error) => {
             // The night is not lost over it.
@@ -135,6 +137,7 @@ fn fuzz(
     notices.extend(idle(&tally, &failures));
     notices.extend(failures);
     results.campaign = Some(tally);
+    results.keep_found(found);
     Ok(status)
 }
 
@@ -145,13 +148,8 @@ fn idle(tally: &Tally, failures: &[String]) -> Vec<String> {
     untold.map(|lane| format!("{}: no program was fuzzed in the time there was for it", lane.name)).collect()
 }
 
-/// Replays what fuzzers have kept: on the models also what fuzzing begins with, which the suite is made of.
-fn replay(
-    arguments: &NightlyArguments,
-    targets: &[String],
-    results: &mut Results,
-    notices: &mut Vec<String>,
-) -> Result<Status, CommandError> {
+/// What fuzzers have kept.
+fn kept_inputs(arguments: &NightlyArguments, notices: &mut Vec<String>) -> Vec<Input> {
     let usual = CORPORA.iter().map(PathBuf::from).filter(|_| arguments.corpus.is_empty());
     let own = [arguments.out.join(FINDINGS)];
     let is_filled = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
@@ -163,6 +161,17 @@ fn replay(
     });
     // Beside each finding of a campaign stands what targets did, which is no input.
     kept.retain(|input| Path::new(input.name()).extension().is_none_or(|extension| extension != "txt"));
+    kept
+}
+
+/// Replays what fuzzers have kept: on the models also what fuzzing begins with, which the suite is made of.
+fn replay(
+    arguments: &NightlyArguments,
+    targets: &[String],
+    kept: &[Input],
+    results: &mut Results,
+    notices: &mut Vec<String>,
+) -> Result<Status, CommandError> {
     let mut status = Vec::new();
     for target in targets {
         let begins_with_seeds = target.starts_with("reference") && arguments.corpus.is_empty();
@@ -174,7 +183,8 @@ fn replay(
         eprintln!("what fuzzers have kept, on {target}");
         let mut told = anstream::StripStream::new(Vec::new());
         match replay_on(target, &arguments.options, &all, &mut told) {
-            Ok(mut replayed) => {
+            Ok((mut replayed, found)) => {
+                results.keep_found(found);
                 replayed.told = match replayed.deviations + replayed.broken {
                     0 => String::new(),
                     _ => String::from_utf8_lossy(&told.into_inner()).into_owned(),

@@ -299,7 +299,7 @@ impl Check<'_> {
             format: Format::Human,
             options: self.arguments.guests.options.clone(),
         };
-        let (tally, failures) = fuzz::campaign(&arguments)?;
+        let fuzz::Conducted { tally, failures, .. } = fuzz::campaign(&arguments)?;
         failures.iter().for_each(|failure| complain(failure));
         Ok(tally)
     }

@@ -9,14 +9,16 @@ use reference_driver::Profile;
 use strum::IntoEnumIterator;
 
 use super::{CommandError, ReplayArguments, Status, TargetArguments, complain};
-use crate::engine::{SetUpError, Verdict};
+use crate::campaign::{KnownDivergences, Signature};
+use crate::compare::divergence;
+use crate::engine::{Run, SetUpError, Verdict};
 use crate::fuzz_target::FuzzTarget;
 use crate::generate::Settled;
 use crate::oracle;
-use crate::report::{CaseResult, Replayed, write_case};
+use crate::report::{Beside, CaseResult, FoundProgram, Replayed, Whence, quoted, unlawful, write_case};
 use crate::script::{parse, print};
 use crate::suite::{Case, files_under, is_script, read_script};
-use crate::target::Target;
+use crate::target::{ReferenceTarget, Target};
 
 pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(&arguments.targets)?;
@@ -24,7 +26,7 @@ pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result
     let mut status = Status::AsExpected;
     for name in &arguments.targets {
         match replay_on(name, &arguments.options, &inputs, out) {
-            Ok(replayed) => {
+            Ok((replayed, _)) => {
                 writeln!(out, "{} on {name} in {:.2} s", told(&replayed), replayed.seconds)?;
                 status = match status_of(&replayed) {
                     _ if status == Status::Deviation => status,
@@ -49,9 +51,26 @@ pub(super) struct Input {
     name: String,
     bytes: Vec<u8>,
     fuzz_target: FuzzTarget,
+    /// The command that writes it into a folder, and where it is then, if it is no file.
+    made: Option<(String, String)>,
 }
 
 impl Input {
+    /// The command that replays it on a target.
+    fn command(&self, target: &str) -> String {
+        let replay = |path: &str| {
+            let told = match fuzz_target_of(Path::new(path)) == self.fuzz_target {
+                true => String::new(),
+                false => format!(" --as {}", self.fuzz_target),
+            };
+            format!("binderdrill replay {}{told} --target {}", quoted(path), quoted(target))
+        };
+        match &self.made {
+            Some((make, path)) => format!("{make}\n{}", replay(path)),
+            None => replay(&self.name),
+        }
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -62,6 +81,10 @@ impl Input {
         let of = |fuzz_target: FuzzTarget| {
             fuzz_target.seeds().into_iter().map(move |seed| Input {
                 name: format!("seed {} of {fuzz_target}", seed.file_name()),
+                made: Some((
+                    format!("binderdrill seeds seeds --for {fuzz_target}"),
+                    format!("seeds/{}", seed.file_name()),
+                )),
                 bytes: seed.bytes,
                 fuzz_target,
             })
@@ -81,7 +104,7 @@ pub(super) fn inputs(paths: &[PathBuf], of: Option<FuzzTarget>) -> Result<Vec<In
         for path in paths {
             let bytes = read_script(&path)?;
             let fuzz_target = of.unwrap_or_else(|| fuzz_target_of(&path));
-            inputs.push(Input { name: path.display().to_string(), bytes, fuzz_target });
+            inputs.push(Input { name: path.display().to_string(), bytes, fuzz_target, made: None });
         }
     }
     Ok(inputs)
@@ -96,42 +119,51 @@ fn fuzz_target_of(path: &Path) -> FuzzTarget {
     folders.into_iter().next().unwrap_or(FuzzTarget::CommandStream)
 }
 
+/// Of so many inputs that are otherwise, all is kept that a target did.
+const MOST_KEPT: usize = 40;
+
+/// What became of inputs on one target.
+struct Replaying<'o> {
+    counts: Replayed,
+    /// Those that are otherwise, each with its script.
+    found: Vec<(FoundProgram, String)>,
+    known: KnownDivergences,
+    out: &'o mut dyn Write,
+}
+
 /// Replays inputs on the target of a name, and tells of those that are otherwise.
 pub(super) fn replay_on(
     name: &str,
     options: &TargetArguments,
     inputs: &[Input],
     out: &mut dyn Write,
-) -> Result<Replayed, CommandError> {
+) -> Result<(Replayed, Vec<(FoundProgram, String)>), CommandError> {
     let started = Instant::now();
     let mut target = options.target(name, false)?;
     let target = target.as_mut();
     let profile = profile(target)?;
-    let mut counts = Replayed { target: name.to_owned(), inputs: inputs.len(), ..Replayed::default() };
+    let known = KnownDivergences::of_profile(profile.name).map_err(|error| SetUpError(error.to_string()))?;
+    let counts = Replayed { target: name.to_owned(), inputs: inputs.len(), ..Replayed::default() };
+    let mut replaying = Replaying { counts, found: Vec::new(), known, out };
     for input in inputs {
         let misread = is_script(Path::new(&input.name)).then(|| parse(&input.bytes).err()).flatten();
         if let Some(diagnostics) = misread {
-            writeln!(out, "{}\n", diagnostics.render(&input.name, true).trim_end())?;
-            counts.broken += 1;
+            writeln!(replaying.out, "{}\n", diagnostics.render(&input.name, true).trim_end())?;
+            replaying.counts.broken += 1;
             continue;
         }
         if let Err(finding) = input.fuzz_target.judge(&input.bytes) {
-            counts.deviations += 1;
-            counts.deviating.push(input.name.clone());
-            writeln!(out, "{}: {finding}", input.name)?;
-            if let Some(script) = finding.script {
-                writeln!(out, "{script}")?;
-            }
+            replaying.unlawful(input, &finding.complaint, finding.script)?;
             continue;
         }
         match input.fuzz_target.program(&input.bytes, &profile) {
             // A text that the parser is right to refuse.
-            None => counts.refused += 1,
-            Some(settled) => run(input, &settled, &profile, target, &mut counts, out)?,
+            None => replaying.counts.refused += 1,
+            Some(settled) => replaying.run(input, &settled, &profile, target)?,
         }
     }
-    counts.seconds = started.elapsed().as_secs_f64();
-    Ok(counts)
+    replaying.counts.seconds = started.elapsed().as_secs_f64();
+    Ok((replaying.counts, replaying.found))
 }
 
 /// A script that does next to nothing, for which a kernel has to boot.
@@ -149,36 +181,84 @@ fn profile(target: &mut dyn Target) -> Result<Profile, CommandError> {
     profile.ok_or_else(|| SetUpError("it does not say which driver it has".to_owned()).into())
 }
 
-/// Runs what the model of its driver does on a target.
-fn run(
-    input: &Input,
-    settled: &Settled,
-    profile: &Profile,
-    target: &mut dyn Target,
-    counts: &mut Replayed,
-    out: &mut dyn Write,
-) -> Result<(), CommandError> {
-    if let Err(violation) = oracle::examine_thoroughly(settled, profile) {
-        counts.deviations += 1;
-        counts.deviating.push(input.name.clone());
-        return Ok(writeln!(out, "{}: {violation}\n{}", input.name, print(&settled.program))?);
-    }
-    if settled.program.steps.is_empty() {
-        counts.same += 1;
-        return Ok(());
-    }
-    let case = Case::new(input.name.clone(), input.name.clone(), print(&settled.program).as_bytes());
-    let result = CaseResult::of(&case, target)?;
-    match result.verdict {
-        Verdict::Pass | Verdict::KnownDeviation { .. } => counts.same += 1,
-        Verdict::Skip { .. } | Verdict::OtherDriver { .. } => counts.skipped += 1,
-        Verdict::Fail(_) | Verdict::UnexpectedPass { .. } => {
-            counts.deviations += 1;
-            counts.deviating.push(input.name.clone());
+impl Replaying<'_> {
+    /// Takes note of a program over which a law is broken: a mistake of ours, whatever the target does.
+    fn unlawful(
+        &mut self,
+        input: &Input,
+        complaint: &str,
+        script: Option<String>,
+    ) -> Result<(), CommandError> {
+        self.counts.deviations += 1;
+        self.counts.deviating.push(input.name.clone());
+        writeln!(self.out, "{}: {complaint}", input.name)?;
+        let script = script.unwrap_or_default();
+        if !script.is_empty() {
+            writeln!(self.out, "{script}")?;
         }
-        Verdict::Broken { .. } => counts.broken += 1,
+        let case = Case::new(input.name.clone(), input.name.clone(), script.as_bytes());
+        let run = Run::without_steps(Verdict::Fail(unlawful(complaint)));
+        self.keep(input, CaseResult::of_run(&case, run), None, script);
+        Ok(())
     }
-    Ok(write_case(out, &result)?)
+
+    /// Runs what the model of its driver does on a target.
+    fn run(
+        &mut self,
+        input: &Input,
+        settled: &Settled,
+        profile: &Profile,
+        target: &mut dyn Target,
+    ) -> Result<(), CommandError> {
+        let script = print(&settled.program);
+        if let Err(violation) = oracle::examine_thoroughly(settled, profile) {
+            return self.unlawful(input, &violation.to_string(), Some(script));
+        }
+        if settled.program.steps.is_empty() {
+            self.counts.same += 1;
+            return Ok(());
+        }
+        let case = Case::new(input.name.clone(), input.name.clone(), script.as_bytes());
+        let result = CaseResult::of(&case, target)?;
+        match result.verdict {
+            Verdict::Pass | Verdict::KnownDeviation { .. } => {
+                self.counts.same += 1;
+                return Ok(());
+            }
+            Verdict::Skip { .. } | Verdict::OtherDriver { .. } => {
+                self.counts.skipped += 1;
+                return Ok(());
+            }
+            Verdict::Fail(_) | Verdict::UnexpectedPass { .. } | Verdict::Broken { .. } => {}
+        }
+        let mut model = ReferenceTarget::new(profile.clone());
+        let beside = Beside { target: model.name(), case: CaseResult::of(&case, &mut model)? };
+        let both = [("", &beside.case.transcript), (self.counts.target.as_str(), &result.transcript)];
+        let signature = divergence(&both).map(|parted| Signature::of(&settled.program, &parted));
+        let is_known = signature.is_some_and(|signature| self.known.reason(&signature).is_some());
+        match result.verdict {
+            Verdict::Broken { .. } => self.counts.broken += 1,
+            _ if is_known => {
+                self.counts.known += 1;
+                return Ok(());
+            }
+            _ => {
+                self.counts.deviations += 1;
+                self.counts.deviating.push(input.name.clone());
+            }
+        }
+        write_case(self.out, &result)?;
+        self.keep(input, result, Some(beside), script);
+        Ok(())
+    }
+
+    fn keep(&mut self, input: &Input, case: CaseResult, beside: Option<Beside>, script: String) {
+        if self.found.len() < MOST_KEPT {
+            let target = self.counts.target.clone();
+            let whence = Whence::Replay { command: input.command(&target) };
+            self.found.push((FoundProgram { whence, target, case, beside }, script));
+        }
+    }
 }
 
 /// What became of inputs, on one line.
@@ -186,6 +266,7 @@ fn told(replayed: &Replayed) -> String {
     let parts = [
         (replayed.same, "as the model says"),
         (replayed.refused, "no script, and refused"),
+        (replayed.known, "otherwise as known"),
         (replayed.skipped, "skipped"),
         (replayed.deviations, "otherwise"),
         (replayed.broken, "broken"),

@@ -260,6 +260,7 @@ fn run_groups(
         seconds_to_first_case,
         counts: Counts::of(&results),
         cases: results,
+        provenance: None,
     })
 }
 

@@ -13,6 +13,18 @@ pub struct Transcript {
     pub complaints: Vec<String>,
 }
 
+impl Transcript {
+    /// The first steps, so many, and the rest, with the complaints where anything follows.
+    pub fn split_at(&self, steps: usize) -> (Transcript, Transcript) {
+        if steps >= self.steps.len() {
+            return (self.clone(), Transcript::default());
+        }
+        let (first, rest) = self.steps.split_at(steps);
+        let first = Transcript { steps: first.to_vec(), complaints: Vec::new() };
+        (first, Transcript { steps: rest.to_vec(), complaints: self.complaints.clone() })
+    }
+}
+
 /// What one step did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {

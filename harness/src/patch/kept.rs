@@ -89,6 +89,7 @@ mod tests {
             seconds_to_first_case: 1.0,
             counts: Counts::default(),
             cases: Vec::new(),
+            provenance: None,
         };
         assert_eq!(place(&[]).read(), None);
         place(&[]).write(&results).unwrap();

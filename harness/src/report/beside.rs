@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::results::CaseResult;
 use super::style::{NAME, Styled};
-use super::transcript::elide;
+use super::transcript::{elide, plain_lines};
 use crate::campaign::side_by_side;
 use crate::engine::Verdict;
 
@@ -36,9 +36,35 @@ pub(super) fn write_beside(
         let below = format!("\n{:indentation$}", "", indentation = width + 6);
         writeln!(out, "    {}  {}", Styled(NAME, format!("{whose:width$}")), said.replace('\n', &below))?;
     }
-    let both = side_by_side((left.0, &left.1.transcript), (right.0, &right.1.transcript));
-    both.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
+    write_both(out, left, right)?;
     writeln!(out)
+}
+
+/// Writes what was done in either place, side by side. What one of them did in a race that went well is not kept, and what
+/// the other one did from there on stands alone.
+fn write_both(out: &mut dyn Write, left: (&str, &CaseResult), right: (&str, &CaseResult)) -> io::Result<()> {
+    let told = |case: &CaseResult| case.untold_from().map(|_| case.transcript.steps.len());
+    let together = [left.1, right.1].into_iter().filter_map(told).min().unwrap_or(usize::MAX);
+    let [(one, after_one), (other, after_other)] =
+        [left.1, right.1].map(|case| case.transcript.split_at(together));
+    let both = side_by_side((left.0, &one), (right.0, &other));
+    both.lines().try_for_each(|line| writeln!(out, "      {line}"))?;
+    for (whose, case) in [left, right] {
+        if let Some(line) = case.untold_from() {
+            writeln!(
+                out,
+                "      {whose}: from line {line} on threads race, and what came is kept only where it went wrong"
+            )?;
+        }
+    }
+    for ((whose, case), rest) in [(left, after_one), (right, after_other)] {
+        let rest = plain_lines(&rest, &case.lines);
+        if !rest.is_empty() {
+            writeln!(out, "      {whose}, from there on:")?;
+            rest.iter().try_for_each(|line| writeln!(out, "        {line}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of why a guest died, and what its kernel said the matter was; where it did not, its last words.

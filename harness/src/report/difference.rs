@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::beside::write_beside;
+use super::site::counted;
 use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use crate::difference::{Changed, Differences, Lacking, Side};
 
@@ -32,28 +33,37 @@ pub fn write_differences(out: &mut dyn Write, differences: &Differences) -> io::
     }
     if !other_scripts.is_empty() {
         let changed = Styled(NAME, named(other_scripts));
-        let what = "other scripts on the two, and not compared:";
+        let what = "the script is another on the two, which says nothing of the drivers; not compared:";
         writeln!(out, "{} {what} {changed}", Styled(ASIDE, "CHANGED"))?;
     }
     if !changed.is_empty() || !lacking.is_empty() {
         writeln!(out)?;
     }
-    for Side { name, driver, .. } in [left, right] {
+    for Side { name, driver, provenance, .. } in [left, right] {
         let driver = driver.as_deref().unwrap_or("a driver that is not known");
-        writeln!(out, "{}", Styled(FAINT, format!("{name}: {driver}")))?;
+        let ran = provenance.as_ref().map_or_else(String::new, |it| {
+            let commit = it.commit.as_ref().map(|commit| format!(" by commit {commit}")).unwrap_or_default();
+            format!(", run on {}{commit}", it.started.strftime("%-d %B %Y"))
+        });
+        writeln!(out, "{}", Styled(FAINT, format!("{name}: {driver}{ran}")))?;
     }
     let (style, verdict) = match (changed.len(), lacking.len()) {
+        (0, 0) if differences.same == 0 => (BAD, "nothing could be compared".to_owned()),
         (0, 0) => (GOOD, "the two did the same".to_owned()),
         (changed, lacking) => {
             (BAD, format!("{changed} done otherwise, {lacking} run by only one of the two"))
         }
     };
+    let not_compared = match other_scripts.len() {
+        0 => String::new(),
+        count => format!(", {count} with other scripts and not compared"),
+    };
     writeln!(
         out,
-        "{}, {} the same, of {} cases",
+        "{}, {} the same{not_compared}, of {}",
         Styled(style, verdict),
         differences.same,
-        differences.cases()
+        counted(differences.cases(), "case")
     )
 }
 

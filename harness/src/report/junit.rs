@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::outcome::{COMPARISON, Outcome, told, told_divergence};
-use super::results::{CaseResult, Results, TargetResults};
+use super::outcome::{COMPARISON, Outcome, UNUSABLE, told, told_divergence};
+use super::results::{CaseResult, Results, TargetResults, Unusable};
 
 /// Writes results as JUnit XML.
 pub fn write_junit(out: &mut dyn Write, results: &Results) -> io::Result<()> {
@@ -19,6 +19,9 @@ pub fn write_junit(out: &mut dyn Write, results: &Results) -> io::Result<()> {
         results.provenance.as_ref().and_then(|provenance| provenance.started.to_string().parse().ok());
     for run in &results.runs {
         report.add_test_suite(suite(results, run));
+    }
+    for unusable in &results.unusable {
+        report.add_test_suite(unused(unusable));
     }
     if results.runs.len() > 1 {
         report.add_test_suite(comparison(results));
@@ -45,6 +48,16 @@ fn suite(results: &Results, run: &TargetResults) -> TestSuite {
         }
     }
     suite.add_test_cases(run.cases.iter().map(|case| test_case(run, case)));
+    suite
+}
+
+/// A target on which nothing could be run.
+fn unused(unusable: &Unusable) -> TestSuite {
+    let mut suite = TestSuite::new(&unusable.target);
+    let status = bad(NonSuccessKind::Error, UNUSABLE.to_owned(), unusable.reason.clone());
+    let mut test_case = TestCase::new("use of the target", status);
+    test_case.set_classname(&unusable.target);
+    suite.add_test_case(test_case);
     suite
 }
 
@@ -107,6 +120,15 @@ mod tests {
     #[test]
     fn what_became_of_cases_is_told_in_xml() {
         insta::assert_snapshot!(junit(&of_all_kinds()));
+    }
+
+    #[test]
+    fn a_target_that_could_not_be_used_is_an_error() {
+        let mut results = of_all_kinds();
+        results.runs.truncate(1);
+        let reason = "it does not boot:\nKernel panic - not syncing".to_owned();
+        results.unusable = vec![Unusable { target: "vm:./bzImage".to_owned(), reason }];
+        insta::assert_snapshot!(junit(&results));
     }
 
     proptest! {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::reading::{UnreadableResults, read};
-use super::results::TargetResults;
+use super::results::{Results, TargetResults};
 use crate::record::{self, NoRecord};
 
 /// What records are named with, as targets are.
-const RECORD: &str = "record:";
+pub(super) const RECORD: &str = "record:";
 
 /// Why there are no kept results of a name.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ fn in_file(name: &str) -> Result<TargetResults, NoKeptResults> {
     if !Path::new(file).exists() {
         return Err(NoKeptResults::Nothing { name: name.to_owned() });
     }
-    let runs = read(Path::new(file))?.runs;
+    let Results { runs, provenance, .. } = read(Path::new(file))?;
     let targets: Vec<String> = runs.iter().map(|run| run.target.clone()).collect();
     let hint = match (target, targets.first()) {
         (None, Some(first)) => format!("; say of which, such as `{file}@{first}`"),
@@ -72,7 +72,7 @@ fn in_file(name: &str) -> Result<TargetResults, NoKeptResults> {
     let mut meant: Vec<TargetResults> =
         runs.into_iter().filter(|run| target.is_none_or(|target| run.target == target)).collect();
     match (meant.pop(), meant.is_empty()) {
-        (Some(run), true) => Ok(run),
+        (Some(run), true) => Ok(TargetResults { provenance: run.provenance.or(provenance), ..run }),
         _ => Err(NoKeptResults::Target { file: file.to_owned(), targets, hint }),
     }
 }
@@ -95,9 +95,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_goes_by_the_version_that_it_was_made_on_too() {
+        let exact = kept("record:debian-7").unwrap();
+        let version = exact.driver.as_deref().unwrap().trim_start_matches("linux-c-");
+        let minor: Vec<&str> = version.split('.').take(2).collect();
+        for version in [minor.join("."), version.to_owned()] {
+            let name = format!("record:debian-{version}");
+            let kept = kept(&name).unwrap();
+            assert_eq!((kept.target, &kept.cases), (name, &exact.cases));
+        }
+    }
+
+    #[test]
     fn what_there_is_not_is_told_with_what_there_is() {
         let refusal = |name: &str| kept(name).unwrap_err().to_string();
-        assert!(refusal("record:debian-7.2").contains("record:debian-7"), "{}", refusal("record:debian-7.2"));
+        assert!(refusal("record:debian-8.2").contains("record:debian-7"), "{}", refusal("record:debian-8.2"));
+        let other = refusal("record:debian-7.99");
+        assert!(other.contains("record:debian-7 is of linux-c-7."), "{other}");
         assert!(refusal("no-such.json").contains("record:debian-6.1"), "{}", refusal("no-such.json"));
     }
 

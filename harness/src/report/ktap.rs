@@ -5,8 +5,8 @@
 
 use std::io::{self, Write};
 
-use super::outcome::{COMPARISON, Outcome, told, told_divergence};
-use super::results::{CaseResult, Counts, Results, TargetResults};
+use super::outcome::{COMPARISON, Outcome, UNUSABLE, told, told_divergence};
+use super::results::{CaseResult, Counts, Results, TargetResults, Unusable};
 
 /// What the subtests of a test are indented by.
 const INDENTATION: &str = "  ";
@@ -15,16 +15,22 @@ const INDENTATION: &str = "  ";
 pub fn write_ktap(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     let compares = results.runs.len() > 1;
     writeln!(out, "KTAP version 1")?;
-    writeln!(out, "1..{}", results.runs.len() + usize::from(compares))?;
+    let tests = results.runs.len() + results.unusable.len();
+    writeln!(out, "1..{}", tests + usize::from(compares))?;
     for (place, run) in results.runs.iter().enumerate() {
         write_run(out, place + 1, run)?;
+    }
+    for (place, Unusable { target, reason }) in results.unusable.iter().enumerate() {
+        write_diagnostics(out, "", reason)?;
+        let directive = directive("ERROR", UNUSABLE);
+        writeln!(out, "not ok {} {}{directive}", results.runs.len() + place + 1, name(target))?;
     }
     if compares {
         for divergence in &results.divergences {
             write_diagnostics(out, "", &told_divergence(results, divergence))?;
         }
         let result = if results.divergences.is_empty() { "ok" } else { "not ok" };
-        writeln!(out, "{result} {} {COMPARISON}", results.runs.len() + 1)?;
+        writeln!(out, "{result} {} {COMPARISON}", tests + 1)?;
     }
     Ok(())
 }
@@ -99,6 +105,15 @@ mod tests {
         let mut text = Vec::new();
         write_ktap(&mut text, results).unwrap();
         String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_target_that_could_not_be_used_is_not_ok() {
+        let mut results = of_all_kinds();
+        results.runs.truncate(1);
+        let reason = "it does not boot:\nKernel panic - not syncing".to_owned();
+        results.unusable = vec![Unusable { target: "vm:./bzImage".to_owned(), reason }];
+        insta::assert_snapshot!(ktap(&results));
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod coverage;
 pub mod diagram;
 mod difference;
 mod driver;
+mod found;
 mod human;
+mod inert;
 mod junit;
 mod kcidb;
 mod kept;
@@ -25,6 +27,9 @@ mod transcript;
 pub use coverage::write_coverage;
 pub use difference::{named, write_differences};
 pub use driver::{write_alone, write_driver_coverage, write_driver_pages};
+pub(crate) use found::unlawful;
+pub use found::{Beside, FoundProgram, Whence};
+pub(crate) use human::quoted;
 pub use human::{write_case, write_summary};
 pub use junit::write_junit;
 pub use kcidb::{BuildId, Origin, Submission, Unsendable, write_kcidb};
@@ -40,11 +45,11 @@ pub use results::{
 };
 pub use schema::schema;
 pub use tally::write_tally;
-pub(crate) use transcript::plain_lines;
 pub use transcript::write_transcript;
+pub(crate) use transcript::{plain_lines, remarks};
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::engine::{Deviation, StepOutcome, StepRecord, Transcript, Verdict};
     use crate::program::DriverKind;
@@ -70,6 +75,7 @@ mod tests {
                 seconds_to_first_case: 0.25,
                 counts: Counts::of(&cases),
                 cases,
+                provenance: None,
             }
         };
         let mut results = Results::of(targets.into_iter().map(run).collect()).with_scripts(cases);
@@ -135,6 +141,7 @@ mod tests {
             seconds_to_first_case: 0.25,
             counts: Counts::of(&cases),
             cases,
+            provenance: None,
         }
     }
 
@@ -149,7 +156,7 @@ mod tests {
     }
 
     /// The reference driver, a kernel that came to each verdict, and one that passes.
-    pub(super) fn of_all_kinds() -> Results {
+    pub(crate) fn of_all_kinds() -> Results {
         let words = "the second manager is told EINVAL";
         let pass = |id: &str| case(id, words, Verdict::Pass);
         let mut reference = pass("topic/fails");

@@ -8,6 +8,9 @@ use crate::engine::Verdict;
 /// What the test is called in which targets are compared.
 pub(super) const COMPARISON: &str = "all targets did the same";
 
+/// What is said of a target on which nothing could be run.
+pub(super) const UNUSABLE: &str = "the target could not be used";
+
 /// What became of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {

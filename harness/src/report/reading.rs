@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde::Deserialize;
 use serde_json::error::Category;
 
+use super::kept::RECORD;
 use super::results::{FORMAT_VERSION, Results};
 
 /// What files begin with that gzip has written.
@@ -84,7 +85,16 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Results, UnreadableResults> {
 
     let wrong = |error: serde_json::Error| match error.classify() {
         Category::Eof => UnreadableResults::Truncated { path: path.to_owned(), line: error.line() },
-        _ => UnreadableResults::Other { path: path.to_owned(), reason: error.to_string() },
+        _ => {
+            let beginning = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+            let reason = match beginning {
+                // What a parser says of these is about its types, which tells nobody anything.
+                Some(b'[') => "it is a list; of several results, name each file".to_owned(),
+                Some(b'{') => error.to_string(),
+                _ => "it is no JSON object".to_owned(),
+            };
+            UnreadableResults::Other { path: path.to_owned(), reason }
+        }
     };
     let parsed = serde_json::from_slice::<Results>(bytes);
     match parsed {
@@ -112,14 +122,17 @@ pub fn write_compressed(path: &Path, results: &Results) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts results together, and says what does not fit. Of a target that is there twice, the first results count; of those
-/// that ran at different times, the provenance of the newest stands for all.
+/// Puts results together, and says what does not fit. Of a target that is there twice, the first results count. Each target
+/// keeps when and where it ran; the report is of the time of the newest.
 pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
     let mut notices = Vec::new();
     let mut runs: Vec<super::TargetResults> = Vec::new();
     let mut merged = Results::of(Vec::new());
     for (path, results) in files {
-        for run in results.runs {
+        for mut run in results.runs {
+            if !run.target.starts_with(RECORD) {
+                run.provenance = run.provenance.or_else(|| results.provenance.clone());
+            }
             if runs.iter().any(|other| other.target == run.target) {
                 notices.push(format!(
                     "{} has results of {} too, which are left out: a target can be there once",
@@ -132,6 +145,7 @@ pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
         }
         merged.scripts.extend(results.scripts);
         merged.replays.extend(results.replays);
+        merged.found.extend(results.found);
         merged.unusable.extend(results.unusable);
         merged.campaign = merged.campaign.or(results.campaign);
         let is_newer = |other: &super::Provenance| {
@@ -141,6 +155,10 @@ pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
             merged.provenance = results.provenance;
             merged.binderdrill = results.binderdrill;
         }
+    }
+    for run in &mut runs {
+        // What is the same for all is told once.
+        run.provenance = run.provenance.take().filter(|own| Some(own) != merged.provenance.as_ref());
     }
     let mut digests: HashMap<&str, &str> = HashMap::new();
     let mut mixed = 0;
@@ -198,7 +216,8 @@ mod tests {
             refusal(newer)
         );
         assert!(refusal(b"{}").contains("format_version"), "{}", refusal(b"{}"));
-        assert!(refusal(b"<html>").contains("no results"));
+        assert!(refusal(b"<html>").ends_with("it is no JSON object"), "{}", refusal(b"<html>"));
+        assert!(refusal(b" [{}, 2]").ends_with("it is a list; of several results, name each file"));
         let missing = read(Path::new("/no/such/file.json")).unwrap_err().to_string();
         assert!(missing.starts_with("/no/such/file.json: "), "{missing}");
     }

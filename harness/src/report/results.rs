@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::found::FoundProgram;
+use super::kept::RECORD;
 use crate::campaign::Tally;
 use crate::compare::{Divergence, divergence};
-use crate::engine::{SetUpError, Transcript, Verdict};
+use crate::engine::{Run, SetUpError, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
 use crate::suite::{self, Case};
 use crate::target::Target;
@@ -35,7 +37,7 @@ pub struct Results {
     /// The cases that targets did different things with as they are known to do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<CaseDivergence>,
-    /// When and where it ran; none in records of kernels, which depend on nothing but what these did.
+    /// When and where it ran; none in old records of kernels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
     /// The scripts of the cases, by their digests.
@@ -47,6 +49,10 @@ pub struct Results {
     /// What became of the inputs that fuzzers have kept, if they were replayed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replays: Vec<Replayed>,
+    /// The programs that nobody wrote, with which targets did something else than they should: what a campaign found, and
+    /// what of the replayed inputs is otherwise. Of many inputs, not all are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<FoundProgram>,
     /// The targets that were asked for and on which nothing could be run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unusable: Vec<Unusable>,
@@ -91,6 +97,9 @@ pub struct Replayed {
     pub skipped: usize,
     /// Those that are no scripts, and were refused as they should be.
     pub refused: usize,
+    /// Those with which the target did otherwise than the model, as it is known to do with programs that nobody wrote.
+    #[serde(default)]
+    pub known: usize,
     /// Those with which something was not as it must be.
     pub deviations: usize,
     /// The names of these.
@@ -136,6 +145,9 @@ pub struct TargetResults {
     pub counts: Counts,
     /// The cases, in the order in which they ran.
     pub cases: Vec<CaseResult>,
+    /// When and where it ran, if that was another time or place than that of the other targets, and is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
 }
 
 /// What became of one case.
@@ -209,6 +221,7 @@ impl Results {
             scripts: BTreeMap::new(),
             campaign: None,
             replays: Vec::new(),
+            found: Vec::new(),
             unusable: Vec::new(),
         }
     }
@@ -233,6 +246,14 @@ impl Results {
             same.filter_map(|case| Some((case.digest, case.script.ok()?.source.to_string()))).collect();
         self.scripts.extend(scripts);
         self
+    }
+
+    /// Keeps these programs, and their scripts.
+    pub fn keep_found(&mut self, found: impl IntoIterator<Item = (FoundProgram, String)>) {
+        for (program, script) in found {
+            self.scripts.insert(program.case.digest.clone(), script);
+            self.found.push(program);
+        }
     }
 
     /// The counts of all targets together.
@@ -312,6 +333,14 @@ impl Ran<'_> {
     }
 }
 
+impl TargetResults {
+    /// When and where it ran, if that is known: of a record, only what that says itself.
+    pub fn provenance<'r>(&'r self, results: &'r Results) -> Option<&'r Provenance> {
+        let of_all = || results.provenance.as_ref().filter(|_| !self.target.starts_with(RECORD));
+        self.provenance.as_ref().or_else(of_all)
+    }
+}
+
 impl Provenance {
     /// Of something that began at this time, on this machine.
     pub fn of(started: Timestamp, seed: Option<u64>) -> Provenance {
@@ -354,42 +383,55 @@ impl CaseResult {
 
     /// Runs a case on a target.
     pub fn of(case: &Case, target: &mut dyn Target) -> Result<CaseResult, SetUpError> {
-        let mut result = CaseResult::not_run(case, String::new());
-        match &case.script {
+        let script = match &case.script {
+            Ok(script) => script,
             Err(diagnostics) => {
-                result.verdict = Verdict::Broken { reason: diagnostics.render(&case.origin, false) };
+                return Ok(CaseResult::not_run(case, diagnostics.render(&case.origin, false)));
             }
-            Ok(script) => {
-                let mut run = target.run(&script.program)?;
-                result.lines = script.positions.steps.iter().map(|position| position.line).collect();
-                let known = match target.driver() {
-                    Some(driver) => {
-                        expectation::of_driver(&driver).map_err(|error| SetUpError(error.to_string()))?
-                    }
-                    None => Expectations::default(),
-                };
-                let mut rest = script.program.clone();
-                while known.shows_sometimes(&case.id, &run) && rest.leave_out(run.runs) {
-                    // What is known to show in some runs ends none of the others.
-                    let next = target.run(&rest)?;
-                    let runs = next.runs;
-                    if next.verdict != Verdict::Pass {
-                        run = next;
-                    }
-                    run.runs = runs;
-                }
-                result.verdict = known.judge(&case.id, run.verdict, &run.transcript);
-                result.line = match &result.verdict {
-                    Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
-                        deviation.step.and_then(|step| result.lines.get(step).copied())
-                    }
-                    _ => None,
-                };
-                result.transcript = run.transcript;
-                result.log = run.log;
+        };
+        let mut run = target.run(&script.program)?;
+        let known = match target.driver() {
+            Some(driver) => expectation::of_driver(&driver).map_err(|error| SetUpError(error.to_string()))?,
+            None => Expectations::default(),
+        };
+        // Of a race that is run in parts, what is told begins with the delays of the part that it is told of.
+        let mut seed = script.program.race().map(|race| race.seed);
+        let mut rest = script.program.clone();
+        while known.shows_sometimes(&case.id, &run) && rest.leave_out(run.runs) {
+            // What is known to show in some runs ends none of the others.
+            let next = target.run(&rest)?;
+            let runs = next.runs;
+            if next.verdict != Verdict::Pass {
+                run = next;
+                seed = rest.race().map(|race| race.seed);
             }
+            run.runs = runs;
         }
-        Ok(result)
+        run.verdict = known.judge(&case.id, run.verdict, &run.transcript);
+        Ok(CaseResult { seed, ..CaseResult::of_run(case, run) })
+    }
+
+    /// What became of a case in this run.
+    pub fn of_run(case: &Case, run: Run) -> CaseResult {
+        let mut result = CaseResult::not_run(case, String::new());
+        if let Ok(script) = &case.script {
+            result.lines = script.positions.steps.iter().map(|position| position.line).collect();
+        }
+        result.line = match &run.verdict {
+            Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
+                deviation.step.and_then(|step| result.lines.get(step).copied())
+            }
+            _ => None,
+        };
+        CaseResult { verdict: run.verdict, transcript: run.transcript, log: run.log, ..result }
+    }
+
+    /// The line of the script from which on nothing is kept of what came, since threads race there: that is different in
+    /// every run, and is kept only of one that went wrong.
+    pub fn untold_from(&self) -> Option<usize> {
+        let went_well = matches!(self.verdict, Verdict::Pass | Verdict::UnexpectedPass { .. });
+        let next = self.lines.get(self.transcript.steps.len()).copied();
+        next.filter(|_| self.seed.is_some() && went_well)
     }
 
     /// The folder that the case is in.
@@ -461,6 +503,7 @@ mod tests {
             seconds_to_first_case: 0.0,
             counts: Counts::of([&case]),
             cases: vec![case],
+            provenance: None,
         }
     }
 
@@ -555,7 +598,7 @@ mod tests {
         let run = |verdict, runs| crate::engine::Run { runs, ..crate::engine::Run::without_steps(verdict) };
         let deviates =
             |came: &str| Verdict::Fail(Deviation { step: None, came: came.to_owned(), ..deviation() });
-        let known = || deviates("1 nodes are left after all is closed");
+        let known = || deviates("1 node is left after all is closed");
         let judged = |does| {
             let mut target = Racing { does, asked: Vec::new() };
             (CaseResult::of(&case, &mut target).unwrap().verdict, target.asked)
@@ -563,6 +606,11 @@ mod tests {
         let (verdict, asked) = judged(vec![run(known(), 3), run(known(), 7), run(Verdict::Pass, 40)]);
         assert!(matches!(verdict, Verdict::KnownDeviation { .. }), "{verdict:?}");
         assert_eq!(asked, [50, 47, 40]);
+        // The delays of the run that went wrong are those that `--seed` repeats.
+        let mut target =
+            Racing { does: vec![run(known(), 3), run(deviates("2 nodes are left"), 1)], asked: Vec::new() };
+        let seed = CaseResult::of(&case, &mut target).unwrap().seed;
+        assert_eq!(seed, case.race().map(|race| race.seed + 3));
         let (verdict, asked) = judged(vec![run(known(), 3), run(deviates("2 nodes are left"), 1)]);
         assert!(matches!(verdict, Verdict::Fail(_)), "{verdict:?}");
         assert_eq!(asked, [50, 47]);

@@ -50,7 +50,7 @@ fn aligned(record: &StepRecord, actors: usize) -> String {
 }
 
 /// What came of a step, a line each.
-pub(super) fn remarks(record: &StepRecord) -> Vec<String> {
+pub(crate) fn remarks(record: &StepRecord) -> Vec<String> {
     let mut remarks = match &record.outcome {
         StepOutcome::Parked => vec!["parked".to_owned()],
         StepOutcome::WriteRead(done) => write_read(done),

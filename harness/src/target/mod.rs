@@ -462,6 +462,14 @@ pub struct Closing {
     pub log: Vec<String>,
 }
 
+/// So many of a kind, of which the words for one and for several are given, that are left after all is closed.
+pub(crate) fn left_after_all(count: u64, (one, several): (&str, &str)) -> String {
+    match count {
+        1 => format!("1 {one} is left after all is closed"),
+        count => format!("{count} {several} are left after all is closed"),
+    }
+}
+
 /// That a target could not do what it was asked to: never the fault of the driver under test.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {

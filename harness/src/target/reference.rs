@@ -26,7 +26,7 @@ use reports::ListenerId;
 
 use super::{
     Answer, Closing, DescriptorState, FileId, Image, InstanceId, Outcome, ProcessSpecification, Report,
-    SystemCall, TargetError, ThreadIndex, World, Worlds, is_too_long,
+    SystemCall, TargetError, ThreadIndex, World, Worlds, is_too_long, left_after_all,
 };
 use crate::program::{
     Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, Protection,
@@ -855,18 +855,17 @@ impl World for ReferenceWorld {
         self.audit()?;
         let statistics = self.driver.statistics();
         let left = [
-            ("nodes", statistics.nodes),
-            ("references", statistics.references),
-            ("transactions", statistics.transactions),
-            ("deaths", statistics.deaths),
-            ("freezes", statistics.freezes),
-            ("threads", statistics.threads),
-            ("processes", statistics.processes),
-            ("completions", statistics.completions),
+            (("node", "nodes"), statistics.nodes),
+            (("reference", "references"), statistics.references),
+            (("transaction", "transactions"), statistics.transactions),
+            (("death", "deaths"), statistics.deaths),
+            (("freeze", "freezes"), statistics.freezes),
+            (("thread", "threads"), statistics.threads),
+            (("process", "processes"), statistics.processes),
+            (("completion", "completions"), statistics.completions),
         ];
         let left = left.into_iter().filter(|(_, census)| census.alive() > 0);
-        let left =
-            left.map(|(what, census)| format!("{} {what} are left after all is closed", census.alive()));
+        let left = left.map(|(kind, census)| left_after_all(census.alive(), kind));
         Ok(Closing { left: left.collect(), ..Closing::default() })
     }
 }

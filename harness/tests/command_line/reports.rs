@@ -163,7 +163,7 @@ fn two_runs_are_compared_from_their_files() {
         ["reference", "reference:c-6.12"].map(|target| format!("{}@{target}", path.display()));
     let output = binderdrill(&["diff", &newest, &older]);
     assert_eq!(status(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("the two did the same, 1 the same, of 1 cases"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("the two did the same, 1 the same, of 1 case\n"), "{}", stdout(&output));
     // A path is no case of the suite, and is compared by its name.
     let output = binderdrill(&["run", "passes.drill", "--against", &older]);
     assert_eq!(status(&output), 0, "{}", stderr(&output));

@@ -155,6 +155,12 @@ fn somebody_clicks_through_the_site() {
         view.is_sound(&named("deviation"));
         view.picture(&named("deviation"));
 
+        view.open("index.html");
+        view.click("section[aria-labelledby=news] a[href*='/other/']", "svg.seq");
+        assert!(view.ask("document.querySelectorAll('ins').length").as_u64().unwrap() > 0);
+        view.is_sound(&named("fuzz"));
+        view.picture(&named("fuzz"));
+
         view.open("case/scenarios/death-in-every-stage.html");
         view.is_sound(&named("case"));
         view.picture(&named("case"));

@@ -6,8 +6,11 @@ mod pages;
 use std::fs;
 use std::path::Path;
 
+use binderdrill::campaign::{Signature, Steadiness};
 use binderdrill::report::site::{Report, Summary};
-use binderdrill::report::{CaseResult, Counts, Provenance, Results, TargetResults};
+use binderdrill::report::{
+    Beside, CaseResult, Counts, FoundProgram, Provenance, Results, TargetResults, Unusable, Whence,
+};
 use binderdrill::suite::{self, Case};
 use binderdrill::target::{ReferenceTarget, Target};
 use reference_driver::{Bug, Profile};
@@ -25,6 +28,7 @@ fn run(name: &str, profile: Profile, cases: &[Case]) -> TargetResults {
         seconds_to_first_case: 0.5,
         counts: Counts::of(&cases),
         cases,
+        provenance: None,
     }
 }
 
@@ -45,7 +49,42 @@ fn results() -> Results {
         machine: "Linux 6.12.0 x86_64, 2 processors".to_owned(),
         seed: Some(7),
     });
+    results.keep_found(found());
+    let reason =
+        "it does not boot; the last lines of its console:\nKernel panic - not syncing: no init".to_owned();
+    results.unusable = vec![Unusable { target: "vm:./bzImage".to_owned(), reason }];
     results
+}
+
+/// What a campaign found and what replaying showed, with the driver that has the bug.
+fn found() -> Vec<(FoundProgram, String)> {
+    let case = suite::select(&["oneway-spam/cve-2026-43435".to_owned()]).unwrap().remove(0);
+    let text = case.script.as_ref().unwrap().source.to_string();
+    let ran = |profile: Profile, name: &str| {
+        let case = Case::new(
+            format!("nightly/findings/{name}.drill"),
+            format!("nightly/findings/{name}.drill"),
+            text.as_bytes(),
+        );
+        CaseResult::of(&case, &mut ReferenceTarget::new(profile)).unwrap()
+    };
+    let program = |whence: Whence, name: &str| {
+        let beside = Beside { target: "reference".to_owned(), case: ran(Profile::C, name) };
+        let case = ran(Profile::C.with_bug(Bug::MessageUncounted), name);
+        (FoundProgram { whence, target: "planted".to_owned(), case, beside: Some(beside) }, text.clone())
+    };
+    let campaign = Whence::Campaign {
+        signature: Signature::of_failure("planted", "spam"),
+        seed: 3000,
+        steps: 40,
+        steadiness: Steadiness { shown: 5, of: 5 },
+        command: "binderdrill fuzz --target reference --target planted --seed 3000 --programs 1".to_owned(),
+        known: None,
+    };
+    let replay = Whence::Replay {
+        command: "binderdrill replay nightly/findings/old.drill --target planted".to_owned(),
+    };
+    vec![program(campaign, "spam"), program(replay, "old")]
 }
 
 /// The same the night before, when the bug was not there.
@@ -54,6 +93,8 @@ fn before() -> Results {
     let mut sound = results.runs[0].clone();
     sound.target = "planted".to_owned();
     results.runs[1] = sound;
+    results.found.clear();
+    results.unusable.clear();
     if let Some(provenance) = &mut results.provenance {
         provenance.started = "2026-11-20T02:00:00Z".parse().unwrap();
     }

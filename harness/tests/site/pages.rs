@@ -65,10 +65,11 @@ fn the_overview_says_what_changed_and_leads_there() {
     let folder = tempfile::tempdir().unwrap();
     site(results(), folder.path());
     let overview = fs::read_to_string(folder.path().join("index.html")).unwrap();
-    assert!(
-        overview.contains("<h1>Changed: 1 case worse</h1>") || overview.contains("cases worse</h1>"),
-        "{overview}"
-    );
+    let headline = "Incomplete: vm:./bzImage could not be used; changed: 1 case worse";
+    for (before, after) in [("<h1>", "</h1>"), ("<title>", " · binderdrill</title>")] {
+        assert!(overview.contains(&format!("{before}{headline}{after}")), "{overview}");
+    }
+    assert!(overview.contains("Kernel panic - not syncing"), "why it could not be used");
     let changed = attributes(&overview, "href").find(|link| link.starts_with("deviation/")).unwrap();
     let page = fs::read_to_string(folder.path().join(changed)).unwrap();
     for piece in [
@@ -80,6 +81,28 @@ fn the_overview_says_what_changed_and_leads_there() {
         "binderdrill run --target planted",
     ] {
         assert!(page.contains(piece), "{changed} lacks {piece}");
+    }
+}
+
+#[test]
+fn what_fuzzing_found_has_a_page_like_a_case() {
+    let folder = tempfile::tempdir().unwrap();
+    site(results(), folder.path());
+    let overview = fs::read_to_string(folder.path().join("index.html")).unwrap();
+    for (kind, command) in
+        [("found by fuzzing", "--seed 3000 --programs 1"), ("replayed", "findings/old.drill")]
+    {
+        let page = pages(folder.path()).into_iter().find(|(name, page)| {
+            name.starts_with("deviation/") && page.contains(&format!("<span class=\"tag bad\">{kind}</span>"))
+        });
+        let (name, page) = page.unwrap_or_else(|| panic!("nothing is {kind}"));
+        assert!(attributes(&overview, "href").any(|link| link == name), "the overview leads to {name}");
+        let replay = "binderdrill replay nightly/findings/";
+        for piece in
+            ["reference, as expected", "<ins>", "class=\"band\"", "class=\"marked\"", replay, command]
+        {
+            assert!(page.contains(piece), "{name} lacks {piece}");
+        }
     }
 }
 
@@ -142,6 +165,7 @@ fn what_others_wrote_is_text() {
         let scripts = usize::from(name == "matrix.html");
         assert_eq!(page.matches("<script").count(), scripts, "{name}");
         assert!(!page.contains("<img"), "{name}");
+        assert!(!page.contains('\u{202e}'), "{name} is turned around");
         assert_eq!(page.matches("</title>").count(), 1, "{name}");
         shown += page.matches("alert(1)").count();
     }

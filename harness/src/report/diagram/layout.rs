@@ -126,8 +126,8 @@ impl Diagram {
 
 impl Label {
     /// The attribute that says what it looks like; the usual label has none.
-    pub fn class(&self) -> HtmlSafe {
-        HtmlSafe(match (self.anchor, self.tone) {
+    pub fn class(&self) -> &'static str {
+        match (self.anchor, self.tone) {
             (Anchor::Start, Tone::Plain) => "",
             (Anchor::End, Tone::Plain) => " class=\"e\"",
             (Anchor::Middle, Tone::Name) => " class=\"m nm\"",
@@ -141,21 +141,9 @@ impl Label {
             (Anchor::End, Tone::Departure) => " class=\"e dp\"",
             (Anchor::Start, _) => " class=\"as\"",
             (Anchor::End, _) => " class=\"e as\"",
-        })
+        }
     }
 }
-
-/// An attribute, which is none of others' making.
-#[derive(Debug, Clone, Copy)]
-pub struct HtmlSafe(&'static str);
-
-impl std::fmt::Display for HtmlSafe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl askama::filters::HtmlSafe for HtmlSafe {}
 
 /// Where lanes stand.
 struct Places {

@@ -203,7 +203,7 @@ impl Site<'_> {
             Ok(Drawn {
                 targets: targets.join(", "),
                 diagram: diagram(case, script, None)?,
-                unseen: case.lines.get(case.transcript.steps.len()).copied(),
+                unseen: case.untold_from(),
             })
         });
         let cited = |clause: &'_ String| (clause.as_str().to_owned(), places.get(clause.as_str()).cloned());

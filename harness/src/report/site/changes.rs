@@ -13,6 +13,10 @@ pub struct Changes {
     pub new_cases: usize,
     /// How many cases there were only before.
     pub gone_cases: usize,
+    /// How many cases have another script than before.
+    pub other_scripts: usize,
+    /// What ran it before, and now, if that is another binderdrill.
+    pub binderdrill: Option<(String, String)>,
     /// Targets with another driver than before: the target, its driver then, and now.
     pub drivers: Vec<(String, String, String)>,
     /// Targets that were not there before.
@@ -41,6 +45,30 @@ pub struct Change {
     pub is: String,
     /// Whether that is better.
     pub direction: Direction,
+    /// What else is otherwise that it may come from.
+    pub causes: BTreeSet<Cause>,
+}
+
+/// What a change may come from, the nearest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The script is another than before.
+    Script,
+    /// The target's driver is.
+    Driver,
+    /// What ran it is.
+    Binderdrill,
+}
+
+impl Cause {
+    /// What it is called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Cause::Script => "script changed",
+            Cause::Driver => "other driver",
+            Cause::Binderdrill => "other binderdrill",
+        }
+    }
 }
 
 /// Whether something has become better.
@@ -57,13 +85,21 @@ pub enum Direction {
 impl Changes {
     /// What is otherwise than it was.
     pub fn between(before: &Summary, now: &Summary) -> Changes {
-        let mut changes = Changes::default();
+        let binderdrill = before.binderdrill.clone().zip(now.binderdrill.clone());
+        let scripts = now.scripts.iter();
+        let mut changes = Changes {
+            binderdrill: binderdrill.filter(|(then, now)| then != now),
+            other_scripts: scripts
+                .filter(|(case, digest)| before.scripts.get(*case).is_some_and(|was| was != *digest))
+                .count(),
+            ..Changes::default()
+        };
         let find = |summary: &'_ Summary, target: &str| {
             summary.targets.iter().position(|other| other.target == target)
         };
         for target in &now.targets {
             match find(before, &target.target) {
-                Some(place) => changes.compare(&before.targets[place], target),
+                Some(place) => changes.compare((before, &before.targets[place]), (now, target)),
                 None => changes.new_targets.push(target.target.clone()),
             }
         }
@@ -74,31 +110,45 @@ impl Changes {
         changes.gone_targets = gone.map(|target| target.target.clone()).collect();
         changes.found = now.campaign.map_or(0, |(_, unlisted)| unlisted);
         for (target, is) in &now.deviating {
-            let none = BTreeSet::new();
-            let was = before.deviating.get(target).unwrap_or(&none);
-            changes.replays_worse += is.difference(was).count();
-            changes.replays_better += was.difference(is).count();
+            // What a campaign has found deviates when it is replayed, which is no news.
+            let was: BTreeSet<&String> = [&before.deviating, &before.found]
+                .into_iter()
+                .filter_map(|by| by.get(target))
+                .flatten()
+                .collect();
+            changes.replays_worse += is.iter().filter(|input| !was.contains(input)).count();
+            changes.replays_better += was.iter().filter(|input| !is.contains(**input)).count();
         }
         changes.changes.sort_by(|one, other| (one.direction, &one.case).cmp(&(other.direction, &other.case)));
         changes
     }
 
-    fn compare(&mut self, before: &TargetSummary, now: &TargetSummary) {
+    fn compare(&mut self, before: (&Summary, &TargetSummary), now: (&Summary, &TargetSummary)) {
+        let ((all_before, before), (all_now, now)) = (before, now);
+        let mut causes = BTreeSet::new();
         if let (Some(then), Some(driver)) = (&before.driver, &now.driver)
             && then != driver
         {
             self.drivers.push((now.target.clone(), then.clone(), driver.clone()));
+            causes.insert(Cause::Driver);
         }
+        causes.extend(self.binderdrill.is_some().then_some(Cause::Binderdrill));
         let (mut new, gone) = (0, before.cases.keys().filter(|case| !now.cases.contains_key(*case)).count());
         for (case, is) in &now.cases {
             match before.cases.get(case) {
-                Some(was) if was != is => self.note(case, &now.target, was, is),
+                Some(was) if was != is => {
+                    let mut causes = causes.clone();
+                    if all_now.has_other_script(all_before, &now.target, case) {
+                        causes.insert(Cause::Script);
+                    }
+                    self.note(case, &now.target, was, is, causes);
+                }
                 Some(_) => {}
                 // A new case that fails is news, one that passes is only counted.
                 None => {
                     new += 1;
                     if severity(is) > 1 {
-                        self.note(case, &now.target, "not there", is);
+                        self.note(case, &now.target, "not there", is, causes.clone());
                     }
                 }
             }
@@ -107,9 +157,11 @@ impl Changes {
         self.gone_cases = self.gone_cases.max(gone);
     }
 
-    fn note(&mut self, case: &str, target: &str, was: &str, is: &str) {
+    fn note(&mut self, case: &str, target: &str, was: &str, is: &str, causes: BTreeSet<Cause>) {
         let same = |change: &&mut Change| change.case == case && change.was == was && change.is == is;
         if let Some(change) = self.changes.iter_mut().find(same) {
+            // What only one of them has is not why both changed.
+            change.causes.retain(|cause| causes.contains(cause));
             change.targets.push(target.to_owned());
             return;
         }
@@ -124,13 +176,32 @@ impl Changes {
             was: was.to_owned(),
             is: is.to_owned(),
             direction,
+            causes,
         });
+    }
+
+    /// How many cases that came to another verdict may have done so from this, and from nothing that is nearer.
+    pub fn caused_by(&self, cause: Cause) -> usize {
+        self.changes.iter().filter(|change| change.causes.first() == Some(&cause)).count()
     }
 
     /// Whether nothing is otherwise that anybody has to look at.
     pub fn is_nothing(&self) -> bool {
         let cases = self.changes.is_empty() && self.gone_targets.is_empty() && self.gone_cases == 0;
         cases && self.found == 0 && self.replays_worse + self.replays_better == 0
+    }
+
+    /// Whether anything else is otherwise that a change of a case may come from.
+    pub(super) fn have_causes(&self) -> bool {
+        self.changes.iter().any(|change| !change.causes.is_empty())
+    }
+
+    /// Whether there is more to say of what is otherwise than what became of cases.
+    pub(super) fn has_circumstances(&self) -> bool {
+        let targets = [&self.new_targets, &self.gone_targets].into_iter().any(|targets| !targets.is_empty());
+        let cases = self.new_cases + self.gone_cases + self.other_scripts > 0;
+        let inputs = self.replays_worse + self.replays_better > 0 || self.found > 0;
+        targets || cases || inputs || !self.drivers.is_empty() || self.binderdrill.is_some()
     }
 
     /// How many cases have become worse.
@@ -169,6 +240,7 @@ mod tests {
             driver: Some((*driver).to_owned()),
             counts: Default::default(),
             cases: cases.iter().map(|(case, word)| ((*case).to_owned(), (*word).to_owned())).collect(),
+            scripts: Default::default(),
         };
         let mut summary = Summary::of(&crate::report::Results::of(Vec::new()));
         summary.targets = targets.iter().map(target).collect();
@@ -211,6 +283,30 @@ mod tests {
     }
 
     #[test]
+    fn another_script_or_another_binderdrill_is_told_apart_from_another_kernel() {
+        let ran = |driver, verdict| {
+            let mut summary = summary(&[("a", driver, &[("c", verdict)])]);
+            summary.scripts.insert("c".to_owned(), "0".to_owned());
+            summary.binderdrill = Some("0.1.0".to_owned());
+            summary
+        };
+        let before = ran("linux-7.1", "passed");
+        let causes = |now: &Summary| -> Vec<Cause> {
+            Changes::between(&before, now).changes.iter().flat_map(|change| change.causes.clone()).collect()
+        };
+        assert_eq!(causes(&ran("linux-7.1", "failed: it")), []);
+        let mut now = ran("linux-7.2", "failed: it");
+        assert_eq!(causes(&now), [Cause::Driver]);
+        now.scripts.insert("c".to_owned(), "1".to_owned());
+        now.binderdrill = Some("0.1.0, commit 012".to_owned());
+        assert_eq!(causes(&now), [Cause::Script, Cause::Driver, Cause::Binderdrill]);
+        // One target may have a script of its own.
+        now.targets[0].scripts.insert("c".to_owned(), "0".to_owned());
+        assert_eq!(causes(&now), [Cause::Driver, Cause::Binderdrill]);
+        assert_eq!(Changes::between(&before, &now).other_scripts, 1);
+    }
+
+    #[test]
     fn what_fuzzing_found_is_a_change() {
         let one = summary(&[]);
         let mut other = one.clone();
@@ -237,6 +333,16 @@ mod tests {
         assert_eq!(worse_and_better(&night(&["x"]), &night(&["x"])), (0, 0));
         assert_eq!(worse_and_better(&night(&["x"]), &night(&["y"])), (1, 1));
         assert_eq!(worse_and_better(&summary(&[]), &night(&["x", "y"])), (2, 0));
+    }
+
+    #[test]
+    fn what_a_campaign_found_is_no_news_when_it_is_replayed() {
+        let (mut before, mut now) = (summary(&[]), summary(&[]));
+        before.found.insert("a".to_owned(), ["x".to_owned()].into());
+        now.deviating.insert("a".to_owned(), ["x".to_owned()].into());
+        assert!(Changes::between(&before, &now).is_nothing());
+        now.deviating.insert("a".to_owned(), BTreeSet::new());
+        assert_eq!(Changes::between(&before, &now).replays_better, 1);
     }
 
     #[test]

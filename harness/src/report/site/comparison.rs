@@ -3,6 +3,7 @@
 use similar::{ChangeTag, TextDiff};
 
 use super::departures::Departure;
+use crate::engine::Transcript;
 use crate::report::transcript::plain_lines;
 
 /// Two transcripts, or one if nobody did otherwise.
@@ -10,6 +11,8 @@ use crate::report::transcript::plain_lines;
 pub(super) struct Comparison {
     /// Their lines.
     pub(super) rows: Vec<ComparedRow>,
+    /// The line of the script from which on the first was not kept, since threads race there.
+    pub(super) untold: Option<usize>,
 }
 
 /// A line of each.
@@ -32,18 +35,30 @@ pub(super) struct Piece {
     pub(super) text: String,
 }
 
-/// What the target did beside what was done as expected.
+/// What the target did beside what was done as expected. What was not kept is compared with nothing.
 pub(super) fn compared(departure: &Departure<'_>) -> Comparison {
-    let right = plain_lines(&departure.case.transcript, &departure.case.lines).join("\n");
+    let case = departure.case;
     let Some((_, beside)) = departure.beside else {
-        let row = |line: &str| ComparedRow { differs: false, left: Vec::new(), right: whole(line, false) };
-        return Comparison { rows: right.lines().map(row).collect() };
+        return Comparison { rows: alone(&case.transcript, &case.lines), untold: None };
     };
-    let left = plain_lines(&beside.transcript, &beside.lines).join("\n");
-    between(&left, &right)
+    let (right, left) = (&case.transcript, &beside.transcript);
+    let untold = beside.untold_from();
+    let told = if untold.is_some() { left.steps.len() } else { right.steps.len() };
+    let (first, rest) = right.split_at(told);
+    let [left, first] =
+        [(left, beside), (&first, case)].map(|(told, case)| plain_lines(told, &case.lines).join("\n"));
+    let mut rows = between(&left, &first);
+    rows.extend(alone(&rest, &case.lines));
+    Comparison { rows, untold }
 }
 
-fn between(left: &str, right: &str) -> Comparison {
+/// What only one of the two has, or what cannot be compared.
+fn alone(transcript: &Transcript, lines: &[usize]) -> Vec<ComparedRow> {
+    let row = |line: &String| ComparedRow { differs: false, left: Vec::new(), right: whole(line, false) };
+    plain_lines(transcript, lines).iter().map(row).collect()
+}
+
+fn between(left: &str, right: &str) -> Vec<ComparedRow> {
     let diff = TextDiff::from_lines(left, right);
     let mut rows = Vec::new();
     for operation in diff.ops() {
@@ -73,7 +88,7 @@ fn between(left: &str, right: &str) -> Comparison {
             rows.push(ComparedRow { differs: true, left, right });
         }
     }
-    Comparison { rows }
+    rows
 }
 
 fn whole(line: &str, differs: bool) -> Vec<Piece> {
@@ -106,6 +121,41 @@ fn push(pieces: &mut Vec<Piece>, differs: bool, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::results::CaseResult;
+
+    #[test]
+    fn what_is_not_kept_of_a_race_is_compared_with_nothing() {
+        let case = crate::suite::embedded_with(|id| id.starts_with("race/")).remove(0);
+        let mut model = crate::target::ReferenceTarget::new(reference_driver::Profile::C);
+        let failed = {
+            let Ok(script) = &case.script else { panic!("{}", case.id) };
+            let mut program = script.program.clone();
+            program.steps.iter_mut().for_each(|step| {
+                // What is no race is told to its end.
+                if let crate::program::Moment::Race(race) = &step.value {
+                    step.value = crate::program::Moment::Step(race.steps[0].clone());
+                }
+            });
+            crate::target::Target::run(&mut model, &program).unwrap()
+        };
+        let passed = CaseResult::of(&case, &mut model).unwrap();
+        let deviation = crate::report::unlawful("it went wrong");
+        let verdict = crate::engine::Verdict::Fail(deviation.clone());
+        let failed = CaseResult::of_run(&case, crate::engine::Run { verdict, ..failed });
+        assert!(failed.transcript.steps.len() > passed.transcript.steps.len());
+        let departure = Departure {
+            case: &failed,
+            targets: vec!["kernel"],
+            kind: crate::report::site::Kind::Failed,
+            deviation: Some(deviation),
+            beside: Some(("reference", &passed)),
+            logs: Vec::new(),
+            found: None,
+        };
+        let Comparison { rows, untold } = compared(&departure);
+        assert_eq!(untold, passed.untold_from());
+        assert!(untold.is_some() && rows.iter().all(|row| !row.differs), "{rows:?}");
+    }
 
     fn text(pieces: &[Piece]) -> String {
         pieces
@@ -117,7 +167,7 @@ mod tests {
     #[test]
     fn words_that_differ_are_marked_on_each_side() {
         let rows =
-            between("same\n= success, read_consumed 8\nonly here", "same\n= success, read_consumed 12").rows;
+            between("same\n= success, read_consumed 8\nonly here", "same\n= success, read_consumed 12");
         let told: Vec<_> = rows.iter().map(|row| (row.differs, text(&row.left), text(&row.right))).collect();
         assert_eq!(told[0], (false, "same".to_owned(), "same".to_owned()));
         assert_eq!(

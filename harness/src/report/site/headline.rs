@@ -1,6 +1,6 @@
 //! The headline: what there is to know in ten seconds, on the overview and in the line for a chat.
 
-use super::changes::Changes;
+use super::changes::{Cause, Changes};
 use super::{Report, counted};
 use crate::campaign::Tally;
 
@@ -25,15 +25,15 @@ impl Headline {
     /// That of a report, of which so many deviations are to be looked at.
     pub(super) fn of(report: &Report, changes: Option<&Changes>, news: usize) -> Headline {
         let results = &report.results;
-        let found = results.campaign.as_ref().map_or(0, Tally::unlisted) as usize;
+        let found = results.campaign.as_ref().map_or(0, Tally::unlisted_kinds);
         let replayed: usize = results.replays.iter().map(|replayed| replayed.deviations).sum();
         let to_look_at = listed(&[
             (news, &|count| format!("{} to look at", counted(count, "deviation"))),
-            (found, &|count| format!("fuzzing found {}", counted(count, "program"))),
+            (found, &|count| format!("fuzzing found {}", counted(count, "divergence"))),
             (replayed, &|count| format!("{} did otherwise", counted(count, "replayed input"))),
         ]);
         let missing = missing(report);
-        let changed = changes.map(changed).unwrap_or_default();
+        let changed = changes.map(|changes| changed(changes, found)).unwrap_or_default();
         let sentence = match (changes, to_look_at.as_str(), changed.as_str()) {
             (None, "", _) if missing.is_empty() => {
                 "All as expected, and no report before to compare with".to_owned()
@@ -84,15 +84,30 @@ fn missing(report: &Report) -> String {
 }
 
 /// What has changed that anybody has to look at, in words.
-fn changed(changes: &Changes) -> String {
+fn changed(changes: &Changes, found: usize) -> String {
     let (worse, better) = (changes.worse(), changes.better());
     let other = changes.changes.len() - worse - better;
-    let (found, gone_targets) = (changes.found as usize, changes.gone_targets.len());
-    listed(&[
+    let gone_targets = changes.gone_targets.len();
+    let verdicts = listed(&[
         (worse, &|count| format!("{} worse", counted(count, "case"))),
         (better, &|count| format!("{} better", counted(count, "case"))),
         (other, &|count| format!("{} otherwise", counted(count, "case"))),
-        (found, &|count| format!("fuzzing found {}", counted(count, "program"))),
+    ]);
+    // Whoever reads this must not look for it in the kernel.
+    let scripts = listed(&[
+        (changes.caused_by(Cause::Script), &|count| match count == changes.changes.len() {
+            true => "script changed".to_owned(),
+            false => format!("of {count} the script changed"),
+        }),
+        (changes.caused_by(Cause::Binderdrill), &|count| match count == changes.changes.len() {
+            true => "by another binderdrill".to_owned(),
+            false => format!("{count} by another binderdrill"),
+        }),
+    ]);
+    let verdicts = if scripts.is_empty() { verdicts } else { format!("{verdicts} ({scripts})") };
+    listed(&[
+        (verdicts.len(), &|_| verdicts.clone()),
+        (found, &|count| format!("fuzzing found {}", counted(count, "divergence"))),
         (changes.replays_worse, &|count| format!("{} worse", counted(count, "replayed input"))),
         (changes.replays_better, &|count| format!("{} better", counted(count, "replayed input"))),
         (gone_targets, &|count| format!("{} gone", counted(count, "target"))),

@@ -15,9 +15,10 @@ mod marks;
 mod matrix;
 mod overview;
 mod past;
+mod stand_ins;
 mod trend;
 
-pub use changes::{Change, Changes, Direction};
+pub use changes::{Cause, Change, Changes, Direction};
 pub use departures::{Departure, Kind, to_look_at};
 pub use headline::Headline;
 pub use past::{PAST, Past, Summary, TargetSummary, UnreadablePast, file_stem};
@@ -31,6 +32,7 @@ use askama::Template;
 use sha2::{Digest, Sha256};
 
 use self::cases::CaseView;
+use self::stand_ins::StandIns;
 use super::results::Results;
 use crate::script;
 use crate::specification::{MalformedSpecification, Specification};
@@ -99,7 +101,8 @@ impl Report {
     /// Writes the site into a folder, over the one that was there.
     pub fn write(&self, folder: &Path) -> Result<Written, SiteError> {
         let mut pages = Pages::clear(folder)?;
-        let site = Site::of(self)?;
+        let stand_ins = StandIns::of(&self.results);
+        let site = Site::of(self, &stand_ins)?;
         pages.put("style.css", STYLE)?;
         site.overview(&mut pages)?;
         site.matrix(&mut pages)?;
@@ -121,14 +124,14 @@ struct Site<'r> {
 }
 
 impl<'r> Site<'r> {
-    fn of(report: &'r Report) -> Result<Site<'r>, SiteError> {
+    fn of(report: &'r Report, stand_ins: &'r StandIns) -> Result<Site<'r>, SiteError> {
         let read = |(digest, text): (&'r String, &'r String)| {
             Some((digest.as_str(), script::parse(text.as_bytes()).ok()?))
         };
         Ok(Site {
             report,
             specification: Specification::embedded()?,
-            departures: departures::all(&report.results),
+            departures: departures::all(&report.results, stand_ins),
             cases: cases::all(&report.results),
             programs: report.results.scripts.iter().filter_map(read).collect(),
         })

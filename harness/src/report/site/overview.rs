@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use askama::Template;
 
 use super::changes::{Change, Changes};
-use super::departures::{Departure, Kind};
+use super::departures::{Departure, Kind, to_look_at};
 use super::headline::Headline;
 use super::past::Summary;
 use super::trend::{Plot, plots};
 use super::{Head, Pages, Site, SiteError, case_page};
-use crate::campaign::Tally;
-use crate::report::results::{CaseResult, Counts, Provenance, Replayed, TargetResults, Unusable};
+use crate::campaign::{Group, LaneTally, Tally};
+use crate::report::found::Whence;
+use crate::report::results::{CaseResult, Counts, Provenance, Replayed, Results, TargetResults, Unusable};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -24,6 +25,7 @@ struct Overview<'a> {
     changes: Option<&'a Changes>,
     changed: Vec<Changed<'a>>,
     news: Vec<Row<'a>>,
+    replayed: Vec<Row<'a>>,
     known: Vec<Row<'a>>,
     choices: Vec<Row<'a>>,
     runs: &'a [TargetResults],
@@ -32,10 +34,11 @@ struct Overview<'a> {
     totals: Vec<Cell>,
     plots: Vec<Plot>,
     reports: usize,
-    provenance: Option<&'a Provenance>,
+    made: Vec<Made<'a>>,
     version: &'a str,
     campaign: Option<&'a Tally>,
-    replays: &'a [Replayed],
+    lanes: Vec<Lane<'a>>,
+    replays: Vec<Replays<'a>>,
 }
 
 struct Changed<'a> {
@@ -45,11 +48,62 @@ struct Changed<'a> {
     class: &'static str,
 }
 
+/// Whether a departure is one that has changed. What a campaign finds is new each time.
+fn is_new(departure: &Departure<'_>, changes: &Changes) -> bool {
+    let is_of = |change: &Change| {
+        let mut targets = change.targets.iter();
+        change.case == departure.case.id && targets.any(|target| departure.targets.contains(&target.as_str()))
+    };
+    departure.kind == Kind::Found || changes.changes.iter().any(is_of)
+}
+
+/// When and where some targets ran.
+pub(super) struct Made<'a> {
+    /// The targets; none if it is all of them.
+    pub(super) targets: Vec<&'a str>,
+    /// When and where; none if that is not known.
+    pub(super) provenance: Option<&'a Provenance>,
+    pub(super) begun: String,
+}
+
+/// When and where targets ran: those together of which it is the same.
+pub(super) fn made(results: &Results) -> Vec<Made<'_>> {
+    let mut made: Vec<Made<'_>> = Vec::new();
+    for run in &results.runs {
+        let provenance = run.provenance(results);
+        match made.iter_mut().find(|made| made.provenance == provenance) {
+            Some(same) => same.targets.push(&run.target),
+            None => {
+                let begun = provenance.map_or_else(String::new, |it| minute(&it.started));
+                made.push(Made { targets: vec![&run.target], provenance, begun });
+            }
+        }
+    }
+    if let [all] = &mut made[..] {
+        all.targets.clear();
+    }
+    made
+}
+
+/// What a campaign compared, and the kinds of divergences, each with its page if it has one.
+struct Lane<'a> {
+    tally: &'a LaneTally,
+    groups: Vec<(&'a Group, Option<String>)>,
+}
+
+/// What was replayed on a target, and of how many inputs there are pages.
+struct Replays<'a> {
+    replayed: &'a Replayed,
+    pages: usize,
+}
+
 struct Row<'a> {
     page: String,
     departure: &'a Departure<'a>,
     summary: String,
     reason: Option<&'a str>,
+    /// Whether it was not so in the report before.
+    is_new: bool,
 }
 
 struct Topic<'a> {
@@ -95,13 +149,14 @@ impl Site<'_> {
         let report = self.report;
         let results = &report.results;
         let changes = report.changes();
-        let rows = |wanted: &dyn Fn(Kind) -> bool| -> Vec<Row<'_>> {
-            let departures = self.departures.iter().filter(|departure| wanted(departure.kind));
+        let rows = |wanted: &dyn Fn(&Departure<'_>) -> bool| -> Vec<Row<'_>> {
+            let departures = self.departures.iter().filter(|departure| wanted(departure));
             departures
                 .map(|departure| Row {
                     page: departure.page(),
                     departure,
                     summary: departure.summary(),
+                    is_new: changes.as_ref().is_some_and(|changes| is_new(departure, changes)),
                     reason: match &departure.case.verdict {
                         crate::engine::Verdict::KnownDeviation { reason, .. } => Some(reason),
                         _ => None,
@@ -117,13 +172,16 @@ impl Site<'_> {
         };
         let topics = names.iter().map(|name| Topic { name, cells: topic(name) }).collect();
         let since = report.since.as_ref().and_then(|since| since.started);
-        let news = rows(&Kind::is_news);
+        let is_replayed = |departure: &Departure<'_>| departure.kind == Kind::Replayed;
+        let mut news = rows(&|departure| departure.kind.is_news() && !is_replayed(departure));
+        news.sort_by_key(|row| !row.is_new);
         let now = Summary::of(results);
+        let headline = Headline::of(report, changes.as_ref(), to_look_at(results));
         let page = Overview {
-            head: Head::new("Overview", "index.html", "overview"),
-            headline: Headline::of(report, changes.as_ref(), news.len()),
+            head: Head::new(headline.sentence.clone(), "index.html", "overview"),
+            headline,
             notices: &report.notices,
-            since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| day(&since))),
+            since: report.since.as_ref().map(|_| since.map_or("before".to_owned(), |since| minute(&since))),
             changed: changes
                 .iter()
                 .flat_map(|changes| &changes.changes)
@@ -131,20 +189,47 @@ impl Site<'_> {
                 .collect(),
             changes: changes.as_ref(),
             news,
-            known: rows(&|kind| kind == Kind::Known),
-            choices: rows(&|kind| kind == Kind::Choice),
+            replayed: rows(&is_replayed),
+            known: rows(&|departure| departure.kind == Kind::Known && departure.found.is_none()),
+            choices: rows(&|departure| departure.kind == Kind::Choice),
             runs: &results.runs,
             unusable: &results.unusable,
             topics,
             totals: results.runs.iter().map(|run| Cell::of(&run.cases)).collect(),
             plots: plots(&report.past, &now),
             reports: report.past.len() + 1,
-            provenance: results.provenance.as_ref(),
+            made: made(results),
             version: &results.binderdrill,
             campaign: results.campaign.as_ref(),
-            replays: &results.replays,
+            lanes: results
+                .campaign
+                .iter()
+                .flat_map(|tally| &tally.lanes)
+                .map(|lane| self.lane(lane))
+                .collect(),
+            replays: results.replays.iter().map(|replayed| self.replays(replayed)).collect(),
         };
         pages.page("index.html", &page)
+    }
+
+    fn lane<'a>(&self, tally: &'a LaneTally) -> Lane<'a> {
+        let page = |group: &Group| {
+            let shows = |departure: &&Departure<'_>| match departure.found {
+                Some(Whence::Campaign { .. }) => {
+                    group.file.as_deref() == Some(departure.case.origin.as_str())
+                }
+                _ => false,
+            };
+            self.departures.iter().find(shows).map(Departure::page)
+        };
+        Lane { tally, groups: tally.groups.iter().map(|group| (group, page(group))).collect() }
+    }
+
+    fn replays<'a>(&self, replayed: &'a Replayed) -> Replays<'a> {
+        let of_target = self.departures.iter().filter(|departure| {
+            departure.kind == Kind::Replayed && departure.targets.contains(&replayed.target.as_str())
+        });
+        Replays { replayed, pages: of_target.count() }
     }
 
     fn changed<'c>(&self, change: &'c Change) -> Changed<'c> {
@@ -162,6 +247,6 @@ impl Site<'_> {
 }
 
 /// A time, to the minute.
-fn day(time: &jiff::Timestamp) -> String {
+pub(super) fn minute(time: &jiff::Timestamp) -> String {
     time.strftime("%-d %B %Y, %H:%M UTC").to_string()
 }

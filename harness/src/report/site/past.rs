@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SiteError;
 use crate::engine::Verdict;
-use crate::report::results::{Counts, Results};
+use crate::report::found::Whence;
+use crate::report::results::{CaseResult, Counts, Results, TargetResults};
 
 /// The folder of summaries in the folder of a site.
 pub const PAST: &str = "past";
@@ -25,6 +26,12 @@ pub struct Summary {
     pub started: Option<Timestamp>,
     /// The version of the suite.
     pub suite: Option<String>,
+    /// What ran it: the version of binderdrill, and its commit if that is known.
+    #[serde(default)]
+    pub binderdrill: Option<String>,
+    /// The beginnings of the digests of scripts, by case.
+    #[serde(default)]
+    pub scripts: BTreeMap<String, String>,
     /// Its targets.
     pub targets: Vec<TargetSummary>,
     /// How many programs a campaign ran, and with how many of them targets parted ways that are not known to.
@@ -32,6 +39,9 @@ pub struct Summary {
     /// What was replayed and was not as it must be, by target.
     #[serde(default)]
     pub deviating: BTreeMap<String, BTreeSet<String>>,
+    /// The files of what a campaign found, by target. They are replayed from the next report on.
+    #[serde(default)]
+    pub found: BTreeMap<String, BTreeSet<String>>,
     /// The targets that could not be used.
     #[serde(default)]
     pub unusable: BTreeSet<String>,
@@ -48,6 +58,9 @@ pub struct TargetSummary {
     pub counts: Counts,
     /// What became of each case; those about the other driver are left out.
     pub cases: BTreeMap<String, String>,
+    /// The beginnings of the digests of scripts that are others than on the first target.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scripts: BTreeMap<String, String>,
 }
 
 /// That a summary cannot be read. The report is made without it.
@@ -70,30 +83,58 @@ pub struct Past {
 impl Summary {
     /// That of results.
     pub fn of(results: &Results) -> Summary {
-        let targets = results.runs.iter().map(|run| TargetSummary {
+        let mut scripts = BTreeMap::new();
+        for case in results.runs.iter().flat_map(|run| &run.cases) {
+            scripts.entry(case.id.clone()).or_insert_with(|| beginning(&case.digest));
+        }
+        let of_target = |run: &TargetResults| TargetSummary {
             target: run.target.clone(),
             driver: run.driver.clone(),
             counts: run.counts,
-            cases: run
+            cases: run.cases.iter().filter_map(|case| Some((case.id.clone(), word(case)?))).collect(),
+            scripts: run
                 .cases
                 .iter()
-                .filter_map(|case| Some((case.id.clone(), word(&case.verdict)?)))
+                .map(|case| (case.id.clone(), beginning(&case.digest)))
+                .filter(|(id, digest)| scripts.get(id) != Some(digest))
                 .collect(),
-        });
+        };
+        let targets = results.runs.iter().map(of_target).collect();
         let provenance = results.provenance.as_ref();
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for program in &results.found {
+            if let Whence::Campaign { known: None, .. } = program.whence {
+                found.entry(program.target.clone()).or_default().insert(program.case.origin.clone());
+            }
+        }
         Summary {
             summary_version: SUMMARY_VERSION,
             started: provenance.map(|provenance| provenance.started),
             suite: provenance.map(|provenance| provenance.suite.clone()),
-            targets: targets.collect(),
+            targets,
+            binderdrill: provenance.map(|it| match &it.commit {
+                Some(commit) => format!("{}, commit {commit}", results.binderdrill),
+                None => results.binderdrill.clone(),
+            }),
+            scripts,
             campaign: results.campaign.as_ref().map(|tally| (tally.programs(), tally.unlisted())),
             deviating: results
                 .replays
                 .iter()
                 .map(|replayed| (replayed.target.clone(), replayed.deviating.iter().cloned().collect()))
                 .collect(),
+            found,
             unusable: results.unusable.iter().map(|unusable| unusable.target.clone()).collect(),
         }
+    }
+
+    /// Whether a case had another script on a target than in another report, as far as both say.
+    pub(super) fn has_other_script(&self, other: &Summary, target: &str, case: &str) -> bool {
+        let of = |summary: &Summary| {
+            let own = summary.targets.iter().find(|one| one.target == target);
+            own.and_then(|own| own.scripts.get(case)).or_else(|| summary.scripts.get(case)).cloned()
+        };
+        matches!((of(self), of(other)), (Some(one), Some(other)) if one != other)
     }
 
     /// Keeps it in the folder of a site.
@@ -104,6 +145,11 @@ impl Summary {
         let text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
         fs::write(&path, text).map_err(failed)
     }
+}
+
+/// As much of a digest as tells scripts apart.
+fn beginning(digest: &str) -> String {
+    digest.chars().take(16).collect()
 }
 
 /// What a file is called that is about something which began at this time.
@@ -141,10 +187,12 @@ fn read(path: &Path) -> Result<Summary, String> {
 }
 
 /// A verdict in words that change when it does.
-fn word(verdict: &Verdict) -> Option<String> {
-    Some(match verdict {
+fn word(case: &CaseResult) -> Option<String> {
+    Some(match &case.verdict {
         Verdict::OtherDriver { .. } => return None,
         Verdict::Pass => "passed".to_owned(),
+        // In which run of a race it shows, and after which delays, is different every time.
+        Verdict::Fail(_) if case.seed.is_some() => "failed".to_owned(),
         Verdict::Fail(deviation) => format!("failed: {}", deviation.difference),
         Verdict::KnownDeviation { .. } => "deviates as known".to_owned(),
         Verdict::UnexpectedPass { .. } => "passed unexpectedly".to_owned(),

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::program::DriverKind;
+use crate::target::left_after_all;
 
 /// Where a driver tells of itself, if it does.
 #[derive(Debug)]
@@ -177,18 +178,17 @@ impl Alive {
     /// What of this was not there before, in words.
     pub fn leaked_since(&self, before: &Alive) -> Vec<String> {
         let kinds = [
-            ("processes", self.processes, before.processes),
-            ("threads", self.threads, before.threads),
-            ("nodes", self.nodes, before.nodes),
-            ("references", self.references, before.references),
-            ("deaths", self.deaths.unwrap_or(0), before.deaths.unwrap_or(0)),
-            ("transactions", self.transactions, before.transactions),
-            ("completions", self.completions, before.completions),
-            ("requests for freezes", self.freezes, before.freezes),
+            (("process", "processes"), self.processes, before.processes),
+            (("thread", "threads"), self.threads, before.threads),
+            (("node", "nodes"), self.nodes, before.nodes),
+            (("reference", "references"), self.references, before.references),
+            (("death", "deaths"), self.deaths.unwrap_or(0), before.deaths.unwrap_or(0)),
+            (("transaction", "transactions"), self.transactions, before.transactions),
+            (("completion", "completions"), self.completions, before.completions),
+            (("request for freezes", "requests for freezes"), self.freezes, before.freezes),
         ];
         let more = kinds.into_iter().filter(|(_, now, before)| now > before);
-        more.map(|(kind, now, before)| format!("{} {kind} are left after all is closed", now - before))
-            .collect()
+        more.map(|(kind, now, before)| left_after_all(now - before, kind)).collect()
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
         let before = Alive { processes: 2, threads: 1, freezes: 4, ..Alive::default() };
         assert_eq!(
             alive.leaked_since(&before),
-            ["2 threads are left after all is closed", "1 nodes are left after all is closed"]
+            ["2 threads are left after all is closed", "1 node is left after all is closed"]
         );
     }
 
