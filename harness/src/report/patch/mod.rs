@@ -1,14 +1,20 @@
-//! Verdicts on patches, for people: each change with both traces side by side, then one table.
+//! Verdicts on patches: for people, each change with both traces side by side, then one table; and as pages.
+
+mod own_lines;
+mod pages;
+
+pub use own_lines::write_own_lines;
+pub use pages::write_patch_pages;
 
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::beside::write_beside;
-use super::human::write_table;
-use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
-use super::tally::write_tally;
 use crate::patch::{Change, ChangeKind, KernelVerdict, PatchVerdict};
+use crate::report::beside::write_beside;
+use crate::report::human::write_table;
+use crate::report::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
+use crate::report::tally::write_tally;
 
 /// So many changes of a kernel are shown whole; of the others only what they are.
 const SHOWN: usize = 10;
@@ -126,6 +132,7 @@ mod tests {
             titles: vec!["binder: say EPERM to a second context manager, as it is not allowed".to_owned()],
             files: vec!["drivers/android/binder.c".to_owned()],
             kernels: vec![kernel],
+            own_lines: None,
             campaign: None,
         };
         let mut text = Vec::new();
