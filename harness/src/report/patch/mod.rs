@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::patch::{Change, ChangeKind, KernelVerdict, PatchVerdict};
+use crate::patch::{Change, ChangeKind, CountedLines, KernelVerdict, OwnLines, PatchVerdict};
 use crate::report::beside::write_beside;
 use crate::report::human::write_table;
 use crate::report::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
@@ -92,6 +92,13 @@ pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Resu
         let times = format!("built in {:.1} s, cases run in {:.1} s{kept}", kernel.building, kernel.seconds);
         writeln!(out, "{} on {}: {}", kernel.patched, kernel.kernel, Styled(FAINT, times))?;
     }
+    for own_lines in patches.iter().filter_map(|patch| patch.own_lines.as_ref()) {
+        if let OwnLines::Counted(CountedLines { counted_on: Some(target), building, seconds, .. }) = own_lines
+        {
+            let times = format!("built in {building:.1} s, cases run in {seconds:.1} s");
+            writeln!(out, "{target} to count what runs: {}", Styled(FAINT, times))?;
+        }
+    }
     let kernels = || patches.iter().flat_map(|patch| &patch.kernels);
     let first = kernels().find_map(|kernel| Some((kernel, kernel.changes.first()?)));
     if let Some((kernel, change)) = first {
@@ -119,6 +126,7 @@ fn elide_title(titles: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::engine::Verdict;
+    use crate::patch::own_lines_tests::own_lines;
     use crate::patch::verdict_tests::{case, dies, fails, verdict};
 
     #[test]
@@ -132,7 +140,7 @@ mod tests {
             titles: vec!["binder: say EPERM to a second context manager, as it is not allowed".to_owned()],
             files: vec!["drivers/android/binder.c".to_owned()],
             kernels: vec![kernel],
-            own_lines: None,
+            own_lines: Some(own_lines()),
             campaign: None,
         };
         let mut text = Vec::new();

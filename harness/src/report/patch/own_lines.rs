@@ -34,7 +34,9 @@ pub(super) fn summary(lines: &CountedLines) -> String {
     match (lines.with_code().count(), lines.never().count()) {
         _ if lines.lines.is_empty() => "the patch adds no line".to_owned(),
         (0, _) => "none of the patch's own lines has code that is counted".to_owned(),
-        (code, 0) => format!("all {} of the patch that have code ran", counted(code, "line")),
+        (1, 0) => "the one line of the patch that has code ran".to_owned(),
+        (code, 0) => format!("all {code} lines of the patch that have code ran"),
+        (1, _) => "the one line of the patch that has code never ran".to_owned(),
         (code, never) => {
             format!("{never} of {} of the patch that have code never ran", counted(code, "line"))
         }
