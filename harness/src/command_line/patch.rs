@@ -16,7 +16,9 @@ use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoi
 use crate::patch::{
     ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, Patch, PatchResults, PatchVerdict, Repeated,
 };
-use crate::report::{CaseResult, write_changes, write_own_lines, write_patch_pages, write_verdicts};
+use crate::report::{
+    CaseResult, write_changes, write_own_lines, write_patch_pages, write_title, write_verdicts,
+};
 use crate::suite::{self, Case};
 use crate::target::qemu;
 
@@ -198,6 +200,9 @@ impl Check<'_> {
         files.dedup();
         let title = titles.join("; ");
         let is_told = self.arguments.guests.format == Format::Human;
+        if is_told && self.arguments.each {
+            write_title(out, &titles)?;
+        }
         let (mut kernels, mut applied) = (Vec::new(), Vec::new());
         for (base, before) in bases.iter().zip(&*before) {
             let after = self.trial.apply(base, before, patches)?;

@@ -43,6 +43,17 @@ pub(super) fn summary(lines: &CountedLines) -> String {
     }
 }
 
+/// How many of the lines with code ran.
+pub(super) fn share(own_lines: &OwnLines) -> String {
+    match own_lines {
+        OwnLines::Unknown { .. } => "not known".to_owned(),
+        OwnLines::Counted(lines) => match lines.with_code().count() {
+            0 => "none".to_owned(),
+            code => format!("{} of {code} ran", code - lines.never().count()),
+        },
+    }
+}
+
 fn write_counted(out: &mut dyn Write, lines: &CountedLines) -> io::Result<()> {
     let is_bad = lines.never().next().is_some();
     writeln!(out, "{}", Styled(if is_bad { BAD } else { GOOD }, summary(lines)))?;
