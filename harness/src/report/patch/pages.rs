@@ -1,6 +1,7 @@
 //! Verdicts on patches, as pages: one that tells of all patches and of their own lines, and for each patched kernel a site
 //! about the cases that it does otherwise than its base.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,11 @@ fn put(path: &Path, text: &str) -> Result<(), SiteError> {
 /// What became of all patches.
 fn sentence(results: &PatchResults) -> String {
     let kernels = || results.patches.iter().flat_map(|patch| &patch.kernels);
-    let count = |kind| kernels().map(|kernel| kernel.count(kind)).sum::<usize>();
+    // A case that several kernels do otherwise is one.
+    let count = |kind| {
+        let changes = kernels().flat_map(|kernel| &kernel.changes).filter(|change| change.kind == kind);
+        changes.map(|change| &change.base.id).collect::<BTreeSet<_>>().len()
+    };
     if let Some(dead) = kernels().find(|kernel| kernel.does_not_boot.is_some()) {
         return format!("{} does not boot", dead.patched);
     }
@@ -197,7 +202,7 @@ impl<'a> OwnPart<'a> {
                 .map(|line| OwnRow {
                     number: line.line,
                     text: &line.text,
-                    class: if line.ran == Ran::Never { "never" } else { "" },
+                    class: if line.ran == Ran::Never { "bad" } else { "" },
                     told: told(&line.ran),
                 })
                 .collect(),
@@ -237,7 +242,7 @@ mod tests {
         for told in [
             "2 broken, 1 changed",
             "binder: &#60;say&#62; EPERM",
-            "class=\"never\"",
+            "class=\"bad\">NEVER",
             "/* &#60;once&#62; is enough */",
             "4 times, by context/one, context/two and 2 more",
         ] {
