@@ -66,6 +66,8 @@ pub enum Ran {
         suite: u64,
         /// How often by the doing of programs that nobody wrote, or that somebody keeps.
         corpus: u64,
+        /// How many of the ways that the code may go at its end were never taken.
+        ways_never_taken: usize,
         /// The cases and programs that ran it.
         cases: Vec<String>,
     },
@@ -105,6 +107,7 @@ impl OwnLine {
                 boot: of(Origin::Boot),
                 suite: of(Origin::Suite),
                 corpus: of(Origin::Corpus),
+                ways_never_taken: line.branches.iter().filter(|branch| branch.total() == 0).count(),
                 cases: coverage.cases_of(line).map(str::to_owned).collect(),
             },
         };
@@ -145,7 +148,11 @@ pub(crate) mod tests {
             building: 3.0,
             seconds: 4.0,
             lines: vec![
-                line(10, "if (twice) {", Ran::Did { boot: 0, suite: 3, corpus: 1, cases: cases.to_vec() }),
+                line(
+                    10,
+                    "if (twice) {",
+                    Ran::Did { boot: 0, suite: 3, corpus: 1, ways_never_taken: 1, cases: cases.to_vec() },
+                ),
                 line(11, "\t/* <once> is enough */", Ran::NoCode),
                 line(12, "\treturn -EPERM;", Ran::Never),
             ],
@@ -191,7 +198,7 @@ pub(crate) mod tests {
             line.ran
         };
         let ran = of(&|runs| runs > 0);
-        let Ran::Did { boot, suite, corpus, cases } = line(ran, "drivers/android/binder.c") else {
+        let Ran::Did { boot, suite, corpus, cases, .. } = line(ran, "drivers/android/binder.c") else {
             panic!("line {ran} ran")
         };
         assert!(boot > 0 && suite > 0 && corpus == 0);

@@ -100,7 +100,7 @@ fn shortened(text: &str) -> String {
 
 /// How often a line ran, and by whose doing.
 pub(super) fn told(ran: &Ran) -> String {
-    let Ran::Did { boot, suite, corpus, cases } = ran else {
+    let Ran::Did { boot, suite, corpus, ways_never_taken, cases } = ran else {
         return if *ran == Ran::Never { "NEVER".to_owned() } else { String::new() };
     };
     let times = |runs: u64| counted(usize::try_from(runs).unwrap_or(usize::MAX), "time");
@@ -110,11 +110,17 @@ pub(super) fn told(ran: &Ran) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    match (*suite, named.is_empty()) {
-        (_, true) => format!("{}, as the kernel booted", times(runs)),
-        (0, false) => format!("{}, by no case of the suite, but by {}{more}", times(runs), named.join(", ")),
-        (_, false) => format!("{}, by {}{more}", times(runs), named.join(", ")),
-    }
+    let by = match (*suite, named.is_empty()) {
+        (_, true) => "as the kernel booted".to_owned(),
+        (0, false) => format!("by no case of the suite, but by {}{more}", named.join(", ")),
+        (_, false) => format!("by {}{more}", named.join(", ")),
+    };
+    let ways = match ways_never_taken {
+        0 => String::new(),
+        1 => "; one way on never taken".to_owned(),
+        ways => format!("; {ways} ways on never taken"),
+    };
+    format!("{}, {by}{ways}", times(runs))
 }
 
 #[cfg(test)]
@@ -130,8 +136,9 @@ mod tests {
 
     #[test]
     fn own_lines_are_told_with_what_ran_them() {
-        let of_program = Ran::Did { boot: 0, suite: 0, corpus: 2, cases: vec!["seed 7".to_owned()] };
-        let booting = Ran::Did { boot: 1, suite: 0, corpus: 0, cases: Vec::new() };
+        let of_program =
+            Ran::Did { boot: 0, suite: 0, corpus: 2, ways_never_taken: 0, cases: vec!["seed 7".to_owned()] };
+        let booting = Ran::Did { boot: 1, suite: 0, corpus: 0, ways_never_taken: 2, cases: Vec::new() };
         let OwnLines::Counted(mut lines) = own_lines() else { panic!("they are counted") };
         for (line, ran) in [(13, of_program), (14, booting)] {
             lines.lines.push(OwnLine { line, ran, ..lines.lines[0].clone() });
