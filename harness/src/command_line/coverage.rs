@@ -3,21 +3,18 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
 use super::corpus::corpus;
-use super::run::{Plan, run_on};
+use super::counting::{Counted, Counting};
+use super::run::Plan;
 use super::{CommandError, Format, GuestArguments, Status, give_seed, remark};
-use crate::coverage::{Coverage, CoverageResults, Explanations, Gcov, Origin, write_lcov};
-use crate::engine::Verdict;
+use crate::coverage::{CoverageResults, Explanations, Origin, write_lcov};
 use crate::kernel::Store;
 use crate::report::site::SiteError;
-use crate::report::{CaseResult, TargetResults, write_alone, write_driver_coverage, write_driver_pages};
+use crate::report::{write_alone, write_driver_coverage, write_driver_pages};
 use crate::suite::{self, Case};
-use crate::target::Target;
-use crate::target::guest::Since;
 
 /// The tracefile, which also tells that a folder is one of coverage.
 const TRACEFILE: &str = "lcov.info";
@@ -65,14 +62,12 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
         false => Explanations::default(),
     };
     prepare(&arguments.out)?;
-    let counting = Counting { gcov: Gcov::of(&notes)?, counted: Mutex::default() };
-    counting.boot(arguments)?;
-    let suite = counting.run(arguments, Origin::Suite, &cases)?;
+    let counting = Counting::of(&notes)?;
+    counting.boot(name, &arguments.guests.options)?;
+    let suite = counting.run(&arguments.plan(&cases), Origin::Suite)?;
     let programs = corpus(&arguments.corpus, suite.profile.as_deref())?;
-    let replayed = counting.run(arguments, Origin::Corpus, &programs)?;
-    let Counted { coverage, mut lost } =
-        counting.counted.into_inner().unwrap_or_else(PoisonError::into_inner);
-    lost.sort();
+    let replayed = counting.run(&arguments.plan(&programs), Origin::Corpus)?;
+    let Counted { coverage, lost } = counting.counted();
     let mut results = CoverageResults::of(name, coverage, &notes, &known)?;
     results.driver.clone_from(&suite.driver);
     results.lost = lost;
@@ -102,6 +97,20 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     Ok(if broken > 0 || !results.lost.is_empty() { Status::CouldNotRun } else { Status::AsExpected })
 }
 
+impl CoverageArguments {
+    fn plan<'a>(&'a self, cases: &'a [Case]) -> Plan<'a> {
+        Plan {
+            name: &self.target,
+            cases,
+            options: &self.guests.options,
+            jobs: self.guests.jobs,
+            tells: false,
+            most_dead: None,
+            observer: None,
+        }
+    }
+}
+
 /// Makes the folder, unless it holds what is none of ours.
 fn prepare(folder: &Path) -> Result<(), SiteError> {
     let failed = |source| SiteError::File { path: folder.to_owned(), source };
@@ -121,65 +130,4 @@ fn write_lcov_file(folder: &Path, results: &CoverageResults, cases: bool) -> Res
         file.flush()
     });
     written.map_err(|source| SiteError::File { path, source })
-}
-
-/// What is counted while guests run.
-struct Counting {
-    gcov: Gcov,
-    counted: Mutex<Counted>,
-}
-
-#[derive(Default)]
-struct Counted {
-    coverage: Coverage,
-    /// Cases whose guests were gone before they could be asked.
-    lost: Vec<String>,
-}
-
-impl Counting {
-    /// Counts what booting runs.
-    fn boot(&self, arguments: &CoverageArguments) -> Result<(), CommandError> {
-        let mut target = arguments.guests.options.target(&arguments.target, false)?;
-        if let Some(counters) = target.counted(Since::Boot)? {
-            let lines = self.gcov.read(&counters)?;
-            self.counted.lock().unwrap_or_else(PoisonError::into_inner).coverage.add(
-                Origin::Boot,
-                None,
-                &lines,
-            );
-        }
-        Ok(())
-    }
-
-    /// Counts what programs run.
-    fn run(
-        &self,
-        arguments: &CoverageArguments,
-        origin: Origin,
-        cases: &[Case],
-    ) -> Result<TargetResults, CommandError> {
-        let observer = |case: &Case, result: &CaseResult, target: &mut dyn Target| {
-            let counters = target.counted(Since::Last)?;
-            if matches!(result.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. }) {
-                return Ok(());
-            }
-            let lines = counters.map(|counters| self.gcov.read(&counters)).transpose()?;
-            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-            match lines {
-                Some(lines) => counted.coverage.add(origin, Some(&case.id), &lines),
-                None => counted.lost.push(case.id.clone()),
-            }
-            Ok(())
-        };
-        let plan = Plan {
-            name: &arguments.target,
-            cases,
-            options: &arguments.guests.options,
-            jobs: arguments.guests.jobs,
-            tells: false,
-            most_dead: None,
-            observer: Some(&observer),
-        };
-        run_on(&plan, &mut io::sink())
-    }
 }

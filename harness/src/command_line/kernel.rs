@@ -9,7 +9,7 @@ use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressStyle};
 use super::{CommandError, Status};
 use crate::kernel::{
     BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX,
-    PATCHED_PREFIX, STOCK, SourceChoice, Store, Told, usual,
+    PATCHED_PREFIX, STOCK, SourceChoice, Store, Supply, Told, usual,
 };
 use crate::target::qemu;
 
@@ -31,7 +31,7 @@ pub(super) enum KernelCommand {
         /// Its name, as in the list
         name: String,
     },
-    /// Delete kernels or sources, with all that is kept for them
+    /// Delete kernels, sources or what is kept for patches, with all that belongs to them
     Remove {
         /// Their names, as in the list
         #[arg(required = true)]
@@ -91,7 +91,9 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
                 store.remove(name)?;
                 let is_target = name.starts_with(BUILT_PREFIX) || name.starts_with(PATCHED_PREFIX);
                 let target = if is_target { name.clone() } else { format!("vm:{name}") };
-                qemu::forget_snapshots(&target)?;
+                if name.parse::<Supply>().is_err() {
+                    qemu::forget_snapshots(&target)?;
+                }
             }
         }
     }
@@ -186,6 +188,9 @@ fn list(store: &Store, out: &mut dyn Write) -> Result<(), CommandError> {
             }
         };
         row(source.name.to_string(), what, source.fetched, "fetched");
+    }
+    for (supply, since) in store.supplies() {
+        row(supply.to_string(), supply.title(), since, "kept");
     }
     for missing in usual() {
         if rows.iter().any(|row| row[0] == missing.name) {

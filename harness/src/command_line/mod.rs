@@ -2,6 +2,7 @@
 
 mod check;
 mod corpus;
+mod counting;
 mod coverage;
 mod diff;
 mod execute;
@@ -12,6 +13,7 @@ mod kernel;
 mod list;
 mod minimise;
 mod nightly;
+mod own_lines;
 mod patch;
 mod recall;
 mod rendering;

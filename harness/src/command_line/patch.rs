@@ -8,14 +8,17 @@ use clap::Args;
 
 use super::corpus::corpus;
 use super::fuzz::{self, FuzzArguments, duration};
-use super::trial::{Base, Trial, in_order, of_source, watched};
+use super::own_lines::{Patched, Programs, own_lines};
+use super::trial::{Base, Trial, counting, in_order, of_source, watched};
 use super::{CommandError, Format, GuestArguments, Status, complain};
 use crate::generate::Emphasis;
 use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
     ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, Patch, PatchResults, PatchVerdict, Repeated,
 };
-use crate::report::{CaseResult, write_changes, write_verdicts};
+use crate::report::{
+    CaseResult, write_changes, write_own_lines, write_patch_pages, write_title, write_verdicts,
+};
 use crate::suite::{self, Case};
 use crate::target::qemu;
 
@@ -50,9 +53,13 @@ pub(super) struct PatchArguments {
     /// Check one patch after the other, each on top of those before it, and not all together
     #[arg(long)]
     each: bool,
-    /// Leave out the kernel that watches itself with KASAN and lockdep
+    /// Leave out the kernel that watches itself with KASAN and lockdep, and the one that counts which of the patch's own
+    /// lines run
     #[arg(long)]
     quick: bool,
+    /// Write pages that show all of it into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pages: Option<PathBuf>,
     /// Run the base anew, even if what it did is kept
     #[arg(long)]
     again: bool,
@@ -85,13 +92,7 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         }
     }
     let mut checked = Vec::new();
-    let trial = Trial {
-        store: &store,
-        options: &arguments.guests.options,
-        jobs: arguments.guests.jobs,
-        again: arguments.again,
-        started: Instant::now(),
-    };
+    let trial = Trial::new(&store, &arguments.guests, arguments.again);
     let check = Check { arguments, trial, cases: &cases };
     let groups: Vec<&[Patch]> =
         if arguments.each { patches.chunks(1).collect() } else { vec![patches.as_slice()] };
@@ -103,6 +104,10 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         }
     }
     let results = PatchResults::of(checked);
+    if let Some(folder) = &arguments.pages {
+        let index = write_patch_pages(folder, &results, &cases)?;
+        eprintln!("{} has all of it", index.display());
+    }
     match arguments.guests.format {
         Format::Human => write_verdicts(out, &results.patches)?,
         Format::Json => {
@@ -193,27 +198,56 @@ impl Check<'_> {
         let mut files: Vec<String> = patches.iter().flat_map(Patch::touched).collect();
         files.sort();
         files.dedup();
-        let mut kernels = Vec::new();
-        for (base, before) in bases.iter().zip(before) {
+        let title = titles.join("; ");
+        let is_told = self.arguments.guests.format == Format::Human;
+        if is_told && self.arguments.each {
+            write_title(out, &titles)?;
+        }
+        let (mut kernels, mut applied) = (Vec::new(), Vec::new());
+        for (base, before) in bases.iter().zip(&*before) {
             let after = self.trial.apply(base, before, patches)?;
-            let kernel = self.kernel(base, before, &after, &titles.join("; "))?;
-            if self.arguments.guests.format == Format::Human {
+            let kernel = self.kernel(base, before, &after, &title)?;
+            if is_told {
                 write_changes(out, &kernel)?;
                 out.flush()?;
             }
             kernels.push(kernel);
-            *before = after;
+            applied.push(after);
         }
         let first = kernels.first().filter(|kernel| kernel.does_not_boot.is_none());
         let campaign = match (self.arguments.fuzz, first) {
             (Some(time), Some(kernel)) => Some(self.campaign(&kernel.base, &kernel.patched, time)?),
             _ => None,
         };
+        let counts = |base: &Base| matches!(base, Base::Source(order) if counting(order).is_some());
+        let place = bases.iter().position(counts).unwrap_or(0);
+        let own_lines = match kernels[place].does_not_boot {
+            None if !self.arguments.quick => {
+                let patched = Patched {
+                    base: &bases[place],
+                    before: &before[place],
+                    after: &applied[place],
+                    title: &title,
+                };
+                let programs = Programs {
+                    suite: self.cases,
+                    corpus: &self.arguments.corpus,
+                    campaign: campaign.as_ref(),
+                };
+                Some(own_lines(&self.trial, &patched, &programs)?)
+            }
+            _ => None,
+        };
+        if let (Some(own_lines), true) = (&own_lines, is_told) {
+            write_own_lines(out, own_lines)?;
+            out.flush()?;
+        }
+        before.clone_from_slice(&applied);
         for kernel in &kernels {
             // Nobody boots it again so soon that this would be worth its room.
             qemu::forget_snapshots(&kernel.patched)?;
         }
-        Ok(PatchVerdict { titles, files, kernels, campaign })
+        Ok(PatchVerdict { titles, files, kernels, own_lines, campaign })
     }
 
     /// Builds a kernel without and with the patches, runs all on both, and compares.

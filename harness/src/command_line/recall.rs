@@ -41,13 +41,7 @@ pub(super) fn recall(arguments: &RecallArguments, out: &mut dyn Write) -> Result
     let cases = suite::select(&arguments.suite)?;
     let bugs = select(known_bugs()?, &arguments.bugs)?;
     let store = Store::of_user()?;
-    let trial = Trial {
-        store: &store,
-        options: &arguments.guests.options,
-        jobs: arguments.guests.jobs,
-        again: arguments.again,
-        started: Instant::now(),
-    };
+    let trial = Trial::new(&store, &arguments.guests, arguments.again);
     let recall = Recall { trial, cases: &cases, rounds: arguments.rounds };
     let recalled: Vec<Recalled> = bugs.iter().map(|bug| recall.bug(bug)).collect::<Result<_, _>>()?;
     let results = RecallResults::of(recalled);

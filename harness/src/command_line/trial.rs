@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Instant;
 
+use super::counting::Counting;
 use super::run::{Plan, run_on};
-use super::{CommandError, TargetArguments};
+use super::{CommandError, GuestArguments};
 use crate::kernel::{
-    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, Patched, SourceChoice,
-    Store, Told,
+    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, Patched, Source,
+    SourceChoice, Store, Told,
 };
 use crate::patch::{Changes, DRIVER, Kept, Patch};
 use crate::report::{CaseResult, TargetResults};
@@ -47,32 +48,57 @@ pub(super) fn watched(plain: &Order) -> Option<Order> {
     if !plain.choices.with.is_empty() {
         return None;
     }
-    let mut watched = plain.clone();
-    watched.choices.with = [Instrument::Kasan, Instrument::Lockdep].into();
-    if watched.choices.check().is_err() {
-        watched.choices.with = [Instrument::Kasan].into();
+    let watched = with(plain, &[Instrument::Kasan, Instrument::Lockdep]);
+    let is_whole = watched.choices.check().is_ok();
+    Some(if is_whole { watched } else { with(plain, &[Instrument::Kasan]) })
+}
+
+/// The same kernel, counting which lines of its driver run; `None` if there is none.
+pub(super) fn counting(plain: &Order) -> Option<Order> {
+    let order = with(plain, &[Instrument::Gcov]);
+    order.choices.check().is_ok().then_some(order)
+}
+
+/// The same kernel, built with these and nothing else.
+fn with(plain: &Order, instruments: &[Instrument]) -> Order {
+    let mut order = plain.clone();
+    order.choices.with = instruments.iter().copied().collect();
+    if order.choices == plain.choices {
+        return order;
     }
-    let with: String = watched.choices.with.iter().map(|instrument| format!("-{instrument}")).collect();
+    let with: String = order.choices.with.iter().map(|instrument| format!("-{instrument}")).collect();
     // Whoever gave the plain one a name of its own has room for these words in it, or hears that it is too long.
-    watched.name = plain.name.as_ref().and_then(|name| format!("{name}{with}").parse().ok());
-    Some(watched)
+    order.name = plain.name.as_ref().and_then(|name| format!("{name}{with}").parse().ok());
+    order
 }
 
 /// What is built and run, and how.
 pub(super) struct Trial<'a> {
     /// Where kernels are.
-    pub(super) store: &'a Store,
-    /// What guests are given.
-    pub(super) options: &'a TargetArguments,
-    /// How many of them run cases at a time.
-    pub(super) jobs: Option<u16>,
+    store: &'a Store,
+    /// How guests are run.
+    guests: &'a GuestArguments,
     /// Whether bases run anew of which it is kept what they did.
-    pub(super) again: bool,
+    again: bool,
     /// When all of it began.
-    pub(super) started: Instant,
+    started: Instant,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// It begins now.
+    pub(super) fn new(store: &'a Store, guests: &'a GuestArguments, again: bool) -> Trial<'a> {
+        Trial { store, guests, again, started: Instant::now() }
+    }
+
+    /// What a base is built from.
+    pub(super) fn source(&self, base: &Base) -> Result<Source, KernelError> {
+        let choice = match base {
+            Base::Source(order) => order.source.clone(),
+            Base::Stock(name) => self.store.source_of_stock(name)?,
+        };
+        self.store.source(&choice, &mut |what| self.say("the source", what))
+    }
+
     /// What a source is with these patches.
     pub(super) fn apply(
         &self,
@@ -80,11 +106,7 @@ impl Trial<'_> {
         before: &Changes,
         patches: &[Patch],
     ) -> Result<Changes, CommandError> {
-        let choice = match base {
-            Base::Source(order) => order.source.clone(),
-            Base::Stock(name) => self.store.source_of_stock(name)?,
-        };
-        let source = self.store.source(&choice, &mut |what| self.say("the source", what))?;
+        let source = self.source(base)?;
         patches.iter().try_fold(before.clone(), |changes, patch| Ok(changes.and(patch, &source.folder)?))
     }
 
@@ -121,7 +143,7 @@ impl Trial<'_> {
         target: &str,
         cases: &[Case],
     ) -> Result<(TargetResults, bool), CommandError> {
-        let options = self.options;
+        let options = &self.guests.options;
         let besides = format!("{:?} {:?} {}", options.append, options.cpus, options.patience);
         let files = self.store.files_of(target)?;
         let kept = Kept::of(&self.store.results_folder(), target, &files, cases, &besides)?;
@@ -139,16 +161,27 @@ impl Trial<'_> {
 
     pub(super) fn run(&self, target: &str, cases: &[Case]) -> Result<TargetResults, CommandError> {
         self.say(target, &format!("{} cases", cases.len()));
-        let plan = Plan {
+        run_on(&self.plan(target, cases), &mut io::sink())
+    }
+
+    /// Nothing has been counted yet on a target that counts.
+    pub(super) fn counting(&self, target: &str) -> Result<Counting, CommandError> {
+        let counting = Counting::of(&self.store.notes(target)?)?;
+        counting.boot(target, &self.guests.options)?;
+        Ok(counting)
+    }
+
+    /// How cases are run on a target.
+    pub(super) fn plan<'p>(&'p self, target: &'p str, cases: &'p [Case]) -> Plan<'p> {
+        Plan {
             name: target,
             cases,
-            options: self.options,
-            jobs: self.jobs,
+            options: &self.guests.options,
+            jobs: self.guests.jobs,
             tells: false,
             most_dead: Some(MOST_DEAD),
             observer: None,
-        };
-        run_on(&plan, &mut io::sink())
+        }
     }
 
     pub(super) fn say(&self, what: &str, said: &str) {
@@ -185,5 +218,20 @@ mod tests {
         assert_eq!(name(&order(DriverKind::Rust, None)), "uml-rust-kasan");
         assert_eq!(name(&order(DriverKind::C, Some("mine"))), "mine-kasan-lockdep");
         assert!(watched(&watched(&order(DriverKind::C, None)).unwrap()).is_none());
+    }
+
+    #[test]
+    fn the_kernel_that_counts_is_of_the_same_source() {
+        let order = |driver, with: &[Instrument], name: Option<&str>| Order {
+            source: SourceChoice::Newest,
+            choices: Choices { kind: BuiltFor::Uml, driver, with: with.iter().copied().collect() },
+            name: name.map(|name| name.parse().unwrap()),
+        };
+        let name = |order: &Order| counting(order).unwrap().name().unwrap().to_string();
+        assert_eq!(name(&order(DriverKind::C, &[], None)), "uml-c-gcov");
+        assert_eq!(name(&order(DriverKind::C, &[Instrument::Kasan], None)), "uml-c-gcov");
+        assert_eq!(name(&order(DriverKind::C, &[], Some("mine"))), "mine-gcov");
+        assert_eq!(name(&order(DriverKind::C, &[Instrument::Gcov], Some("mine-gcov"))), "mine-gcov");
+        assert!(counting(&order(DriverKind::Rust, &[], None)).is_none());
     }
 }

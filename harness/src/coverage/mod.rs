@@ -17,6 +17,8 @@ pub use blocks::Block;
 pub use explanations::{Explanation, Explanations, MalformedExplanations, Why};
 pub use gcov::{Gcov, GcovError};
 pub use lcov::write_lcov;
+#[cfg(test)]
+pub(crate) use lines::tests as lines_tests;
 pub use lines::{Coverage, FileCoverage, Function, LineCoverage, Origin, Runs, Share, Totals};
 #[cfg(test)]
 pub(crate) use results::tests as results_tests;

@@ -22,6 +22,7 @@ mod source;
 mod space;
 mod stale;
 mod stock;
+mod supplies;
 mod toolchain;
 mod usual;
 
@@ -40,6 +41,7 @@ pub use patched::{Boots, PATCHED_PREFIX, Patched, PatchedKey};
 pub use source::{Fetched, PACKAGE_PREFIX, Source, SourceChoice, SourceName, Unpacked};
 pub use space::NoSpace;
 pub use stock::StockName;
+pub use supplies::Supply;
 pub use usual::{STOCK, Usual, usual};
 
 /// The folder in which kernels are kept.
@@ -348,6 +350,12 @@ impl Store {
         source::fetch(Some(name), &self.source_folder(), tell)
     }
 
+    /// What is kept for patches besides kernels and sources, each with when it was made or last written to.
+    pub fn supplies(&self) -> Vec<(Supply, Option<SystemTime>)> {
+        let since = |supply: &Supply| fs::metadata(supply.folder(&self.folder)?).ok()?.modified().ok();
+        Supply::all(&self.folder).into_iter().map(|supply| (supply.clone(), since(&supply))).collect()
+    }
+
     /// Deletes a kernel or a source, by the name that a list gives it, with all that was kept for it.
     pub fn remove(&self, name: &str) -> Result<(), KernelError> {
         let folder = self.folder_of(name)?;
@@ -385,6 +393,10 @@ impl Store {
         if name.starts_with(PATCHED_PREFIX) {
             let patched = self.patched(name)?;
             return Ok(self.patched_folder().join(patched.key.to_string()));
+        }
+        if let Ok(supply) = name.parse::<Supply>() {
+            let unknown = || KernelError::Unavailable(format!("there is no {name}: binderdrill kernel list"));
+            return supply.folder(&self.folder).ok_or_else(unknown);
         }
         Ok(self.kernel(name)?.folder)
     }

@@ -124,7 +124,7 @@ impl Changes {
     }
 
     /// The text of a file as it is with these changes; `None` if there is no such file.
-    fn text(&self, path: &str, source: &Path) -> Result<Option<String>, DoesNotApply> {
+    pub(super) fn text(&self, path: &str, source: &Path) -> Result<Option<String>, DoesNotApply> {
         if let Some(changed) = self.0.get(path) {
             return Ok(changed.clone());
         }

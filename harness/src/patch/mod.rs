@@ -5,6 +5,7 @@
 mod changes;
 mod kept;
 mod known_bug;
+mod own_lines;
 mod recall;
 mod series;
 mod verdict;
@@ -12,6 +13,9 @@ mod verdict;
 pub use changes::{Changes, DoesNotApply};
 pub use kept::Kept;
 pub use known_bug::{BugKind, KnownBug, MalformedBug, known_bugs};
+#[cfg(test)]
+pub(crate) use own_lines::tests as own_lines_tests;
+pub use own_lines::{CountedLines, OwnLine, OwnLines, Ran};
 #[cfg(test)]
 pub(crate) use recall::tests as recall_tests;
 pub use recall::{Catch, RECALL_FORMAT_VERSION, RecallResults, Recalled};

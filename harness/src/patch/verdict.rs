@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::OwnLines;
 use crate::campaign::Tally;
 use crate::engine::Verdict;
 use crate::report::CaseResult;
@@ -29,6 +30,9 @@ pub struct PatchVerdict {
     pub files: Vec<String>,
     /// Each kernel that was built with them beside the one without.
     pub kernels: Vec<KernelVerdict>,
+    /// What ran of the lines that they add or alter, if that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_lines: Option<OwnLines>,
     /// What programs that nobody wrote have shown, if there was a campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaign: Option<Tally>,

@@ -4,7 +4,8 @@
 //! they are not, those tests are ignored and counted so, not passed. The same goes for what boots a kernel of User-mode
 //! Linux, which takes built:uml-c (`binderdrill kernel build`), for what counts lines, which takes built:uml-c-gcov
 //! (`binderdrill kernel build --with gcov`), for what builds, which takes make and gcc, and for what
-//! patches a stock kernel, which takes its source besides (`binderdrill kernel fetch linux-source-6.12`).
+//! patches a stock kernel, which takes its source besides (`binderdrill kernel fetch linux-source-6.12`). What patches a
+//! kernel built here takes built:uml-c-gcov or built:uml-rust and, as the newest source, linux-source-7.3.
 
 mod builds;
 mod coverage;
@@ -46,11 +47,27 @@ fn main() -> ExitCode {
     let patches = patches::ON_STOCK
         .iter()
         .map(|(name, test)| Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!can_patch));
+    let has_newest = patches::has_newest_source();
+    let of_gcov = patches::ON_GCOV.iter().map(|(name, test)| {
+        Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!(can_count && has_newest))
+    });
+    let has_rust = has_newest && Store::of_user().is_ok_and(|store| store.built("uml-rust").is_ok());
+    let of_rust = patches::ON_RUST
+        .iter()
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!has_rust));
     let refusals =
         refusals::TESTS.iter().chain(patches::REFUSALS).map(|(name, test)| Trial::test(*name, *test));
     libtest_mimic::run(
         &arguments,
-        guests.chain(uml).chain(coverage).chain(builds).chain(patches).chain(refusals).collect(),
+        guests
+            .chain(uml)
+            .chain(coverage)
+            .chain(builds)
+            .chain(patches)
+            .chain(of_gcov)
+            .chain(of_rust)
+            .chain(refusals)
+            .collect(),
     )
     .exit_code()
 }

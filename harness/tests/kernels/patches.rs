@@ -14,12 +14,26 @@ pub(super) const ON_STOCK: &[Test] = &[
     ("a_patch_of_what_is_no_module_is_refused_for_a_stock_kernel", outside_of_module),
 ];
 
+/// On kernels that were built from the newest source, with and without what counts lines, and with the driver in Rust.
+pub(super) const ON_GCOV: &[Test] = &[
+    ("of_a_patchs_own_lines_it_is_told_which_ran", own_lines),
+    ("of_a_series_each_patch_is_judged_on_top_of_those_before_it", each_of_a_series),
+];
+pub(super) const ON_RUST: &[Test] =
+    &[("a_patch_of_the_driver_in_rust_is_judged_and_its_mistakes_are_shown", patch_of_rust)];
+
 pub(super) const REFUSALS: &[Test] = &[
     ("a_patch_that_is_none_is_refused", no_patch),
     ("a_base_that_is_none_is_refused", no_base),
     ("a_patch_that_does_not_apply_is_shown_beside_what_is_there", not_applying),
     ("a_patch_is_for_the_commit_that_is_asked_for", of_commit),
 ];
+
+/// Whether the newest source is the one that the examples are for.
+pub(super) fn has_newest_source() -> bool {
+    let newest = || Store::of_user().ok()?.sources().pop();
+    newest().is_some_and(|source| source.name.to_string() == "linux-source-7.3")
+}
 
 /// Whether the source of the stock kernel is there that is patched.
 pub(super) fn has_source_of_stock() -> bool {
@@ -33,7 +47,92 @@ pub(super) fn has_source_of_stock() -> bool {
     source().is_some()
 }
 
-/// An example of `suites/patches/`.
+/// An example of `suites/patches/` for the newest source.
+fn newest_example(name: &str) -> Result<String, Failed> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites/patches/7.3");
+    Ok(fs::read_to_string(folder.join(name))?)
+}
+
+/// The verdict on patches, as JSON, which must be of this status.
+fn verdict(patches: &[(&str, &str)], words: &[&str], status: i32) -> Result<serde_json::Value, Failed> {
+    let folder = tempfile::tempdir()?;
+    let mut command = binderdrill(&["patch", "--format", "json"]);
+    for (name, text) in patches {
+        let path = folder.path().join(name);
+        fs::write(&path, text)?;
+        command.arg(path);
+    }
+    let (came, text, said) = output(command.args(words))?;
+    is(came, status, &said)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// A line that runs and one that never does are added.
+fn own_lines() -> Result<(), Failed> {
+    let example = newest_example("second-manager-eexist.patch")?;
+    let more = "+\t\tif (current->pid < 0)\n+\t\t\tpr_err(\"of nobody\\n\");\n+\t\treturn -EEXIST;";
+    let patch = example.replace(",7 @@", ",9 @@").replace("+\t\treturn -EEXIST;", more);
+    let words = ["--base", "built:uml-c-gcov", "--suite", "ioctl/context-manager-twice"];
+    let results = verdict(&[("fix.patch", &patch)], &words, 1)?;
+    let own = &results["patches"][0]["own_lines"];
+    is(&own["kind"], &serde_json::json!("counted"), &own.to_string())?;
+    let lines = own["lines"].as_array().ok_or("no lines")?;
+    let ran = |text: &str| {
+        let line = lines.iter().find(|line| line["text"].to_string().contains(text));
+        line.map(|line| line["ran"].clone()).ok_or_else(|| format!("{text} is not in {lines:?}"))
+    };
+    is(&ran("of nobody")?["kind"], &serde_json::json!("never"), &own.to_string())?;
+    let twice = ran("-EEXIST")?;
+    is(&twice["kind"], &serde_json::json!("did"), &own.to_string())?;
+    holds(&twice["cases"].to_string(), &["ioctl/context-manager-twice"])
+}
+
+/// A mailbox with a patch that breaks something, and a plain diff that mends it.
+fn each_of_a_series() -> Result<(), Failed> {
+    let example = newest_example("second-manager-eexist.patch")?;
+    let (_, diff) = example.split_once("---\n").ok_or("no diff")?;
+    let back = diff.replace("-EBUSY", "-ENOENT").replace("-EEXIST", "-EBUSY").replace("-ENOENT", "-EEXIST");
+    let cover = "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\n\
+                 Subject: [PATCH 0/1] A cover letter\n\nWhy.\n\n";
+    let series = [("series.mbox", format!("{cover}{example}\n")), ("back.diff", back)];
+    let series: Vec<(&str, &str)> = series.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let words = ["--each", "--quick", "--base", "built:uml-c-gcov", "--suite", "ioctl/context-manager-twice"];
+    let results = verdict(&series, &words, 1)?;
+    let patches = results["patches"].as_array().ok_or("no patches")?;
+    let told: Vec<(&str, &str)> = patches
+        .iter()
+        .filter_map(|patch| {
+            let change = &patch["kernels"][0]["changes"][0]["kind"];
+            Some((patch["titles"][0].as_str()?, change.as_str()?))
+        })
+        .collect();
+    let expected = [("binder: a second context manager gets EEXIST", "broken"), ("back.diff", "fixed")];
+    is(told.as_slice(), &expected, &results.to_string())
+}
+
+fn patch_of_rust() -> Result<(), Failed> {
+    let example = newest_example("second-manager-eexist-rust.patch")?;
+    let words = ["--quick", "--base", "built:uml-rust", "--suite", "ioctl/context-manager-twice"];
+    let results = verdict(&[("fix.patch", &example)], &words, 1)?;
+    let change = &results["patches"][0]["kernels"][0]["changes"][0];
+    is(&change["kind"], &serde_json::json!("broken"), &results.to_string())?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("fix.patch");
+    fs::write(&path, example.replace("EEXIST)", "EEXISTS)"))?;
+    let path = path.display().to_string();
+    let (status, _, said) = output(&mut binderdrill(&[&["patch", path.as_str()], &words[..]].concat()))?;
+    is(status, 4, &said)?;
+    holds(
+        &said,
+        &[
+            "cannot find value `EEXISTS`",
+            "drivers/android/binder/context.rs:114",
+            "+            return Err(EEXISTS);",
+        ],
+    )
+}
+
+/// An example of `suites/patches/` for the stock kernel.
 fn example() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites/patches/6.12");
     folder.join("second-manager-eexist.patch").display().to_string()

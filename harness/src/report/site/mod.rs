@@ -98,6 +98,12 @@ impl Report {
         Headline::of(self, self.changes().as_ref(), to_look_at(&self.results))
     }
 
+    /// The page that shows what departs in a case, if something does: its way from the folder of the site.
+    pub fn page_of(&self, case: &str) -> Option<String> {
+        let departures = departures::all(&self.results);
+        departures.iter().find(|departure| departure.case.id == case).map(Departure::page)
+    }
+
     /// Writes the site into a folder, over the one that was there.
     pub fn write(&self, folder: &Path) -> Result<Written, SiteError> {
         let mut pages = Pages::clear(folder)?;

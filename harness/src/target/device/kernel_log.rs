@@ -25,6 +25,10 @@ const COMPLAINTS: &[&str] = &[
     "Unexpected outstanding_txns",
 ];
 
+/// What marks a complaint that is not about the driver: to say where a thread sleeps, which it is asked for here,
+/// User-mode Linux reads that thread's stack, and KASAN takes that for a mistake.
+const OF_OURSELVES: &str = "in __get_wchan+";
+
 /// An open `/dev/kmsg`, at the place to which it has been read.
 ///
 /// The place only ever moves forward when somebody asks for complaints, so that none is lost between two cases.
@@ -56,7 +60,7 @@ impl KernelLog {
         complaints(&self.new_lines())
     }
 
-    /// Whether there has been a complaint among what has been read.
+    /// Whether there has been a complaint among what has been read, of whatever: KASAN tells of the first mistake only.
     pub fn has_complained(&self) -> bool {
         self.has_complained
     }
@@ -82,7 +86,8 @@ impl KernelLog {
 
 /// Those of these lines in which the kernel complains.
 pub fn complaints(lines: &[String]) -> Vec<String> {
-    lines.iter().filter(|line| is_complaint(line)).cloned().collect()
+    let is_of_driver = |line: &&String| is_complaint(line) && !line.contains(OF_OURSELVES);
+    lines.iter().filter(is_of_driver).cloned().collect()
 }
 
 /// Whether the kernel complains in this line.
@@ -102,6 +107,17 @@ fn messages(record: &str) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_we_make_the_kernel_do_is_no_mistake_of_the_driver() {
+        let lines = [
+            "BUG: KASAN: stack-out-of-bounds in __get_wchan+0xfb/0x120",
+            "BUG: KASAN: slab-use-after-free in binder_thread_read+0x1/0x2",
+        ];
+        let lines = lines.map(str::to_owned);
+        assert_eq!(complaints(&lines), lines[1..]);
+        assert!(is_complaint(&lines[0]), "the guest is not to be used again");
+    }
 
     #[test]
     fn a_record_is_taken_apart() {

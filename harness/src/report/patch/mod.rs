@@ -1,17 +1,30 @@
-//! Verdicts on patches, for people: each change with both traces side by side, then one table.
+//! Verdicts on patches: for people, each change with both traces side by side, then one table; and as pages.
+
+mod own_lines;
+mod pages;
+
+pub use own_lines::write_own_lines;
+pub use pages::write_patch_pages;
 
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::beside::write_beside;
-use super::human::write_table;
-use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
-use super::tally::write_tally;
-use crate::patch::{Change, ChangeKind, KernelVerdict, PatchVerdict};
+use crate::patch::{Change, ChangeKind, CountedLines, KernelVerdict, OwnLines, PatchVerdict};
+use own_lines::share;
+
+use crate::report::beside::write_beside;
+use crate::report::human::write_table;
+use crate::report::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
+use crate::report::tally::write_tally;
 
 /// So many changes of a kernel are shown whole; of the others only what they are.
 const SHOWN: usize = 10;
+
+/// Writes what patches are called, above what they change.
+pub fn write_title(out: &mut dyn Write, titles: &[String]) -> io::Result<()> {
+    writeln!(out, "{}\n", Styled(NAME, titles.join("; ")))
+}
 
 /// Writes what a patched kernel does otherwise than its base.
 pub fn write_changes(out: &mut dyn Write, kernel: &KernelVerdict) -> io::Result<()> {
@@ -57,9 +70,11 @@ pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Resu
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["patch", "kernel", "fixed", "broken", "changed", "unsteady", "unchanged"]);
+    let header = ["patch", "kernel", "fixed", "broken", "changed", "unsteady", "unchanged", "own lines"];
+    table.set_header(header);
     for patch in patches {
-        for kernel in &patch.kernels {
+        for (place, kernel) in patch.kernels.iter().enumerate() {
+            let own = patch.own_lines.as_ref().filter(|_| place == 0).map_or_else(String::new, share);
             let count = |kind| kernel.count(kind).to_string();
             let broken = match &kernel.does_not_boot {
                 Some(_) => "does not boot".to_owned(),
@@ -73,6 +88,7 @@ pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Resu
                 count(ChangeKind::Changed),
                 kernel.unsteady.len().to_string(),
                 kernel.unchanged.to_string(),
+                own,
             ]);
         }
     }
@@ -81,10 +97,21 @@ pub fn write_verdicts(out: &mut dyn Write, patches: &[PatchVerdict]) -> io::Resu
     }
     write_table(out, &table)?;
     writeln!(out)?;
-    for kernel in patches.iter().flat_map(|patch| &patch.kernels) {
+    for (patch, kernel) in
+        patches.iter().flat_map(|patch| patch.kernels.iter().map(move |kernel| (patch, kernel)))
+    {
+        let title =
+            if patches.len() > 1 { format!("{}: ", elide_title(&patch.titles)) } else { String::new() };
         let kept = if kernel.base_was_kept { " (what the base did was kept)" } else { "" };
         let times = format!("built in {:.1} s, cases run in {:.1} s{kept}", kernel.building, kernel.seconds);
-        writeln!(out, "{} on {}: {}", kernel.patched, kernel.kernel, Styled(FAINT, times))?;
+        writeln!(out, "{title}{} on {}: {}", kernel.patched, kernel.kernel, Styled(FAINT, times))?;
+    }
+    for own_lines in patches.iter().filter_map(|patch| patch.own_lines.as_ref()) {
+        if let OwnLines::Counted(CountedLines { counted_on: Some(target), building, seconds, .. }) = own_lines
+        {
+            let times = format!("built in {building:.1} s, cases run in {seconds:.1} s");
+            writeln!(out, "{target} to count what runs: {}", Styled(FAINT, times))?;
+        }
     }
     let kernels = || patches.iter().flat_map(|patch| &patch.kernels);
     let first = kernels().find_map(|kernel| Some((kernel, kernel.changes.first()?)));
@@ -113,6 +140,7 @@ fn elide_title(titles: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::engine::Verdict;
+    use crate::patch::own_lines_tests::own_lines;
     use crate::patch::verdict_tests::{case, dies, fails, verdict};
 
     #[test]
@@ -126,6 +154,7 @@ mod tests {
             titles: vec!["binder: say EPERM to a second context manager, as it is not allowed".to_owned()],
             files: vec!["drivers/android/binder.c".to_owned()],
             kernels: vec![kernel],
+            own_lines: Some(own_lines()),
             campaign: None,
         };
         let mut text = Vec::new();

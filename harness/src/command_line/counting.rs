@@ -1,0 +1,72 @@
+//! Counting: what of the driver runs while guests run cases, on a kernel that counts.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use super::run::{Plan, run_on};
+use super::{CommandError, TargetArguments};
+use crate::coverage::{Coverage, Gcov, Origin};
+use crate::engine::Verdict;
+use crate::kernel::Notes;
+use crate::report::{CaseResult, TargetResults};
+use crate::suite::Case;
+use crate::target::Target;
+use crate::target::guest::Since;
+
+/// What is counted while guests run.
+pub(super) struct Counting {
+    gcov: Gcov,
+    counted: Mutex<Counted>,
+}
+
+/// What has been counted.
+#[derive(Default)]
+pub(super) struct Counted {
+    /// Line by line.
+    pub(super) coverage: Coverage,
+    /// Cases whose guests were gone before they could be asked, by their names.
+    pub(super) lost: Vec<String>,
+}
+
+impl Counting {
+    /// Nothing has been counted yet of the kernel with these notes.
+    pub(super) fn of(notes: &Notes) -> Result<Counting, CommandError> {
+        Ok(Counting { gcov: Gcov::of(notes)?, counted: Mutex::default() })
+    }
+
+    /// Counts what booting runs.
+    pub(super) fn boot(&self, target: &str, options: &TargetArguments) -> Result<(), CommandError> {
+        let mut target = options.target(target, false)?;
+        if let Some(counters) = target.counted(Since::Boot)? {
+            let lines = self.gcov.read(&counters)?;
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            counted.coverage.add(Origin::Boot, None, &lines);
+        }
+        Ok(())
+    }
+
+    /// Runs what is planned, and counts what it runs.
+    pub(super) fn run(&self, plan: &Plan<'_>, origin: Origin) -> Result<TargetResults, CommandError> {
+        let observer = |case: &Case, result: &CaseResult, target: &mut dyn Target| {
+            let counters = target.counted(Since::Last)?;
+            if matches!(result.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. }) {
+                return Ok(());
+            }
+            let lines = counters.map(|counters| self.gcov.read(&counters)).transpose()?;
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            match lines {
+                Some(lines) => counted.coverage.add(origin, Some(&case.id), &lines),
+                None => counted.lost.push(case.id.clone()),
+            }
+            Ok(())
+        };
+        run_on(&Plan { observer: Some(&observer), ..*plan }, &mut io::sink())
+    }
+
+    /// What has been counted.
+    pub(super) fn counted(self) -> Counted {
+        let mut counted = self.counted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        counted.lost.sort();
+        counted
+    }
+}
