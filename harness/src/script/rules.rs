@@ -280,7 +280,7 @@ impl<'r> Threads<'r> {
             (State::Idle, Action::Call { call: Call::Await, .. }) => Some(Diagnostic::error(
                 format!("`{name}` is not parked in a call"),
                 actor.clone(),
-                "expected a thread that sleeps in a call, such as a BINDER_FREEZE that is `= parked`",
+                "expected a thread that sleeps in a call, such as a `poll { timeout_ms 600000 }` that is `= parked`",
             )),
             (State::Parked(parked), Action::Read { options, .. }) => {
                 (*options != WriteReadOptions::default()).then(|| {

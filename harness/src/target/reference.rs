@@ -21,7 +21,7 @@ use reference_driver::{
 
 use super::mappings::Mappings;
 use memory::{Descriptor, Memory};
-use polling::{Watch, WatchId};
+use polling::{Sleep, Watch, WatchId};
 use reports::ListenerId;
 
 use super::{
@@ -29,8 +29,8 @@ use super::{
     TargetError, ThreadIndex, World, Worlds, is_too_long,
 };
 use crate::program::{
-    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, Protection,
-    Scheduling, SchedulingPolicy,
+    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents,
+    Protection, Scheduling, SchedulingPolicy,
 };
 
 /// What the security module calls every process, as one does that has no policy.
@@ -120,6 +120,7 @@ impl Worlds for ReferenceTarget {
             openings: BTreeMap::new(),
             opened: 0,
             watches: Vec::new(),
+            slept: 0,
             listeners: Vec::new(),
             instances: BTreeMap::new(),
         }))
@@ -160,6 +161,8 @@ struct ReferenceWorld {
     opened: u32,
     /// What epoll instances watch, those that are closed too.
     watches: Vec<Watch>,
+    /// How many threads have fallen asleep in a poll.
+    slept: u64,
     /// What those that listen have not taken yet.
     listeners: Vec<VecDeque<Report>>,
     /// Instances of binderfs, by what the script knows them by.
@@ -227,9 +230,12 @@ const NO_PREFERENCE: Scheduling = Scheduling { policy: SchedulingPolicy::SchedOt
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thread {
     Idle,
+    /// It sleeps in the driver.
     Parked(Device),
+    /// It sleeps in a poll.
+    Polling(Sleep),
     /// Its parked call has returned, and nobody has collected it.
-    Returned(Result<(), Errno>),
+    Returned(Result<Answer, Errno>),
 }
 
 impl Process {
@@ -256,7 +262,11 @@ impl Process {
     }
 
     fn is_in_call(&self, device: Device) -> bool {
-        self.threads.contains(&Thread::Parked(device))
+        self.threads.iter().any(|thread| match thread {
+            Thread::Parked(parked) => *parked == device,
+            Thread::Polling(sleep) => sleep.is_at(device),
+            Thread::Idle | Thread::Returned(_) => false,
+        })
     }
 }
 
@@ -573,7 +583,7 @@ impl ReferenceWorld {
             let woken = self.driver.take_woken();
             // A released device is not forgotten before their time is up, and so that is waited for.
             let overdue = self.driver.take_overdue();
-            if woken.is_empty() && overdue.is_empty() {
+            if woken.is_empty() && overdue.is_empty() && !self.wake_pollers() {
                 break;
             }
             for (device, tid) in woken {
@@ -594,6 +604,12 @@ impl ReferenceWorld {
         )))
     }
 
+    /// What came of a call of a thread, once all that it has set off has come to rest, which may have woken it again.
+    fn settled(&mut self, at: ThreadIndex, outcome: Outcome) -> Result<Outcome, TargetError> {
+        self.settle()?;
+        if outcome == Outcome::Parked { self.collect(at) } else { Ok(outcome) }
+    }
+
     /// Goes on with a parked call.
     fn go_on(
         &mut self,
@@ -609,7 +625,7 @@ impl ReferenceWorld {
         }
         let Some(completion) = going_on(&mut self.driver, &mut process.memory) else { return Ok(()) };
         if let Outcome::Done(result) = outcome(completion, device, thread) {
-            *thread = Thread::Returned(result.map(|_| ()));
+            *thread = Thread::Returned(result);
         }
         Ok(())
     }
@@ -660,9 +676,7 @@ impl World for ReferenceWorld {
             SystemCall::Mmap { size, write, at: place, .. } => self.mmap(at, size, write, place),
             SystemCall::Munmap(pages) => self.munmap(at, pages),
             SystemCall::Mprotect { pages, protection } => self.mprotect(at, pages, protection),
-            SystemCall::Poll => self.poll(at),
             SystemCall::Epoll => self.epoll(at),
-            SystemCall::EpollWait => self.epoll_wait(at),
             SystemCall::Listen => self.listen(at),
             SystemCall::Report => self.next_report(at),
             SystemCall::EpollClose => {
@@ -704,14 +718,17 @@ impl World for ReferenceWorld {
                 self.exit(at);
                 Ok(Answer::Success)
             }
+            SystemCall::Poll { timeout_ms } => {
+                let outcome = self.poll(at, timeout_ms);
+                return self.settled(at, outcome);
+            }
+            SystemCall::EpollWait { timeout_ms } => {
+                let outcome = self.epoll_wait(at, timeout_ms);
+                return self.settled(at, outcome);
+            }
             SystemCall::Ioctl { request, argument, memory } => {
-                let mut outcome = self.ioctl(at, request, argument, &memory)?;
-                self.settle()?;
-                // What the call itself set off may have woken the caller again.
-                if outcome == Outcome::Parked {
-                    outcome = self.collect(at)?;
-                }
-                return Ok(outcome);
+                let outcome = self.ioctl(at, request, argument, &memory)?;
+                return self.settled(at, outcome);
             }
         };
         self.settle()?;
@@ -722,16 +739,23 @@ impl World for ReferenceWorld {
         let process = &mut self.processes[at.process];
         let thread = &mut process.threads[at.thread];
         match *thread {
-            Thread::Parked(_) => Ok(Outcome::Parked),
+            Thread::Parked(_) | Thread::Polling(_) => Ok(Outcome::Parked),
             Thread::Returned(result) => {
                 *thread = Thread::Idle;
-                Ok(Outcome::Done(result.map(|()| Answer::Success)))
+                Ok(Outcome::Done(result))
             }
             Thread::Idle => Err(TargetError::Broken(format!("{} is in no call", process.name))),
         }
     }
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        let thread = &mut self.processes[at.process].threads[at.thread];
+        if let Thread::Polling(sleep) = thread
+            && sleep.has_limit()
+        {
+            *thread = Thread::Returned(Ok(Answer::Events(PollEvents::default())));
+            self.settle()?;
+        }
         // Each device of a process is waited for on its own.
         while let Thread::Parked(device) = self.processes[at.process].threads[at.thread] {
             let tid = self.processes[at.process].caller(at.thread).tid;
@@ -755,15 +779,19 @@ impl World for ReferenceWorld {
             return Ok(Err(Errno::ESRCH));
         }
         let thread = &mut process.threads[target.thread];
-        // Elsewhere than in a call a signal changes nothing.
-        if let Thread::Parked(device) = *thread {
-            let tid = process.pid + target.thread as i32;
-            let completion = self.driver.interrupt(device, tid, &mut process.memory);
-            if let Outcome::Done(result) = outcome(completion, device, thread) {
-                *thread = Thread::Returned(result.map(|_| ()));
+        match *thread {
+            Thread::Parked(device) => {
+                let tid = process.pid + target.thread as i32;
+                let completion = self.driver.interrupt(device, tid, &mut process.memory);
+                if let Outcome::Done(result) = outcome(completion, device, thread) {
+                    *thread = Thread::Returned(result);
+                }
             }
-            self.settle()?;
+            Thread::Polling(_) => *thread = Thread::Returned(Err(Errno::EINTR)),
+            // Elsewhere than in a call a signal changes nothing.
+            Thread::Idle | Thread::Returned(_) => return Ok(Ok(())),
         }
+        self.settle()?;
         Ok(Ok(()))
     }
 

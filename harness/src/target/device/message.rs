@@ -12,7 +12,7 @@ pub struct Request {
     /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
     /// policy.
     pub detail: u32,
-    /// Of an ioctl, the argument; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
+    /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
     /// of scheduling, the priority.
     pub argument: u64,

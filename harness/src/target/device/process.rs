@@ -72,6 +72,8 @@ pub struct Thread {
     pub(super) name: String,
     pub(super) tid: i32,
     pub(super) state: State,
+    /// What it was asked for last is to poll until there is something.
+    pub(super) polls: bool,
     /// What it did when all was at rest the last time, if it was parked then.
     pub(super) rest: Option<Parked>,
     /// The opening that it has been asked to make.
@@ -429,6 +431,14 @@ impl ReadAhead {
 
 impl Thread {
     fn new(name: String) -> Thread {
-        Thread { name, tid: 0, state: State::Idle, rest: None, opens: None, watch: OnceCell::new() }
+        Thread {
+            name,
+            tid: 0,
+            state: State::Idle,
+            polls: false,
+            rest: None,
+            opens: None,
+            watch: OnceCell::new(),
+        }
     }
 }

@@ -27,7 +27,7 @@ use crate::target::{
     Answer, Area, Closing, DescriptorState, Outcome, Part, ProcessSpecification, Racer, Report, Stopwatch,
     SystemCall, TargetError, ThreadIndex, World,
 };
-use request::answer;
+use request::{answer, late_answer};
 use rest::Flushed;
 
 /// How long before a race its threads are told of it: as long as it takes them to wake.
@@ -292,6 +292,7 @@ impl<'a> DeviceWorld<'a> {
     fn await_plain(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(), TargetError> {
         match call {
             SystemCall::Ioctl { .. } | SystemCall::Exit => return Ok(()),
+            call if call.is_patient_poll() => return Ok(()),
             _ => {}
         }
         match self.processes[at.process].await_answer(at.thread, self.patience) {
@@ -411,8 +412,7 @@ impl World for DeviceWorld<'_> {
             State::Calling { .. } => Ok(Outcome::Parked),
             State::Returned(result) => {
                 thread.state = State::Idle;
-                let ioctl = SystemCall::Ioctl { request: 0, argument: 0, memory: Vec::new() };
-                Ok(Outcome::Done(answer(&ioctl, result)))
+                Ok(Outcome::Done(late_answer(thread.polls, result)))
             }
             State::Idle => Err(TargetError::Broken(format!("{} is in no call", thread.name))),
         }

@@ -21,7 +21,9 @@ impl DeviceWorld<'_> {
         self.began = self.openings.iter().any(|opening| opening.is_shared).then(Instant::now);
         self.processes.iter_mut().for_each(Process::forget_read_ahead);
         let process = &mut self.processes[at.process];
-        let device = process.device;
+        // An epoll instance does not keep open what it watches.
+        let device = if matches!(call, SystemCall::EpollWait { .. }) { None } else { process.device };
+        process.threads[at.thread].polls = call.is_patient_poll();
         process.ask(at.thread, Request { operation, detail, argument, address, begin }, device);
         Ok(())
     }
@@ -52,9 +54,9 @@ impl DeviceWorld<'_> {
                 };
                 (OP_MPROTECT, protection as u32, pages.size())
             }
-            SystemCall::Poll => (OP_POLL, 0, 0),
+            SystemCall::Poll { timeout_ms } => (OP_POLL, 0, (*timeout_ms).into()),
             SystemCall::Epoll => (OP_EPOLL, 0, 0),
-            SystemCall::EpollWait => (OP_EPOLL_WAIT, 0, 0),
+            SystemCall::EpollWait { timeout_ms } => (OP_EPOLL_WAIT, 0, (*timeout_ms).into()),
             SystemCall::EpollClose => (OP_EPOLL_CLOSE, 0, 0),
             // `refusal` has looked for it.
             SystemCall::Listen => (OP_LISTEN, 0, netlink::group().unwrap_or(0).into()),
@@ -147,19 +149,10 @@ impl DeviceWorld<'_> {
 
 /// What the number that a system call returned means.
 pub(super) fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
-    if result < 0 {
-        return Err(Errno(-result as i32));
-    }
+    let result = number(result)?;
     Ok(match call {
-        // The events of epoll have the numbers of those of poll.
-        SystemCall::Poll | SystemCall::PollDescriptor(_) | SystemCall::EpollWait => {
-            let has = |flag: i16| result & i64::from(flag) != 0;
-            Answer::Events(PollEvents {
-                readable: has(nix::libc::POLLIN),
-                error: has(nix::libc::POLLERR),
-                hangup: has(nix::libc::POLLHUP),
-                invalid: has(nix::libc::POLLNVAL),
-            })
+        SystemCall::Poll { .. } | SystemCall::PollDescriptor(_) | SystemCall::EpollWait { .. } => {
+            events(result)
         }
         SystemCall::Memfd { .. } | SystemCall::Dup { .. } => Answer::Descriptor(result as u32),
         SystemCall::Report => Answer::Number(result),
@@ -168,5 +161,27 @@ pub(super) fn answer(call: &SystemCall, result: i64) -> Result<Answer, Errno> {
         SystemCall::Binderfs { call: BinderfsCall::Read(_), .. } => Answer::Number(result),
         SystemCall::Pipe { .. } => Answer::Pipe { reading: result as u32, writing: (result >> 32) as u32 },
         _ => Answer::Success,
+    })
+}
+
+/// What the number means that a call returned in which the thread slept: it has polled, or done an ioctl.
+pub(super) fn late_answer(polls: bool, result: i64) -> Result<Answer, Errno> {
+    let result = number(result)?;
+    Ok(if polls { events(result) } else { Answer::Success })
+}
+
+/// What a system call returned that has not failed.
+fn number(result: i64) -> Result<i64, Errno> {
+    if result < 0 { Err(Errno(-result as i32)) } else { Ok(result) }
+}
+
+/// What a poll told; the events of epoll have the numbers of those of poll.
+fn events(result: i64) -> Answer {
+    let has = |flag: i16| result & i64::from(flag) != 0;
+    Answer::Events(PollEvents {
+        readable: has(nix::libc::POLLIN),
+        error: has(nix::libc::POLLERR),
+        hangup: has(nix::libc::POLLHUP),
+        invalid: has(nix::libc::POLLNVAL),
     })
 }

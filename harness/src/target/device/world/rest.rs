@@ -278,7 +278,7 @@ impl DeviceWorld<'_> {
         let in_call = State::Calling { device: Some(opening) };
         let asleep = self.processes.iter().enumerate().flat_map(|(index, process)| {
             let threads = process.threads.iter().enumerate();
-            let asleep = threads.filter(|(_, thread)| thread.state == in_call);
+            let asleep = threads.filter(|(_, thread)| thread.state == in_call && !thread.polls);
             asleep.map(move |(thread, _)| ThreadIndex { process: index, thread })
         });
         let asleep = asleep.filter(|thread| *thread != by).collect();
