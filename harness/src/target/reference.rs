@@ -749,11 +749,11 @@ impl World for ReferenceWorld {
     }
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
-        let thread = &mut self.processes[at.process].threads[at.thread];
-        if let Thread::Polling(sleep) = thread
+        if let Thread::Polling(sleep) = self.processes[at.process].threads[at.thread]
             && sleep.has_limit()
         {
-            *thread = Thread::Returned(Ok(Answer::Events(PollEvents::default())));
+            let events = self.last_look(at, sleep);
+            self.processes[at.process].threads[at.thread] = Thread::Returned(Ok(Answer::Events(events)));
             self.settle()?;
         }
         // Each device of a process is waited for on its own.
@@ -787,7 +787,12 @@ impl World for ReferenceWorld {
                     *thread = Thread::Returned(result);
                 }
             }
-            Thread::Polling(_) => *thread = Thread::Returned(Err(Errno::EINTR)),
+            Thread::Polling(sleep) => {
+                let events = self.last_look(target, sleep);
+                let is_nothing = events == PollEvents::default();
+                let result = if is_nothing { Err(Errno::EINTR) } else { Ok(Answer::Events(events)) };
+                self.processes[target.process].threads[target.thread] = Thread::Returned(result);
+            }
             // Elsewhere than in a call a signal changes nothing.
             Thread::Idle | Thread::Returned(_) => return Ok(Ok(())),
         }

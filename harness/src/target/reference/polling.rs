@@ -38,8 +38,9 @@ pub(super) struct Sleep {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
-    /// There is something at a device, which calls it in a queue. So often it had called when the thread last looked.
-    Device { device: Device, queue: PollQueue, calls: Option<u64> },
+    /// There is something at the descriptor of a device, which calls in a queue. So often it had called when the thread
+    /// last looked.
+    Device { number: u32, device: Device, queue: PollQueue, calls: Option<u64> },
     /// There is something at what an epoll instance watches.
     Watch(WatchId),
 }
@@ -58,17 +59,14 @@ impl Sleep {
 
 impl ReferenceWorld {
     pub(super) fn poll(&mut self, at: ThreadIndex, timeout_ms: u32) -> Outcome {
-        let (events, queue, device) = match self.device(at) {
-            Ok(device) => {
-                let (events, queue) = self.poll_device(at, device);
-                (events, queue, device)
-            }
-            Err(_) => return found(PollEvents { invalid: true, ..PollEvents::default() }),
+        let (Some(number), Ok(device)) = (self.processes[at.process].descriptor, self.device(at)) else {
+            return found(PollEvents { invalid: true, ..PollEvents::default() });
         };
+        let (events, queue) = self.poll_device(at, device);
         match queue {
             Some(queue) if events == PollEvents::default() => {
                 let calls = self.driver.calls(queue);
-                self.fall_asleep(at, Awaited::Device { device, queue, calls }, timeout_ms)
+                self.fall_asleep(at, Awaited::Device { number, device, queue, calls }, timeout_ms)
             }
             _ => found(events),
         }
@@ -109,12 +107,14 @@ impl ReferenceWorld {
         for (at, sleep) in sleeping {
             let (events, until) = match sleep.until {
                 Awaited::Watch(id) => (self.ask_watch(at, id), sleep.until),
-                Awaited::Device { device, queue, calls: heard } => {
+                Awaited::Device { number, device, queue, calls: heard } => {
                     let calls = self.driver.calls(queue);
                     if calls == heard {
                         continue;
                     }
-                    (self.poll_device(at, device).0, Awaited::Device { device, queue, calls })
+                    // What the number stands for is looked up anew, though the device is kept open.
+                    let events = self.poll_descriptor(at, number);
+                    (events, Awaited::Device { number, device, queue, calls })
                 }
             };
             let has_nothing = events == PollEvents::default();
@@ -125,6 +125,15 @@ impl ReferenceWorld {
             };
         }
         has_found
+    }
+
+    /// What a thread finds that is woken by nobody, but by a signal or as its time has passed. A poll looks once more then;
+    /// an epoll instance has nothing to ask for.
+    pub(super) fn last_look(&mut self, at: ThreadIndex, sleep: Sleep) -> PollEvents {
+        match sleep.until {
+            Awaited::Device { number, .. } => self.poll_descriptor(at, number),
+            Awaited::Watch(_) => PollEvents::default(),
+        }
     }
 
     /// What there is for a thread at a device, and where it can wait for more.
