@@ -82,6 +82,7 @@ pub(super) fn means(
         Call::Report => SystemCall::Report,
         Call::Exit => SystemCall::Exit,
         Call::Fork(child) => SystemCall::Fork { child: cast.process(child)? },
+        Call::Unshare => SystemCall::Unshare,
         Call::Dup(file) => SystemCall::Dup { file: symbols.file(file) },
         Call::Use(file) => SystemCall::Use(descriptor(file)?),
         Call::SetPriority(nice) => SystemCall::SetPriority(*nice),

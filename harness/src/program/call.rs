@@ -60,6 +60,8 @@ pub enum Call {
     Exit,
     /// `fork child`: makes this process, a copy of that of the thread, with no other thread than the one that forks.
     Fork(Name),
+    /// `unshare`: gives the process a user namespace of its own, whose root its user is, and a mount namespace.
+    Unshare,
     /// `dup shared`: makes another descriptor of the device, and a file of the script of it.
     Dup(Name),
     /// `use shared`: from here on the process' calls to the device go by its descriptor for this file.

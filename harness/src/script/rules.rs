@@ -257,9 +257,10 @@ impl<'r> Threads<'r> {
             | Call::Signal(_)
             | Call::Fork(_)
             | Call::Use(_)
+            | Call::Unshare
             | Call::LimitNice(_)
             | Call::DropCaches => Some(Diagnostic::error(
-                "`await`, `count`, `signal`, `fork`, `use`, `limit_nice` and `drop_caches` cannot race",
+                "`await`, `count`, `signal`, `fork`, `use`, `unshare`, `limit_nice` and `drop_caches` cannot race",
                 actor.clone(),
                 "expected a system call that this thread itself does to the device",
             )),

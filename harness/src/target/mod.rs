@@ -257,6 +257,9 @@ pub enum SystemCall {
         /// Index of the new process.
         child: usize,
     },
+    /// Gives the process a user namespace of its own, whose root its user is, and a mount namespace of its own. EINVAL if
+    /// it has several threads.
+    Unshare,
     /// Makes a further descriptor of the device. EEXIST if the device is known as a file already (said by the world,
     /// not by the kernel).
     Dup {

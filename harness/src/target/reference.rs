@@ -166,8 +166,21 @@ struct ReferenceWorld {
     /// What those that listen have not taken yet.
     listeners: Vec<VecDeque<Report>>,
     /// Instances of binderfs, by what the script knows them by.
-    instances: BTreeMap<InstanceId, Binderfs>,
+    instances: BTreeMap<InstanceId, Mounted>,
 }
+
+/// An instance of binderfs that is mounted.
+struct Mounted {
+    binderfs: Binderfs,
+    /// The user whose its files are.
+    owner: u32,
+    /// The mount namespaces that it is in: that in which it was mounted, and those made of copies of it.
+    namespaces: Vec<Option<Namespace>>,
+}
+
+/// The namespaces that a process has made for itself and those it forks, named by its index. Their root is its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Namespace(usize);
 
 /// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
 struct Opening {
@@ -218,6 +231,8 @@ struct Process {
     /// The devices that it has mapped.
     mapped: Mappings<Device>,
     next_mapping: u64,
+    /// The namespaces that it is in, if not those of the target.
+    namespace: Option<Namespace>,
     /// What its epoll instance watches, if it has one.
     watching: Option<WatchId>,
     /// Which of those that listen it is, if it does.
@@ -252,6 +267,7 @@ impl Process {
             descriptor: None,
             mapped: Mappings::default(),
             next_mapping: 0x7000_0000_0000,
+            namespace: None,
             watching: None,
             listening: None,
         }
@@ -296,12 +312,14 @@ impl ReferenceWorld {
     }
 
     fn binderfs(&mut self, at: ThreadIndex, id: InstanceId, call: BinderfsCall) -> Result<Answer, Errno> {
-        let is_root = self.processes[at.process].euid == 0;
+        let Process { euid, namespace, .. } = self.processes[at.process];
+        let may_mount = euid == 0 || namespace.is_some();
         if let BinderfsCall::Mount { max } = call {
-            if !is_root {
+            if !may_mount {
                 return Err(Errno::EPERM);
             }
-            self.instances.insert(id, Binderfs::mount(&mut self.driver, max)?);
+            let binderfs = Binderfs::mount(&mut self.driver, max)?;
+            self.instances.insert(id, Mounted { binderfs, owner: euid, namespaces: vec![namespace] });
             return Ok(Answer::Success);
         }
         // Where nothing has been mounted there is an empty folder.
@@ -309,10 +327,18 @@ impl ReferenceWorld {
         if matches!(call, BinderfsCall::Open { .. }) && self.processes[at.process].descriptor.is_some() {
             return Err(Errno::EEXIST);
         }
-        let instance = self.instances.get_mut(&id).ok_or(nothing)?;
+        let is_here = |mounted: &&mut Mounted| mounted.namespaces.contains(&namespace);
+        let Some(Mounted { binderfs: instance, owner, namespaces }) =
+            self.instances.get_mut(&id).filter(is_here)
+        else {
+            return Err(if call == BinderfsCall::Unmount && !may_mount { Errno::EPERM } else { nothing });
+        };
+        let is_owner = euid == 0 || euid == *owner;
         match call {
             BinderfsCall::Mount { .. } => {}
-            BinderfsCall::Unmount if !is_root => return Err(Errno::EPERM),
+            BinderfsCall::Unmount if !may_mount => return Err(Errno::EPERM),
+            // What another namespace has brought along stays.
+            BinderfsCall::Unmount if namespaces.first() != Some(&namespace) => return Err(Errno::EINVAL),
             BinderfsCall::Unmount => {
                 if self.openings.values().any(|opening| opening.instance == Some(id)) {
                     return Err(Errno::EBUSY);
@@ -320,7 +346,7 @@ impl ReferenceWorld {
                 self.instances.remove(&id);
             }
             // All of its files but those to read are the user's who has mounted it.
-            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_root => {
+            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_owner => {
                 return Err(Errno::EACCES);
             }
             BinderfsCall::Add(Argument::Unmapped) => return Err(Errno::EFAULT),
@@ -367,6 +393,18 @@ impl ReferenceWorld {
         Ok(Answer::Success)
     }
 
+    fn unshare(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        if process.threads.len() > 1 {
+            return Err(Errno::EINVAL);
+        }
+        let outside = process.namespace.replace(Namespace(at.process));
+        for mounted in self.instances.values_mut().filter(|mounted| mounted.namespaces.contains(&outside)) {
+            mounted.namespaces.push(Some(Namespace(at.process)));
+        }
+        Ok(Answer::Success)
+    }
+
     fn flush(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
         let device = self.device(at)?;
         self.driver.flush(device);
@@ -395,7 +433,7 @@ impl ReferenceWorld {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
-        let scheduling = parent.scheduling[at.thread];
+        let (scheduling, namespace) = (parent.scheduling[at.thread], parent.namespace);
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
         let child = &mut self.processes[child];
         *child = Process {
@@ -409,6 +447,7 @@ impl ReferenceWorld {
             descriptor,
             mapped: Mappings::default(),
             next_mapping: child.next_mapping,
+            namespace,
             watching,
             listening,
         };
@@ -673,6 +712,7 @@ impl World for ReferenceWorld {
             SystemCall::Binderfs { instance, call } => self.binderfs(at, instance, call),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
+            SystemCall::Unshare => self.unshare(at),
             SystemCall::Mmap { size, write, at: place, .. } => self.mmap(at, size, write, place),
             SystemCall::Munmap(pages) => self.munmap(at, pages),
             SystemCall::Mprotect { pages, protection } => self.mprotect(at, pages, protection),

@@ -136,7 +136,7 @@ pub(super) fn step(
             format!("send_signal(resolve({}));", names.thread(target))
         }
         Call::LimitDescriptors(more) => format!("limit_descriptors({more});"),
-        Call::Binderfs { .. } => {
+        Call::Unshare | Call::Binderfs { .. } => {
             return Err("calls to binderfs are not exported: it takes places to mount it");
         }
         Call::Count(counter) => {

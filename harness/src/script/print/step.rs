@@ -394,6 +394,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Report => statement.put("report"),
         Call::EpollClose => statement.put("epoll_close"),
         Call::Exit => statement.put("exit"),
+        Call::Unshare => statement.put("unshare"),
         Call::Fork(process) => statement.put(&format!("fork {process}")),
         Call::Dup(file) => statement.put(&format!("dup {file}")),
         Call::Use(file) => statement.put(&format!("use {file}")),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
+use nix::sched::CloneFlags;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -190,6 +191,7 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_POLL_DESCRIPTOR => poll(request.argument as RawFd, LATE_CLOSING),
         OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
         OP_DUP => Ok(nix::unistd::dup(borrowed(descriptor()?))?.into_raw_fd().into()),
+        OP_UNSHARE => unshare(),
         OP_USE => {
             holding().descriptor = Some(request.argument as RawFd);
             Ok(0)
@@ -370,6 +372,22 @@ fn next_report(thread: usize) -> nix::Result<i64> {
     // and that nothing refers to while the thread is here.
     unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), place.as_ptr().cast(), length) };
     Ok(length as i64)
+}
+
+/// Gives this process a user namespace of its own, whose root its user is, and a mount namespace.
+fn unshare() -> nix::Result<i64> {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+    // Who has changed users is not let into its own `/proc/self` without it.
+    nix::sys::prctl::set_dumpable(true)?;
+    let write = |name: &str, text: String| {
+        std::fs::write(format!("/proc/self/{name}"), text)
+            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    };
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("0 {user} 1"))?;
+    write("gid_map", format!("0 {group} 1"))?;
+    Ok(0)
 }
 
 /// Makes a file in memory whose position is this.

@@ -65,6 +65,8 @@ pub const OP_USE: u32 = 18;
 /// Makes a process that is a copy of this one, with one thread: the result is its id. Its line and the memory that it shares
 /// come over the line of this one.
 pub const OP_FORK: u32 = 19;
+/// Gives the process a user namespace, whose root its user is, and a mount namespace.
+pub const OP_UNSHARE: u32 = 34;
 /// Sets the nice value of the thread.
 pub const OP_SET_PRIORITY: u32 = 20;
 /// Asks for the nice value of the thread: the result is 20 minus that, as the system call has it.

@@ -40,6 +40,8 @@ pub struct Process {
     uid: Option<u32>,
     /// It cannot be made as good as new.
     pub(super) is_spent: bool,
+    /// It is in a user namespace of its own.
+    pub(super) is_apart: bool,
     /// Whether the kernel tells in what its threads sleep.
     are_places_told: bool,
     pub(super) threads: Vec<Thread>,
@@ -116,6 +118,7 @@ impl Process {
             alive: false,
             uid: *uid,
             is_spent: *forked,
+            is_apart: false,
             are_places_told: nursery.are_places_told(),
             threads: threads.iter().cloned().map(Thread::new).collect(),
             line: None,

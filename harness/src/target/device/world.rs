@@ -175,6 +175,7 @@ impl<'a> DeviceWorld<'a> {
                 process.device = opening_of(process.pid, *number).map(|number| number as OpeningIndex);
             }
             SystemCall::CloseDescriptor(number) if process.is_own(*number) => process.is_spent = true,
+            SystemCall::Unshare => (process.is_apart, process.is_spent) = (true, true),
             SystemCall::LimitDescriptors(_)
             | SystemCall::SetPriority(_)
             | SystemCall::SetScheduler(_)
@@ -229,12 +230,13 @@ impl<'a> DeviceWorld<'a> {
         self.await_plain(at, &call)?;
         if let State::Returned(pid @ 1..) = self.processes[at.process].threads[at.thread].state {
             let parent = &self.processes[at.process];
-            let device = parent.device;
+            let (device, is_apart) = (parent.device, parent.is_apart);
             for number in openings_of(parent.pid) {
                 self.openings[number as OpeningIndex].is_shared = true;
             }
             self.processes[child].come_to_life(pid as i32, ours, self.patience)?;
             self.processes[child].device = device;
+            self.processes[child].is_apart = is_apart;
         }
         self.settle(at)?;
         Ok(self.outcome(at, &call))

@@ -20,6 +20,7 @@ fn call() -> impl Strategy<Value = Call> {
         (super::context(), any::<bool>()).prop_map(|(context, nonblock)| Call::Open { context, nonblock }),
         Just(Call::Close),
         Just(Call::Flush),
+        Just(Call::Unshare),
         (byte_count(), any::<[bool; 2]>(), proptest::option::of(place()))
             .prop_map(|(size, [write, shared], at)| Call::Mmap { size, write, shared, at }),
         proptest::option::of(pages()).prop_map(Call::Munmap),

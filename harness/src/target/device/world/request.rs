@@ -68,6 +68,7 @@ impl DeviceWorld<'_> {
             SystemCall::PollDescriptor(number) => (OP_POLL_DESCRIPTOR, 0, (*number).into()),
             SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
             SystemCall::Fork { .. } => (OP_FORK, 0, self.processes[at.process].threads.len() as u64),
+            SystemCall::Unshare => (OP_UNSHARE, 0, 0),
             SystemCall::Dup { .. } => (OP_DUP, 0, 0),
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
             SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
@@ -112,7 +113,9 @@ impl DeviceWorld<'_> {
         call: &BinderfsCall,
     ) -> Result<(u32, u32, u64), TargetError> {
         let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
-        let (operation, mut detail, words) = self.instances.request(instance, call).map_err(no_folder)?;
+        let is_apart = self.processes[at.process].is_apart;
+        let (operation, mut detail, words) =
+            self.instances.request(instance, call, is_apart).map_err(no_folder)?;
         let address = Area::Payload.addresses(at.thread).start;
         self.processes[at.process].write_memory(&[(address, words)])?;
         if operation == OP_OPEN_PATH {
