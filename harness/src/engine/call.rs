@@ -74,14 +74,15 @@ pub(super) fn means(
         Call::Mprotect { pages, protection } => {
             SystemCall::Mprotect { pages: *pages, protection: *protection }
         }
-        Call::Poll => SystemCall::Poll,
+        Call::Poll { timeout_ms } => SystemCall::Poll { timeout_ms: *timeout_ms },
         Call::Epoll => SystemCall::Epoll,
-        Call::EpollWait => SystemCall::EpollWait,
+        Call::EpollWait { timeout_ms } => SystemCall::EpollWait { timeout_ms: *timeout_ms },
         Call::EpollClose => SystemCall::EpollClose,
         Call::Listen => SystemCall::Listen,
         Call::Report => SystemCall::Report,
         Call::Exit => SystemCall::Exit,
         Call::Fork(child) => SystemCall::Fork { child: cast.process(child)? },
+        Call::Unshare => SystemCall::Unshare,
         Call::Dup(file) => SystemCall::Dup { file: symbols.file(file) },
         Call::Use(file) => SystemCall::Use(descriptor(file)?),
         Call::SetPriority(nice) => SystemCall::SetPriority(*nice),
@@ -190,11 +191,6 @@ pub(super) fn may_park(expected: &CallExpectation) -> bool {
         CallExpectation::AnyOf(choices) => choices.iter().any(may_park),
         _ => false,
     }
-}
-
-/// Whether a thread can sleep in a call until a time of its own choice has passed.
-pub(super) fn has_time_limit(call: &Call) -> bool {
-    matches!(call, Call::Await | Call::Ioctl(Ioctl::Freeze(_)))
 }
 
 /// Whether a call gives a number where its argument was.

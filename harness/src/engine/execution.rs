@@ -444,7 +444,7 @@ impl<'a> Execution<'a> {
         expected: &CallExpectation,
         mut outcome: Outcome,
     ) -> Result<CallResult, Stop> {
-        if outcome == Outcome::Parked && call::has_time_limit(call) && !call::may_park(expected) {
+        if outcome == Outcome::Parked && call.may_sleep() && !call::may_park(expected) {
             outcome = self.world.expire(thread)?;
         }
         match outcome {

@@ -479,11 +479,12 @@ impl Out {
                 let number = self.resource(&format!("dup(r{device})"));
                 self.files.insert(file.clone(), number);
             }
-            (Call::Poll, Some(device)) => {
+            (Call::Poll { timeout_ms: 0 }, Some(device)) => {
                 let address = self.address(8);
                 self.call(&format!("poll({address}=[{{r{device}, 0x1}}], 0x1, 0x0)"));
             }
             (Call::Ioctl(ioctl), Some(device)) => self.ioctl(ioctl, device),
+            (call, Some(_)) if call.may_sleep() => self.cannot("nobody would wake who sleeps in it"),
             (_, None) => self.cannot("the process has no device"),
             _ => self.cannot("no description has this call"),
         }

@@ -573,8 +573,8 @@ impl Scene<'_, '_, '_, '_> {
         };
         let watches = settler.situation.processes[thread.process].watches;
         let call = match settler.choices.below(8) {
-            0 => Call::Poll,
-            1 if watches => Call::EpollWait,
+            0 => Call::Poll { timeout_ms: 0 },
+            1 if watches => Call::EpollWait { timeout_ms: 0 },
             1 => Call::Epoll,
             2 => Call::Ioctl(Ioctl::GetExtendedError(Argument::Value(()))),
             3 => Call::Ioctl(Ioctl::GetNodeDebugInfo(Argument::Value(
@@ -583,7 +583,7 @@ impl Scene<'_, '_, '_, '_> {
             4 if settler.choices.one_in(2) => Call::Ioctl(Ioctl::GetNodeInfoForRef(Argument::Value(request))),
             5 => Call::Ioctl(Ioctl::GetFrozenInfo(Argument::Value(pid))),
             6 => Call::Ioctl(Ioctl::Version(Argument::Value(()))),
-            _ => Call::Poll,
+            _ => Call::Poll { timeout_ms: 0 },
         };
         settler.propose(*thread, ioctl_or_call(call));
     }

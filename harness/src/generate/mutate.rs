@@ -355,7 +355,7 @@ fn change_call(call: &mut Call, choices: &mut Choices<'_, '_>) {
         Call::Mmap { size, .. } => *size = 4096 << choices.below(8),
         _ => {
             *call = match choices.below(6) {
-                0 => Call::Poll,
+                0 => Call::Poll { timeout_ms: 0 },
                 1 => Call::Flush,
                 2 => Call::Ioctl(Ioctl::ThreadExit),
                 3 => Call::Close,

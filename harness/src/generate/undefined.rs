@@ -115,7 +115,8 @@ fn avoid_in_options(options: &mut WriteReadOptions) {
 
 fn avoid_in_call(call: &mut Call) -> bool {
     match call {
-        Call::Await | Call::Count(_) | Call::LimitDescriptors(_) => return false,
+        Call::Await | Call::Unshare | Call::Count(_) | Call::LimitDescriptors(_) => return false,
+        Call::Poll { timeout_ms } | Call::EpollWait { timeout_ms } => *timeout_ms = 0,
         Call::Ioctl(Ioctl::Freeze(Argument::Value(request))) => request.timeout_ms = 0,
         Call::Ioctl(Ioctl::Raw { request, .. }) => return *request >> 8 & 0xff == u32::from(b'b'),
         _ => {}

@@ -38,12 +38,18 @@ pub enum Call {
         /// What it may.
         protection: Protection,
     },
-    /// `poll`: asks, without waiting, whether there is something to read.
-    Poll,
+    /// `poll`, `poll { timeout_ms 100 }`: asks whether there is something to read.
+    Poll {
+        /// How long to wait for it; 0 where the script says nothing.
+        timeout_ms: u32,
+    },
     /// `epoll`: has an epoll instance of the process watch the device. A process has at most one.
     Epoll,
-    /// `epoll_wait`: asks that instance, without waiting, whether there is something to read.
-    EpollWait,
+    /// `epoll_wait`, `epoll_wait { timeout_ms 100 }`: asks that instance whether there is something to read.
+    EpollWait {
+        /// How long to wait for it; 0 where the script says nothing.
+        timeout_ms: u32,
+    },
     /// `epoll_close`: closes it.
     EpollClose,
     /// `listen`: has the process listen to what the driver reports of transactions.
@@ -54,6 +60,8 @@ pub enum Call {
     Exit,
     /// `fork child`: makes this process, a copy of that of the thread, with no other thread than the one that forks.
     Fork(Name),
+    /// `unshare`: gives the process a user namespace of its own, whose root its user is, and a mount namespace.
+    Unshare,
     /// `dup shared`: makes another descriptor of the device, and a file of the script of it.
     Dup(Name),
     /// `use shared`: from here on the process' calls to the device go by its descriptor for this file.
@@ -71,7 +79,7 @@ pub enum Call {
     LimitNice(u32),
     /// `drop_caches`: has the kernel reclaim, from outside, the memory that it can do without.
     DropCaches,
-    /// `await`: lets time pass until the ioctl returns that the thread is parked in.
+    /// `await`: lets time pass until the call returns that the thread is parked in.
     Await,
     /// `memfd log`: makes a file in memory, and a descriptor for it.
     Memfd(Name),
@@ -101,6 +109,19 @@ pub enum Call {
     },
     /// `count payload_copies`: reads a counter of the target.
     Count(Counter),
+}
+
+impl Call {
+    /// Whether a thread can sleep in it until a time of its own choice has passed.
+    pub fn may_sleep(&self) -> bool {
+        matches!(
+            self,
+            Call::Await
+                | Call::Poll { timeout_ms: 1.. }
+                | Call::EpollWait { timeout_ms: 1.. }
+                | Call::Ioctl(Ioctl::Freeze(_))
+        )
+    }
 }
 
 /// An ioctl.

@@ -257,9 +257,10 @@ impl<'r> Threads<'r> {
             | Call::Signal(_)
             | Call::Fork(_)
             | Call::Use(_)
+            | Call::Unshare
             | Call::LimitNice(_)
             | Call::DropCaches => Some(Diagnostic::error(
-                "`await`, `count`, `signal`, `fork`, `use`, `limit_nice` and `drop_caches` cannot race",
+                "`await`, `count`, `signal`, `fork`, `use`, `unshare`, `limit_nice` and `drop_caches` cannot race",
                 actor.clone(),
                 "expected a system call that this thread itself does to the device",
             )),
@@ -280,7 +281,7 @@ impl<'r> Threads<'r> {
             (State::Idle, Action::Call { call: Call::Await, .. }) => Some(Diagnostic::error(
                 format!("`{name}` is not parked in a call"),
                 actor.clone(),
-                "expected a thread that sleeps in a call, such as a BINDER_FREEZE that is `= parked`",
+                "expected a thread that sleeps in a call, such as a `poll { timeout_ms 600000 }` that is `= parked`",
             )),
             (State::Parked(parked), Action::Read { options, .. }) => {
                 (*options != WriteReadOptions::default()).then(|| {

@@ -203,13 +203,19 @@ pub enum SystemCall {
         /// What it may.
         protection: Protection,
     },
-    /// Polls for POLLIN without waiting.
-    Poll,
+    /// Polls for POLLIN.
+    Poll {
+        /// For how long.
+        timeout_ms: u32,
+    },
     /// Makes an epoll instance that watches the device for POLLIN. EEXIST if the process has one (said by the world, not
     /// by the kernel).
     Epoll,
-    /// Asks that instance what there is, without waiting; EBADF if there is none.
-    EpollWait,
+    /// Asks that instance what there is; EBADF if there is none.
+    EpollWait {
+        /// For how long.
+        timeout_ms: u32,
+    },
     /// Closes it; EBADF if there is none.
     EpollClose,
     /// Listens to what the driver reports. EEXIST if the process does already (said by the world); ENOENT if the driver
@@ -253,6 +259,9 @@ pub enum SystemCall {
         /// Index of the new process.
         child: usize,
     },
+    /// Gives the process a user namespace of its own, whose root its user is, and a mount namespace of its own. EINVAL if
+    /// it has several threads.
+    Unshare,
     /// Makes a further descriptor of the device. EEXIST if the device is known as a file already (said by the world,
     /// not by the kernel).
     Dup {
@@ -284,6 +293,13 @@ pub enum SystemCall {
     },
 }
 
+impl SystemCall {
+    /// Whether it is a poll that waits until there is something.
+    fn is_patient_poll(&self) -> bool {
+        matches!(self, SystemCall::Poll { timeout_ms: 1.. } | SystemCall::EpollWait { timeout_ms: 1.. })
+    }
+}
+
 /// Whether a mapping would go on behind the addresses that scripts have.
 fn is_too_long(at: Option<Place>, size: u64) -> bool {
     at.is_some_and(|place| size > PLACES.end - place.address())
@@ -294,7 +310,7 @@ fn is_too_long(at: Option<Place>, size: u64) -> bool {
 pub enum Outcome {
     /// It returned this.
     Done(Result<Answer, Errno>),
-    /// It sleeps in the driver. The thread can do nothing else until [`World::collect`] finds it done.
+    /// It sleeps. The thread can do nothing else until [`World::collect`] finds it done.
     Parked,
 }
 

@@ -21,7 +21,7 @@ use reference_driver::{
 
 use super::mappings::Mappings;
 use memory::{Descriptor, Memory};
-use polling::{Watch, WatchId};
+use polling::{Sleep, Watch, WatchId};
 use reports::ListenerId;
 
 use super::{
@@ -29,8 +29,8 @@ use super::{
     SystemCall, TargetError, ThreadIndex, World, Worlds, is_too_long, left_after_all,
 };
 use crate::program::{
-    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, Protection,
-    Scheduling, SchedulingPolicy,
+    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents,
+    Protection, Scheduling, SchedulingPolicy,
 };
 
 /// What the security module calls every process, as one does that has no policy.
@@ -136,6 +136,7 @@ impl Worlds for ReferenceTarget {
             openings: BTreeMap::new(),
             opened: 0,
             watches: Vec::new(),
+            slept: 0,
             listeners: Vec::new(),
             instances: BTreeMap::new(),
         }))
@@ -163,11 +164,26 @@ struct ReferenceWorld {
     opened: u32,
     /// What epoll instances watch, those that are closed too.
     watches: Vec<Watch>,
+    /// How many threads have fallen asleep in a poll.
+    slept: u64,
     /// What those that listen have not taken yet.
     listeners: Vec<VecDeque<Report>>,
     /// Instances of binderfs, by what the script knows them by.
-    instances: BTreeMap<InstanceId, Binderfs>,
+    instances: BTreeMap<InstanceId, Mounted>,
 }
+
+/// An instance of binderfs that is mounted.
+struct Mounted {
+    binderfs: Binderfs,
+    /// The user whose its files are.
+    owner: u32,
+    /// The mount namespaces that it is in: that in which it was mounted, and those made of copies of it.
+    namespaces: Vec<Option<Namespace>>,
+}
+
+/// The namespaces that a process has made for itself and those it forks, named by its index. Their root is its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Namespace(usize);
 
 /// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
 struct Opening {
@@ -218,6 +234,8 @@ struct Process {
     /// The devices that it has mapped.
     mapped: Mappings<Device>,
     next_mapping: u64,
+    /// The namespaces that it is in, if not those of the target.
+    namespace: Option<Namespace>,
     /// What its epoll instance watches, if it has one.
     watching: Option<WatchId>,
     /// Which of those that listen it is, if it does.
@@ -230,9 +248,12 @@ const NO_PREFERENCE: Scheduling = Scheduling { policy: SchedulingPolicy::SchedOt
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Thread {
     Idle,
+    /// It sleeps in the driver.
     Parked(Device),
+    /// It sleeps in a poll.
+    Polling(Sleep),
     /// Its parked call has returned, and nobody has collected it.
-    Returned(Result<(), Errno>),
+    Returned(Result<Answer, Errno>),
 }
 
 impl Process {
@@ -249,6 +270,7 @@ impl Process {
             descriptor: None,
             mapped: Mappings::default(),
             next_mapping: 0x7000_0000_0000,
+            namespace: None,
             watching: None,
             listening: None,
         }
@@ -259,7 +281,11 @@ impl Process {
     }
 
     fn is_in_call(&self, device: Device) -> bool {
-        self.threads.contains(&Thread::Parked(device))
+        self.threads.iter().any(|thread| match thread {
+            Thread::Parked(parked) => *parked == device,
+            Thread::Polling(sleep) => sleep.is_at(device),
+            Thread::Idle | Thread::Returned(_) => false,
+        })
     }
 }
 
@@ -289,12 +315,14 @@ impl ReferenceWorld {
     }
 
     fn binderfs(&mut self, at: ThreadIndex, id: InstanceId, call: BinderfsCall) -> Result<Answer, Errno> {
-        let is_root = self.processes[at.process].euid == 0;
+        let Process { euid, namespace, .. } = self.processes[at.process];
+        let may_mount = euid == 0 || namespace.is_some();
         if let BinderfsCall::Mount { max } = call {
-            if !is_root {
+            if !may_mount {
                 return Err(Errno::EPERM);
             }
-            self.instances.insert(id, Binderfs::mount(&mut self.driver, max)?);
+            let binderfs = Binderfs::mount(&mut self.driver, max)?;
+            self.instances.insert(id, Mounted { binderfs, owner: euid, namespaces: vec![namespace] });
             return Ok(Answer::Success);
         }
         // Where nothing has been mounted there is an empty folder.
@@ -302,10 +330,18 @@ impl ReferenceWorld {
         if matches!(call, BinderfsCall::Open { .. }) && self.processes[at.process].descriptor.is_some() {
             return Err(Errno::EEXIST);
         }
-        let instance = self.instances.get_mut(&id).ok_or(nothing)?;
+        let is_here = |mounted: &&mut Mounted| mounted.namespaces.contains(&namespace);
+        let Some(Mounted { binderfs: instance, owner, namespaces }) =
+            self.instances.get_mut(&id).filter(is_here)
+        else {
+            return Err(if call == BinderfsCall::Unmount && !may_mount { Errno::EPERM } else { nothing });
+        };
+        let is_owner = euid == 0 || euid == *owner;
         match call {
             BinderfsCall::Mount { .. } => {}
-            BinderfsCall::Unmount if !is_root => return Err(Errno::EPERM),
+            BinderfsCall::Unmount if !may_mount => return Err(Errno::EPERM),
+            // What another namespace has brought along stays.
+            BinderfsCall::Unmount if namespaces.first() != Some(&namespace) => return Err(Errno::EINVAL),
             BinderfsCall::Unmount => {
                 if self.openings.values().any(|opening| opening.instance == Some(id)) {
                     return Err(Errno::EBUSY);
@@ -313,7 +349,7 @@ impl ReferenceWorld {
                 self.instances.remove(&id);
             }
             // All of its files but those to read are the user's who has mounted it.
-            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_root => {
+            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_owner => {
                 return Err(Errno::EACCES);
             }
             BinderfsCall::Add(Argument::Unmapped) => return Err(Errno::EFAULT),
@@ -360,6 +396,18 @@ impl ReferenceWorld {
         Ok(Answer::Success)
     }
 
+    fn unshare(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        if process.threads.len() > 1 {
+            return Err(Errno::EINVAL);
+        }
+        let outside = process.namespace.replace(Namespace(at.process));
+        for mounted in self.instances.values_mut().filter(|mounted| mounted.namespaces.contains(&outside)) {
+            mounted.namespaces.push(Some(Namespace(at.process)));
+        }
+        Ok(Answer::Success)
+    }
+
     fn flush(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
         let device = self.device(at)?;
         self.driver.flush(device);
@@ -388,7 +436,7 @@ impl ReferenceWorld {
         let parent = &self.processes[at.process];
         let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
         let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
-        let scheduling = parent.scheduling[at.thread];
+        let (scheduling, namespace) = (parent.scheduling[at.thread], parent.namespace);
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
         let child = &mut self.processes[child];
         *child = Process {
@@ -402,6 +450,7 @@ impl ReferenceWorld {
             descriptor,
             mapped: Mappings::default(),
             next_mapping: child.next_mapping,
+            namespace,
             watching,
             listening,
         };
@@ -576,7 +625,7 @@ impl ReferenceWorld {
             let woken = self.driver.take_woken();
             // A released device is not forgotten before their time is up, and so that is waited for.
             let overdue = self.driver.take_overdue();
-            if woken.is_empty() && overdue.is_empty() {
+            if woken.is_empty() && overdue.is_empty() && !self.wake_pollers() {
                 break;
             }
             for (device, tid) in woken {
@@ -604,6 +653,12 @@ impl ReferenceWorld {
         )))
     }
 
+    /// What came of a call of a thread, once all that it has set off has come to rest, which may have woken it again.
+    fn settled(&mut self, at: ThreadIndex, outcome: Outcome) -> Result<Outcome, TargetError> {
+        self.settle()?;
+        if outcome == Outcome::Parked { self.collect(at) } else { Ok(outcome) }
+    }
+
     /// Goes on with a parked call.
     fn go_on(
         &mut self,
@@ -619,7 +674,7 @@ impl ReferenceWorld {
         }
         let Some(completion) = going_on(&mut self.driver, &mut process.memory) else { return Ok(()) };
         if let Outcome::Done(result) = outcome(completion, device, thread) {
-            *thread = Thread::Returned(result.map(|_| ()));
+            *thread = Thread::Returned(result);
         }
         Ok(())
     }
@@ -673,12 +728,11 @@ impl World for ReferenceWorld {
             SystemCall::Binderfs { instance, call } => self.binderfs(at, instance, call),
             SystemCall::Close => self.close(at),
             SystemCall::Flush => self.flush(at),
+            SystemCall::Unshare => self.unshare(at),
             SystemCall::Mmap { size, write, at: place, .. } => self.mmap(at, size, write, place),
             SystemCall::Munmap(pages) => self.munmap(at, pages),
             SystemCall::Mprotect { pages, protection } => self.mprotect(at, pages, protection),
-            SystemCall::Poll => self.poll(at),
             SystemCall::Epoll => self.epoll(at),
-            SystemCall::EpollWait => self.epoll_wait(at),
             SystemCall::Listen => self.listen(at),
             SystemCall::Report => self.next_report(at),
             SystemCall::EpollClose => {
@@ -720,14 +774,17 @@ impl World for ReferenceWorld {
                 self.exit(at);
                 Ok(Answer::Success)
             }
+            SystemCall::Poll { timeout_ms } => {
+                let outcome = self.poll(at, timeout_ms);
+                return self.settled(at, outcome);
+            }
+            SystemCall::EpollWait { timeout_ms } => {
+                let outcome = self.epoll_wait(at, timeout_ms);
+                return self.settled(at, outcome);
+            }
             SystemCall::Ioctl { request, argument, memory } => {
-                let mut outcome = self.ioctl(at, request, argument, &memory)?;
-                self.settle()?;
-                // What the call itself set off may have woken the caller again.
-                if outcome == Outcome::Parked {
-                    outcome = self.collect(at)?;
-                }
-                return Ok(outcome);
+                let outcome = self.ioctl(at, request, argument, &memory)?;
+                return self.settled(at, outcome);
             }
         };
         self.settle()?;
@@ -738,16 +795,23 @@ impl World for ReferenceWorld {
         let process = &mut self.processes[at.process];
         let thread = &mut process.threads[at.thread];
         match *thread {
-            Thread::Parked(_) => Ok(Outcome::Parked),
+            Thread::Parked(_) | Thread::Polling(_) => Ok(Outcome::Parked),
             Thread::Returned(result) => {
                 *thread = Thread::Idle;
-                Ok(Outcome::Done(result.map(|()| Answer::Success)))
+                Ok(Outcome::Done(result))
             }
             Thread::Idle => Err(TargetError::Broken(format!("{} is in no call", process.name))),
         }
     }
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
+        if let Thread::Polling(sleep) = self.processes[at.process].threads[at.thread]
+            && sleep.has_limit()
+        {
+            let events = self.last_look(at, sleep);
+            self.processes[at.process].threads[at.thread] = Thread::Returned(Ok(Answer::Events(events)));
+            self.settle()?;
+        }
         // Each device of a process is waited for on its own.
         while let Thread::Parked(device) = self.processes[at.process].threads[at.thread] {
             let tid = self.processes[at.process].caller(at.thread).tid;
@@ -771,15 +835,24 @@ impl World for ReferenceWorld {
             return Ok(Err(Errno::ESRCH));
         }
         let thread = &mut process.threads[target.thread];
-        // Elsewhere than in a call a signal changes nothing.
-        if let Thread::Parked(device) = *thread {
-            let tid = process.pid + target.thread as i32;
-            let completion = self.driver.interrupt(device, tid, &mut process.memory);
-            if let Outcome::Done(result) = outcome(completion, device, thread) {
-                *thread = Thread::Returned(result.map(|_| ()));
+        match *thread {
+            Thread::Parked(device) => {
+                let tid = process.pid + target.thread as i32;
+                let completion = self.driver.interrupt(device, tid, &mut process.memory);
+                if let Outcome::Done(result) = outcome(completion, device, thread) {
+                    *thread = Thread::Returned(result);
+                }
             }
-            self.settle()?;
+            Thread::Polling(sleep) => {
+                let events = self.last_look(target, sleep);
+                let is_nothing = events == PollEvents::default();
+                let result = if is_nothing { Err(Errno::EINTR) } else { Ok(Answer::Events(events)) };
+                self.processes[target.process].threads[target.thread] = Thread::Returned(result);
+            }
+            // Elsewhere than in a call a signal changes nothing.
+            Thread::Idle | Thread::Returned(_) => return Ok(Ok(())),
         }
+        self.settle()?;
         Ok(Ok(()))
     }
 

@@ -217,7 +217,7 @@ impl World for FakeWorld {
                 }
             }
             SystemCall::Open { .. } => Outcome::Done(self.open_fails.map_or(Ok(Answer::Success), Err)),
-            SystemCall::Poll => Outcome::Done(Ok(Answer::Events(Default::default()))),
+            SystemCall::Poll { .. } => Outcome::Done(Ok(Answer::Events(Default::default()))),
             SystemCall::Exit => {
                 self.parked.retain(|parked, _| parked.process != thread.process);
                 Outcome::Done(Ok(Answer::Success))

@@ -67,14 +67,14 @@ pub(super) fn step(
             };
             format!("came(mprotect({}, {protection}));", place(*pages))
         }
-        Call::Poll => {
+        Call::Poll { timeout_ms } => {
             kind = Kind::Events;
-            "poll_descriptor(device < 0 ? INT32_MAX : device, 0);".to_owned()
+            format!("poll_descriptor(device < 0 ? INT32_MAX : device, {});", milliseconds(*timeout_ms))
         }
         Call::Epoll => "watch_device();".to_owned(),
-        Call::EpollWait => {
+        Call::EpollWait { timeout_ms } => {
             kind = Kind::Events;
-            "ask_epoll();".to_owned()
+            format!("ask_epoll({});", milliseconds(*timeout_ms))
         }
         Call::EpollClose => "close_epoll();".to_owned(),
         Call::Listen | Call::Report => return Err("reports of the driver are not exported"),
@@ -113,6 +113,9 @@ pub(super) fn step(
         }
         Call::Await => {
             flags.push("MAY_AWAIT");
+            if speaks_of_events(expected) {
+                kind = Kind::Events;
+            }
             String::new()
         }
         Call::Memfd(file) => format!("make_memfd({});", names.file(file)),
@@ -133,7 +136,7 @@ pub(super) fn step(
             format!("send_signal(resolve({}));", names.thread(target))
         }
         Call::LimitDescriptors(more) => format!("limit_descriptors({more});"),
-        Call::Binderfs { .. } => {
+        Call::Unshare | Call::Binderfs { .. } => {
             return Err("calls to binderfs are not exported: it takes places to mount it");
         }
         Call::Count(counter) => {
@@ -168,7 +171,7 @@ pub(super) fn step(
             self::ioctl(ioctl, names)
         }
     };
-    if matches!(call, Call::Await | Call::Ioctl(Ioctl::Freeze(_))) && !may_park(expected) {
+    if call.may_sleep() && !may_park(expected) {
         flags.push("TAKES_TIME");
     }
     if may_park(expected) {
@@ -208,6 +211,20 @@ fn may_park(expected: &CallExpectation) -> bool {
         CallExpectation::AnyOf(choices) => choices.iter().any(may_park),
         _ => false,
     }
+}
+
+/// Whether a poll is what must come to its end.
+fn speaks_of_events(expected: &CallExpectation) -> bool {
+    match expected {
+        CallExpectation::Events(_) => true,
+        CallExpectation::AnyOf(choices) => choices.iter().any(speaks_of_events),
+        _ => false,
+    }
+}
+
+/// A time to wait as system calls have it; one that they cannot express is for ever.
+fn milliseconds(timeout_ms: u32) -> i32 {
+    i32::try_from(timeout_ms).unwrap_or(-1)
 }
 
 /// What must hold of a call that has returned.

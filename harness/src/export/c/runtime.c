@@ -82,7 +82,7 @@ enum { IDLE, BUSY, IN_DRIVER };
 
 struct thread {
 	sem_t go;          /* there is a step for it */
-	_Atomic int state; /* IN_DRIVER if it is in an ioctl, and perhaps asleep in it */
+	_Atomic int state; /* IN_DRIVER if it is in an ioctl or a poll, and perhaps asleep in it */
 	_Atomic int alive;
 	pid_t pid, tid;
 	int process;
@@ -1028,7 +1028,9 @@ static void poll_descriptor(int fd, int milliseconds)
 {
 	struct pollfd polled = { .fd = fd, .events = POLLIN };
 
+	self->state = IN_DRIVER;
 	came(poll(&polled, 1, milliseconds));
+	self->state = BUSY;
 	if (!error)
 		result = polled.revents;
 }
@@ -1051,11 +1053,13 @@ static void watch_device(void)
 }
 
 //@ ask_epoll
-static void ask_epoll(void)
+static void ask_epoll(int milliseconds)
 {
 	struct epoll_event event = { 0 };
 
-	came(epoll_wait(epoll, &event, 1, 0));
+	self->state = IN_DRIVER;
+	came(epoll_wait(epoll, &event, 1, milliseconds));
+	self->state = BUSY;
 	if (!error)
 		result = result ? (long)event.events : 0;
 }

@@ -42,6 +42,7 @@ const CALLS: &[&str] = &[
     "mount",
     "umount",
     "unlink",
+    "unshare",
     "read",
     "exit",
     "fork",
@@ -117,10 +118,10 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         }
         "poll" => match file_if_any(cursor)? {
             Some(file) => Call::PollDescriptor(file),
-            None => Call::Poll,
+            None => Call::Poll { timeout_ms: timeout(cursor)? },
         },
         "epoll" => Call::Epoll,
-        "epoll_wait" => Call::EpollWait,
+        "epoll_wait" => Call::EpollWait { timeout_ms: timeout(cursor)? },
         "epoll_close" => Call::EpollClose,
         "listen" => Call::Listen,
         "report" => Call::Report,
@@ -129,6 +130,7 @@ fn call(cursor: &mut Cursor<'_>) -> Parsed<Call> {
         "signal" => Call::Signal(mentioned(cursor, "a thread", MentionKind::Uses(Meaning::Thread))?),
         "limit_descriptors" => Call::LimitDescriptors(number(cursor, "how many more there can be")?),
         "exit" => Call::Exit,
+        "unshare" => Call::Unshare,
         "fork" => Call::Fork(mentioned(cursor, "a process", MentionKind::Uses(Meaning::Process))?),
         "dup" => Call::Dup(new_file(cursor)?),
         "use" => Call::Use(mentioned(cursor, "the name of a file", MentionKind::Uses(Meaning::File))?),
@@ -219,7 +221,7 @@ fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> 
             if cursor.accept_word("success") {
                 return Ok(CallExpectation::Succeeds);
             }
-            if is_poll(call) && cursor.is_sign("(") {
+            if may_tell_events(call) && cursor.is_sign("(") {
                 cursor.open("(")?;
                 let events = poll_events(cursor)?;
                 return match cursor.close(")") {
@@ -238,13 +240,13 @@ fn expectation(cursor: &mut Cursor<'_>, call: &Call) -> Parsed<CallExpectation> 
 fn outcome(cursor: &mut Cursor<'_>, call: &Call, joined: bool) -> Parsed<CallExpectation> {
     let token = cursor.peek();
     let is_event = token.kind == Kind::Word && cursor.text(token).starts_with("POLL");
-    if is_poll(call) && (is_event || token.kind == Kind::Number) {
+    if may_tell_events(call) && (is_event || token.kind == Kind::Number) {
         if joined && is_event {
             return poll_events(cursor);
         }
         return Ok(CallExpectation::Events(poll_event(cursor)?));
     }
-    if may_sleep(call) && cursor.accept_word("parked") {
+    if call.may_sleep() && cursor.accept_word("parked") {
         return Ok(CallExpectation::Parked);
     }
     if cursor.is_sign("{")
@@ -272,13 +274,21 @@ fn gives_value(call: &Call) -> bool {
     is_read || matches!(call, Call::Count(_) | Call::GetPriority | Call::Ioctl(Ioctl::Version(_)))
 }
 
-fn is_poll(call: &Call) -> bool {
-    matches!(call, Call::Poll | Call::PollDescriptor(_) | Call::EpollWait)
+/// Whether a call polls, or may be the end of one that does.
+fn may_tell_events(call: &Call) -> bool {
+    matches!(call, Call::Poll { .. } | Call::PollDescriptor(_) | Call::EpollWait { .. } | Call::Await)
 }
 
-/// Whether a thread can sleep in a call.
-fn may_sleep(call: &Call) -> bool {
-    matches!(call, Call::Await | Call::Ioctl(Ioctl::Freeze(_)))
+/// `{ timeout_ms 100 }`, or nothing at all.
+fn timeout(cursor: &mut Cursor<'_>) -> Parsed<u32> {
+    let mut timeout_ms = 0;
+    if cursor.is_sign("{") {
+        cursor.fields(&[("timeout_ms", ())], |cursor, ()| {
+            timeout_ms = number(cursor, "a number of milliseconds")?;
+            Ok(())
+        })?;
+    }
+    Ok(timeout_ms)
 }
 
 /// How the structure is read that a call fills in, if it does.
@@ -296,9 +306,13 @@ fn told(call: &Call) -> Option<fn(&mut Cursor<'_>) -> Parsed<Told>> {
 
 fn outcomes(call: &Call) -> &'static str {
     match call {
-        call if is_poll(call) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
+        Call::Await => "`parked`, what a poll finds such as POLLIN or 0, or an error such as EINVAL",
+        call if may_tell_events(call) && call.may_sleep() => {
+            "`parked`, POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error"
+        }
+        call if may_tell_events(call) => "POLLIN, POLLERR, POLLHUP, POLLNVAL, 0 or an error",
         call if gives_value(call) => "a number, or an error such as EINVAL",
-        call if may_sleep(call) => "`parked`, or an error such as EINVAL",
+        call if call.may_sleep() => "`parked`, or an error such as EINVAL",
         call if told(call).is_some() => "`{ … }` with what it tells, or an error such as EINVAL",
         _ => "an error such as EINVAL",
     }

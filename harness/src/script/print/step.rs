@@ -381,7 +381,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Mprotect { pages: part, protection } => {
             statement.put(&format!("mprotect {} {protection}", pages(*part)));
         }
-        Call::Poll => statement.put("poll"),
+        Call::Poll { timeout_ms } => statement.put(&format!("poll{}", timeout(*timeout_ms))),
         Call::Memfd(file) => statement.put(&format!("memfd {file}")),
         Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
         Call::CloseDescriptor(file) => statement.put(&format!("close {file}")),
@@ -389,11 +389,12 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Signal(thread) => statement.put(&format!("signal {thread}")),
         Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
         Call::Epoll => statement.put("epoll"),
-        Call::EpollWait => statement.put("epoll_wait"),
+        Call::EpollWait { timeout_ms } => statement.put(&format!("epoll_wait{}", timeout(*timeout_ms))),
         Call::Listen => statement.put("listen"),
         Call::Report => statement.put("report"),
         Call::EpollClose => statement.put("epoll_close"),
         Call::Exit => statement.put("exit"),
+        Call::Unshare => statement.put("unshare"),
         Call::Fork(process) => statement.put(&format!("fork {process}")),
         Call::Dup(file) => statement.put(&format!("dup {file}")),
         Call::Use(file) => statement.put(&format!("use {file}")),
@@ -410,6 +411,11 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
         Call::Binderfs { instance, call } => statement.put(&super::binderfs::call(instance, call)),
     }
+}
+
+/// How long a poll waits, if it does.
+fn timeout(timeout_ms: u32) -> String {
+    if timeout_ms == 0 { String::new() } else { format!(" {{ timeout_ms {timeout_ms} }}") }
 }
 
 pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {

@@ -2,7 +2,7 @@
 
 use super::super::diagnostics::Diagnostic;
 use super::super::grammar::Reading;
-use super::super::names::MentionKind;
+use super::super::names::{Mention, MentionKind};
 use crate::program::{Action, Call, Declaration, DeviceSetUp, Name};
 
 pub(super) fn check(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
@@ -39,12 +39,29 @@ pub(super) fn check(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {
             Diagnostic::error(message, step.clone(), "expected another process")
                 .related(first.clone(), "forked here")
         }));
-        let too_early = reading.mentions.iter().filter(|mention| {
-            mention.name == process.name
-                && matches!(mention.kind, MentionKind::Uses(_))
-                && mention.span.start < first.start
-        });
-        diagnostics.extend(too_early.map(|mention| {
+        let declared = |mention: &Mention| {
+            reading.positions.declarations.iter().any(|position| position.bytes.contains(&mention.span.start))
+        };
+        let (of_declarations, too_early): (Vec<_>, Vec<_>) = reading
+            .mentions
+            .iter()
+            .filter(|mention| {
+                mention.name == process.name
+                    && matches!(mention.kind, MentionKind::Uses(_))
+                    && mention.span.start < first.start
+            })
+            .partition(|mention| declared(mention));
+        diagnostics.extend(of_declarations.into_iter().map(|mention| {
+            let message = format!("`{}` is forked, and has one thread", process.name);
+            Diagnostic::error(
+                message,
+                mention.span.clone(),
+                "expected a process that is there from the start",
+            )
+            .related(position.bytes.clone(), "declared here")
+            .help("a fork copies the thread that forks and no other: that one has the name of the process")
+        }));
+        diagnostics.extend(too_early.into_iter().map(|mention| {
             let message = format!("`{}` is not there yet", process.name);
             Diagnostic::error(message, mention.span.clone(), "expected a process that is")
                 .related(first.clone(), "forked here")

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sched::CloneFlags;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::mman::{MapFlags, ProtFlags};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -175,9 +176,12 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_MUNMAP => unmap(request.address, request.argument),
         OP_MPROTECT => protect(request.address, request.argument, request.detail),
         // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
-        OP_POLL => poll(holding().descriptor.unwrap_or(i32::MAX), 0),
+        OP_POLL => {
+            let descriptor = holding().descriptor.unwrap_or(i32::MAX);
+            asleep(thread, || poll(descriptor, milliseconds(request.argument)))
+        }
         OP_EPOLL => watch(),
-        OP_EPOLL_WAIT => watched(),
+        OP_EPOLL_WAIT => asleep(thread, || watched(milliseconds(request.argument))),
         OP_EPOLL_CLOSE => holding().epoll.take().map(|_| 0).ok_or(Errno::EBADF),
         OP_LISTEN => listen(request.argument as u32),
         OP_REPORT => next_report(thread),
@@ -187,6 +191,7 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_POLL_DESCRIPTOR => poll(request.argument as RawFd, LATE_CLOSING),
         OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
         OP_DUP => Ok(nix::unistd::dup(borrowed(descriptor()?))?.into_raw_fd().into()),
+        OP_UNSHARE => unshare(),
         OP_USE => {
             holding().descriptor = Some(request.argument as RawFd);
             Ok(0)
@@ -332,12 +337,19 @@ fn watch() -> nix::Result<i64> {
     Ok(0)
 }
 
-/// What that instance tells.
-fn watched() -> nix::Result<i64> {
-    let holding = holding();
-    let mut events = [EpollEvent::empty()];
-    let count = holding.epoll.as_ref().ok_or(Errno::EBADF)?.wait(&mut events, EpollTimeout::ZERO)?;
-    Ok(if count == 0 { 0 } else { events[0].events().bits().into() })
+/// What that instance tells, be it after so many milliseconds.
+fn watched(milliseconds: i32) -> nix::Result<i64> {
+    // Whoever waits leaves what this process has to its other threads, which may close the instance.
+    let epoll = holding().epoll.as_ref().ok_or(Errno::EBADF)?.0.as_raw_fd();
+    let mut event = nix::libc::epoll_event { events: 0, u64: 0 };
+    // SAFETY: one event, which outlives the call.
+    let count = Errno::result(unsafe { nix::libc::epoll_wait(epoll, &mut event, 1, milliseconds) })?;
+    Ok(if count == 0 { 0 } else { event.events.into() })
+}
+
+/// A time to wait as system calls have it; one that they cannot express is for ever.
+fn milliseconds(argument: u64) -> i32 {
+    i32::try_from(argument).unwrap_or(-1)
 }
 
 /// Listens to the driver's reports.
@@ -360,6 +372,22 @@ fn next_report(thread: usize) -> nix::Result<i64> {
     // and that nothing refers to while the thread is here.
     unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), place.as_ptr().cast(), length) };
     Ok(length as i64)
+}
+
+/// Gives this process a user namespace of its own, whose root its user is, and a mount namespace.
+fn unshare() -> nix::Result<i64> {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    nix::sched::unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+    // Who has changed users is not let into its own `/proc/self` without it.
+    nix::sys::prctl::set_dumpable(true)?;
+    let write = |name: &str, text: String| {
+        std::fs::write(format!("/proc/self/{name}"), text)
+            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    };
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("0 {user} 1"))?;
+    write("gid_map", format!("0 {group} 1"))?;
+    Ok(0)
 }
 
 /// Makes a file in memory whose position is this.
@@ -416,14 +444,18 @@ fn scheduler() -> nix::Result<i64> {
 }
 
 fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
-    static CALLS: AtomicU64 = AtomicU64::new(1);
     let descriptor = descriptor()?;
-    // Between these two stores there is nothing to sleep in but the ioctl.
-    desk(thread).note_call(CALLS.fetch_add(1, Ordering::SeqCst));
     // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
     // names is either unmapped or the device's mapping, which this process cannot write to.
-    let result = unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
-    let result = Errno::result(result).map(i64::from);
+    let call = || unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
+    asleep(thread, || Errno::result(call()).map(i64::from))
+}
+
+/// Does what a thread may sleep in: one system call, with nothing else around it to sleep in.
+fn asleep(thread: usize, call: impl FnOnce() -> nix::Result<i64>) -> nix::Result<i64> {
+    static CALLS: AtomicU64 = AtomicU64::new(1);
+    desk(thread).note_call(CALLS.fetch_add(1, Ordering::SeqCst));
+    let result = call();
     desk(thread).note_call(0);
     result
 }

@@ -19,7 +19,8 @@ use crate::target::{InstanceId, UNMAPPED};
 /// The type of the file system, and what it says it is of.
 const BINDERFS: &str = "binder";
 
-/// What every instance is mounted with: without it the driver in Rust tells nothing of itself.
+/// What every instance is mounted with that root mounts, who alone may: without it the driver in Rust tells nothing of
+/// itself.
 const OPTIONS: &str = "stats=global";
 
 /// The instances of a world: each in a folder of its own, in the order in which the script has mounted them.
@@ -28,8 +29,14 @@ pub struct Instances(Vec<(InstanceId, TempDir)>);
 
 impl Instances {
     /// The request that a call makes of an agent: an operation, its detail, and the words that stand in its memory.
-    /// An instance has its folder from here on, be it mounted or not.
-    pub fn request(&mut self, id: InstanceId, call: &BinderfsCall) -> std::io::Result<(u32, u32, Vec<u8>)> {
+    /// An instance has its folder from here on, be it mounted or not. Whether a process mounts that is in a user namespace
+    /// of its own, makes a difference.
+    pub fn request(
+        &mut self,
+        id: InstanceId,
+        call: &BinderfsCall,
+        is_apart: bool,
+    ) -> std::io::Result<(u32, u32, Vec<u8>)> {
         let folder = match self.0.iter().find(|(known, _)| *known == id) {
             Some((_, folder)) => folder.path().to_owned(),
             None => {
@@ -42,8 +49,10 @@ impl Instances {
         let nothing = String::new();
         Ok(match call {
             BinderfsCall::Mount { max } => {
-                let max = max.map(|max| format!(",max={max}")).unwrap_or_default();
-                (OP_MOUNT, 0, words(folder, format!("{OPTIONS}{max}")))
+                let options = (!is_apart).then(|| OPTIONS.to_owned());
+                let options: Vec<String> =
+                    options.into_iter().chain(max.map(|max| format!("max={max}"))).collect();
+                (OP_MOUNT, 0, words(folder, options.join(",")))
             }
             BinderfsCall::Unmount => (OP_UNMOUNT, 0, words(folder, nothing)),
             BinderfsCall::Add(Argument::Unmapped) => (OP_ADD_DEVICE, 1, words(folder.join(CONTROL), nothing)),

@@ -20,7 +20,7 @@ pub struct Desk {
     /// How much of that has been done.
     answered: AtomicU32,
     result: AtomicI64,
-    /// Which ioctl of its process the thread is in; 0 if in none.
+    /// Which call of its process that it may sleep in the thread is in; 0 if in none.
     call: AtomicU64,
     /// Whether the harness sleeps until there is an answer.
     is_awaited: AtomicU32,
@@ -62,12 +62,12 @@ impl Desk {
         self.is_awaited.store(0, SeqCst);
     }
 
-    /// Which ioctl of its process the thread is in; 0 if in none.
+    /// Which call of its process that it may sleep in the thread is in; 0 if in none.
     pub fn call(&self) -> u64 {
         self.call.load(SeqCst)
     }
 
-    /// The thread says which ioctl of its process it is in; 0 if in none.
+    /// The thread says which of these it is in; 0 if in none.
     pub fn note_call(&self, call: u64) {
         self.call.store(call, SeqCst);
     }

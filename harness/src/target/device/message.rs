@@ -12,7 +12,7 @@ pub struct Request {
     /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
     /// policy.
     pub detail: u32,
-    /// Of an ioctl, the argument; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
+    /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
     /// of scheduling, the priority.
     pub argument: u64,
@@ -65,6 +65,8 @@ pub const OP_USE: u32 = 18;
 /// Makes a process that is a copy of this one, with one thread: the result is its id. Its line and the memory that it shares
 /// come over the line of this one.
 pub const OP_FORK: u32 = 19;
+/// Gives the process a user namespace, whose root its user is, and a mount namespace.
+pub const OP_UNSHARE: u32 = 34;
 /// Sets the nice value of the thread.
 pub const OP_SET_PRIORITY: u32 = 20;
 /// Asks for the nice value of the thread: the result is 20 minus that, as the system call has it.

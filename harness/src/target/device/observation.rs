@@ -1,7 +1,7 @@
 //! Observation: what a thread of another process is doing, as the kernel tells.
 //!
 //! Whether a thread is parked is never guessed from how long it has been silent. The thread itself says, in a word of
-//! its memory, that it is about to do an ioctl, and takes that back when it has returned; in between there is nothing
+//! its memory, that it is about to do an ioctl or to poll, and takes that back when it has returned; in between there is nothing
 //! else that it could sleep in. `/proc` says whether it sleeps, and how often it has run: two looks with the same count saw
 //! one and the same sleep, and the word that was read between them is about that one.
 //!
@@ -30,10 +30,10 @@ pub enum Glance {
     Gone,
 }
 
-/// A thread that sleeps in an ioctl, if a second look shows that it has [slept on](Watch::has_slept_since).
+/// A thread that sleeps in an ioctl or a poll, if a second look shows that it has [slept on](Watch::has_slept_since).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parked {
-    /// Which ioctl of its process it is.
+    /// Which call of its process it is.
     pub call: u64,
     /// How often it has been given the processor.
     pub switches: u64,

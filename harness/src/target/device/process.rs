@@ -40,6 +40,8 @@ pub struct Process {
     uid: Option<u32>,
     /// It cannot be made as good as new.
     pub(super) is_spent: bool,
+    /// It is in a user namespace of its own.
+    pub(super) is_apart: bool,
     /// Whether the kernel tells in what its threads sleep.
     are_places_told: bool,
     pub(super) threads: Vec<Thread>,
@@ -72,6 +74,8 @@ pub struct Thread {
     pub(super) name: String,
     pub(super) tid: i32,
     pub(super) state: State,
+    /// What it was asked for last is to poll until there is something.
+    pub(super) polls: bool,
     /// What it did when all was at rest the last time, if it was parked then.
     pub(super) rest: Option<Parked>,
     /// The opening that it has been asked to make.
@@ -114,6 +118,7 @@ impl Process {
             alive: false,
             uid: *uid,
             is_spent: *forked,
+            is_apart: false,
             are_places_told: nursery.are_places_told(),
             threads: threads.iter().cloned().map(Thread::new).collect(),
             line: None,
@@ -429,6 +434,14 @@ impl ReadAhead {
 
 impl Thread {
     fn new(name: String) -> Thread {
-        Thread { name, tid: 0, state: State::Idle, rest: None, opens: None, watch: OnceCell::new() }
+        Thread {
+            name,
+            tid: 0,
+            state: State::Idle,
+            polls: false,
+            rest: None,
+            opens: None,
+            watch: OnceCell::new(),
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Polling as the kernel's `poll` and epoll do it: they ask the driver, and it calls them when it may be worth to ask
-//! again.
+//! again. A thread that sleeps in a poll asks again then, and sleeps on if there is nothing for it.
 //!
 //! An epoll instance is hooked to the queue of the thread that had it watch the device. It asks, on behalf of whichever
 //! thread waits, only if it has been called since it last found nothing.
@@ -7,7 +7,7 @@
 use reference_driver::uapi::Errno;
 use reference_driver::{Device, PollQueue};
 
-use super::{Answer, End, File, FileId, ReferenceWorld};
+use super::{Answer, End, File, FileId, LONGEST_WAIT, Outcome, ReferenceWorld, Thread};
 use crate::program::PollEvents;
 use crate::target::ThreadIndex;
 
@@ -23,15 +23,117 @@ pub(super) struct Watch {
 }
 
 /// Where a watch is in the list of all of them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WatchId(usize);
 
+/// What a thread sleeps in until there is something for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sleep {
+    until: Awaited,
+    /// For how long at most.
+    timeout_ms: u32,
+    /// How many have fallen asleep before.
+    number: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// There is something at the descriptor of a device, which calls in a queue. So often it had called when the thread
+    /// last looked.
+    Device { number: u32, device: Device, queue: PollQueue, calls: Option<u64> },
+    /// There is something at what an epoll instance watches.
+    Watch(WatchId),
+}
+
+impl Sleep {
+    /// Whether it keeps a device open, as an epoll instance does not.
+    pub(super) fn is_at(&self, wanted: Device) -> bool {
+        matches!(self.until, Awaited::Device { device, .. } if device == wanted)
+    }
+
+    /// Whether it ends by itself.
+    pub(super) fn has_limit(&self) -> bool {
+        self.timeout_ms <= LONGEST_WAIT
+    }
+}
+
 impl ReferenceWorld {
-    pub(super) fn poll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        Ok(Answer::Events(match self.device(at) {
-            Ok(device) => self.poll_device(at, device).0,
-            Err(_) => PollEvents { invalid: true, ..PollEvents::default() },
-        }))
+    pub(super) fn poll(&mut self, at: ThreadIndex, timeout_ms: u32) -> Outcome {
+        let (Some(number), Ok(device)) = (self.processes[at.process].descriptor, self.device(at)) else {
+            return found(PollEvents { invalid: true, ..PollEvents::default() });
+        };
+        let (events, queue) = self.poll_device(at, device);
+        match queue {
+            Some(queue) if events == PollEvents::default() => {
+                let calls = self.driver.calls(queue);
+                self.fall_asleep(at, Awaited::Device { number, device, queue, calls }, timeout_ms)
+            }
+            _ => found(events),
+        }
+    }
+
+    pub(super) fn epoll_wait(&mut self, at: ThreadIndex, timeout_ms: u32) -> Outcome {
+        let Some(id) = self.processes[at.process].watching else { return Outcome::Done(Err(Errno::EBADF)) };
+        match self.ask_watch(at, id) {
+            events if events == PollEvents::default() => self.fall_asleep(at, Awaited::Watch(id), timeout_ms),
+            events => found(events),
+        }
+    }
+
+    /// A thread that has found nothing waits, if it wants to.
+    fn fall_asleep(&mut self, at: ThreadIndex, until: Awaited, timeout_ms: u32) -> Outcome {
+        if timeout_ms == 0 {
+            return found(PollEvents::default());
+        }
+        self.slept += 1;
+        let sleep = Sleep { until, timeout_ms, number: self.slept };
+        self.processes[at.process].threads[at.thread] = Thread::Polling(sleep);
+        Outcome::Parked
+    }
+
+    /// Has those ask again who sleep in a poll and have been called. Whether anybody has found something.
+    pub(super) fn wake_pollers(&mut self) -> bool {
+        let mut has_found = false;
+        let mut sleeping: Vec<(ThreadIndex, Sleep)> = Vec::new();
+        for (process, state) in self.processes.iter().enumerate() {
+            for (thread, state) in state.threads.iter().enumerate() {
+                if let Thread::Polling(sleep) = *state {
+                    sleeping.push((ThreadIndex { process, thread }, sleep));
+                }
+            }
+        }
+        // Of those who wait for one epoll instance, the last one is woken, and if it finds something, the one before.
+        sleeping.sort_by_key(|(_, sleep)| std::cmp::Reverse(sleep.number));
+        for (at, sleep) in sleeping {
+            let (events, until) = match sleep.until {
+                Awaited::Watch(id) => (self.ask_watch(at, id), sleep.until),
+                Awaited::Device { number, device, queue, calls: heard } => {
+                    let calls = self.driver.calls(queue);
+                    if calls == heard {
+                        continue;
+                    }
+                    // What the number stands for is looked up anew, though the device is kept open.
+                    let events = self.poll_descriptor(at, number);
+                    (events, Awaited::Device { number, device, queue, calls })
+                }
+            };
+            let has_nothing = events == PollEvents::default();
+            has_found |= !has_nothing;
+            self.processes[at.process].threads[at.thread] = match has_nothing {
+                true => Thread::Polling(Sleep { until, ..sleep }),
+                false => Thread::Returned(Ok(Answer::Events(events))),
+            };
+        }
+        has_found
+    }
+
+    /// What a thread finds that is woken by nobody, but by a signal or as its time has passed. A poll looks once more then;
+    /// an epoll instance has nothing to ask for.
+    pub(super) fn last_look(&mut self, at: ThreadIndex, sleep: Sleep) -> PollEvents {
+        match sleep.until {
+            Awaited::Device { number, .. } => self.poll_descriptor(at, number),
+            Awaited::Watch(_) => PollEvents::default(),
+        }
     }
 
     /// What there is for a thread at a device, and where it can wait for more.
@@ -59,8 +161,8 @@ impl ReferenceWorld {
         Ok(Answer::Success)
     }
 
-    pub(super) fn epoll_wait(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let WatchId(id) = self.processes[at.process].watching.ok_or(Errno::EBADF)?;
+    /// What there is for a thread at what an epoll instance watches.
+    fn ask_watch(&mut self, at: ThreadIndex, WatchId(id): WatchId) -> PollEvents {
         let Watch { device, queue, calls: heard, is_ready } = self.watches[id];
         // It is watched for as long as it is open, which a mapping keeps it.
         let is_open = self.openings.values().any(|opening| opening.device == device);
@@ -70,7 +172,7 @@ impl ReferenceWorld {
             (events, _) = self.poll_device(at, device);
         }
         self.watches[id] = Watch { device, queue, calls, is_ready: events != PollEvents::default() };
-        Ok(Answer::Events(events))
+        events
     }
 
     /// What there is to be found at a file. Nobody writes to pipes; a file in memory can always be read.
@@ -94,4 +196,8 @@ impl ReferenceWorld {
             ..none
         }
     }
+}
+
+fn found(events: PollEvents) -> Outcome {
+    Outcome::Done(Ok(Answer::Events(events)))
 }

@@ -20,6 +20,7 @@ fn call() -> impl Strategy<Value = Call> {
         (super::context(), any::<bool>()).prop_map(|(context, nonblock)| Call::Open { context, nonblock }),
         Just(Call::Close),
         Just(Call::Flush),
+        Just(Call::Unshare),
         (byte_count(), any::<[bool; 2]>(), proptest::option::of(place()))
             .prop_map(|(size, [write, shared], at)| Call::Mmap { size, write, shared, at }),
         proptest::option::of(pages()).prop_map(Call::Munmap),
@@ -49,8 +50,8 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         4 => system_call,
         2 => prop_oneof![file().prop_map(Call::Memfd), file().prop_map(Call::Dup)],
-        1 => Just(Call::Poll),
-        1 => Just(Call::EpollWait),
+        1 => timeout_ms().prop_map(|timeout_ms| Call::Poll { timeout_ms }),
+        1 => timeout_ms().prop_map(|timeout_ms| Call::EpollWait { timeout_ms }),
         8 => of_a_file,
         4 => ioctl().prop_map(Call::Ioctl),
     ]
@@ -164,6 +165,14 @@ fn argument<T: std::fmt::Debug + Clone>(
     prop_oneof![3 => value.prop_map(Argument::Value), 1 => Just(Argument::Unmapped)]
 }
 
+fn is_poll(call: &Call) -> bool {
+    matches!(call, Call::Poll { .. } | Call::PollDescriptor(_) | Call::EpollWait { .. })
+}
+
+fn timeout_ms() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), any::<u32>()]
+}
+
 fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     let failure = errno().prop_map(CallExpectation::Fails);
     let value = any::<i64>().prop_map(CallExpectation::Value);
@@ -172,9 +181,11 @@ fn expectation(call: &Call) -> BoxedStrategy<CallExpectation> {
     });
     let one = match call {
         Call::Exit => return Just(CallExpectation::Succeeds).boxed(),
-        Call::Poll | Call::PollDescriptor(_) | Call::EpollWait => {
-            prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed()
+        call if is_poll(call) && call.may_sleep() => {
+            prop_oneof![Just(CallExpectation::Succeeds), failure, events, Just(CallExpectation::Parked)]
+                .boxed()
         }
+        call if is_poll(call) => prop_oneof![Just(CallExpectation::Succeeds), failure, events].boxed(),
         Call::Count(_)
         | Call::GetPriority
         | Call::Ioctl(Ioctl::Version(_))

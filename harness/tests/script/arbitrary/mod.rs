@@ -137,7 +137,7 @@ fn racer() -> impl Strategy<Value = Step> {
             written: WriteExpectation::default(),
             expected: Some(ReadExpectation::Returns(Vec::new())),
         }),
-        events.prop_map(|expected| Action::Call { call: Call::Poll, expected }),
+        events.prop_map(|expected| Action::Call { call: Call::Poll { timeout_ms: 0 }, expected }),
         Just(Action::Call { call: Call::Munmap(None), expected: CallExpectation::Succeeds }),
     ];
     let actor = Actor::Thread(operand::numbered("t", 0));

@@ -38,7 +38,7 @@ pub fn settle(mut program: Program) -> Program {
     if program.steps.is_empty() {
         let value = Step {
             actor: Actor::Thread(numbered("p", 0)),
-            action: Action::Call { call: Call::Poll, expected: CallExpectation::Succeeds },
+            action: Action::Call { call: Call::Poll { timeout_ms: 0 }, expected: CallExpectation::Succeeds },
         };
         program.steps.push(Noted { before: Vec::new(), value: Moment::Step(value), after: None });
     }
@@ -300,7 +300,7 @@ impl Names {
             Call::Fork(child) => self.processes.push(child.clone()),
             Call::Signal(thread) if !self.processes.contains(thread) => *call = Call::Flush,
             Call::CloseDescriptor(file) | Call::Use(file) if !bound.contains(file) => *call = Call::Close,
-            Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll,
+            Call::PollDescriptor(file) if !bound.contains(file) => *call = Call::Poll { timeout_ms: 0 },
             _ => {}
         }
     }
