@@ -177,6 +177,7 @@ fn results_of(verdict: &KernelVerdict) -> Results {
             seconds_to_first_case: 0.0,
             counts: Counts::of(&cases),
             cases,
+            provenance: None,
         }
     };
     Results::of(vec![

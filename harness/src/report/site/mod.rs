@@ -100,7 +100,8 @@ impl Report {
 
     /// The page that shows what departs in a case, if something does: its way from the folder of the site.
     pub fn page_of(&self, case: &str) -> Option<String> {
-        let departures = departures::all(&self.results);
+        let stand_ins = StandIns::of(&self.results);
+        let departures = departures::all(&self.results, &stand_ins);
         departures.iter().find(|departure| departure.case.id == case).map(Departure::page)
     }
 

@@ -24,8 +24,8 @@ use super::security;
 use super::workers::Workers;
 use crate::program::{BinderfsCall, Context, Counter, DriverKind, PAGE};
 use crate::target::{
-    Answer, Area, Closing, DescriptorState, Image, Outcome, Part, ProcessSpecification, Racer, Report,
-    Stopwatch, SystemCall, TargetError, ThreadIndex, World,
+    Answer, Area, Closing, DescriptorState, Outcome, Part, ProcessSpecification, Racer, Report, Stopwatch,
+    SystemCall, TargetError, ThreadIndex, World,
 };
 use request::{answer, late_answer};
 use rest::Flushed;

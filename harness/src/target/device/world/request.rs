@@ -11,7 +11,7 @@ use super::super::process::{Opening, Process};
 use super::super::{netlink, scheduling};
 use super::DeviceWorld;
 use crate::program::{BinderfsCall, Pages, Place, PollEvents, Protection, Scheduling};
-use crate::target::{Answer, Area, InstanceId, SystemCall, TargetError, ThreadIndex, is_too_long};
+use crate::target::{Answer, Area, Image, InstanceId, SystemCall, TargetError, ThreadIndex, is_too_long};
 
 impl DeviceWorld<'_> {
     /// Gives a thread its request, which it begins with at this time (see [`Request::begin`]).
