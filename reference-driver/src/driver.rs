@@ -60,6 +60,8 @@ pub struct Driver {
     pub(crate) findings: Findings,
     /// What the scheduler knows of threads, by their ids.
     pub(crate) scheduling: FxHashMap<i32, Scheduling>,
+    /// The roots of the user namespaces that processes are in, by their ids.
+    pub(crate) namespace_roots: FxHashMap<i32, u32>,
     /// The RLIMIT_NICE of processes that have one, by their ids.
     pub(crate) nice_limits: FxHashMap<i32, u32>,
     /// What the security module calls every process; `None` without such a module.
@@ -117,6 +119,7 @@ impl Driver {
             reports: None,
             findings: Findings::default(),
             scheduling: FxHashMap::default(),
+            namespace_roots: FxHashMap::default(),
             nice_limits: FxHashMap::default(),
             security_context: None,
         }

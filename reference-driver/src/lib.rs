@@ -42,6 +42,7 @@ mod table;
 mod thread;
 mod transaction;
 pub mod uapi;
+mod user_namespace;
 mod work;
 mod write;
 

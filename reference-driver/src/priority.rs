@@ -63,6 +63,11 @@ impl Driver {
         }
     }
 
+    /// The process of a thread that has called the driver.
+    pub(crate) fn process_of(&self, tid: i32) -> Option<i32> {
+        self.scheduling.get(&tid).map(|scheduling| scheduling.pid)
+    }
+
     /// Takes note of what a thread may do to its nice value.
     pub(crate) fn admit_to_scheduler(&mut self, caller: Caller) {
         let scheduling = self.scheduling.entry(caller.tid).or_default();

@@ -320,7 +320,7 @@ impl Driver {
         let Ok(descriptors) = self.install_descriptors(transaction, returns.memory) else {
             return self.fail_to_deliver(receiver, transaction, returns);
         };
-        if self.tell(receiver, transaction, returns).is_err() {
+        if self.tell(thread, transaction, returns).is_err() {
             if self.profile.lost_transactions_are_given_back {
                 descriptors.into_iter().for_each(|number| returns.memory.close(number));
                 self.give_back(transaction, BR_FAILED_REPLY);
@@ -383,12 +383,13 @@ impl Driver {
     /// Tells a receiver of a transaction. Who sent it is the driver's word.
     fn tell(
         &self,
-        receiver: Key<Process>,
+        thread: Key<Thread>,
         transaction: Key<Transaction>,
         returns: &mut ReturnStream<'_>,
     ) -> Result<(), Fault> {
         let state = &self.transactions[transaction];
-        let allocator = &self.processes[receiver].allocator;
+        let reader = &self.threads[thread];
+        let allocator = &self.processes[reader.process].allocator;
         let buffer =
             state.buffer.map(|buffer| (allocator.address_of(buffer), &allocator.buffers[buffer].content));
         let (address, content) = match buffer {
@@ -403,7 +404,7 @@ impl Driver {
             code: state.code,
             flags: state.flags,
             sender_pid: self.sender_pid(transaction),
-            sender_euid: state.sender_euid,
+            sender_euid: self.user_as_known_to(reader.tid, state.sender_euid),
             data_size: content.data_size,
             offsets_size: content.offsets_size,
             buffer: address,

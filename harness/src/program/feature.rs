@@ -45,6 +45,8 @@ pub enum Feature {
     Reports,
     /// Binderfs, and the right to mount it.
     Binderfs,
+    /// User namespaces, which processes can make.
+    UserNamespaces,
     /// Counters of payload copies, which only the reference driver keeps.
     CopyCounter,
     /// Counters of the driver's objects.

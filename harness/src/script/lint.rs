@@ -199,6 +199,7 @@ fn features_of_call(call: &Call) -> Vec<(Feature, &'static str)> {
         Call::Open { context, .. } if *context != Context::default() => {
             vec![(Feature::Contexts, "another context")]
         }
+        Call::Unshare => vec![(Feature::UserNamespaces, "a user namespace")],
         Call::Binderfs { .. } => vec![(Feature::Binderfs, "an instance of binderfs")],
         Call::Count(Counter::PayloadCopies | Counter::PayloadBytes) => {
             vec![(Feature::CopyCounter, "a counter of copies")]

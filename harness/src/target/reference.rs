@@ -100,7 +100,8 @@ impl Worlds for ReferenceTarget {
             | Feature::ExtendedError
             | Feature::NodeInfo
             | Feature::Contexts
-            | Feature::Binderfs => None,
+            | Feature::Binderfs
+            | Feature::UserNamespaces => None,
             Feature::Lsm if self.security_context.is_some() => None,
             Feature::Lsm => Some("there is no security module".to_owned()),
             Feature::PendingFrozen if self.profile.has_pending_frozen => None,
@@ -401,6 +402,7 @@ impl ReferenceWorld {
         if process.threads.len() > 1 {
             return Err(Errno::EINVAL);
         }
+        self.driver.enter_user_namespace(process.pid, process.euid);
         let outside = process.namespace.replace(Namespace(at.process));
         for mounted in self.instances.values_mut().filter(|mounted| mounted.namespaces.contains(&outside)) {
             mounted.namespaces.push(Some(Namespace(at.process)));
@@ -438,6 +440,9 @@ impl ReferenceWorld {
         let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
         let (scheduling, namespace) = (parent.scheduling[at.thread], parent.namespace);
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
+        if namespace.is_some() {
+            self.driver.enter_user_namespace(self.processes[child].pid, euid);
+        }
         let child = &mut self.processes[child];
         *child = Process {
             name: std::mem::take(&mut child.name),

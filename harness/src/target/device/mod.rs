@@ -184,6 +184,8 @@ impl Worlds for DeviceTarget {
                 )
             }),
             Feature::Binderfs => binderfs::lacks(),
+            Feature::UserNamespaces => (!Path::new("/proc/self/ns/user").exists())
+                .then(|| "the kernel has no user namespaces".to_owned()),
             Feature::Reports => netlink::group()
                 .err()
                 .map(|error| format!("the driver makes no reports (its family of generic netlink: {error})")),
