@@ -41,9 +41,10 @@ pub(crate) const NO_ERROR: ExtendedError = ExtendedError { id: 0, command: BR_OK
 impl Driver {
     /// What a thread has to tell before it has sent anything.
     pub(crate) fn first_error(&self) -> ExtendedError {
-        let threads_before = self.statistics.threads.created as u32;
+        // The number goes on from thread to thread, and no kernel has had none before.
+        let next = self.statistics.threads.created as u32 + 1;
         ExtendedError {
-            id: if self.profile.new_threads_have_errors { threads_before } else { 0 },
+            id: if self.profile.new_threads_have_errors { next } else { 0 },
             ..NO_ERROR
         }
     }
