@@ -36,6 +36,18 @@ impl Driver {
         self.nodes[node].process.is_some_and(|owner| self.context_manager(owner) == Some(node))
     }
 
+    /// Makes the object of a process that asks to be context manager known, before it is known whether it may: it is work
+    /// like that of any object, which will find that there is nothing to tell.
+    fn remember(&mut self, process: Key<Process>, caller: Caller, object: &FlatObject) {
+        let node = self.node_for(process, object);
+        let thread = self.calling_thread(process, caller.tid);
+        self.nodes[node].local_strong += 1;
+        self.announce_more(node, Strength::Strong, Some(WorkQueue::Thread(thread)));
+        let state = &mut self.nodes[node];
+        state.local_strong -= 1;
+        state.temporary -= 1;
+    }
+
     /// BINDER_SET_CONTEXT_MGR and BINDER_SET_CONTEXT_MGR_EXT.
     pub(crate) fn set_context_manager(
         &mut self,
@@ -49,9 +61,9 @@ impl Driver {
             return Err(Errno::EINVAL);
         }
         let by_rust = self.counts_as_rust_does();
-        // It is there, and stays there, before it is known whether the process may be context manager.
-        let made = by_rust.then(|| self.node_for(process, object));
-        made.into_iter().for_each(|node| self.nodes[node].temporary -= 1);
+        if by_rust {
+            self.remember(process, caller, object);
+        }
         let context = &mut self.contexts[index];
         if context.manager.is_some() {
             return Err(Errno::EBUSY);
@@ -60,15 +72,10 @@ impl Driver {
             return Err(Errno::EPERM);
         }
         let node = self.node_for(process, object);
-        let thread = self.calling_thread(process, caller.tid);
+        self.calling_thread(process, caller.tid);
         let state = &mut self.nodes[node];
         state.local_weak += u32::from(!by_rust);
         state.local_strong += 1;
-        if by_rust {
-            // It is work like that of any object, which will find that there is nothing to tell.
-            self.announce_more(node, Strength::Strong, Some(WorkQueue::Thread(thread)));
-        }
-        let state = &mut self.nodes[node];
         state.has_strong = true;
         state.has_weak = true;
         self.contexts[index].manager = Some(node);

@@ -43,10 +43,7 @@ impl Driver {
     pub(crate) fn first_error(&self) -> ExtendedError {
         // The number goes on from thread to thread, and no kernel has had none before.
         let next = self.statistics.threads.created as u32 + 1;
-        ExtendedError {
-            id: if self.profile.new_threads_have_errors { next } else { 0 },
-            ..NO_ERROR
-        }
+        ExtendedError { id: if self.profile.new_threads_have_errors { next } else { 0 }, ..NO_ERROR }
     }
 
     /// Notes that a thread begins a transaction; gives its number.

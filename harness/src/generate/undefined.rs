@@ -13,6 +13,7 @@
 //! | data that are said to be in a received buffer, and addresses that are numbers | what lies behind a buffer or at an address is left over from something else |
 //! | a read that goes on behind its own end | what stands in memory there is what an earlier read has left |
 //! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |
+//! | a mapping that its process cannot read | a script has no word for a payload that lies there |
 //! | ioctls that are not the driver's | the kernel answers them itself |
 //! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
 
@@ -48,10 +49,11 @@ pub(super) fn split_overtaking(action: &mut Action, process: &ProcessSituation) 
     let (Action::Write { commands, .. } | Action::WriteRead { commands, .. }) = &mut *action else {
         return None;
     };
-    let waking = commands.iter().position(|command| may_wake(command, process))?;
+    let is_told = |at: &usize| may_wake(&commands[*at], &commands[at + 1..], process);
+    let waking = (0..commands.len()).find(is_told)?;
     let behind = commands.split_off(waking + 1);
     // What is sent goes to other processes as a rule, and whoever has sent it reads on at once.
-    if behind.is_empty() && (is_sent(&commands[waking]) || !reads) {
+    if behind.is_empty() && (sent(&commands[waking]).is_some() || !reads) {
         return None;
     }
     let at_once = std::mem::replace(commands, behind);
@@ -66,18 +68,23 @@ pub(super) fn split_overtaking(action: &mut Action, process: &ProcessSituation) 
     Some(rest)
 }
 
-fn is_sent(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Transaction { .. }
-            | Command::TransactionSg { .. }
-            | Command::Reply(_)
-            | Command::ReplySg { .. }
-    )
+/// What a command sends.
+fn sent(command: &Command) -> Option<&Transaction> {
+    match command {
+        Command::Transaction { transaction, .. }
+        | Command::TransactionSg { transaction, .. }
+        | Command::Reply(transaction)
+        | Command::ReplySg { transaction, .. } => Some(transaction),
+        _ => None,
+    }
 }
 
-/// Whether another thread may find something because of a command of this process.
-fn may_wake(command: &Command, process: &ProcessSituation) -> bool {
+fn sends_bytes(command: &Command) -> bool {
+    sent(command).is_some_and(|transaction| objects(&transaction.data).next().is_none())
+}
+
+/// Whether another thread may find something because of a command of this process, which these others may change.
+fn may_wake(command: &Command, behind: &[Command], process: &ProcessSituation) -> bool {
     match command {
         Command::RegisterLooper
         | Command::EnterLooper
@@ -85,9 +92,12 @@ fn may_wake(command: &Command, process: &ProcessSituation) -> bool {
         | Command::AcquireResult(_)
         | Command::AttemptAcquire(_)
         | Command::Bytes(_) => false,
-        Command::FreeBuffer(address) => process.buffers.iter().any(|known| {
-            !known.is_plain && matches!(address, Address::Buffer { buffer, .. } if *buffer == known.name)
-        }),
+        // At most the object that was called may be needed no more, which is nothing to those who send bytes.
+        Command::FreeBuffer(Address::Buffer { buffer, .. }) => {
+            let is_plain = process.buffers.iter().any(|known| known.is_plain && known.name == *buffer);
+            !is_plain || !behind.iter().all(sends_bytes)
+        }
+        Command::FreeBuffer(_) => false,
         _ => true,
     }
 }
@@ -117,6 +127,7 @@ fn avoid_in_call(call: &mut Call) -> bool {
     match call {
         Call::Await | Call::Unshare | Call::Count(_) | Call::LimitDescriptors(_) => return false,
         Call::Poll { timeout_ms } | Call::EpollWait { timeout_ms } => *timeout_ms = 0,
+        Call::Mprotect { protection: protection @ Protection::None, .. } => *protection = Protection::Read,
         Call::Ioctl(Ioctl::Freeze(Argument::Value(request))) => request.timeout_ms = 0,
         Call::Ioctl(Ioctl::Raw { request, .. }) => return *request >> 8 & 0xff == u32::from(b'b'),
         _ => {}
