@@ -4,34 +4,34 @@
 //! as the kernel's file system keeps them, and a memory for each process. The driver's state is audited after every
 //! call, or, where many programs are run, at the end of each; what an audit finds is a bug of ours, and breaks the case.
 
+mod binderfs;
+mod files;
+mod mapping;
 mod memory;
 mod polling;
 mod reports;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 
 use strum::VariantArray;
 
 use reference_driver::uapi::Errno;
 use reference_driver::{
-    Binderfs, Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, PiecesGivenMemory, Profile,
-    UserMemory,
+    Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, PiecesGivenMemory, Profile, UserMemory,
 };
 
 use super::mappings::Mappings;
-use memory::{Descriptor, Memory};
+use binderfs::{Mounted, Namespace};
+use files::{End, File};
+use memory::Memory;
 use polling::{Sleep, Watch, WatchId};
 use reports::ListenerId;
 
 use super::{
     Answer, Closing, DescriptorState, FileId, Image, InstanceId, Outcome, ProcessSpecification, Report,
-    SystemCall, TargetError, ThreadIndex, World, Worlds, is_too_long, left_after_all,
+    SystemCall, TargetError, ThreadIndex, World, Worlds, left_after_all,
 };
-use crate::program::{
-    Argument, BinderfsCall, Context, Counter, DriverKind, Feature, PAGE, Pages, Place, PollEvents,
-    Protection, Scheduling, SchedulingPolicy,
-};
+use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Scheduling, SchedulingPolicy};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -173,19 +173,6 @@ struct ReferenceWorld {
     instances: BTreeMap<InstanceId, Mounted>,
 }
 
-/// An instance of binderfs that is mounted.
-struct Mounted {
-    binderfs: Binderfs,
-    /// The user whose its files are.
-    owner: u32,
-    /// The mount namespaces that it is in: that in which it was mounted, and those made of copies of it.
-    namespaces: Vec<Option<Namespace>>,
-}
-
-/// The namespaces that a process has made for itself and those it forks, named by its index. Their root is its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Namespace(usize);
-
 /// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
 struct Opening {
     device: Device,
@@ -200,26 +187,6 @@ struct Opening {
 
 /// The open file of a device has a number from here on. Those below are of files that scripts make.
 const OPENINGS: u32 = 1 << 31;
-
-/// A file that a script has made.
-struct File {
-    open: OpenFile,
-    /// Of an end of a pipe, the other one, and whether this is the end to read from.
-    pipe: Option<(FileId, End)>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Reading,
-    Writing,
-}
-
-impl File {
-    /// Whether nobody but this world holds it.
-    fn is_closed(&self) -> bool {
-        self.open.holders() == 1
-    }
-}
 
 struct Process {
     name: String,
@@ -315,58 +282,6 @@ impl ReferenceWorld {
         Ok(Answer::Success)
     }
 
-    fn binderfs(&mut self, at: ThreadIndex, id: InstanceId, call: BinderfsCall) -> Result<Answer, Errno> {
-        let Process { euid, namespace, .. } = self.processes[at.process];
-        let may_mount = euid == 0 || namespace.is_some();
-        if let BinderfsCall::Mount { max } = call {
-            if !may_mount {
-                return Err(Errno::EPERM);
-            }
-            let binderfs = Binderfs::mount(&mut self.driver, max)?;
-            self.instances.insert(id, Mounted { binderfs, owner: euid, namespaces: vec![namespace] });
-            return Ok(Answer::Success);
-        }
-        // Where nothing has been mounted there is an empty folder.
-        let nothing = if call == BinderfsCall::Unmount { Errno::EINVAL } else { Errno::ENOENT };
-        if matches!(call, BinderfsCall::Open { .. }) && self.processes[at.process].descriptor.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        let is_here = |mounted: &&mut Mounted| mounted.namespaces.contains(&namespace);
-        let Some(Mounted { binderfs: instance, owner, namespaces }) =
-            self.instances.get_mut(&id).filter(is_here)
-        else {
-            return Err(if call == BinderfsCall::Unmount && !may_mount { Errno::EPERM } else { nothing });
-        };
-        let is_owner = euid == 0 || euid == *owner;
-        match call {
-            BinderfsCall::Mount { .. } => {}
-            BinderfsCall::Unmount if !may_mount => return Err(Errno::EPERM),
-            // What another namespace has brought along stays.
-            BinderfsCall::Unmount if namespaces.first() != Some(&namespace) => return Err(Errno::EINVAL),
-            BinderfsCall::Unmount => {
-                if self.openings.values().any(|opening| opening.instance == Some(id)) {
-                    return Err(Errno::EBUSY);
-                }
-                self.instances.remove(&id);
-            }
-            // All of its files but those to read are the user's who has mounted it.
-            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_owner => {
-                return Err(Errno::EACCES);
-            }
-            BinderfsCall::Add(Argument::Unmapped) => return Err(Errno::EFAULT),
-            BinderfsCall::Add(Argument::Value(name)) => instance.add(&mut self.driver, name.as_str())?,
-            BinderfsCall::Open { path, nonblock } => {
-                let context = instance.open(&self.driver, path.as_str())?;
-                return self.open(at, context, nonblock, Some(id));
-            }
-            BinderfsCall::Unlink(path) => instance.unlink(&self.driver, path.as_str())?,
-            BinderfsCall::Read(path) => {
-                return Ok(Answer::Number(instance.read(&self.driver, path.as_str())?));
-            }
-        }
-        Ok(Answer::Success)
-    }
-
     /// The opening that a descriptor of a process is for. EBADF if there is none.
     fn opening_at(&mut self, process: usize, number: u32) -> Result<&mut Opening, Errno> {
         let descriptor = self.processes[process].memory.descriptors.at(number).ok_or(Errno::EBADF)?;
@@ -388,48 +303,9 @@ impl ReferenceWorld {
         self.close_descriptor(at, number)
     }
 
-    fn close_descriptor(&mut self, at: ThreadIndex, number: u32) -> Result<Answer, Errno> {
-        if let Ok(opening) = self.opening_at(at.process, number) {
-            let device = opening.device;
-            self.driver.flush(device);
-        }
-        self.processes[at.process].memory.descriptors.close(number)?;
-        Ok(Answer::Success)
-    }
-
-    fn unshare(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let process = &mut self.processes[at.process];
-        if process.threads.len() > 1 {
-            return Err(Errno::EINVAL);
-        }
-        self.driver.enter_user_namespace(process.pid, process.euid);
-        let outside = process.namespace.replace(Namespace(at.process));
-        for mounted in self.instances.values_mut().filter(|mounted| mounted.namespaces.contains(&outside)) {
-            mounted.namespaces.push(Some(Namespace(at.process)));
-        }
-        Ok(Answer::Success)
-    }
-
     fn flush(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
         let device = self.device(at)?;
         self.driver.flush(device);
-        Ok(Answer::Success)
-    }
-
-    fn dup(&mut self, at: ThreadIndex, file: FileId) -> Result<Answer, Errno> {
-        let opening = self.opening(at.process)?;
-        if opening.file.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        let open = opening.open.clone();
-        let number = self.processes[at.process].memory.descriptors.open(open, false)?;
-        self.opening(at.process)?.file = Some(file);
-        Ok(Answer::Descriptor(number))
-    }
-
-    fn use_descriptor(&mut self, at: ThreadIndex, number: u32) -> Result<Answer, Errno> {
-        self.opening_at(at.process, number)?;
-        self.processes[at.process].descriptor = Some(number);
         Ok(Answer::Success)
     }
 
@@ -462,76 +338,6 @@ impl ReferenceWorld {
         Ok(Answer::Success)
     }
 
-    /// What a file is known by that a descriptor is for.
-    fn file_of(&self, descriptor: &Descriptor) -> Option<FileId> {
-        match self.openings.get(&descriptor.file.number()) {
-            Some(opening) => opening.file,
-            None => Some(FileId(descriptor.file.number())),
-        }
-    }
-
-    fn mmap(
-        &mut self,
-        at: ThreadIndex,
-        size: u64,
-        write: bool,
-        place: Option<Place>,
-    ) -> Result<Answer, Errno> {
-        const ADDRESS_SPACE: u64 = 1 << 46;
-        if is_too_long(place, size) {
-            return Err(Errno::ENOMEM);
-        }
-        let device = self.device(at)?;
-        if size > ADDRESS_SPACE {
-            return Err(Errno::ENOMEM);
-        }
-        let process = &mut self.processes[at.process];
-        let caller = process.caller(at.thread);
-        let address = place.map_or(process.next_mapping, Place::address);
-        let addresses = address..address + size.next_multiple_of(PAGE);
-        // What is there goes first, whatever the driver will say.
-        self.take_away(at.process, &addresses);
-        self.driver.mmap(device, caller, address, size, write)?;
-        let process = &mut self.processes[at.process];
-        process.mapped.map(addresses, device);
-        if place.is_none() {
-            process.next_mapping += size.next_multiple_of(0x20_0000) + 0x20_0000;
-        }
-        Ok(Answer::Success)
-    }
-
-    fn munmap(&mut self, at: ThreadIndex, pages: Option<Pages>) -> Result<Answer, Errno> {
-        let last = || self.processes[at.process].mapped.last();
-        let addresses = pages.map(Pages::addresses).or_else(last).ok_or(Errno::EINVAL)?;
-        self.take_away(at.process, &addresses);
-        Ok(Answer::Success)
-    }
-
-    /// Takes away what a process has mapped at these addresses.
-    fn take_away(&mut self, process: usize, addresses: &Range<u64>) {
-        let mapped = &mut self.processes[process].mapped;
-        for device in mapped.at(addresses) {
-            self.driver.munmap(device, addresses.clone());
-        }
-        mapped.unmap(addresses);
-    }
-
-    fn mprotect(&mut self, at: ThreadIndex, pages: Pages, protection: Protection) -> Result<Answer, Errno> {
-        let Range { mut start, end } = pages.addresses();
-        // One mapping after the other, up to where there is none.
-        while start < end {
-            let (end_of_piece, device) =
-                self.processes[at.process].mapped.piece_at(start).ok_or(Errno::ENOMEM)?;
-            if protection == Protection::Write {
-                return Err(Errno::EACCES);
-            }
-            let part = start..end.min(end_of_piece);
-            start = part.end;
-            self.driver.mprotect(device, part, protection != Protection::None);
-        }
-        Ok(Answer::Success)
-    }
-
     fn set_scheduler(&mut self, at: ThreadIndex, scheduling: Scheduling) -> Result<Answer, Errno> {
         let process = &mut self.processes[at.process];
         let caller = process.caller(at.thread);
@@ -552,25 +358,6 @@ impl ReferenceWorld {
         }
         *own = scheduling;
         Ok(Answer::Success)
-    }
-
-    /// Makes a file and a descriptor for it.
-    fn make(&mut self, at: ThreadIndex, file: FileId, pipe: Option<(FileId, End)>) -> Result<u32, Errno> {
-        let open = OpenFile::new(file.0);
-        let number = self.processes[at.process].memory.descriptors.open(open.clone(), false)?;
-        self.files.insert(file, File { open, pipe });
-        Ok(number)
-    }
-
-    fn make_pipe(&mut self, at: ThreadIndex, reading: FileId, writing: FileId) -> Result<Answer, Errno> {
-        let to_read = self.make(at, reading, Some((writing, End::Reading)))?;
-        match self.make(at, writing, Some((reading, End::Writing))) {
-            Ok(to_write) => Ok(Answer::Pipe { reading: to_read, writing: to_write }),
-            Err(errno) => {
-                self.processes[at.process].memory.descriptors.close(to_read)?;
-                Err(errno)
-            }
-        }
     }
 
     fn exit(&mut self, at: ThreadIndex) {
@@ -682,12 +469,6 @@ impl ReferenceWorld {
             *thread = Thread::Returned(result);
         }
         Ok(())
-    }
-
-    /// What a process sees at an address, if it has mapped a device there.
-    fn mapped_memory(&self, process: usize, address: u64, length: usize) -> Option<&[u8]> {
-        let mut devices = self.processes[process].mapped.all();
-        devices.find_map(|device| self.driver.mapped_memory(device, address, length))
     }
 
     fn release_unused_devices(&mut self) {
@@ -867,11 +648,8 @@ impl World for ReferenceWorld {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
-        if let Some(bytes) = self.mapped_memory(process, address, length) {
-            return Ok(Some(bytes.to_vec()));
-        }
         let mut bytes = vec![0; length];
-        Ok(self.processes[process].memory.read(address, &mut bytes).is_ok().then_some(bytes))
+        Ok(self.look_at_memory(process, address, &mut bytes)?.then_some(bytes))
     }
 
     fn look_at_memory(
