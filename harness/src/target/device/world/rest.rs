@@ -91,17 +91,23 @@ impl DeviceWorld<'_> {
 
     /// As [`DeviceWorld::is_at_rest`], where one look is enough. It does not tell who sleeps uninterruptibly, which the
     /// threads of a driver hardly ever do; only at the one that has been given something to do it is looked closer.
+    ///
+    /// What the driver puts off may wake threads, so these are looked at when it is known to be done, and not before.
     fn is_still(&mut self, at: ThreadIndex, bustle: &Bustle) -> Result<bool, TargetError> {
         self.note_answers();
-        if !self.may_have_deferred_work() && !self.is_any_in_call() {
+        if self.may_have_deferred_work() {
+            let Look::AtRest(_) = self.look_at(at)? else { return Ok(false) };
+            if !self.is_deferred_work_done() {
+                return Ok(false);
+            }
+        } else if !self.is_any_in_call() {
             return Ok(true);
         }
         if bustle.is_there_any() {
             return Ok(false);
         }
         self.note_answers();
-        let Look::AtRest(_) = self.look_at(at)? else { return Ok(false) };
-        Ok(!self.may_have_deferred_work() || self.is_deferred_work_done())
+        Ok(matches!(self.look_at(at)?, Look::AtRest(_)))
     }
 
     /// Takes note of the answers of all threads.
