@@ -199,9 +199,7 @@ impl Allocator {
                 PiecesGivenMemory::All => (self.mapping.contains(address), Errno::ESRCH),
                 PiecesGivenMemory::Changed => (self.mapping.is_in_changed_piece(address), Errno::ENOMEM),
                 PiecesGivenMemory::First if !self.mapping.contains(self.base) => (false, Errno::ESRCH),
-                PiecesGivenMemory::First => {
-                    (self.mapping.is_one_piece(self.base, address), Errno::EFAULT)
-                }
+                PiecesGivenMemory::First => (self.mapping.is_one_piece(self.base, address), Errno::EFAULT),
             };
             if !has_room {
                 return Err(error);
@@ -276,7 +274,10 @@ impl Allocator {
                 while let Some(key) = next {
                     let buffer = &self.buffers[key];
                     next = buffer.after;
-                    if buffer.content.is_none() && buffer.size >= size && (fitting.is_none() || next.is_none()) {
+                    if buffer.content.is_none()
+                        && buffer.size >= size
+                        && (fitting.is_none() || next.is_none())
+                    {
                         fitting = Some((buffer.size, buffer.start));
                     }
                 }
