@@ -9,7 +9,7 @@ use crate::mapping::Mapping;
 use crate::node::Node;
 use crate::oneway_spam::SpamDetection;
 use crate::planted::{Bug, Planted};
-use crate::profile::{PiecesGivenMemory, Profile};
+use crate::profile::{PiecesGivenMemory, Placing, Profile};
 use crate::table::{Key, Table};
 use crate::transaction::Transaction;
 use crate::uapi::Errno;
@@ -18,6 +18,8 @@ use crate::uapi::Errno;
 pub(crate) const PAGE: u64 = 0x1000;
 /// The most that a process can use of its mapping, in bytes.
 pub(crate) const MAPPING_LIMIT: u64 = 4 << 20;
+/// With [`Placing::BehindTheLast`], so many buffers are few.
+const FEW_BUFFERS: usize = 8;
 
 /// A piece of a mapping (`struct binder_buffer`).
 #[derive(Debug)]
@@ -113,6 +115,9 @@ pub(crate) struct Allocator {
     /// Free buffers, by size and then by address. Which of several equally large ones is taken is up to a driver;
     /// here it is the first.
     free: BTreeSet<(u64, u64)>,
+    placing: Placing,
+    /// There have been more than [`FEW_BUFFERS`] at a time since there was none.
+    had_many: bool,
     /// All buffers, by where they begin.
     by_start: FxHashMap<u64, Key<Buffer>>,
     /// What oneway messages may still use: half of the mapping at first.
@@ -128,8 +133,8 @@ pub(crate) struct Allocator {
 impl Allocator {
     /// One without a mapping.
     pub(crate) fn new(profile: &Profile) -> Allocator {
-        let Profile { spam_detection, planted, pieces_given_memory, .. } = *profile;
-        Allocator { spam_detection, planted, pieces_given_memory, ..Allocator::default() }
+        let Profile { spam_detection, planted, pieces_given_memory, placing, .. } = *profile;
+        Allocator { spam_detection, planted, pieces_given_memory, placing, ..Allocator::default() }
     }
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
@@ -185,17 +190,19 @@ impl Allocator {
         }
     }
 
-    /// Puts memory into a page of the mapping, if there is none. It stays there until it is reclaimed.
+    /// Puts memory into a page of the mapping, if there is none. It stays there until it is reclaimed. A driver that goes
+    /// on without the mapping has no other pages, and says of the others whether the first one is mapped.
     fn install(&mut self, page: usize) -> Result<(), Errno> {
         if !self.present[page] {
             let address = self.base + page as u64 * PAGE;
-            let has_room = match self.pieces_given_memory {
-                PiecesGivenMemory::All => self.mapping.contains(address),
-                PiecesGivenMemory::Changed => self.mapping.is_in_changed_piece(address),
-                PiecesGivenMemory::First => self.mapping.is_one_piece(self.base, address),
+            let (has_room, error) = match self.pieces_given_memory {
+                PiecesGivenMemory::All => (self.mapping.contains(address), Errno::ESRCH),
+                PiecesGivenMemory::Changed => (self.mapping.is_in_changed_piece(address), Errno::ENOMEM),
+                PiecesGivenMemory::First if !self.mapping.contains(self.base) => (false, Errno::ESRCH),
+                PiecesGivenMemory::First => (self.mapping.is_one_piece(self.base, address), Errno::EFAULT),
             };
             if !has_room {
-                return Err(Errno::ESRCH);
+                return Err(error);
             }
             self.present[page] = true;
         }
@@ -217,17 +224,18 @@ impl Allocator {
         self.in_use
     }
 
-    /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full. A driver that goes
-    /// on without the mapping has only the pages that have been used before, and says ESRCH of others.
+    /// Finds room: ESRCH without a mapping, EINVAL for sizes that overflow, ENOSPC when it is full, and whatever the
+    /// driver says of pages that it cannot get.
     pub(crate) fn allocate(&mut self, request: Request) -> Result<Key<Buffer>, Errno> {
         if !self.takes_transactions {
             return Err(Errno::ESRCH);
         }
         let size = request.size().ok_or(Errno::EINVAL)?;
+        self.had_many |= self.in_use == FEW_BUFFERS;
         if request.is_async && self.free_async_space < size {
             return Err(Errno::ENOSPC);
         }
-        let &(found, start) = self.free.range((size, 0)..).next().ok_or(Errno::ENOSPC)?;
+        let (found, start) = self.place(size).ok_or(Errno::ENOSPC)?;
         let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
         pages.clone().try_for_each(|page| self.install(page))?;
         self.free.remove(&(found, start));
@@ -254,6 +262,29 @@ impl Allocator {
         let end = (pages.end * PAGE as usize).min(self.size as usize);
         self.memory.resize(self.memory.len().max(end), 0);
         Ok(key)
+    }
+
+    /// The free buffer that is taken for so many bytes: its size, and where it begins.
+    fn place(&self, size: u64) -> Option<(u64, u64)> {
+        match self.placing {
+            Placing::BehindTheLast if !self.had_many => {
+                // They are few: this is no search.
+                let mut fitting = None;
+                let mut next = self.first;
+                while let Some(key) = next {
+                    let buffer = &self.buffers[key];
+                    next = buffer.after;
+                    if buffer.content.is_none()
+                        && buffer.size >= size
+                        && (fitting.is_none() || next.is_none())
+                    {
+                        fitting = Some((buffer.size, buffer.start));
+                    }
+                }
+                fitting
+            }
+            _ => self.free.range((size, 0)..).next().copied(),
+        }
     }
 
     /// Notes the sender of a new message, and whether it is suspected of oneway spam.
@@ -322,6 +353,7 @@ impl Allocator {
             self.free_async_space += size;
         }
         self.in_use -= 1;
+        self.had_many &= self.in_use > 0;
         let (before, after) = (self.buffers[key].before, self.buffers[key].after);
         self.free.insert((size, start));
         if let Some(after) = after.filter(|after| self.buffers[*after].content.is_none()) {

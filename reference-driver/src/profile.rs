@@ -57,6 +57,7 @@ pub struct Profile {
     pub(crate) unmapping_ends_transactions: bool,
     /// Which pieces of a mapping are given memory, where it is in several.
     pub pieces_given_memory: PiecesGivenMemory,
+    pub(crate) placing: Placing,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
@@ -137,6 +138,17 @@ pub enum PiecesGivenMemory {
     First,
 }
 
+/// Which of the free pieces of a mapping a payload is put into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// The smallest that has room.
+    #[default]
+    Smallest,
+    /// The one behind the last buffer, or else the first that has room. From when there are many buffers until there is
+    /// none, the smallest.
+    BehindTheLast,
+}
+
 /// Whether and how processes are told that others are frozen or thawed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FreezeNotifications {
@@ -185,6 +197,7 @@ impl Profile {
         senders_are_openers: false,
         unmapping_ends_transactions: true,
         pieces_given_memory: PiecesGivenMemory::All,
+        placing: Placing::Smallest,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
@@ -265,6 +278,7 @@ impl Profile {
         senders_are_openers: true,
         unmapping_ends_transactions: false,
         pieces_given_memory: PiecesGivenMemory::First,
+        placing: Placing::BehindTheLast,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,

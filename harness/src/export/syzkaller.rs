@@ -13,6 +13,9 @@ use crate::engine::payload as layout;
 use crate::program::*;
 use crate::script::{Script, fragment};
 
+#[cfg(test)]
+mod tests;
+
 /// Where the memory of programs begins.
 const MEMORY: u64 = 0x7f00_0000_0000;
 /// Where mappings of the device lie in it.
@@ -481,7 +484,7 @@ impl Out {
             }
             (Call::Poll { timeout_ms: 0 }, Some(device)) => {
                 let address = self.address(8);
-                self.call(&format!("poll({address}=[{{r{device}, 0x1}}], 0x1, 0x0)"));
+                self.call(&format!("poll({address}=[{{r{device}, 0x1, 0x0}}], 0x1, 0x0)"));
             }
             (Call::Ioctl(ioctl), Some(device)) => self.ioctl(ioctl, device),
             (call, Some(_)) if call.may_sleep() => self.cannot("nobody would wake who sleeps in it"),

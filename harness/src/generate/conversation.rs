@@ -21,15 +21,26 @@ const ROOT: &str = "root";
 /// Writes a whole conversation.
 pub(super) struct Conversation {
     pub(super) emphasis: Emphasis,
-    /// Whether the manager has yet to say that it takes descriptors.
-    pub(super) takes_descriptors: bool,
+    pub(super) habits: Habits,
     pub(super) length: usize,
 }
 
-/// Who takes part in a new program, and whether the manager has yet to become one.
-pub(super) fn cast(choices: &mut Choices<'_, '_>) -> (Program, bool) {
+/// What is the same throughout a program, and different in another one.
+pub(super) struct Habits {
+    /// Whether the manager has yet to say that it takes descriptors.
+    takes_descriptors: bool,
+    /// A size that payloads often have, in bytes: a few of them fill the manager's mapping.
+    bulk: Option<u64>,
+}
+
+/// Who takes part in a new program, and how.
+pub(super) fn cast(choices: &mut Choices<'_, '_>) -> (Program, Habits) {
     let mut program = Program { opening: vec!["A generated program.".to_owned()], ..Program::default() };
     let takes_descriptors = choices.one_in(3);
+    // A small mapping is filled for less.
+    let filled = choices.one_in(4).then(|| choices.of([4096, 16 * 1024]));
+    let bulk = filled
+        .map(|size| size / 16 * (1 + choices.below(8) as u64) + choices.of([0, 8]) - choices.of([0, 8]));
     let processes = 2 + choices.below(3);
     let mut declare = |declaration| {
         program.declarations.push(Noted { before: Vec::new(), value: declaration, after: None });
@@ -37,10 +48,11 @@ pub(super) fn cast(choices: &mut Choices<'_, '_>) -> (Program, bool) {
     for index in 0..processes {
         let word = if index == 0 { "manager".to_owned() } else { format!("app{index}") };
         let name = name(&word);
-        let size = match choices.below(16) {
-            0 => 4096,
-            1 => 16 * 1024,
-            2 => 1 << 20,
+        let size = match (filled, choices.below(16)) {
+            (Some(size), _) if index == 0 => size,
+            (_, 0) => 4096,
+            (_, 1) => 16 * 1024,
+            (_, 2) => 1 << 20,
             _ => DeviceSetUp::DEFAULT_MAPPING,
         };
         let device =
@@ -59,7 +71,7 @@ pub(super) fn cast(choices: &mut Choices<'_, '_>) -> (Program, bool) {
             declare(Declaration::Thread { name: thread, process: name.clone() });
         }
     }
-    (program, takes_descriptors)
+    (program, Habits { takes_descriptors, bulk })
 }
 
 /// A name that is a word of letters, digits and hyphens.
@@ -70,7 +82,8 @@ fn name(word: &str) -> Name {
 impl Author for Conversation {
     fn write(&mut self, settler: &mut Settler<'_, '_, '_>) {
         let manager = ThreadIndex { process: 0, thread: 0 };
-        if self.takes_descriptors {
+        settler.bulk = self.habits.bulk;
+        if self.habits.takes_descriptors {
             let wanted = if settler.choices.one_in(2) { FLAT_BINDER_FLAG_TXN_SECURITY_CTX } else { 0 };
             let flags = FLAT_BINDER_FLAG_ACCEPTS_FDS | wanted;
             let object = ContextManagerObject { object: name(ROOT), flags };
@@ -78,6 +91,9 @@ impl Author for Conversation {
         }
         for process in 0..settler.situation.processes.len() {
             let first = ThreadIndex { process, thread: 0 };
+            if process > 0 && self.habits.bulk.is_some() && settler.choices.one_in(2) {
+                settler.propose(first, ioctl(Ioctl::EnableOnewaySpamDetection(Argument::Value(1))));
+            }
             let can_wait = process == 0 || settler.situation.processes[process].threads.len() > 1;
             if can_wait && !settler.choices.one_in(4) {
                 settler.propose(first, enter());
@@ -394,6 +410,11 @@ impl Scene<'_, '_, '_, '_> {
         let made =
             payloads::transaction(&mut self.settler.choices, process, self.thread.process == 0, new, damage);
         let (mut transaction, is_scattered) = made;
+        if let Some(size) = self.settler.bulk
+            && self.settler.choices.one_in(2)
+        {
+            transaction.data.push(DataItem::Zero(size));
+        }
         transaction.code = self.settler.steps() as u32 * 8 + self.commands.len() as u32 + 1;
         if !self.settler.choices.one_in(3) {
             transaction.flags |= TF_ACCEPT_FDS;

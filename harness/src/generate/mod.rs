@@ -57,9 +57,9 @@ pub fn generate<'p>(
     bytes: &mut Unstructured<'_>,
 ) -> Settled {
     let mut choices = Choices(bytes);
-    let (program, takes_descriptors) = conversation::cast(&mut choices);
+    let (program, habits) = conversation::cast(&mut choices);
     let length = 8 + choices.below(USUAL_STEPS - 24);
-    let mut author = Conversation { emphasis, takes_descriptors, length };
+    let mut author = Conversation { emphasis, habits, length };
     settle_with(program, stage.into(), USUAL_STEPS, choices, &mut author)
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Settler<'r, 'c, 'u> {
     rehearsal: Rehearsal<'r>,
     pub(super) situation: Situation,
     pub(super) choices: Choices<'c, 'u>,
+    /// A size that payloads often have, in bytes.
+    pub(super) bulk: Option<u64>,
     steps: Vec<Noted<Moment>>,
     fault: Option<Fault>,
     most_steps: usize,
@@ -117,6 +119,7 @@ pub(super) fn settle_with(
                 rehearsal,
                 situation: Situation::of(&program.declarations),
                 choices,
+                bulk: None,
                 steps: Vec::with_capacity(USUAL_STEPS / 2),
                 fault: None,
                 most_steps: most_steps.min(MOST_STEPS),

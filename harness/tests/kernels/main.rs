@@ -2,7 +2,8 @@
 //!
 //! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
 //! they are not, those tests are ignored and counted so, not passed. The same goes for what boots a kernel of User-mode
-//! Linux, which takes built:uml-c (`binderdrill kernel build`), for what counts lines, which takes built:uml-c-gcov
+//! Linux, which takes built:uml-c or built:uml-rust (`binderdrill kernel build`), for what counts lines, which takes
+//! built:uml-c-gcov
 //! (`binderdrill kernel build --with gcov`), for what builds, which takes make and gcc, and for what
 //! patches a stock kernel, which takes its source besides (`binderdrill kernel fetch linux-source-6.12`). What patches a
 //! kernel built here takes built:uml-c-gcov or built:uml-rust and, as the newest source, linux-source-7.3.
@@ -35,6 +36,10 @@ fn main() -> ExitCode {
         .chain(exported::IN_UML)
         .chain(coverage::IN_UML)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml));
+    let has_uml_of_rust = Store::of_user().is_ok_and(|store| store.built("uml-rust").is_ok());
+    let uml_of_rust = exported::IN_RUST
+        .iter()
+        .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml_of_rust));
     let can_count = coverage::can_count();
     let coverage = coverage::IN_GCOV
         .iter()
@@ -51,7 +56,7 @@ fn main() -> ExitCode {
     let of_gcov = patches::ON_GCOV.iter().map(|(name, test)| {
         Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!(can_count && has_newest))
     });
-    let has_rust = has_newest && Store::of_user().is_ok_and(|store| store.built("uml-rust").is_ok());
+    let has_rust = has_newest && has_uml_of_rust;
     let of_rust = patches::ON_RUST
         .iter()
         .map(|(name, test)| Trial::test(*name, *test).with_kind("patch").with_ignored_flag(!has_rust));
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         &arguments,
         guests
             .chain(uml)
+            .chain(uml_of_rust)
             .chain(coverage)
             .chain(builds)
             .chain(patches)

@@ -234,7 +234,7 @@ fn condition(expected: &CallExpectation, kind: &Kind, names: &mut Names) -> Stri
         CallExpectation::Fails(failure) => format!("error == {}", errno(*failure)),
         CallExpectation::Parked => "!\"it returned, and must be parked\"".to_owned(),
         CallExpectation::Value(value) => match kind {
-            Kind::Events => format!("events() == {value}"),
+            Kind::Events => format!("events_found() == {value}"),
             Kind::Number(came) => format!("error == 0 && {came} == {value}"),
             Kind::Plain | Kind::Told => format!("error == 0 && {value} == 0"),
         },
@@ -246,7 +246,7 @@ fn condition(expected: &CallExpectation, kind: &Kind, names: &mut Names) -> Stri
                 (events.invalid, "POLLNVAL"),
             ];
             let set: Vec<&str> = all.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
-            format!("events() == ({})", if set.is_empty() { "0".to_owned() } else { set.join(" | ") })
+            format!("events_found() == ({})", if set.is_empty() { "0".to_owned() } else { set.join(" | ") })
         }
         CallExpectation::Tells(told) => format!("error == 0 && {}", told_condition(told, names)),
         CallExpectation::AnyOf(choices) => {

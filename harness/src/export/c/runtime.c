@@ -303,8 +303,8 @@ static void say_events(void)
 	dprintf(1, "%s\n", *sign ? "" : "0");
 }
 
-//@ events
-static int events(void)
+//@ events_found
+static int events_found(void)
 {
 	return error ? -1 : (int)result & (POLLIN | POLLERR | POLLHUP | POLLNVAL);
 }
