@@ -12,7 +12,7 @@ use super::trial::{Base, Trial, counting};
 use crate::campaign::{Source, Tally};
 use crate::coverage::Origin;
 use crate::generate::Emphasis;
-use crate::kernel::KernelError;
+use crate::kernel::{BUILT_PREFIX, KernelError};
 use crate::patch::{Changes, CountedLines, OwnLine, OwnLines};
 use crate::script::print;
 use crate::suite::{self, Case};
@@ -20,6 +20,10 @@ use crate::target::qemu;
 
 /// Of a campaign, so many programs are run again on the kernel that counts: the first ones. All would take too long.
 const MOST_OF_CAMPAIGN: u64 = 300;
+
+/// Why nothing is known of lines of Rust, and what to do.
+const ONLY_C: &str = "rustc counts with the help of a library that the kernel has not, so that only lines of C are counted; \
+                      with a warn_on!(true) in a line, each case that runs it is broken and says so";
 
 /// Patches on top of others, by what they make of a source.
 pub(super) struct Patched<'a> {
@@ -62,15 +66,22 @@ pub(super) fn own_lines(
     }
     let order = match patched.base {
         Base::Source(order) => counting(order),
+        // A stock kernel has nothing for its modules to count with, but one of the same source can be built that has.
         Base::Stock(name) => {
-            let why =
-                format!("{name} does not count what runs; --base linux-source-… builds a kernel that does");
-            return Ok(OwnLines::Unknown { why });
+            let order = trial.counting_like_stock(name)?;
+            if !trial.is_built(&order)? {
+                let package = source.name.split(' ').next().unwrap_or_default();
+                let why = format!(
+                    "{name} has nothing to count with; once `binderdrill kernel build --source {package} --with gcov` has \
+                     built {BUILT_PREFIX}{} from its source, they are counted there",
+                    order.name()?
+                );
+                return Ok(OwnLines::Unknown { why });
+            }
+            Some(order)
         }
     };
-    let Some(order) = order else {
-        return Ok(OwnLines::Unknown { why: "only lines of C are counted".to_owned() });
-    };
+    let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_C.to_owned() }) };
     match counted(trial, patched, &Base::Source(order), lines, programs) {
         Ok(counted) => Ok(OwnLines::Counted(counted)),
         // The verdict is had without it.

@@ -138,9 +138,17 @@ impl PatchArguments {
                 let mut tell = |what: &str| eprintln!("{what}");
                 let tree = match &self.commit {
                     Some(commit) => store.tree_of_commit(Path::new(folder), commit, &mut tell)?,
-                    None => PathBuf::from(folder),
+                    None => {
+                        if store.has_uncommitted_changes(Path::new(folder)) {
+                            tell(&format!(
+                                "{folder} has changes that are not committed: they are part of the base"
+                            ));
+                        }
+                        PathBuf::from(folder)
+                    }
                 };
-                of_source(&SourceChoice::Tree(tree), patches)
+                let orders = of_source(&SourceChoice::Tree(tree), patches).into_iter();
+                orders.map(|order| store.named_apart(order)).collect::<Result<_, _>>()?
             }
             Some(other) => {
                 return Err(CommandError::Options(format!(
@@ -343,7 +351,10 @@ impl Check<'_> {
         match refused {
             Refused::Other(error) => Err(error),
             Refused::Patch(error) => {
-                complain(&error.to_string());
+                let base = self.arguments.base.as_deref().unwrap_or("the newest source");
+                let at =
+                    self.arguments.commit.as_ref().map_or_else(String::new, |commit| format!(" at {commit}"));
+                complain(&format!("{}\nthe base is {base}{at}", error.to_string().trim_end()));
                 Ok(Status::DoesNotApply)
             }
             Refused::Build { error, log } => {

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use lock::Lock;
+use sha2::{Digest, Sha256};
 
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
@@ -278,6 +279,30 @@ impl Store {
         tell: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, KernelError> {
         commit::tree(repository, revision, &self.folder.join("trees"), tell)
+    }
+
+    /// Whether a folder is a git repository's, and has changes that are not committed.
+    pub fn has_uncommitted_changes(&self, folder: &Path) -> bool {
+        commit::has_uncommitted_changes(folder)
+    }
+
+    /// An order of a tree, with a name of its own if another tree has given a kernel the name that it would have.
+    pub fn named_apart(&self, order: Order) -> Result<Order, KernelError> {
+        let SourceChoice::Tree(tree) = &order.source else { return Ok(order) };
+        let source = self.source(&order.source, &mut |_| {})?.name;
+        let is_of_another = |built: Built| built.source != source;
+        if order.name.is_some() || !self.built(&order.name()?.to_string()).is_ok_and(is_of_another) {
+            return Ok(order);
+        }
+        let digest = hex::encode(&Sha256::digest(source.as_bytes())[..4]);
+        let name = format!("tree-{digest}-{}", order.choices.name()).parse()?;
+        Ok(Order { source: SourceChoice::Tree(tree.clone()), name: Some(name), ..order })
+    }
+
+    /// The kernel for User-mode Linux that counts which lines run of a stock kernel's driver: it is of the same source.
+    pub fn counting_like_stock(&self, name: &str) -> Result<Order, KernelError> {
+        let choices = Choices { kind: BuiltFor::Uml, driver: DriverKind::C, with: [Instrument::Gcov].into() };
+        Ok(Order { source: self.source_of_stock(name)?, choices, name: None })
     }
 
     /// The files that a target of this store is made of.
