@@ -21,6 +21,9 @@ const LOCKDEP: &str = include_str!("configuration/lockdep.config");
 const KCOV: &str = include_str!("configuration/kcov.config");
 const GCOV: &str = include_str!("configuration/gcov.config");
 
+/// What Linux called otherwise once.
+const OLDER: &str = include_str!("configuration/older.config");
+
 /// The value that says that an option is off.
 const OFF: &str = "n";
 
@@ -58,6 +61,17 @@ impl Options {
             });
         }
         Options(fragments.into_iter().flat_map(Options::read_lines).collect())
+    }
+
+    /// These, as far as an older Linux has them: what it calls otherwise, and without what it cannot do.
+    pub fn for_older_linux(&self, kind: BuiltFor) -> Options {
+        let mut options = self.0.clone();
+        options.extend(Options::read_lines(OLDER));
+        if kind == BuiltFor::Uml {
+            // It has one processor there: races take longer to happen.
+            options.retain(|option, _| !["CONFIG_SMP", "CONFIG_NR_CPUS"].contains(&option.as_str()));
+        }
+        Options(options)
     }
 
     /// Those of a `.config`, which leaves out, or names in a comment, what is off.
