@@ -119,8 +119,8 @@ impl fmt::Display for Lost {
 mod tests {
     use super::*;
 
-    const ALL: [&str; 11] =
-        [BASE, UML, QEMU, DRIVER_C, DRIVER_RUST, KASAN, KASAN_UML, KASAN_QEMU, LOCKDEP, KCOV, GCOV];
+    const ALL: [&str; 12] =
+        [BASE, UML, QEMU, DRIVER_C, DRIVER_RUST, KASAN, KASAN_UML, KASAN_QEMU, LOCKDEP, KCOV, GCOV, OLDER];
 
     fn asked_for(kind: BuiltFor, driver: DriverKind, with: &[Instrument]) -> Options {
         Options::asked_for(&Choices { kind, driver, with: with.iter().copied().collect() })
@@ -146,6 +146,18 @@ mod tests {
                     assert_eq!(asked_for(kind, driver, part).lost_in(&whole), []);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_older_linux_is_asked_for_what_it_has() {
+        let on = |options: &Options, option: &str| options.0.get(option).map(String::as_str) == Some("y");
+        for (kind, many) in [(BuiltFor::Uml, false), (BuiltFor::Qemu, true)] {
+            let newest = asked_for(kind, DriverKind::C, &[]);
+            let older = newest.for_older_linux(kind);
+            assert!(on(&newest, "CONFIG_SMP") && !on(&newest, "CONFIG_PROC_SYSCTL"));
+            assert!(on(&older, "CONFIG_PROC_SYSCTL") && on(&older, "CONFIG_SYSCTL"));
+            assert_eq!(on(&older, "CONFIG_SMP"), many);
         }
     }
 

@@ -485,3 +485,32 @@ fn remove_all(folder: &Path) -> Result<(), KernelError> {
 fn file_error(path: &Path, error: io::Error) -> KernelError {
     KernelError::File { path: path.to_owned(), error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_that_are_called_alike_have_kernels_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store { folder: folder.path().join("kernels") };
+        let order = |tree: &str| {
+            let tree = folder.path().join(tree);
+            fs::create_dir_all(&tree).unwrap();
+            let choices = Choices { kind: BuiltFor::Uml, driver: DriverKind::C, with: [].into() };
+            Order { source: SourceChoice::Tree(tree), choices, name: None }
+        };
+        let named = |tree: &str| store.named_apart(order(tree)).unwrap().name().unwrap().to_string();
+        assert_eq!((named("one/linux"), named("two/linux")), ("linux-uml-c".into(), "linux-uml-c".into()));
+        let built = store.built_folder().join("linux-uml-c");
+        fs::create_dir_all(&built).unwrap();
+        fs::write(built.join(BuiltFor::Uml.image()), "").unwrap();
+        let source = store.source(&order("one/linux").source, &mut |_| {}).unwrap().name;
+        let record = built::Record::new(String::new(), String::new(), source, order("one/linux").choices);
+        record.write(&built).unwrap();
+        assert_eq!(named("one/linux"), "linux-uml-c");
+        let other = named("two/linux");
+        assert!(other.starts_with("tree-") && other.ends_with("-uml-c"), "{other}");
+        assert_eq!(named("two/linux"), other);
+    }
+}
