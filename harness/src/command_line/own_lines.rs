@@ -23,7 +23,7 @@ const MOST_OF_CAMPAIGN: u64 = 300;
 
 /// Why nothing is known of lines of Rust, and what to do.
 const ONLY_C: &str = "rustc counts with the help of a library that the kernel has not, so that only lines of C are counted; \
-                      with a warn_on!(true) in a line, each case that runs it is broken and says so";
+                      with a kernel::warn_on!(true) beside a line, each case that runs it is broken and says so";
 
 /// Patches on top of others, by what they make of a source.
 pub(super) struct Patched<'a> {
@@ -66,19 +66,13 @@ pub(super) fn own_lines(
     }
     let order = match patched.base {
         Base::Source(order) => counting(order),
-        // A stock kernel has nothing for its modules to count with, but one of the same source can be built that has.
         Base::Stock(name) => {
-            let order = trial.counting_like_stock(name)?;
-            if !trial.is_built(&order)? {
-                let package = source.name.split(' ').next().unwrap_or_default();
-                let why = format!(
-                    "{name} has nothing to count with; once `binderdrill kernel build --source {package} --with gcov` has \
-                     built {BUILT_PREFIX}{} from its source, they are counted there",
-                    order.name()?
-                );
-                return Ok(OwnLines::Unknown { why });
-            }
-            Some(order)
+            let why = format!(
+                "{name} was built with nothing that counts, which its modules cannot have alone; if the patch applies to a \
+                 newer source too, --base {BUILT_PREFIX}uml-c-gcov counts them; with a WARN_ON(1) beside a line, each case \
+                 that runs it is broken and says so"
+            );
+            return Ok(OwnLines::Unknown { why });
         }
     };
     let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_C.to_owned() }) };

@@ -164,16 +164,6 @@ impl<'a> Trial<'a> {
         run_on(&self.plan(target, cases), &mut io::sink())
     }
 
-    /// The kernel that counts what runs of the source that a stock kernel's driver is of.
-    pub(super) fn counting_like_stock(&self, name: &str) -> Result<Order, KernelError> {
-        self.store.counting_like_stock(name)
-    }
-
-    /// Whether a kernel has been built.
-    pub(super) fn is_built(&self, order: &Order) -> Result<bool, KernelError> {
-        Ok(self.store.built(&order.name()?.to_string()).is_ok())
-    }
-
     /// Nothing has been counted yet on a target that counts.
     pub(super) fn counting(&self, target: &str) -> Result<Counting, CommandError> {
         let counting = Counting::of(&self.store.notes(target)?)?;

@@ -299,12 +299,6 @@ impl Store {
         Ok(Order { source: SourceChoice::Tree(tree.clone()), name: Some(name), ..order })
     }
 
-    /// The kernel for User-mode Linux that counts which lines run of a stock kernel's driver: it is of the same source.
-    pub fn counting_like_stock(&self, name: &str) -> Result<Order, KernelError> {
-        let choices = Choices { kind: BuiltFor::Uml, driver: DriverKind::C, with: [Instrument::Gcov].into() };
-        Ok(Order { source: self.source_of_stock(name)?, choices, name: None })
-    }
-
     /// The files that a target of this store is made of.
     pub fn files_of(&self, target: &str) -> Result<Vec<PathBuf>, KernelError> {
         if target.starts_with(BUILT_PREFIX) {
