@@ -31,6 +31,8 @@ pub struct KnownBugFile {
     pub name: &'static str,
     /// The patch, a mail.
     pub patch: &'static [u8],
+    /// A patch that makes the moment long in which it happens, if there is one.
+    pub window: Option<&'static [u8]>,
 }
 
 /// What is known of a driver: its deviations, the divergences of programs that nobody wrote, or why some of its code is not
@@ -81,7 +83,8 @@ pub fn unreached() -> Vec<ExpectationsFile> {
 pub fn known_bugs() -> Vec<KnownBugFile> {
     let files = KNOWN_BUGS.files().filter_map(|file| {
         let name = file.path().to_str()?.strip_suffix(".patch")?;
-        Some(KnownBugFile { name, patch: file.contents() })
+        let window = KNOWN_BUGS.get_file(format!("windows/{name}.patch")).map(|window| window.contents());
+        Some(KnownBugFile { name, patch: file.contents(), window })
     });
     let mut bugs: Vec<KnownBugFile> = files.collect();
     bugs.sort_unstable();

@@ -12,7 +12,7 @@ use super::trial::{Base, Trial, counting};
 use crate::campaign::{Source, Tally};
 use crate::coverage::Origin;
 use crate::generate::Emphasis;
-use crate::kernel::KernelError;
+use crate::kernel::{BUILT_PREFIX, KernelError};
 use crate::patch::{Changes, CountedLines, OwnLine, OwnLines};
 use crate::script::print;
 use crate::suite::{self, Case};
@@ -20,6 +20,10 @@ use crate::target::qemu;
 
 /// Of a campaign, so many programs are run again on the kernel that counts: the first ones. All would take too long.
 const MOST_OF_CAMPAIGN: u64 = 300;
+
+/// Why nothing is known of lines of Rust, and what to do.
+const ONLY_C: &str = "rustc counts with the help of a library that the kernel has not, so that only lines of C are counted; \
+                      with a kernel::warn_on!(true) beside a line, each case that runs it is broken and says so";
 
 /// Patches on top of others, by what they make of a source.
 pub(super) struct Patched<'a> {
@@ -63,14 +67,15 @@ pub(super) fn own_lines(
     let order = match patched.base {
         Base::Source(order) => counting(order),
         Base::Stock(name) => {
-            let why =
-                format!("{name} does not count what runs; --base linux-source-… builds a kernel that does");
+            let why = format!(
+                "{name} was built with nothing that counts, which its modules cannot have alone; if the patch applies to a \
+                 newer source too, --base {BUILT_PREFIX}uml-c-gcov counts them; with a WARN_ON(1) beside a line, each case \
+                 that runs it is broken and says so"
+            );
             return Ok(OwnLines::Unknown { why });
         }
     };
-    let Some(order) = order else {
-        return Ok(OwnLines::Unknown { why: "only lines of C are counted".to_owned() });
-    };
+    let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_C.to_owned() }) };
     match counted(trial, patched, &Base::Source(order), lines, programs) {
         Ok(counted) => Ok(OwnLines::Counted(counted)),
         // The verdict is had without it.

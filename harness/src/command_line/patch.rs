@@ -22,8 +22,8 @@ use crate::report::{
 use crate::suite::{self, Case};
 use crate::target::qemu;
 
-/// How often cases are run again that differ: those that race, and all others.
-const REPETITIONS: [usize; 2] = [2, 1];
+/// How often cases that race are run again if they differ. All others are run again once.
+const REPETITIONS_OF_RACES: usize = 2;
 
 /// If more cases differ than this, it is no chance, and they are not run again.
 const MOST_REPEATED: usize = 100;
@@ -138,9 +138,17 @@ impl PatchArguments {
                 let mut tell = |what: &str| eprintln!("{what}");
                 let tree = match &self.commit {
                     Some(commit) => store.tree_of_commit(Path::new(folder), commit, &mut tell)?,
-                    None => PathBuf::from(folder),
+                    None => {
+                        if store.has_uncommitted_changes(Path::new(folder)) {
+                            tell(&format!(
+                                "{folder} has changes that are not committed: they are part of the base"
+                            ));
+                        }
+                        PathBuf::from(folder)
+                    }
                 };
-                of_source(&SourceChoice::Tree(tree), patches)
+                let orders = of_source(&SourceChoice::Tree(tree), patches).into_iter();
+                orders.map(|order| store.named_apart(order)).collect::<Result<_, _>>()?
             }
             Some(other) => {
                 return Err(CommandError::Options(format!(
@@ -305,17 +313,25 @@ impl Check<'_> {
         }
         let cases: Vec<Case> =
             cases.iter().filter(|case| differing.contains(&case.id.as_str())).cloned().collect();
-        let (racing, others): (Vec<Case>, Vec<Case>) =
-            cases.into_iter().partition(|case| case.race().is_some());
-        let mut repeated = Vec::new();
-        for (cases, times) in [racing, others].iter().zip(REPETITIONS) {
-            for _ in 0..if cases.is_empty() { 0 } else { times } {
-                let (base, patched) =
-                    (self.trial.run(base, cases)?.cases, self.trial.run(patched, cases)?.cases);
-                repeated.push(Repeated { base, patched });
+        let racing: Vec<Case> = cases.iter().filter(|case| case.race().is_some()).cloned().collect();
+        let mut repeated = vec![self.once_more(base, patched, &cases)?];
+        if !racing.is_empty() {
+            for _ in 1..REPETITIONS_OF_RACES {
+                repeated.push(self.once_more(base, patched, &racing)?);
             }
         }
         Ok(repeated)
+    }
+
+    /// Runs cases on both at the same time: they are few, so that one kernel alone would leave processors idle.
+    fn once_more(&self, base: &str, patched: &str, cases: &[Case]) -> Result<Repeated, CommandError> {
+        let (base, patched) = std::thread::scope(|scope| {
+            let base = scope.spawn(|| self.trial.run(base, cases));
+            let patched = self.trial.run(patched, cases);
+            // What panicked there is a mistake of ours, and is told as such here.
+            (base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), patched)
+        });
+        Ok(Repeated { base: base?.cases, patched: patched?.cases })
     }
 
     /// Looks with programs that nobody wrote for what the patch changes.
@@ -343,7 +359,10 @@ impl Check<'_> {
         match refused {
             Refused::Other(error) => Err(error),
             Refused::Patch(error) => {
-                complain(&error.to_string());
+                let base = self.arguments.base.as_deref().unwrap_or("the newest source");
+                let at =
+                    self.arguments.commit.as_ref().map_or_else(String::new, |commit| format!(" at {commit}"));
+                complain(&format!("{}\nthe base is {base}{at}", error.to_string().trim_end()));
                 Ok(Status::DoesNotApply)
             }
             Refused::Build { error, log } => {

@@ -9,7 +9,7 @@ use super::trial::{self, Base, Trial, in_order, watched};
 use super::{CommandError, Format, GuestArguments, Status, give_seed};
 use crate::kernel::{KernelError, SourceChoice, Store};
 use crate::patch::{
-    BugKind, Changes, KernelVerdict, KnownBug, RecallResults, Recalled, Repeated, known_bugs,
+    BugKind, Changes, KernelVerdict, KnownBug, Patch, RecallResults, Recalled, Repeated, known_bugs,
 };
 use crate::report::{CaseResult, write_recall};
 use crate::suite::{self, Case};
@@ -27,6 +27,10 @@ pub(super) struct RecallArguments {
     /// How often the cases that race are run, with other delays each time, until one catches a bug that is a race
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: u32,
+    /// Only of bugs that are races: make the moment long in which each happens, with a delay in the kernel with the bug and
+    /// in the one without. That says whether a case would catch it, and not how soon; only cases that race are run
+    #[arg(long)]
+    widened: bool,
     /// Run the kernels without bugs anew, even if what they did is kept
     #[arg(long)]
     again: bool,
@@ -38,11 +42,22 @@ const AFTER_HELP: &str = "Exit status: 0 if every bug that a case is about is ca
                           could not be tried.";
 
 pub(super) fn recall(arguments: &RecallArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let cases = suite::select(&arguments.suite)?;
-    let bugs = select(known_bugs()?, &arguments.bugs)?;
+    let mut cases = suite::select(&arguments.suite)?;
+    let mut bugs = select(known_bugs()?, &arguments.bugs)?;
+    if arguments.widened {
+        cases.retain(|case| case.race().is_some());
+        bugs.retain(|bug| bug.window.is_some());
+        if cases.is_empty() || bugs.is_empty() {
+            return Err(CommandError::Options(
+                "--widened is for bugs of which suites/known-bugs/windows/ has a patch, and for cases that race: there is \
+                 none among these"
+                    .to_owned(),
+            ));
+        }
+    }
     let store = Store::of_user()?;
     let trial = Trial::new(&store, &arguments.guests, arguments.again);
-    let recall = Recall { trial, cases: &cases, rounds: arguments.rounds };
+    let recall = Recall { trial, cases: &cases, rounds: arguments.rounds, widened: arguments.widened };
     let recalled: Vec<Recalled> = bugs.iter().map(|bug| recall.bug(bug)).collect::<Result<_, _>>()?;
     let results = RecallResults::of(recalled);
     match arguments.guests.format {
@@ -80,6 +95,7 @@ struct Recall<'a> {
     trial: Trial<'a>,
     cases: &'a [Case],
     rounds: u32,
+    widened: bool,
 }
 
 impl Recall<'_> {
@@ -91,13 +107,10 @@ impl Recall<'_> {
         let order = orders.flatten().next().expect("of a source there is a kernel for each patch");
         let mut recalled = Recalled::of(bug, format!("built:{}", order.name()?));
         let base = Base::Source(order);
+        recalled.widened = self.widened;
+        let window = bug.window.as_ref().filter(|_| self.widened);
         let building = Instant::now();
-        let built = self.trial.apply(&base, &Changes::default(), std::slice::from_ref(&bug.patch)).and_then(
-            |changes| {
-                let without = self.trial.build(&base, &Changes::default(), "the base")?;
-                Ok((without, self.trial.build_patched(&base, &changes, &bug.patch.title)?.target()))
-            },
-        );
+        let built = self.build(bug, &base, window);
         recalled.building = building.elapsed().as_secs_f64();
         let (without, with) = match built {
             Ok(built) => built,
@@ -122,6 +135,19 @@ impl Recall<'_> {
         let caught = recalled.caught_by.len();
         self.trial.say(&bug.name, &format!("{caught} cases catch it"));
         Ok(recalled)
+    }
+
+    /// Builds the kernel without a bug and the one with it, as targets.
+    fn build(
+        &self,
+        bug: &KnownBug,
+        base: &Base,
+        window: Option<&Patch>,
+    ) -> Result<(String, String), CommandError> {
+        let before = self.trial.apply(base, &Changes::default(), window.map_or(&[], std::slice::from_ref))?;
+        let after = self.trial.apply(base, &before, std::slice::from_ref(&bug.patch))?;
+        let without = self.trial.build(base, &before, "the base")?;
+        Ok((without, self.trial.build_patched(base, &after, &bug.patch.title)?.target()))
     }
 
     /// Runs all cases, then those that race until one of them catches a bug that is a race.

@@ -14,7 +14,7 @@ use std::time::Instant;
 use strum::IntoEnumIterator;
 
 use super::built::{Built, BuiltFor, BuiltName, Choices, Instrument, Record, kept};
-use super::configuration::Options;
+use super::configuration::{Lost, Options};
 use super::lock::{Hold, Lock};
 use super::notes::Noted;
 use super::source::{Source, SourceChoice, SourceFiles};
@@ -188,19 +188,24 @@ impl Work<'_> {
         fs::write(&setting_path, setting).map_err(|error| file_error(&setting_path, error))
     }
 
-    /// Makes the configuration from nothing but the options asked for, and checks that they are all in it.
-    pub fn configure(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
-        tell(Told::Begun("configuring"));
+    /// Makes the configuration from these options alone, and says which of them are not in it.
+    fn lost_of(&self, options: &Options) -> Result<Vec<Lost>, KernelError> {
         let asked = self.objects().join("asked.config");
-        fs::write(&asked, self.options.to_string()).map_err(|error| file_error(&asked, error))?;
+        fs::write(&asked, options.to_string()).map_err(|error| file_error(&asked, error))?;
         let mut make = self.command();
         make.env("KCONFIG_ALLCONFIG", &asked).arg("allnoconfig");
         remove_file(&self.log())?;
         make::run(make, &self.log(), self.lock, &mut |_, _| {})?;
         let path = self.objects().join(".config");
         let text = fs::read_to_string(&path).map_err(|error| file_error(&path, error))?;
-        let lost = self.options.lost_in(&Options::read(&text));
-        if lost.is_empty() {
+        Ok(options.lost_in(&Options::read(&text)))
+    }
+
+    /// Makes the configuration from nothing but the options asked for, and checks that they are all in it.
+    pub fn configure(&self, tell: &mut dyn FnMut(Told<'_>)) -> Result<(), KernelError> {
+        tell(Told::Begun("configuring"));
+        let lost = self.lost_of(&self.options)?;
+        if lost.is_empty() || self.lost_of(&self.options.for_older_linux(self.choices.kind))?.is_empty() {
             return Ok(());
         }
         let lost = lost.iter().map(|lost| format!("\n  {lost}")).collect::<String>();

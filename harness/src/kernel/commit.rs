@@ -22,21 +22,27 @@ pub fn tree(
         git.arg("-C").arg(repository);
         git
     };
-    let unknown = |reason: String| {
-        KernelError::Unavailable(format!("{} has no commit {revision:?}: {reason}", repository.display()))
-    };
+    let refused = |what: String| KernelError::Unavailable(format!("{} {what}", repository.display()));
+    // A tree may lie within a repository: then what it takes of a commit is the part below it.
+    let prefix = run(git().args(["rev-parse", "--show-prefix"])).map_err(|error| match error {
+        KernelError::Command { reason, .. } if reason.contains("not a git repository") => {
+            refused("is in no git repository, of which a commit could be taken".to_owned())
+        }
+        other => other,
+    })?;
     // What begins with a dash would be an option.
     let named = format!("{revision}^{{commit}}");
     let commit = run(git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &named]));
     let commit = commit.map_err(|error| match error {
-        KernelError::Command { reason, .. } if reason.is_empty() => {
-            unknown("git does not know it".to_owned())
+        KernelError::Command { reason, .. } => {
+            let why = if reason.is_empty() { "git does not know it" } else { reason.as_str() };
+            refused(format!("has no commit {revision:?}: {why}"))
         }
-        KernelError::Command { reason, .. } => unknown(reason),
         other => other,
     })?;
     let commit: String = commit.trim().chars().take(12).collect();
-    let folder = trees.join(&commit);
+    let part = prefix.trim().trim_end_matches('/').replace('/', "-");
+    let folder = trees.join(if part.is_empty() { commit.clone() } else { format!("{commit}-{part}") });
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -65,4 +71,12 @@ pub fn tree(
     // Nobody ever sees half a tree: it is moved into its place as a whole.
     fs::rename(fresh.keep(), &folder).map_err(|error| file_error(&folder, error))?;
     Ok(folder)
+}
+
+/// Whether a folder is a git repository's, and has changes that are not committed.
+pub fn has_uncommitted_changes(folder: &Path) -> bool {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(folder).args(["diff", "--quiet", "HEAD", "--", "."]);
+    // 1 says so. Anything else is no repository, or none that git can read.
+    git.stderr(Stdio::null()).status().is_ok_and(|status| status.code() == Some(1))
 }

@@ -21,6 +21,9 @@ const LOCKDEP: &str = include_str!("configuration/lockdep.config");
 const KCOV: &str = include_str!("configuration/kcov.config");
 const GCOV: &str = include_str!("configuration/gcov.config");
 
+/// What Linux called otherwise once.
+const OLDER: &str = include_str!("configuration/older.config");
+
 /// The value that says that an option is off.
 const OFF: &str = "n";
 
@@ -58,6 +61,17 @@ impl Options {
             });
         }
         Options(fragments.into_iter().flat_map(Options::read_lines).collect())
+    }
+
+    /// These, as far as an older Linux has them: what it calls otherwise, and without what it cannot do.
+    pub fn for_older_linux(&self, kind: BuiltFor) -> Options {
+        let mut options = self.0.clone();
+        options.extend(Options::read_lines(OLDER));
+        if kind == BuiltFor::Uml {
+            // It has one processor there: races take longer to happen.
+            options.retain(|option, _| !["CONFIG_SMP", "CONFIG_NR_CPUS"].contains(&option.as_str()));
+        }
+        Options(options)
     }
 
     /// Those of a `.config`, which leaves out, or names in a comment, what is off.
@@ -105,8 +119,8 @@ impl fmt::Display for Lost {
 mod tests {
     use super::*;
 
-    const ALL: [&str; 11] =
-        [BASE, UML, QEMU, DRIVER_C, DRIVER_RUST, KASAN, KASAN_UML, KASAN_QEMU, LOCKDEP, KCOV, GCOV];
+    const ALL: [&str; 12] =
+        [BASE, UML, QEMU, DRIVER_C, DRIVER_RUST, KASAN, KASAN_UML, KASAN_QEMU, LOCKDEP, KCOV, GCOV, OLDER];
 
     fn asked_for(kind: BuiltFor, driver: DriverKind, with: &[Instrument]) -> Options {
         Options::asked_for(&Choices { kind, driver, with: with.iter().copied().collect() })
@@ -132,6 +146,18 @@ mod tests {
                     assert_eq!(asked_for(kind, driver, part).lost_in(&whole), []);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_older_linux_is_asked_for_what_it_has() {
+        let on = |options: &Options, option: &str| options.0.get(option).map(String::as_str) == Some("y");
+        for (kind, many) in [(BuiltFor::Uml, false), (BuiltFor::Qemu, true)] {
+            let newest = asked_for(kind, DriverKind::C, &[]);
+            let older = newest.for_older_linux(kind);
+            assert!(on(&newest, "CONFIG_SMP") && !on(&newest, "CONFIG_PROC_SYSCTL"));
+            assert!(on(&older, "CONFIG_PROC_SYSCTL") && on(&older, "CONFIG_SYSCTL"));
+            assert_eq!(on(&older, "CONFIG_SMP"), many);
         }
     }
 

@@ -25,7 +25,17 @@ fn is_error(line: &str) -> bool {
     let begins = ["error: ", "error[", "ERROR: ", "Error: "].iter().any(|word| line.starts_with(word));
     let holds =
         [": error: ", ": fatal error: ", ": Error: ", "undefined reference to", "multiple definition of"];
-    begins || holds.iter().any(|word| line.contains(word))
+    begins || holds.iter().any(|word| line.contains(word)) || is_error_of_kconfig(line)
+}
+
+/// As Linux' configuration says that one of its files is wrong, or not there: `crypto/Kconfig:12: can't open file`.
+fn is_error_of_kconfig(line: &str) -> bool {
+    let mut parts = line.splitn(3, ':');
+    let (Some(path), Some(number), Some(said)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with("Kconfig") && number.parse::<u32>().is_ok() && !said.trim_start().starts_with("warning:")
 }
 
 fn leads_to_error(line: &str) -> bool {
@@ -96,6 +106,8 @@ make[4]: *** [scripts/Makefile.build:2: drivers/android/binder/rust_binder_main.
     fn other_ends_are_shown_too() {
         let linking = "  LD      vmlinux\nld: binder.o: in function `f':\nbinder.c:(.text+0x1): undefined reference to `g'\nmake: *** [Makefile:1] Error 1\n";
         assert_eq!(first_error(linking), "binder.c:(.text+0x1): undefined reference to `g'");
+        let configuring = "  HOSTLD  scripts/kconfig/conf\nKconfig:3:warning: odd\ncrypto/Kconfig:9: can't open file \"x\"\nmake[3]: *** [Makefile:85] Error 1\n";
+        assert_eq!(first_error(configuring), "crypto/Kconfig:9: can't open file \"x\"");
         let wordless = "  GEN     x\nsh: 1: foo: not found\nmake: *** [Makefile:1: x] Error 127\n";
         assert!(first_error(wordless).contains("foo: not found"));
         assert_eq!(first_error("Killed\n"), "Killed");

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use lock::Lock;
+use sha2::{Digest, Sha256};
 
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
@@ -280,6 +281,24 @@ impl Store {
         commit::tree(repository, revision, &self.folder.join("trees"), tell)
     }
 
+    /// Whether a folder is a git repository's, and has changes that are not committed.
+    pub fn has_uncommitted_changes(&self, folder: &Path) -> bool {
+        commit::has_uncommitted_changes(folder)
+    }
+
+    /// An order of a tree, with a name of its own if another tree has given a kernel the name that it would have.
+    pub fn named_apart(&self, order: Order) -> Result<Order, KernelError> {
+        let SourceChoice::Tree(tree) = &order.source else { return Ok(order) };
+        let source = self.source(&order.source, &mut |_| {})?.name;
+        let is_of_another = |built: Built| built.source != source;
+        if order.name.is_some() || !self.built(&order.name()?.to_string()).is_ok_and(is_of_another) {
+            return Ok(order);
+        }
+        let digest = hex::encode(&Sha256::digest(source.as_bytes())[..4]);
+        let name = format!("tree-{digest}-{}", order.choices.name()).parse()?;
+        Ok(Order { source: SourceChoice::Tree(tree.clone()), name: Some(name), ..order })
+    }
+
     /// The files that a target of this store is made of.
     pub fn files_of(&self, target: &str) -> Result<Vec<PathBuf>, KernelError> {
         if target.starts_with(BUILT_PREFIX) {
@@ -459,4 +478,33 @@ fn remove_all(folder: &Path) -> Result<(), KernelError> {
 
 fn file_error(path: &Path, error: io::Error) -> KernelError {
     KernelError::File { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trees_that_are_called_alike_have_kernels_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store { folder: folder.path().join("kernels") };
+        let order = |tree: &str| {
+            let tree = folder.path().join(tree);
+            fs::create_dir_all(&tree).unwrap();
+            let choices = Choices { kind: BuiltFor::Uml, driver: DriverKind::C, with: [].into() };
+            Order { source: SourceChoice::Tree(tree), choices, name: None }
+        };
+        let named = |tree: &str| store.named_apart(order(tree)).unwrap().name().unwrap().to_string();
+        assert_eq!((named("one/linux"), named("two/linux")), ("linux-uml-c".into(), "linux-uml-c".into()));
+        let built = store.built_folder().join("linux-uml-c");
+        fs::create_dir_all(&built).unwrap();
+        fs::write(built.join(BuiltFor::Uml.image()), "").unwrap();
+        let source = store.source(&order("one/linux").source, &mut |_| {}).unwrap().name;
+        let record = built::Record::new(String::new(), String::new(), source, order("one/linux").choices);
+        record.write(&built).unwrap();
+        assert_eq!(named("one/linux"), "linux-uml-c");
+        let other = named("two/linux");
+        assert!(other.starts_with("tree-") && other.ends_with("-uml-c"), "{other}");
+        assert_eq!(named("two/linux"), other);
+    }
 }

@@ -26,6 +26,8 @@ pub struct KnownBug {
     pub memory: bool,
     /// The cases that are about it. Without any, nobody expects it to be caught.
     pub caught_by: Vec<String>,
+    /// Of a race: what makes the moment long in which it happens, in a kernel with the bug or without.
+    pub window: Option<Patch>,
 }
 
 /// What it takes to show a bug.
@@ -52,7 +54,7 @@ pub struct MalformedBug {
 /// All that are built in, in the order of their names.
 pub fn known_bugs() -> Result<Vec<KnownBug>, MalformedBug> {
     let files = binderdrill_suites::known_bugs().into_iter();
-    files.map(|file| KnownBug::parse(file.name, file.patch)).collect()
+    files.map(|file| KnownBug::parse(file.name, file.patch)?.with_window(file.window)).collect()
 }
 
 impl KnownBug {
@@ -88,8 +90,23 @@ impl KnownBug {
             caught_by: header(&headers, "Caught-By")
                 .map(|cases| cases.split(',').map(|case| case.trim().to_owned()).collect())
                 .unwrap_or_default(),
+            window: None,
             patch,
         })
+    }
+
+    /// The bug with what makes its moment long, if somebody has written that.
+    fn with_window(self, diff: Option<&[u8]>) -> Result<KnownBug, MalformedBug> {
+        let malformed =
+            |reason: &str| MalformedBug { name: self.name.clone(), reason: format!("its window {reason}") };
+        let Some(diff) = diff else { return Ok(self) };
+        if self.kind != BugKind::Race {
+            return Err(malformed("is of no use: it takes no race"));
+        }
+        let Ok([window]) = <[Patch; 1]>::try_from(series::parse(diff, &self.name)) else {
+            return Err(malformed("is not one patch"));
+        };
+        Ok(KnownBug { window: Some(window), ..self })
     }
 }
 
@@ -140,6 +157,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_race_has_a_window() {
+        let (_, diff) = MAIL.split_once("---\n").unwrap();
+        let with = |mail: &str, diff: &str| {
+            KnownBug::parse("a-bug", mail.as_bytes()).unwrap().with_window(Some(diff.as_bytes()))
+        };
+        assert_eq!(with(MAIL, diff).unwrap().window.unwrap().touched(), ["drivers/android/binder.c"]);
+        let error = with(MAIL, "Hello.\n").unwrap_err().to_string();
+        assert!(error.ends_with("its window is not one patch"), "{error}");
+        let error = with(&MAIL.replace("race\n", "sequence\n"), diff).unwrap_err().to_string();
+        assert!(error.ends_with("it takes no race"), "{error}");
+    }
+
+    #[test]
     fn those_that_are_built_in_name_cases_of_the_suite() {
         let cases: HashSet<String> = suite::embedded_with(|_| true).into_iter().map(|case| case.id).collect();
         let bugs = known_bugs().unwrap();
@@ -161,9 +191,16 @@ mod tests {
         };
         let source = store.source(&SOURCE.parse().unwrap(), &mut |_| {}).unwrap();
         for bug in known_bugs().unwrap() {
-            let changes = Changes::default().and(&bug.patch, &source.folder);
-            let changes = changes.unwrap_or_else(|error| panic!("{}: {error}", bug.name));
-            assert_ne!(changes, Changes::default(), "{}", bug.name);
+            let and = |changes: &Changes, patch| {
+                let patched = changes.and(patch, &source.folder);
+                let patched = patched.unwrap_or_else(|error| panic!("{}: {error}", bug.name));
+                assert_ne!(patched, *changes, "{}", bug.name);
+                patched
+            };
+            and(&Changes::default(), &bug.patch);
+            if let Some(window) = &bug.window {
+                and(&and(&Changes::default(), window), &bug.patch);
+            }
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Recalled {
     pub caught_by: Vec<Catch>,
     /// How often the cases that race were run.
     pub rounds: u32,
+    /// Whether the moment in which it happens was made long, in the kernel without it too.
+    pub widened: bool,
     /// How long it took to build the kernel, in seconds.
     pub building: f64,
     /// How long it took to run all cases, in seconds.
@@ -76,6 +78,7 @@ impl Recalled {
             untried: None,
             caught_by: Vec::new(),
             rounds: 0,
+            widened: false,
             building: 0.0,
             seconds: 0.0,
         }

@@ -35,9 +35,10 @@ pub fn write_recall(out: &mut dyn Write, bugs: &[Recalled]) -> io::Result<()> {
 }
 
 fn fate(bug: &Recalled) -> String {
+    let widened = if bug.widened { ", with its window widened" } else { "" };
     let rounds = match bug.rounds {
-        2.. => format!(" in {} rounds", bug.rounds),
-        _ => String::new(),
+        2.. => format!(" in {} rounds{widened}", bug.rounds),
+        _ => widened.to_owned(),
     };
     if let Some(reason) = &bug.untried {
         return format!("not tried: {}", reason.lines().next().unwrap_or_default());
@@ -66,6 +67,7 @@ mod tests {
         let catch = |case: &str| Catch { case: case.to_owned(), saw: "EPERM came, not EBUSY".to_owned() };
         bugs[0].caught_by = ["race/b", "a/a", "a/b"].map(catch).to_vec();
         bugs[0].rounds = 3;
+        bugs[0].widened = true;
         bugs[0].seconds = 12.0;
         bugs[1].rounds = 5;
         bugs[2].expected.clear();
@@ -74,7 +76,7 @@ mod tests {
         write_recall(&mut text, &bugs).unwrap();
         let text = String::from_utf8(text).unwrap();
         for told in [
-            "race/b, a/a and 1 more in 3 rounds",
+            "race/b, a/a and 1 more in 3 rounds, with its window widened",
             "missed in 5 rounds",
             "missed, as no case is about it",
             "not tried: it does not compile",

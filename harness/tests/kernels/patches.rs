@@ -226,7 +226,11 @@ fn no_base() -> Result<(), Failed> {
     refused(&[&patch, "--base", "built:uml-c", "--commit", "HEAD"], 2, &["--commit takes the folder"])?;
     let folder = tempfile::tempdir()?;
     let no_repository = folder.path().display().to_string();
-    refused(&[&patch, "--base", &no_repository, "--commit", "HEAD"], 2, &["has no commit \"HEAD\""])
+    refused(
+        &[&patch, "--base", &no_repository, "--commit", "HEAD"],
+        2,
+        &["is in no git repository, of which a commit"],
+    )
 }
 
 fn not_applying() -> Result<(), Failed> {
@@ -271,8 +275,22 @@ fn of_commit() -> Result<(), Failed> {
         let mut command = binderdrill(&["patch", &patch, "--base", &base, "--commit", commit]);
         let (status, _, said) = output(command.env("XDG_CACHE_HOME", folder.path().join("cache")))?;
         is(status, 3, &said)?;
-        holds(&said, &[there])?;
+        holds(&said, &[there, &format!("the base is {base} at {commit}")])?;
+        is(said.contains("not committed"), false, &said)?;
     }
-    let mut command = binderdrill(&["patch", &patch, "--base", &base, "--commit", "--output=x"]);
-    is(output(&mut command)?.0, 2, "an option is no commit")
+    // Of a folder within the repository, a commit is that folder, and not what was taken out for the whole.
+    let part = repository.join("drivers").display().to_string();
+    let mut command = binderdrill(&["patch", &patch, "--base", &part, "--commit", "HEAD"]);
+    let (status, _, said) = output(command.env("XDG_CACHE_HOME", folder.path().join("cache")))?;
+    is(status, 3, &said)?;
+    holds(&said, &["drivers/android/binder.c, which the source does not have"])?;
+    refused(
+        &[&patch, "--base", &base, "--commit", "v9"],
+        2,
+        &["has no commit \"v9\": git does not know it"],
+    )?;
+    refused(&[&patch, "--base", &base, "--commit", "--output=x"], 2, &[])?;
+    // What is not committed is part of the folder.
+    fs::write(driver.join("binder.c"), "the third\n")?;
+    refused(&[&patch, "--base", &base], 3, &["has changes that are not committed", "+ the third"])
 }
