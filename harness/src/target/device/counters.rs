@@ -73,20 +73,7 @@ impl Counters {
 
     /// What is in the file that is asked most often, which stays open.
     fn table(&self, name: &str) -> Option<String> {
-        let file = self.table.get_or_init(|| File::open(self.folder.join(name)).ok()).as_ref()?;
-        let mut text = vec![0; ROOM];
-        let mut end = 0;
-        loop {
-            end += match file.read_at(&mut text[end..], end as u64).ok()? {
-                0 => break,
-                length => length,
-            };
-            if end == text.len() {
-                text.resize(2 * end, 0);
-            }
-        }
-        text.truncate(end);
-        String::from_utf8(text).ok()
+        read_whole(self.table.get_or_init(|| File::open(self.folder.join(name)).ok()).as_ref()?)
     }
 
     /// How many buffers of a process are in use.
@@ -121,8 +108,25 @@ impl Counters {
     }
 
     fn file(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.folder.join(name)).ok()
+        read_whole(&File::open(self.folder.join(name)).ok()?)
     }
+}
+
+/// What is in a file that does not tell how long it is, from its beginning.
+fn read_whole(file: &File) -> Option<String> {
+    let mut text = vec![0; ROOM];
+    let mut end = 0;
+    loop {
+        end += match file.read_at(&mut text[end..], end as u64).ok()? {
+            0 => break,
+            length => length,
+        };
+        if end == text.len() {
+            text.resize(2 * end, 0);
+        }
+    }
+    text.truncate(end);
+    String::from_utf8(text).ok()
 }
 
 impl Alive {

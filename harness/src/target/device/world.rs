@@ -326,16 +326,15 @@ impl<'a> DeviceWorld<'a> {
     /// Keeps agents for the next world that can be made as good as new, if any are to be kept.
     fn keep_agents(&mut self) {
         let Some(spares) = &mut self.spares else { return };
-        let patience = self.patience;
         let mut asked = Vec::new();
         for mut process in std::mem::take(&mut self.processes) {
-            match process.ask_to_renew(patience) {
-                true => asked.push(process),
-                false => self.processes.push(process),
+            match process.ask_to_renew() {
+                Some(renewer) => asked.push((process, renewer)),
+                None => self.processes.push(process),
             }
         }
-        for mut process in asked {
-            match process.is_as_new(patience) && spares.len() < MOST_SPARES {
+        for (mut process, renewer) in asked {
+            match process.is_as_new(renewer, self.patience) && spares.len() < MOST_SPARES {
                 true => spares.push(process),
                 false => self.processes.push(process),
             }
@@ -436,7 +435,7 @@ impl World for DeviceWorld<'_> {
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
         let process = &mut self.processes[at.process];
-        if matches!(process.threads[at.thread].state, State::Calling { .. }) {
+        if process.threads[at.thread].is_in_call() {
             match process.await_answer(at.thread, self.patience) {
                 Ok(_) => {}
                 Err(Silence::Died) => return Err(died(process)),
