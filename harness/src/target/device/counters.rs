@@ -112,21 +112,18 @@ impl Counters {
     }
 }
 
-/// What is in a file that does not tell how long it is, from its beginning.
+/// What a driver tells in a file, which does not say how long it is. It tells all at once, anew each time that it is asked: so
+/// it is asked again only if there may have been too little room.
 fn read_whole(file: &File) -> Option<String> {
     let mut text = vec![0; ROOM];
-    let mut end = 0;
     loop {
-        end += match file.read_at(&mut text[end..], end as u64).ok()? {
-            0 => break,
-            length => length,
-        };
-        if end == text.len() {
-            text.resize(2 * end, 0);
+        let length = file.read_at(&mut text, 0).ok()?;
+        if length < text.len() {
+            text.truncate(length);
+            return String::from_utf8(text).ok();
         }
+        text = vec![0; 2 * length];
     }
-    text.truncate(end);
-    String::from_utf8(text).ok()
 }
 
 impl Alive {

@@ -55,6 +55,8 @@ pub struct DeviceWorld<'a> {
     instances: Instances,
     /// What was alive in the driver before this world.
     before: Alive,
+    /// What the driver has told last, when it was asked whether it is done.
+    told: Option<Alive>,
     /// Where what is alive is told to the next world.
     alive: &'a mut Option<Alive>,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
@@ -122,6 +124,7 @@ impl<'a> DeviceWorld<'a> {
             files: Files::default(),
             instances: Instances::default(),
             before,
+            told: None,
             flushed: Vec::new(),
             work_put_off: false,
             began: None,
@@ -508,7 +511,8 @@ impl World for DeviceWorld<'_> {
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        let now = self.counters.and_then(Counters::read);
+        let told = self.told.filter(|told| *told == self.before);
+        let now = told.or_else(|| self.counters.and_then(Counters::read));
         *self.alive = now.filter(|now| *now == self.before);
         let now = now.unwrap_or_default();
         let log = self.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();

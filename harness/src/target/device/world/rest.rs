@@ -177,7 +177,8 @@ impl DeviceWorld<'_> {
         };
         let in_use = self.openings_in_use();
         let least = self.before.processes + in_use.certain;
-        let known = counters.read().unwrap_or_default().processes;
+        self.told = counters.read();
+        let known = self.told.unwrap_or_default().processes;
         let is_on_its_way = known > least
             && known <= least + in_use.doubtful
             && self.began.get_or_insert_with(Instant::now).elapsed() > UNSEEN_WORK;
