@@ -268,9 +268,8 @@ impl Process {
         self.alive = true;
         // A driver that has lent a thread the priority of a caller may not have taken it back.
         let usual = self.nice_value;
-        let is_usual = |thread: &mut Thread| {
-            !std::mem::take(&mut thread.has_called) || nice_value(thread.tid) == usual
-        };
+        let is_usual =
+            |thread: &mut Thread| !std::mem::take(&mut thread.has_called) || nice_value(thread.tid) == usual;
         cleared && self.threads.iter_mut().all(is_usual)
     }
 
