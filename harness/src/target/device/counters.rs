@@ -73,20 +73,7 @@ impl Counters {
 
     /// What is in the file that is asked most often, which stays open.
     fn table(&self, name: &str) -> Option<String> {
-        let file = self.table.get_or_init(|| File::open(self.folder.join(name)).ok()).as_ref()?;
-        let mut text = vec![0; ROOM];
-        let mut end = 0;
-        loop {
-            end += match file.read_at(&mut text[end..], end as u64).ok()? {
-                0 => break,
-                length => length,
-            };
-            if end == text.len() {
-                text.resize(2 * end, 0);
-            }
-        }
-        text.truncate(end);
-        String::from_utf8(text).ok()
+        read_whole(self.table.get_or_init(|| File::open(self.folder.join(name)).ok()).as_ref()?)
     }
 
     /// How many buffers of a process are in use.
@@ -121,7 +108,21 @@ impl Counters {
     }
 
     fn file(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.folder.join(name)).ok()
+        read_whole(&File::open(self.folder.join(name)).ok()?)
+    }
+}
+
+/// What a driver tells in a file, which does not say how long it is. It tells all at once, anew each time that it is asked: so
+/// it is asked again only if there may have been too little room.
+fn read_whole(file: &File) -> Option<String> {
+    let mut text = vec![0; ROOM];
+    loop {
+        let length = file.read_at(&mut text, 0).ok()?;
+        if length < text.len() {
+            text.truncate(length);
+            return String::from_utf8(text).ok();
+        }
+        text = vec![0; 2 * length];
     }
 }
 

@@ -37,6 +37,13 @@ impl Desk {
 
     /// Asks the thread to do something. It has done all that it was asked before.
     pub fn ask(&self, request: Request) {
+        self.leave(request);
+        wake(&self.asked);
+    }
+
+    /// Leaves something to do for a thread that is about to come back from what it was asked before. It finds it then, and
+    /// what has come of that is told nobody.
+    pub fn leave(&self, request: Request) {
         let Request { operation, detail, argument, address, begin } = request;
         self.operation.store(operation, SeqCst);
         self.detail.store(detail, SeqCst);
@@ -44,7 +51,6 @@ impl Desk {
         self.address.store(address, SeqCst);
         self.begin.store(begin, SeqCst);
         self.asked.fetch_add(1, SeqCst);
-        wake(&self.asked);
     }
 
     /// What came of what the thread was asked last; `None` if it has not been done.

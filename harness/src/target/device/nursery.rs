@@ -22,6 +22,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use super::agent;
 use super::observation::are_places_told;
+use super::process::nice_value;
 
 /// The hidden command that makes this program a nursery.
 pub const COMMAND: &str = "nursery";
@@ -44,6 +45,8 @@ pub struct Nursery {
     control: OwnedFd,
     /// Whether the kernel tells in what processes sleep.
     are_places_told: bool,
+    /// That of its agents, before anybody changes it.
+    nice_value: Option<i64>,
 }
 
 impl Nursery {
@@ -58,12 +61,18 @@ impl Nursery {
             .stdout(Stdio::null())
             .spawn()?;
         let are_places_told = are_places_told(process.id() as i32);
-        Ok(Nursery { process, control: ours, are_places_told })
+        let nice_value = nice_value(process.id() as i32);
+        Ok(Nursery { process, control: ours, are_places_told, nice_value })
     }
 
     /// Whether the kernel tells in what processes sleep, such as this one, which does most of the time.
     pub fn are_places_told(&self) -> bool {
         self.are_places_told
+    }
+
+    /// The nice value of its agents, before anybody changes it.
+    pub fn nice_value(&self) -> Option<i64> {
+        self.nice_value
     }
 
     /// Has an agent forked with this line, which shares this memory. Gives its process id.

@@ -11,7 +11,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::agent::DISMISSAL;
-use super::message::{OP_RENEW, Request};
+use super::message::{OP_IOCTL, OP_RENEW, Request};
 use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
 use super::shared_memory::{MOST_THREADS, SharedMemory};
@@ -44,6 +44,8 @@ pub struct Process {
     pub(super) is_apart: bool,
     /// Whether the kernel tells in what its threads sleep.
     are_places_told: bool,
+    /// That of each of its threads when it is new.
+    nice_value: Option<i64>,
     pub(super) threads: Vec<Thread>,
     /// Over which it is given descriptors; `None` until it is forked.
     line: Option<OwnedFd>,
@@ -80,6 +82,8 @@ pub struct Thread {
     pub(super) rest: Option<Parked>,
     /// The opening that it has been asked to make.
     pub(super) opens: Option<OpeningIndex>,
+    /// It has done an ioctl since it was as good as new, in which a driver may have changed its priority.
+    has_called: bool,
     /// Made when it is first looked at.
     watch: OnceCell<Option<Watch>>,
 }
@@ -120,6 +124,7 @@ impl Process {
             is_spent: *forked,
             is_apart: false,
             are_places_told: nursery.are_places_told(),
+            nice_value: nursery.nice_value(),
             threads: threads.iter().cloned().map(Thread::new).collect(),
             line: None,
             memory,
@@ -178,7 +183,9 @@ impl Process {
 
     /// Gives a thread a request, which concerns this opening.
     pub(super) fn ask(&mut self, thread: usize, request: Request, device: Option<OpeningIndex>) {
-        self.threads[thread].state = State::Calling { device };
+        let asked = &mut self.threads[thread];
+        asked.state = State::Calling { device };
+        asked.has_called |= request.operation == OP_IOCTL;
         self.memory.desk(thread).ask(request);
     }
 
@@ -227,19 +234,13 @@ impl Process {
     }
 
     /// Asks for it to be made as good as new: to have nothing open, nothing mapped, and memory without a trace of what was
-    /// there. Nobody may use it before [`Process::is_as_new`]. False if it cannot be.
-    pub(super) fn ask_to_renew(&mut self, patience: Duration) -> bool {
+    /// there. Nobody may use it before [`Process::is_as_new`] of the thread that does it. `None` if it cannot be.
+    pub(super) fn ask_to_renew(&mut self) -> Option<usize> {
         if !self.alive || self.is_spent {
-            return false;
-        }
-        for thread in 0..self.threads.len() {
-            if matches!(self.threads[thread].state, State::Calling { .. }) && !self.dismiss(thread, patience)
-            {
-                return false;
-            }
+            return None;
         }
         // What it has mapped beside the one mapping may lie anywhere among its own memory.
-        let Ok(mapped) = self.mapped.at_most_one_piece() else { return false };
+        let mapped = self.mapped.at_most_one_piece().ok()?;
         let request = Request {
             operation: OP_RENEW,
             detail: 0,
@@ -247,19 +248,41 @@ impl Process {
             address: mapped.start,
             begin: 0,
         };
-        self.ask(0, request, None);
-        true
+        match self.threads.iter().position(|thread| !thread.is_in_call()) {
+            Some(idle) => {
+                self.ask(idle, request, None);
+                Some(idle)
+            }
+            None => {
+                self.memory.desk(0).leave(request);
+                self.call_back(0).then_some(0)
+            }
+        }
     }
 
-    /// Waits until it has done what [`Process::ask_to_renew`] asks for, and says whether it is of use again.
-    pub(super) fn is_as_new(&mut self, patience: Duration) -> bool {
-        let renewed = self.await_answer(0, patience).is_ok_and(|result| result == 0);
-        let cleared = renewed && self.memory.clear().is_ok();
+    /// Waits until a thread has done what [`Process::ask_to_renew`] asks for, and says whether the process is of use again.
+    pub(super) fn is_as_new(&mut self, renewer: usize, patience: Duration) -> bool {
+        let renewed = self.await_answer(renewer, patience).is_ok_and(|result| result == 0);
+        let cleared = renewed && self.have_all_returned(patience) && self.memory.clear().is_ok();
         self.forget();
         self.alive = true;
         // A driver that has lent a thread the priority of a caller may not have taken it back.
-        let usual = nice_value(0);
-        cleared && self.threads.iter().all(|thread| nice_value(thread.tid) == usual)
+        let usual = self.nice_value;
+        let is_usual =
+            |thread: &mut Thread| !std::mem::take(&mut thread.has_called) || nice_value(thread.tid) == usual;
+        cleared && self.threads.iter_mut().all(is_usual)
+    }
+
+    /// Waits until all threads have come back from their calls, now that the device is closed: which is what the driver
+    /// sends those back for that sleep in it. The others are called back. False if one does not come.
+    fn have_all_returned(&mut self, patience: Duration) -> bool {
+        (0..self.threads.len()).all(|thread| {
+            if self.threads[thread].is_in_call() {
+                self.note_answer(thread);
+            }
+            !self.threads[thread].is_in_call()
+                || self.call_back(thread) && self.await_answer(thread, patience).is_ok()
+        })
     }
 
     /// Whether a descriptor is one that it has had from the beginning: its standard streams and its line.
@@ -377,13 +400,13 @@ impl Process {
         Ok((call != 0).then_some(Parked { call, switches }))
     }
 
-    /// Has a thread, which is in a call, come back from it. False if it does not.
-    fn dismiss(&mut self, thread: usize, patience: Duration) -> bool {
+    /// Has a thread, which is in a call, come back from it. False if there is no such thread.
+    fn call_back(&self, thread: usize) -> bool {
         let (pid, tid) = (self.pid, self.threads[thread].tid);
         let number = DISMISSAL as nix::libc::c_int;
         // SAFETY: agents handle the signal, and no other thread has both of these ids.
         let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
-        sent == 0 && self.await_answer(thread, patience).is_ok()
+        sent == 0
     }
 
     /// Whether one of its threads has slept on since this look at it. It is in the same call then.
@@ -414,8 +437,8 @@ pub(super) fn line() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
 }
 
-/// The nice value of a thread, or of the calling one; `None` if it is gone.
-fn nice_value(tid: i32) -> Option<i64> {
+/// The nice value of a thread, or of the calling one for 0; `None` if it is gone.
+pub(super) fn nice_value(tid: i32) -> Option<i64> {
     // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
     let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, tid) };
     Errno::result(result).ok()
@@ -433,6 +456,11 @@ impl ReadAhead {
 }
 
 impl Thread {
+    /// Whether it has been given a request, and has not been seen to answer.
+    pub(super) fn is_in_call(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
+
     fn new(name: String) -> Thread {
         Thread {
             name,
@@ -441,6 +469,7 @@ impl Thread {
             polls: false,
             rest: None,
             opens: None,
+            has_called: false,
             watch: OnceCell::new(),
         }
     }

@@ -55,6 +55,8 @@ pub struct DeviceWorld<'a> {
     instances: Instances,
     /// What was alive in the driver before this world.
     before: Alive,
+    /// What the driver has told last, when it was asked whether it is done.
+    told: Option<Alive>,
     /// Where what is alive is told to the next world.
     alive: &'a mut Option<Alive>,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
@@ -122,6 +124,7 @@ impl<'a> DeviceWorld<'a> {
             files: Files::default(),
             instances: Instances::default(),
             before,
+            told: None,
             flushed: Vec::new(),
             work_put_off: false,
             began: None,
@@ -326,16 +329,15 @@ impl<'a> DeviceWorld<'a> {
     /// Keeps agents for the next world that can be made as good as new, if any are to be kept.
     fn keep_agents(&mut self) {
         let Some(spares) = &mut self.spares else { return };
-        let patience = self.patience;
         let mut asked = Vec::new();
         for mut process in std::mem::take(&mut self.processes) {
-            match process.ask_to_renew(patience) {
-                true => asked.push(process),
-                false => self.processes.push(process),
+            match process.ask_to_renew() {
+                Some(renewer) => asked.push((process, renewer)),
+                None => self.processes.push(process),
             }
         }
-        for mut process in asked {
-            match process.is_as_new(patience) && spares.len() < MOST_SPARES {
+        for (mut process, renewer) in asked {
+            match process.is_as_new(renewer, self.patience) && spares.len() < MOST_SPARES {
                 true => spares.push(process),
                 false => self.processes.push(process),
             }
@@ -436,7 +438,7 @@ impl World for DeviceWorld<'_> {
 
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
         let process = &mut self.processes[at.process];
-        if matches!(process.threads[at.thread].state, State::Calling { .. }) {
+        if process.threads[at.thread].is_in_call() {
             match process.await_answer(at.thread, self.patience) {
                 Ok(_) => {}
                 Err(Silence::Died) => return Err(died(process)),
@@ -509,7 +511,8 @@ impl World for DeviceWorld<'_> {
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        let now = self.counters.and_then(Counters::read);
+        let told = self.told.filter(|told| *told == self.before);
+        let now = told.or_else(|| self.counters.and_then(Counters::read));
         *self.alive = now.filter(|now| *now == self.before);
         let now = now.unwrap_or_default();
         let log = self.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();

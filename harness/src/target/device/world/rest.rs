@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::counters::Counters;
 use super::super::files::{opening_of, openings_of};
 use super::super::observation::{Bustle, Parked};
-use super::super::process::{OpeningIndex, Process, State};
+use super::super::process::{OpeningIndex, Process, State, Thread};
 use super::DeviceWorld;
 use crate::program::DriverKind;
 use crate::target::{SystemCall, TargetError, ThreadIndex};
@@ -114,7 +114,7 @@ impl DeviceWorld<'_> {
     fn note_answers(&mut self) {
         for process in self.processes.iter_mut().filter(|process| process.alive) {
             for thread in 0..process.threads.len() {
-                if matches!(process.threads[thread].state, State::Calling { .. }) {
+                if process.threads[thread].is_in_call() {
                     process.note_answer(thread);
                 }
             }
@@ -124,7 +124,7 @@ impl DeviceWorld<'_> {
     fn is_any_in_call(&self) -> bool {
         let mut threads =
             self.processes.iter().filter(|process| process.alive).flat_map(|process| &process.threads);
-        threads.any(|thread| matches!(thread.state, State::Calling { .. }))
+        threads.any(Thread::is_in_call)
     }
 
     /// Whether all threads that are in a call, but for one, have slept on since all was at rest the last time.
@@ -132,7 +132,7 @@ impl DeviceWorld<'_> {
         self.processes.iter().enumerate().filter(|(_, process)| process.alive).all(|(index, process)| {
             process.threads.iter().enumerate().all(|(number, thread)| {
                 one == ThreadIndex { process: index, thread: number }
-                    || !matches!(thread.state, State::Calling { .. })
+                    || !thread.is_in_call()
                     || thread.rest.is_some_and(|rest| process.has_slept_on(number, rest))
             })
         })
@@ -156,8 +156,7 @@ impl DeviceWorld<'_> {
     /// Takes the first look at a thread.
     fn look_at(&mut self, at: ThreadIndex) -> Result<Look, TargetError> {
         let process = &mut self.processes[at.process];
-        let is_calling =
-            |process: &Process| matches!(process.threads[at.thread].state, State::Calling { .. });
+        let is_calling = |process: &Process| process.threads[at.thread].is_in_call();
         if !process.alive || !is_calling(process) {
             return Ok(Look::AtRest(None));
         }
@@ -184,7 +183,8 @@ impl DeviceWorld<'_> {
         };
         let in_use = self.openings_in_use();
         let least = self.before.processes + in_use.certain;
-        let known = counters.read().unwrap_or_default().processes;
+        self.told = counters.read();
+        let known = self.told.unwrap_or_default().processes;
         let is_on_its_way = known > least
             && known <= least + in_use.doubtful
             && self.began.get_or_insert_with(Instant::now).elapsed() > UNSEEN_WORK;
@@ -247,7 +247,7 @@ impl DeviceWorld<'_> {
         let later = (opening + 1..self.openings.len()).filter(is_later).count();
         let told = counters.threads_of(opener);
         let thread = |at: &ThreadIndex| &self.processes[at.process].threads[at.thread];
-        asleep.iter().all(|at| !matches!(thread(at).state, State::Calling { .. }))
+        asleep.iter().all(|at| !thread(at).is_in_call())
             && told
                 .get(later)
                 .into_iter()
@@ -263,8 +263,7 @@ impl DeviceWorld<'_> {
                 busy.push(format!("the process {} does not end", process.name));
             }
             for (index, thread) in process.threads.iter().enumerate() {
-                let calling = matches!(thread.state, State::Calling { .. });
-                if calling && !matches!(process.parked(index), Ok(Some(_))) {
+                if thread.is_in_call() && !matches!(process.parked(index), Ok(Some(_))) {
                     busy.push(format!("{} does not return from its call", thread.name));
                 }
             }
