@@ -129,6 +129,7 @@ pub(super) fn step(
         Call::PollDescriptor(file) => {
             kind = Kind::Events;
             // What the kernel lets go of for itself, it closes a little later.
+            flags.push("TAKES_TIME");
             format!("poll_descriptor({}, 50);", names.descriptor(&Descriptor::File(file.clone())))
         }
         Call::Signal(target) => {
