@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use crate::compare::divergence;
 use crate::engine::Verdict;
 use crate::report::{CaseResult, Provenance, TargetResults};
 
@@ -80,12 +81,13 @@ impl Differences {
             lacking: Vec::new(),
             other_scripts: Vec::new(),
         };
+        let of_one_driver = left.profile.is_some() && left.profile == right.profile;
         let on_right = right.cases.into_iter().filter(&wanted);
         let mut on_right: HashMap<String, CaseResult> =
             on_right.map(|case| (case.id.clone(), case)).collect();
         for case in left.cases.into_iter().filter(&wanted) {
             match on_right.remove(&case.id) {
-                Some(other) => differences.compare(case, other),
+                Some(other) => differences.compare(case, other, of_one_driver),
                 None => differences.left.only.push(case.id),
             }
         }
@@ -94,7 +96,7 @@ impl Differences {
         differences
     }
 
-    fn compare(&mut self, left: CaseResult, right: CaseResult) {
+    fn compare(&mut self, left: CaseResult, right: CaseResult, of_one_driver: bool) {
         if left.digest != right.digest {
             self.other_scripts.push(left.id);
             return;
@@ -107,7 +109,7 @@ impl Differences {
             (None, Some(reason)) => {
                 self.lacking.push(Lacking { id: left.id, ran: self.left.name.clone(), reason });
             }
-            (None, None) if is_same(&left, &right) => self.same += 1,
+            (None, None) if is_same(&left, &right, of_one_driver) => self.same += 1,
             (None, None) => self.changed.push(Changed { left, right }),
         }
     }
@@ -139,10 +141,13 @@ fn why_not_run(verdict: &Verdict) -> Option<String> {
     }
 }
 
-/// Whether both did the same. Of cases that race, runs differ on one and the same kernel, and only the verdict counts.
-fn is_same(left: &CaseResult, right: &CaseResult) -> bool {
+/// Whether both did the same. Of cases that race, and where a script leaves something open, runs differ on one and the
+/// same kernel, and only the verdict counts.
+fn is_same(left: &CaseResult, right: &CaseResult, of_one_driver: bool) -> bool {
     let same_kind = std::mem::discriminant(&left.verdict) == std::mem::discriminant(&right.verdict);
-    same_kind && (left.seed.is_some() || left.transcript == right.transcript)
+    let is_left_open = |parted| of_one_driver && (left.leaves_open(&parted) || right.leaves_open(&parted));
+    let transcripts = [("left", &left.transcript), ("right", &right.transcript)];
+    same_kind && (left.seed.is_some() || divergence(&transcripts).is_none_or(is_left_open))
 }
 
 #[cfg(test)]

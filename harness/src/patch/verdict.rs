@@ -246,6 +246,7 @@ pub(crate) mod tests {
             transcript: Transcript { steps: vec![step], complaints: Vec::new() },
             log: Vec::new(),
             lines: vec![6],
+            left_open: Vec::new(),
         }
     }
 

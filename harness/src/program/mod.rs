@@ -168,6 +168,18 @@ pub struct Step {
     pub action: Action,
 }
 
+impl Step {
+    /// Whether it expects `any of` several things, of which one and the same driver may do now this and now that.
+    pub fn leaves_open(&self) -> bool {
+        match &self.action {
+            Action::Write { .. } => false,
+            Action::Read { expected, .. } => expected.leaves_open(),
+            Action::WriteRead { expected, .. } => expected.as_ref().is_some_and(ReadExpectation::leaves_open),
+            Action::Call { expected, .. } => matches!(expected, CallExpectation::AnyOf(_)),
+        }
+    }
+}
+
 /// Who does a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
@@ -271,4 +283,17 @@ pub enum ReadExpectation {
     },
     /// `any of { parked | BR_DEAD_REPLY }`: the protocol leaves a choice.
     AnyOf(Vec<ReadExpectation>),
+}
+
+impl ReadExpectation {
+    /// Whether it is a choice of several, or has one in its list.
+    fn leaves_open(&self) -> bool {
+        match self {
+            ReadExpectation::Parked | ReadExpectation::Failed { .. } => false,
+            ReadExpectation::Returns(returns) => {
+                returns.iter().any(|item| matches!(item, ReturnItem::AnyOf(_)))
+            }
+            ReadExpectation::AnyOf(_) => true,
+        }
+    }
 }

@@ -108,6 +108,7 @@ pub(crate) mod tests {
             },
             log: vec![format!("binder: {words}")],
             lines: vec![6],
+            left_open: Vec::new(),
         }
     }
 

@@ -10,8 +10,9 @@ use super::found::FoundProgram;
 use super::kept::RECORD;
 use crate::campaign::Tally;
 use crate::compare::{Divergence, divergence};
-use crate::engine::{Run, SetUpError, Transcript, Verdict};
+use crate::engine::{Run, SetUpError, StepRecord, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
+use crate::program::{Moment, Noted, Step};
 use crate::suite::{self, Case};
 use crate::target::Target;
 
@@ -181,6 +182,9 @@ pub struct CaseResult {
     pub log: Vec<String>,
     /// The lines of the script on which its steps begin, from 1, by the index of the step.
     pub lines: Vec<usize>,
+    /// The indexes of those steps that expect `any of` several things.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_open: Vec<usize>,
 }
 
 /// How many cases came to which verdict.
@@ -286,19 +290,24 @@ impl Differences {
             let ran: Vec<Ran> = of_runs.collect();
             let diverging = |is_looked_at: &dyn Fn(&Ran) -> bool| {
                 let looked_at = ran.iter().filter(|ran| is_looked_at(ran));
-                let transcripts: Vec<_> = looked_at.map(|ran| (ran.target, ran.transcript)).collect();
+                let transcripts: Vec<_> = looked_at.map(|ran| (ran.target, &ran.case.transcript)).collect();
                 let divergence = divergence(&transcripts)?;
                 let line = divergence.step.and_then(|step| case.lines.get(step).copied());
                 Some(CaseDivergence { id: case.id.clone(), line, divergence })
             };
             let Some(all) = diverging(&|_| true) else { continue };
-            let is_news = |ran: &Ran| !matches!(ran.verdict, Verdict::KnownDeviation { .. });
+            let is_news = |ran: &Ran| !matches!(ran.case.verdict, Verdict::KnownDeviation { .. });
             match diverging(&is_news) {
                 None => differences.known.push(all),
                 Some(news) => {
-                    let within_one =
-                        |one: &Ran| diverging(&|ran| is_news(ran) && ran.profile == one.profile).is_some();
-                    let failed = ran.iter().any(|ran| matches!(ran.verdict, Verdict::Fail(_)));
+                    let is_left_open = |diverging: &CaseDivergence| {
+                        ran.iter().any(|ran| ran.case.leaves_open(&diverging.divergence))
+                    };
+                    let within_one = |one: &Ran| {
+                        let of_one = diverging(&|ran| is_news(ran) && ran.profile == one.profile);
+                        of_one.is_some_and(|parted| !is_left_open(&parted))
+                    };
+                    let failed = ran.iter().any(|ran| matches!(ran.case.verdict, Verdict::Fail(_)));
                     if failed || ran.iter().any(within_one) {
                         differences.divergences.push(news);
                     } else {
@@ -315,21 +324,14 @@ impl Differences {
 struct Ran<'a> {
     target: &'a str,
     profile: Option<&'a str>,
-    verdict: &'a Verdict,
-    transcript: &'a Transcript,
+    case: &'a CaseResult,
 }
 
 impl Ran<'_> {
     fn of<'a>(run: &'a TargetResults, case: &'a CaseResult) -> Option<Ran<'a>> {
-        let CaseResult { verdict, transcript, .. } = case;
         let is_of_driver =
-            matches!(verdict, Verdict::Pass | Verdict::Fail(_) | Verdict::KnownDeviation { .. });
-        is_of_driver.then_some(Ran {
-            target: &run.target,
-            profile: run.profile.as_deref(),
-            verdict,
-            transcript,
-        })
+            matches!(case.verdict, Verdict::Pass | Verdict::Fail(_) | Verdict::KnownDeviation { .. });
+        is_of_driver.then_some(Ran { target: &run.target, profile: run.profile.as_deref(), case })
     }
 }
 
@@ -378,6 +380,7 @@ impl CaseResult {
             transcript: Transcript::default(),
             log: Vec::new(),
             lines: Vec::new(),
+            left_open: Vec::new(),
         }
     }
 
@@ -416,6 +419,10 @@ impl CaseResult {
         let mut result = CaseResult::not_run(case, String::new());
         if let Ok(script) = &case.script {
             result.lines = script.positions.steps.iter().map(|position| position.line).collect();
+            let leaves_open = |moment: &Noted<Moment>| moment.value.steps().iter().any(Step::leaves_open);
+            let moments = script.program.steps.iter().enumerate();
+            result.left_open =
+                moments.filter(|(_, moment)| leaves_open(moment)).map(|(index, _)| index).collect();
         }
         result.line = match &run.verdict {
             Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {
@@ -424,6 +431,29 @@ impl CaseResult {
             _ => None,
         };
         CaseResult { verdict: run.verdict, transcript: run.transcript, log: run.log, ..result }
+    }
+
+    /// Whether this and others part at a step that the script leaves open, or in whether they wake a thread that waits
+    /// for such a step.
+    pub fn leaves_open(&self, divergence: &Divergence) -> bool {
+        let Some(parted) = divergence.step else { return false };
+        if self.left_open.contains(&parted) {
+            return true;
+        }
+        let mut records = divergence.sides.iter().map(|side| side.record.as_ref());
+        let Some(Some(first)) = records.next() else { return false };
+        let is_open_to = |thread: &String| {
+            let later = self.transcript.steps.iter().filter(|record| record.step > parted);
+            let mut own = later.filter(|record| record.thread == *thread);
+            own.next().is_some_and(|record| self.left_open.contains(&record.step))
+        };
+        records.all(|record| {
+            let Some(record) = record else { return false };
+            let woken = first.woke.iter().chain(&record.woke);
+            let mut by_one =
+                woken.filter(|thread| first.woke.contains(thread) != record.woke.contains(thread));
+            StepRecord { woke: first.woke.clone(), ..record.clone() } == *first && by_one.all(is_open_to)
+        })
     }
 
     /// The line of the script from which on nothing is kept of what came, since threads race there: that is different in
@@ -469,7 +499,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Deviation, StepOutcome, StepRecord};
+    use crate::engine::{Deviation, StepOutcome};
 
     /// What one target did in a case of one step, which passes or not.
     fn run(target: &str, profile: &str, outcome: StepOutcome, verdict: Verdict) -> TargetResults {
@@ -494,6 +524,7 @@ mod tests {
             transcript: Transcript { steps: vec![step], complaints: Vec::new() },
             log: Vec::new(),
             lines: vec![4],
+            left_open: Vec::new(),
         };
         TargetResults {
             target: target.to_owned(),
@@ -520,6 +551,38 @@ mod tests {
         assert!(results.divergences.is_empty());
         assert_eq!(results.choices.len(), 1);
         assert_eq!(results.choices[0].line, Some(4));
+    }
+
+    #[test]
+    fn what_the_script_leaves_open_one_driver_may_do_differently() {
+        let step = |step, thread: &str, woke: &[&str], outcome| StepRecord {
+            step,
+            thread: thread.to_owned(),
+            script: String::new(),
+            outcome,
+            woke: woke.iter().map(|thread| (*thread).to_owned()).collect(),
+            races: false,
+        };
+        let of = |target, steps: Vec<StepRecord>, left_open: &[usize]| {
+            let mut run = run(target, "rust", otherwise(), Verdict::Pass);
+            run.cases[0].transcript.steps = steps;
+            run.cases[0].left_open = left_open.to_vec();
+            run
+        };
+        let woken = || vec![step(0, "client", &["w1"], otherwise()), step(1, "w1", &[], otherwise())];
+        let asleep = || vec![step(0, "client", &[], otherwise()), step(1, "w1", &[], StepOutcome::Parked)];
+        let between = |left_open| {
+            let results = Results::of(vec![of("a", woken(), left_open), of("b", asleep(), left_open)]);
+            (results.divergences.len(), results.choices.len())
+        };
+        assert_eq!(between(&[1]), (0, 1));
+        assert_eq!(between(&[]), (1, 0));
+        let mut parted = asleep();
+        parted[0].outcome = StepOutcome::Parked;
+        let results = Results::of(vec![of("a", woken(), &[1]), of("b", parted.clone(), &[1])]);
+        assert_eq!(results.divergences.len(), 1, "the step that wakes did something else itself");
+        let results = Results::of(vec![of("a", woken(), &[0]), of("b", parted, &[0])]);
+        assert_eq!(results.choices.len(), 1);
     }
 
     #[test]

@@ -28,6 +28,10 @@ const QEMU: &str = "qemu-system-x86_64";
 /// What a machine has, in MiB: kernels that check their memory take much of it. What is not used costs nothing.
 const MEMORY: u32 = 1024;
 
+/// An emulator that gets no time for a while keeps a kernel waiting for its timer, and one that does not know better takes
+/// it for broken, and panics.
+const TIMER: &str = "no_timer_check";
+
 /// How long a kernel may take to boot, where time is not scaled.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 /// How long one may take that is emulated by the processor itself.
@@ -85,7 +89,7 @@ impl Qemu {
         let boot = Boot {
             kernel: options.kernel.clone(),
             initramfs: Arc::new(options.initramfs()?),
-            append: format!("console=ttyS0 {CONSOLE} panic=-1 oops=panic {}", options.command_line()),
+            append: format!("console=ttyS0 {CONSOLE} {TIMER} panic=-1 oops=panic {}", options.command_line()),
             accelerator: accelerator.unwrap_or(Accelerator::Tcg),
             processors: options.cpus,
             memory: MEMORY,
