@@ -76,7 +76,9 @@ pub fn tree(
 /// Whether a folder is a git repository's, and has changes that are not committed.
 pub fn has_uncommitted_changes(folder: &Path) -> bool {
     let mut git = Command::new("git");
-    git.arg("-C").arg(folder).args(["diff", "--quiet", "HEAD", "--", "."]);
-    // 1 says so. Anything else is no repository, or none that git can read.
-    git.stderr(Stdio::null()).status().is_ok_and(|status| status.code() == Some(1))
+    // It is only read: git may not write down what it has looked at.
+    git.arg("--no-optional-locks").arg("-C").arg(folder);
+    git.args(["status", "--porcelain", "--untracked-files=no", "--", "."]);
+    // What git cannot say anything of is no repository, or none that it can read.
+    git.output().is_ok_and(|output| output.status.success() && !output.stdout.is_empty())
 }

@@ -286,12 +286,15 @@ impl Store {
         commit::has_uncommitted_changes(folder)
     }
 
-    /// An order of a tree, with a name of its own if another tree has given a kernel the name that it would have.
+    /// An order of a tree, with a name of its own if another tree has given a kernel the name that it would have, or if no
+    /// kernel can be called so.
     pub fn named_apart(&self, order: Order) -> Result<Order, KernelError> {
         let SourceChoice::Tree(tree) = &order.source else { return Ok(order) };
         let source = self.source(&order.source, &mut |_| {})?.name;
-        let is_of_another = |built: Built| built.source != source;
-        if order.name.is_some() || !self.built(&order.name()?.to_string()).is_ok_and(is_of_another) {
+        let is_of_another =
+            |name: BuiltName| self.built(&name.to_string()).is_ok_and(|built: Built| built.source != source);
+        // A folder may be called what no kernel can be.
+        if order.name.is_some() || order.name().is_ok_and(|name| !is_of_another(name)) {
             return Ok(order);
         }
         let digest = hex::encode(&Sha256::digest(source.as_bytes())[..4]);
@@ -506,5 +509,6 @@ mod tests {
         let other = named("two/linux");
         assert!(other.starts_with("tree-") && other.ends_with("-uml-c"), "{other}");
         assert_eq!(named("two/linux"), other);
+        assert!(named(".hidden").starts_with("tree-"));
     }
 }
