@@ -14,6 +14,8 @@ use crate::target::ThreadIndex;
 /// A device that an epoll instance watches. A process that has been forked has that of its parent.
 pub(super) struct Watch {
     device: Device,
+    /// The opening that it is of: when that is gone, the driver may give its device to another one.
+    opening: u32,
     /// Where it is called, if the driver let it wait.
     queue: Option<PollQueue>,
     /// How often it had been called when it last looked.
@@ -149,7 +151,8 @@ impl ReferenceWorld {
     }
 
     pub(super) fn epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let device = self.device(at)?;
+        let opening = self.opening(at.process)?;
+        let (device, opening) = (opening.device, opening.open.number());
         if self.processes[at.process].watching.is_some() {
             return Err(Errno::EEXIST);
         }
@@ -157,21 +160,21 @@ impl ReferenceWorld {
         let (events, queue) = self.poll_device(at, device);
         let calls = queue.and_then(|queue| self.driver.calls(queue));
         self.processes[at.process].watching = Some(WatchId(self.watches.len()));
-        self.watches.push(Watch { device, queue, calls, is_ready: events != PollEvents::default() });
+        self.watches.push(Watch { device, opening, queue, calls, is_ready: events != PollEvents::default() });
         Ok(Answer::Success)
     }
 
     /// What there is for a thread at what an epoll instance watches.
     fn ask_watch(&mut self, at: ThreadIndex, WatchId(id): WatchId) -> PollEvents {
-        let Watch { device, queue, calls: heard, is_ready } = self.watches[id];
+        let Watch { device, opening, queue, calls: heard, is_ready } = self.watches[id];
         // It is watched for as long as it is open, which a mapping keeps it.
-        let is_open = self.openings.values().any(|opening| opening.device == device);
+        let is_open = self.openings.contains_key(&opening);
         let calls = queue.and_then(|queue| self.driver.calls(queue));
         let mut events = PollEvents::default();
         if is_open && (is_ready || calls != heard) {
             (events, _) = self.poll_device(at, device);
         }
-        self.watches[id] = Watch { device, queue, calls, is_ready: events != PollEvents::default() };
+        self.watches[id] = Watch { device, opening, queue, calls, is_ready: events != PollEvents::default() };
         events
     }
 
