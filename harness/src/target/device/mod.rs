@@ -56,6 +56,8 @@ pub struct DeviceTarget {
     /// What is alive in the driver, if it is known.
     alive: Option<Alive>,
     bustle: Option<Bustle>,
+    /// Whether agents run before the harness, on a machine with one processor.
+    agents_precede: bool,
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
@@ -95,6 +97,7 @@ impl DeviceTarget {
             workers: Workers::default(),
             alive: None,
             bustle: Bustle::of_machine(),
+            agents_precede: false,
             missing,
             has_all_contexts,
             kernel: KernelVersion::running(),
@@ -117,6 +120,7 @@ impl DeviceTarget {
             }
             false => self.spares = None,
         }
+        self.agents_precede = self.nursery.give_precedence(are_kept && self.bustle.is_some());
     }
 
     /// What measures the parts of programs.
@@ -219,6 +223,7 @@ impl Worlds for DeviceTarget {
             stopwatch: &mut self.stopwatch,
             workers: &mut self.workers,
             bustle,
+            agents_precede: self.agents_precede,
             alive: &mut self.alive,
             patience: self.patience,
             path: &self.path,

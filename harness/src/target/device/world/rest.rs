@@ -103,10 +103,12 @@ impl DeviceWorld<'_> {
         } else if !self.is_any_in_call() {
             return Ok(true);
         }
-        if bustle.is_there_any() {
-            return Ok(false);
+        if !self.agents_precede {
+            if bustle.is_there_any() {
+                return Ok(false);
+            }
+            self.note_answers();
         }
-        self.note_answers();
         Ok(matches!(self.look_at(at)?, Look::AtRest(_)))
     }
 
