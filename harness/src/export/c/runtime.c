@@ -37,6 +37,7 @@
 #include <dirent.h>
 
 //@ identity_of
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 //@ always
@@ -278,6 +279,15 @@ static void say_value(long value)
 		say_error();
 	else
 		dprintf(1, "        = %ld\n", value);
+}
+
+//@ say_scheduling
+static void say_scheduling(void)
+{
+	if (error)
+		say_error();
+	else
+		dprintf(1, "        = success, policy %d, priority %ld\n", (int)result, (long)(result >> 32));
 }
 
 //@ say_events
@@ -648,19 +658,18 @@ static bool offsets_are(struct binder_transaction_data transaction, int count, c
 	       !memcmp(table, offsets, count * sizeof(*offsets));
 }
 
-//@ is_security_context_of
-/* Whether the caller's security context is what the security module calls this process. */
-static bool is_security_context_of(int place, pid_t pid)
+//@ is_own_security_context
+/* Whether the caller's security context is what the security module calls the processes of this program, all alike. */
+static bool is_own_security_context(int place)
 {
-	char path[64], context[4096];
+	char context[4096];
 	struct binder_transaction_data_secctx both;
 	const unsigned char *arrived_context;
 	ssize_t length;
 	int file;
 
 	memcpy(&both, returns[place].argument, sizeof(both));
-	snprintf(path, sizeof(path), "/proc/%d/attr/current", (int)pid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
+	file = open("/proc/self/attr/current", O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		return false;
 	length = read(file, context, sizeof(context));
@@ -816,6 +825,7 @@ static bool identity_of(int fd, struct identity *identity)
 {
 	char path[64], line[256];
 	struct stat status;
+	struct rlimit limit, all;
 	FILE *info;
 
 	memset(identity, 0, sizeof(*identity));
@@ -826,7 +836,12 @@ static bool identity_of(int fd, struct identity *identity)
 	identity->inode = status.st_ino;
 	identity->access = fcntl(fd, F_GETFL) & O_ACCMODE;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	/* The script may have left no number for one more. */
+	getrlimit(RLIMIT_NOFILE, &limit);
+	all.rlim_cur = all.rlim_max = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &all);
 	info = fopen(path, "re");
+	setrlimit(RLIMIT_NOFILE, &limit);
 	if (!info)
 		return false;
 	while (fgets(line, sizeof(line), info)) {
