@@ -29,6 +29,11 @@ pub(super) fn told(result: i64) -> Scheduling {
     }
 }
 
+/// Whether this machine has one processor, so that precedence over others means that these sleep.
+pub(super) fn has_one_processor() -> bool {
+    std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1)
+}
+
 /// Gives a thread precedence over all that have none, or takes it back. What it forks and starts has it too.
 pub(super) fn set_precedence(tid: i32, has_it: bool) -> nix::Result<()> {
     let (policy, priority) = if has_it { (nix::libc::SCHED_FIFO, 1) } else { (nix::libc::SCHED_OTHER, 0) };

@@ -16,7 +16,6 @@ use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::{self, KernelLog};
 use super::netlink;
 use super::nursery::Nursery;
-use super::observation::Bustle;
 use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
 use super::reclaim;
 use super::scheduling;
@@ -47,8 +46,6 @@ pub struct DeviceWorld<'a> {
     spares: Option<&'a mut Vec<Process>>,
     stopwatch: &'a mut Stopwatch,
     workers: &'a mut Workers,
-    /// What tells in one look that all is at rest, if that is enough.
-    bustle: Option<&'a Bustle>,
     /// All agents run before the harness, on a machine with one processor.
     agents_precede: bool,
     /// What the kernel has complained of since the world before was closed.
@@ -81,8 +78,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) spares: Option<&'a mut Vec<Process>>,
     pub(super) stopwatch: &'a mut Stopwatch,
     pub(super) workers: &'a mut Workers,
-    /// What tells in one look that all is at rest, if that is to be enough.
-    pub(super) bustle: Option<&'a Bustle>,
     /// Whether agents run before the harness, on a machine with one processor.
     pub(super) agents_precede: bool,
     /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing.
@@ -105,7 +100,6 @@ impl<'a> DeviceWorld<'a> {
             spares,
             stopwatch,
             workers,
-            bustle,
             agents_precede,
             alive,
             patience,
@@ -123,7 +117,6 @@ impl<'a> DeviceWorld<'a> {
             spares,
             stopwatch,
             workers,
-            bustle,
             agents_precede,
             alive,
             complaints,
