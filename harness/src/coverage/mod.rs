@@ -11,6 +11,7 @@ mod explanations;
 pub mod gcov;
 mod lcov;
 mod lines;
+pub mod llvm;
 mod results;
 
 pub use blocks::Block;
@@ -19,6 +20,7 @@ pub use gcov::{Gcov, GcovError};
 pub use lcov::write_lcov;
 #[cfg(test)]
 pub(crate) use lines::tests as lines_tests;
+pub use llvm::{Llvm, LlvmError};
 pub use lines::{Coverage, FileCoverage, Function, LineCoverage, Origin, Runs, Share, Totals};
 #[cfg(test)]
 pub(crate) use results::tests as results_tests;
