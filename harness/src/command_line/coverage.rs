@@ -24,8 +24,8 @@ const TRACEFILE: &str = "lcov.info";
 pub(super) struct CoverageArguments {
     /// Which cases are run, as of `run` [default: all]
     filter: Vec<String>,
-    /// A kernel that counts which of its lines run: of `binderdrill kernel build --with gcov`, or one of `patch` on top of
-    /// such a one
+    /// A kernel that counts which of its lines run: of `binderdrill kernel build --with gcov`, or `--driver rust --with
+    /// llvm-cov`, or one of `patch` on top of such a one
     #[arg(long, value_name = "TARGET", default_value = "built:uml-c-gcov")]
     target: String,
     /// Programs to replay besides those that are built in: scripts, what fuzzers keep, folders of these
