@@ -20,8 +20,8 @@ pub use gcov::{Gcov, GcovError};
 pub use lcov::write_lcov;
 #[cfg(test)]
 pub(crate) use lines::tests as lines_tests;
-pub use llvm::{Llvm, LlvmError};
 pub use lines::{Coverage, FileCoverage, Function, LineCoverage, Origin, Runs, Share, Totals};
+pub use llvm::{Llvm, LlvmError};
 #[cfg(test)]
 pub(crate) use results::tests as results_tests;
 pub use results::{COVERAGE_FORMAT_VERSION, CoverageResults, FileShares, Unreached};

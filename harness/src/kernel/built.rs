@@ -313,9 +313,11 @@ mod tests {
         ] {
             assert!(choices(driver, &with).check().is_err(), "{driver} {with:?}");
         }
-        for (driver, with) in
-            [(DriverKind::Rust, vec![Kasan, Kcov]), (DriverKind::C, vec![Kasan, Lockdep, Kcov]), (DriverKind::Rust, vec![LlvmCov])]
-        {
+        for (driver, with) in [
+            (DriverKind::Rust, vec![Kasan, Kcov]),
+            (DriverKind::C, vec![Kasan, Lockdep, Kcov]),
+            (DriverKind::Rust, vec![LlvmCov]),
+        ] {
             assert!(choices(driver, &with).check().is_ok(), "{driver} {with:?}");
         }
     }

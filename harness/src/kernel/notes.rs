@@ -51,7 +51,9 @@ impl Noted {
             let entry = entry.map_err(|error| file_error(&driver, error.into()))?;
             let (path, inside) = (entry.path(), entry.path().strip_prefix(&driver));
             let is_rust = path.extension().is_some_and(|ending| ending == RUST);
-            let Some(inside) = inside.ok().filter(|_| is_rust && entry.file_type().is_file()) else { continue };
+            let Some(inside) = inside.ok().filter(|_| is_rust && entry.file_type().is_file()) else {
+                continue;
+            };
             let kept = folder.join(inside);
             let parent = kept.parent().unwrap_or(folder);
             fs::create_dir_all(parent).map_err(|error| file_error(parent, error))?;

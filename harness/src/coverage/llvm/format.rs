@@ -112,7 +112,8 @@ impl<'a> Sections<'a> {
     fn of(image: &'a [u8]) -> Result<Sections<'a>, LlvmError> {
         let file = object::File::parse(image).map_err(|error| LlvmError::Malformed(error.to_string()))?;
         let section = |name: &str| {
-            let section = file.section_by_name(name).ok_or_else(|| LlvmError::CountsNothing(name.to_owned()))?;
+            let section =
+                file.section_by_name(name).ok_or_else(|| LlvmError::CountsNothing(name.to_owned()))?;
             let data = section.data().map_err(|error| LlvmError::Malformed(error.to_string()))?;
             Ok::<_, LlvmError>((section.address(), data))
         };
@@ -174,7 +175,8 @@ impl<'a> Sections<'a> {
         let mut files: Vec<String> = Vec::new();
         for _ in 0..names {
             let length = number(&mut bytes)?;
-            let name = bytes.read_bytes(length).map_err(|()| malformed("the name of a file ends too early"))?;
+            let name =
+                bytes.read_bytes(length).map_err(|()| malformed("the name of a file ends too early"))?;
             files.push(String::from_utf8_lossy(name.0).into_owned());
         }
         Ok((files, half_of_md5(written)))

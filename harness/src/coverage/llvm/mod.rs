@@ -87,26 +87,7 @@ struct Named {
 /// A line that has code.
 struct Line {
     number: u32,
-    /// The name of a function, for whatever types it is compiled.
-fn without_types(name: &str) -> String {
-    let mut parts = name.split("::<");
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    let mut open = 0;
-    for part in parts {
-        open += 1;
-        for c in part.chars() {
-            match c {
-                '<' if open > 0 => open += 1,
-                '>' if open > 0 => open -= 1,
-                c if open == 0 => kept.push(c),
-                _ => {}
-            }
-        }
-    }
-    kept
-}
-
-/// The parts of the code that say how often it ran.
+    /// The parts of the code that say how often it ran.
     parts: Vec<Vec<Site>>,
     /// The ways that the code may go from there.
     ways: Vec<Vec<Site>>,
@@ -128,10 +109,7 @@ impl Llvm {
     }
 
     /// The same of an image, with the text of each file of the driver.
-    fn of_image(
-        image: &[u8],
-        text: impl Fn(&str) -> Result<String, LlvmError>,
-    ) -> Result<Llvm, LlvmError> {
+    fn of_image(image: &[u8], text: impl Fn(&str) -> Result<String, LlvmError>) -> Result<Llvm, LlvmError> {
         let mapping = Mapping::read(image)?;
         let mut files = Vec::new();
         for (place, path) in mapping.files.iter().enumerate() {
@@ -244,8 +222,7 @@ impl File {
                 let end = parts.clone().map(|region| region.end.0).max().unwrap_or(first.end.0);
                 let lines = (first.start.0, end);
                 let name = without_types(&format!("{:#}", rustc_demangle::demangle(name)));
-                let named =
-                    named.entry(lines).or_insert_with(|| Named { name, lines, entries: Vec::new() });
+                let named = named.entry(lines).or_insert_with(|| Named { name, lines, entries: Vec::new() });
                 named.entries.push(site(first.count));
             }
             for region in of.regions.iter().filter(here) {
@@ -269,6 +246,25 @@ impl File {
         let lines = lines.collect();
         File { name: name.to_owned(), functions: named.into_values().collect(), lines }
     }
+}
+
+/// The name of a function, for whatever types it is compiled.
+fn without_types(name: &str) -> String {
+    let mut parts = name.split("::<");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    let mut open = 0;
+    for part in parts {
+        open += 1;
+        for c in part.chars() {
+            match c {
+                '<' if open > 0 => open += 1,
+                '>' if open > 0 => open -= 1,
+                c if open == 0 => kept.push(c),
+                _ => {}
+            }
+        }
+    }
+    kept
 }
 
 /// The parts of the code that say how often a line ran: the innermost of those that it begins in, and those that begin in it.
@@ -340,9 +336,10 @@ mod tests {
         let expected: Vec<(u64, u64)> =
             expected("BRDA").into_iter().map(|branch| (branch[0], branch[3])).collect();
         let reported = reported();
-        let came = reported.lines.iter().flat_map(|line| {
-            line.branches.iter().map(|branch| (u64::from(line.line_number), branch.count))
-        });
+        let came = reported
+            .lines
+            .iter()
+            .flat_map(|line| line.branches.iter().map(|branch| (u64::from(line.line_number), branch.count)));
         assert_eq!(came.collect::<Vec<_>>(), expected);
     }
 
@@ -394,8 +391,12 @@ mod tests {
         let whole = image();
         let places: Vec<usize> = {
             let file = object::File::parse(whole.as_slice()).unwrap();
-            let ours = file.sections().filter(|section| section.name().is_ok_and(|n| n.starts_with("__llvm")));
-            ours.filter_map(|section| section.file_range()).flat_map(|(at, size)| at..at + size).map(|at| at as usize).collect()
+            let ours =
+                file.sections().filter(|section| section.name().is_ok_and(|n| n.starts_with("__llvm")));
+            ours.filter_map(|section| section.file_range())
+                .flat_map(|(at, size)| at..at + size)
+                .map(|at| at as usize)
+                .collect()
         };
         let mut refused = 0;
         for place in places {

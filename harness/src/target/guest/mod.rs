@@ -152,7 +152,8 @@ impl GuestTarget {
             let Launched { machine, driver, profile } = self.launcher.launch()?;
             self.driver = Some(driver);
             self.profile = Some(profile);
-            self.counters = self.launcher.counters().map(|place| MemoryCounters::of(machine.process(), place));
+            self.counters =
+                self.launcher.counters().map(|place| MemoryCounters::of(machine.process(), place));
             self.machine = Some(machine);
             self.kept.clear();
         }
@@ -283,7 +284,9 @@ impl Target for GuestTarget {
         }
         self.machine()?;
         if let Some(counters) = &mut self.counters {
-            let unreadable = |error: &io::Error| SetUpError(format!("{}: what it has counted cannot be read: {error}", self.name));
+            let unreadable = |error: &io::Error| {
+                SetUpError(format!("{}: what it has counted cannot be read: {error}", self.name))
+            };
             let counters = counters.as_mut().map_err(|error| unreadable(error))?;
             return Ok(Some(counters.take(since).map_err(|error| unreadable(&error))?));
         }
