@@ -8,7 +8,7 @@ use super::{CommandError, TargetArguments};
 use crate::coverage::gcov::ReportedFile;
 use crate::coverage::{Coverage, Gcov, Llvm, Origin};
 use crate::engine::Verdict;
-use crate::kernel::Notes;
+use crate::kernel::{DriverKind, Notes};
 use crate::report::{CaseResult, TargetResults};
 use crate::suite::Case;
 use crate::target::Target;
@@ -49,9 +49,9 @@ impl Reader {
 impl Counting {
     /// Nothing has been counted yet of the kernel with these notes.
     pub(super) fn of(notes: &Notes) -> Result<Counting, CommandError> {
-        let reader = match notes.files()?.is_empty() {
-            true => Reader::Llvm(Llvm::of(notes)?),
-            false => Reader::Gcov(Gcov::of(notes)?),
+        let reader = match notes.driver()? {
+            DriverKind::C => Reader::Gcov(Gcov::of(notes)?),
+            DriverKind::Rust => Reader::Llvm(Llvm::of(notes)?),
         };
         Ok(Counting { reader, counted: Mutex::default() })
     }

@@ -58,7 +58,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     let notes = Store::of_user()?.notes(name)?;
     // They are about what the whole suite does not reach: a part of it leaves larger blocks, for other reasons.
     let known = match arguments.filter.is_empty() {
-        true => Explanations::embedded()?,
+        true => Explanations::embedded(notes.driver()?)?,
         false => Explanations::default(),
     };
     prepare(&arguments.out)?;

@@ -9,6 +9,7 @@ use walkdir::WalkDir;
 
 use super::{KernelError, file_error, remove_all};
 use crate::patch::DRIVER;
+use crate::program::DriverKind;
 
 /// The ending of gcc's notes, without the dot.
 const NOTE: &str = "gcno";
@@ -69,12 +70,17 @@ impl Notes {
         folder.is_dir().then_some(Notes { folder, image })
     }
 
+    /// The driver that they are about: of one in Rust, gcc has left nothing.
+    pub fn driver(&self) -> Result<DriverKind, KernelError> {
+        Ok(if self.files()?.is_empty() { DriverKind::Rust } else { DriverKind::C })
+    }
+
     /// The kernel's image.
     pub fn image(&self) -> &Path {
         &self.image
     }
 
-    /// The files that gcc has left, in the order of their names; none if rustc has said it in the image.
+    /// The files that gcc has left, in the order of their names.
     pub fn files(&self) -> Result<Vec<PathBuf>, KernelError> {
         files(&self.folder, &[NOTE])
     }
@@ -129,6 +135,7 @@ mod tests {
         let notes = Notes::read(folder.clone(), image.clone()).unwrap();
         assert_eq!(notes.files().unwrap(), [folder.join("binder.gcno")]);
         assert_eq!(notes.source("binder.c").unwrap(), "source");
+        assert_eq!(notes.driver().unwrap(), DriverKind::C);
         assert_eq!(notes.source("binder/node/wrapper.rs").unwrap(), "Rust");
         assert!(notes.source("Kconfig").is_err());
         assert_eq!(Notes::read(place.path().join("none"), image), None);

@@ -104,7 +104,8 @@ fn own_lines_of_rust() -> Result<(), Failed> {
     is(patch == example, false, "the example is another")?;
     let suite = ["--suite", "ioctl/context-manager-twice", "--suite", "ioctl/version"];
     let words = [&["--base", "built:uml-rust"], &suite[..]].concat();
-    let own = own_lines_in(&verdict(&[("fix.patch", &patch)], &words, 1)?)?;
+    let results = verdict(&[("fix.patch", &patch)], &words, 1)?;
+    let own = own_lines_in(&results)?;
     is(&own("comes second")?["kind"], &serde_json::json!("no_code"), "a comment")?;
     is(&own("ENODEV")?["kind"], &serde_json::json!("never"), "what is for nobody")?;
     let condition = own("pid() < 0")?;
@@ -112,7 +113,17 @@ fn own_lines_of_rust() -> Result<(), Failed> {
     let twice = own("EEXIST")?;
     is(&twice["kind"], &serde_json::json!("did"), &twice.to_string())?;
     is(&twice["cases"], &serde_json::json!(["ioctl/context-manager-twice"]), &twice.to_string())?;
-    is(&twice["boot"], &serde_json::json!(0), &twice.to_string())
+    is(&twice["boot"], &serde_json::json!(0), &twice.to_string())?;
+
+    let counted_on = results["patches"][0]["own_lines"]["counted_on"].as_str().ok_or("no kernel")?;
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().display().to_string();
+    let words = ["coverage", "ioctl/version", "--target", counted_on, "--case", "--out", &out];
+    let (status, report, said) = output(&mut binderdrill(&words))?;
+    is(status, 0, &said)?;
+    holds(&report, &["binder/process.rs", "binder/context.rs"])?;
+    holds(&fs::read_to_string(folder.path().join("lcov.info"))?, &["SF:drivers/android/binder/thread.rs"])?;
+    holds(&fs::read_to_string(folder.path().join("binder-context.rs.html"))?, &["class=\"never\"", "ENODEV"])
 }
 
 /// A mailbox with a patch that breaks something, and a plain diff that mends it.

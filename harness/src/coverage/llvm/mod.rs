@@ -36,15 +36,14 @@ pub enum LlvmError {
     },
     /// Nothing in it counts.
     #[error(
-        "the kernel's driver in Rust counts nothing: its image has no {0}. It is to be built with {flags}, as binderdrill \
-         kernel build --driver rust --with llvm-cov does",
-        flags = "-Cinstrument-coverage"
+        "the kernel's driver in Rust counts nothing: its image has no {0}. It is to be built with \
+         -Cinstrument-coverage, as binderdrill kernel build --driver rust --with llvm-cov does"
     )]
     CountsNothing(String),
     /// This rustc writes another version.
     #[error(
-        "rustc says of what it counts in version {0} of LLVM's coverage mapping, and this program knows version 7 (of rustc \
-         1.85 to 1.96)"
+        "rustc says what it counts in version {0} of LLVM's coverage mapping, of which this program knows version 7: take \
+         another rustc (RUSTC=PATH), and build the kernel again"
     )]
     Version(u32),
     /// It is not as it should be.
