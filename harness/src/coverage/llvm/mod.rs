@@ -291,6 +291,11 @@ mod tests {
 
     /// A program of a few functions, as rustc 1.95 compiled it with what a kernel's driver is compiled with: the sections of
     /// its image that are read, what its counters were when it ended, and what the llvm-cov of LLVM 22 made of both.
+    ///
+    ///     rustc -O -Cinstrument-coverage -Zcoverage-options=branch --remap-path-prefix=$PWD=/source drivers/android/binder/sample.rs
+    ///     llvm-profdata merge default.profraw -o profile && llvm-cov export --format=lcov -instr-profile=profile sample
+    ///
+    /// The image is `objcopy -j` of the five sections, and the counters are what lies between data and names in the profraw.
     const SOURCE: &str = include_str!("sample/sample.rs");
     const IMAGE: &[u8] = include_bytes!("sample/image.gz");
     const COUNTED: &[u8] = include_bytes!("sample/counters");
