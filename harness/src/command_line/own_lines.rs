@@ -12,7 +12,7 @@ use super::trial::{Base, Trial, counting};
 use crate::campaign::{Source, Tally};
 use crate::coverage::Origin;
 use crate::generate::Emphasis;
-use crate::kernel::{BUILT_PREFIX, KernelError};
+use crate::kernel::{KernelError, ModuleKind};
 use crate::patch::{Changes, CountedLines, OwnLine, OwnLines};
 use crate::script::print;
 use crate::suite::{self, Case};
@@ -64,19 +64,12 @@ pub(super) fn own_lines(
             lost: Vec::new(),
         }));
     }
-    let order = match patched.base {
-        Base::Source(order) => counting(order),
-        Base::Stock(name) => {
-            let why = format!(
-                "{name} was built with nothing that counts, which its modules cannot have alone; if the patch applies to a \
-                 newer source too, --base {BUILT_PREFIX}uml-c-gcov counts them; with a WARN_ON(1) beside a line, each case \
-                 that runs it is broken and says so"
-            );
-            return Ok(OwnLines::Unknown { why });
-        }
+    let base = match patched.base {
+        Base::Source(order) => counting(order).map(Base::Source),
+        Base::Stock(name, _) => Some(Base::Stock(name.clone(), ModuleKind::Counting)),
     };
-    let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_C.to_owned() }) };
-    match counted(trial, patched, &Base::Source(order), lines, programs) {
+    let Some(base) = base else { return Ok(OwnLines::Unknown { why: ONLY_C.to_owned() }) };
+    match counted(trial, patched, &base, lines, programs) {
         Ok(counted) => Ok(OwnLines::Counted(counted)),
         // The verdict is had without it.
         Err(

@@ -12,7 +12,7 @@ use super::own_lines::{Patched, Programs, own_lines};
 use super::trial::{Base, Trial, counting, in_order, of_source, watched};
 use super::{CommandError, Format, GuestArguments, Status, complain};
 use crate::generate::Emphasis;
-use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
+use crate::kernel::{BUILT_PREFIX, KernelError, ModuleKind, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
     ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, Patch, PatchResults, PatchVerdict, Repeated,
 };
@@ -130,7 +130,7 @@ impl PatchArguments {
         let plain = match base {
             Some(stock) if stock.starts_with("debian-") => {
                 store.kernel(stock)?;
-                return Ok(vec![Base::Stock(stock.to_owned())]);
+                return Ok(vec![Base::Stock(stock.to_owned(), ModuleKind::Plain)]);
             }
             Some(built) if built.starts_with(BUILT_PREFIX) => vec![store.order_of(built)?],
             Some(package) if package.starts_with(PACKAGE_PREFIX) => of_source(&package.parse()?, patches),

@@ -7,7 +7,7 @@ use super::counting::Counting;
 use super::run::{Plan, run_on};
 use super::{CommandError, GuestArguments};
 use crate::kernel::{
-    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, Patched, Source,
+    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, ModuleKind, Order, Patched, Source,
     SourceChoice, Store, Told,
 };
 use crate::patch::{Changes, DRIVER, Kept, Patch};
@@ -22,7 +22,7 @@ pub(super) enum Base {
     /// A kernel that is built from source.
     Source(Order),
     /// A stock kernel, of which the driver is built.
-    Stock(String),
+    Stock(String, ModuleKind),
 }
 
 /// A kernel for each driver that the patches change.
@@ -94,7 +94,7 @@ impl<'a> Trial<'a> {
     pub(super) fn source(&self, base: &Base) -> Result<Source, KernelError> {
         let choice = match base {
             Base::Source(order) => order.source.clone(),
-            Base::Stock(name) => self.store.source_of_stock(name)?,
+            Base::Stock(name, _) => self.store.source_of_stock(name)?,
         };
         self.store.source(&choice, &mut |what| self.say("the source", what))
     }
@@ -131,8 +131,8 @@ impl<'a> Trial<'a> {
             Base::Source(order) => {
                 self.store.build_patched(order, changes, title, &mut |told| self.tell("with the patch", told))
             }
-            Base::Stock(name) => {
-                self.store.build_module(name, changes, title, &mut |told| self.tell(name, told))
+            Base::Stock(name, kind) => {
+                self.store.build_module(name, *kind, changes, title, &mut |told| self.tell(name, told))
             }
         }
     }

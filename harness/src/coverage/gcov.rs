@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::module::{CountingModule, NoCounters};
 use crate::kernel::{KernelError, Notes};
 use crate::patch::DRIVER;
 use crate::target::guest::Counters;
@@ -90,18 +91,25 @@ pub enum GcovError {
     /// The notes of the kernel cannot be read.
     #[error(transparent)]
     Notes(#[from] KernelError),
+    /// Nothing can be made of what a module has counted.
+    #[error(transparent)]
+    Module(#[from] NoCounters),
 }
 
 /// gcov, for the counters of one kernel.
 pub struct Gcov {
     notes: Vec<PathBuf>,
+    /// The module that counts, if the kernel does not.
+    module: Option<CountingModule>,
 }
 
 impl Gcov {
     /// Prepares to read the counters of a kernel.
     pub fn of(notes: &Notes) -> Result<Gcov, GcovError> {
         Command::new("gcov").arg("--version").output().map_err(GcovError::Missing)?;
-        Ok(Gcov { notes: notes.files()? })
+        let files = notes.files()?;
+        let module = notes.module().map(|module| CountingModule::read(module, &files)).transpose()?;
+        Ok(Gcov { notes: files, module })
     }
 
     /// What has been counted of the driver's own files, each by its name in the driver's folder.
@@ -109,6 +117,8 @@ impl Gcov {
         if counters.files.is_empty() {
             return Err(GcovError::Refuses { said: "there are no counters".to_owned() });
         }
+        let of_module = self.module.as_ref().map(|module| module.counters(counters)).transpose()?;
+        let counters = of_module.as_ref().unwrap_or(counters);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| GcovError::File { path, error }

@@ -10,6 +10,7 @@ mod build;
 mod built;
 mod commit;
 mod configuration;
+mod counting_module;
 mod failure;
 mod lock;
 mod make;
@@ -36,6 +37,8 @@ use sha2::{Digest, Sha256};
 
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
+pub use counting_module::SECTION as COUNTING_SECTION;
+pub use module::ModuleKind;
 pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
 pub use notes::Notes;
 pub use patched::{Boots, PATCHED_PREFIX, Patched, PatchedKey};
@@ -260,6 +263,7 @@ impl Store {
     pub fn build_module(
         &self,
         name: &str,
+        kind: ModuleKind,
         changes: &crate::patch::Changes,
         title: &str,
         tell: &mut dyn FnMut(Told<'_>),
@@ -267,7 +271,7 @@ impl Store {
         let kernel = self.kernel(name)?;
         let source = self.source(&module::source_of(&kernel)?, &mut |what| tell(Told::Begun(what)))?;
         let headers = self.folder.join("headers");
-        let base = module::Base { kernel: &kernel, source: &source, headers: &headers };
+        let base = module::Base { kernel: &kernel, source: &source, headers: &headers, kind };
         module::build(&base, changes, title, &self.patched_folder(), tell)
     }
 
@@ -317,14 +321,16 @@ impl Store {
 
     /// What is known of the counters of the kernel that a target boots.
     pub fn notes(&self, target: &str) -> Result<Notes, KernelError> {
-        let folder = if target.starts_with(BUILT_PREFIX) {
-            self.built(target)?.notes()
+        let (folder, module) = if target.starts_with(BUILT_PREFIX) {
+            (self.built(target)?.notes(), None)
         } else if target.starts_with(PATCHED_PREFIX) {
-            self.patched(target)?.notes()
+            let patched = self.patched(target)?;
+            let module = matches!(patched.boots, Boots::Stock(_)).then(|| patched.image());
+            (patched.notes(), module)
         } else {
             return Err(KernelError::CountsNothing { target: target.to_owned() });
         };
-        Notes::read(folder).ok_or_else(|| KernelError::CountsNothing { target: target.to_owned() })
+        Notes::read(folder, module).ok_or_else(|| KernelError::CountsNothing { target: target.to_owned() })
     }
 
     /// The folder in which what kernels did is kept.

@@ -15,6 +15,7 @@ const NOTE: &str = "gcno";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notes {
     folder: PathBuf,
+    module: Option<PathBuf>,
 }
 
 /// Where they are, of a kernel that has just been built.
@@ -39,9 +40,14 @@ impl Noted {
 }
 
 impl Notes {
-    /// Those in a folder; `None` if there are none.
-    pub(super) fn read(folder: PathBuf) -> Option<Notes> {
-        folder.is_dir().then_some(Notes { folder })
+    /// Those in a folder, of a kernel or of a module alone; `None` if there are none.
+    pub(super) fn read(folder: PathBuf, module: Option<PathBuf>) -> Option<Notes> {
+        folder.is_dir().then_some(Notes { folder, module })
+    }
+
+    /// The module that counts, if its kernel does not.
+    pub fn module(&self) -> Option<&Path> {
+        self.module.as_deref()
     }
 
     /// The files that gcc has left, in the order of their names.
@@ -94,10 +100,10 @@ mod tests {
         }
         let folder = place.path().join("notes");
         noted.keep(&folder).unwrap();
-        let notes = Notes::read(folder.clone()).unwrap();
+        let notes = Notes::read(folder.clone(), None).unwrap();
         assert_eq!(notes.files().unwrap(), [folder.join("binder.gcno")]);
         assert_eq!(notes.source("binder.c").unwrap(), "source");
         assert!(notes.source("Kconfig").is_err());
-        assert_eq!(Notes::read(place.path().join("none")), None);
+        assert_eq!(Notes::read(place.path().join("none"), None), None);
     }
 }
