@@ -89,7 +89,8 @@ type Failure = ErrMode<ContextError>;
 
 fn object(notes: &mut &[u8]) -> Result<ObjectNotes, Failure> {
     le_u32.verify(|magic| *magic == NOTES).parse_next(notes)?;
-    let version = le_u32.verify(|version| major(*version).is_some_and(|major| major >= 11)).parse_next(notes)?;
+    let version =
+        le_u32.verify(|version| major(*version).is_some_and(|major| major >= 11)).parse_next(notes)?;
     let stamp = le_u32.parse_next(notes)?;
     let has_checksum = unit(version) == 1;
     let checksum = if has_checksum { Some(le_u32.parse_next(notes)?) } else { None };

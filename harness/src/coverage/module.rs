@@ -61,9 +61,8 @@ pub enum NoCounters {
 impl CountingModule {
     /// Reads the file of a module and gcc's notes of the objects that it is linked of.
     pub fn read(module: &Path, notes: &[PathBuf]) -> Result<CountingModule, GcovError> {
-        let file = |path: &Path| {
-            fs::read(path).map_err(|error| GcovError::File { path: path.to_owned(), error })
-        };
+        let file =
+            |path: &Path| fs::read(path).map_err(|error| GcovError::File { path: path.to_owned(), error });
         let unreadable = |error| NoCounters::Module { path: module.to_owned(), error };
         let mut places = places(&file(module)?).map_err(unreadable)?;
         let mut objects = BTreeMap::new();
@@ -81,7 +80,8 @@ impl CountingModule {
     pub fn counters(&self, read: &Counters) -> Result<Counters, NoCounters> {
         let section = read.files.iter().find(|(name, _)| name == MODULE_COUNTERS);
         let section = section.map_or(&[][..], |(_, bytes)| bytes);
-        let files = self.objects.iter().map(|(name, object)| Ok((format!("{name}.gcda"), object.counters(section)?)));
+        let files =
+            self.objects.iter().map(|(name, object)| Ok((format!("{name}.gcda"), object.counters(section)?)));
         Ok(Counters { files: files.collect::<Result<_, _>>()? })
     }
 }

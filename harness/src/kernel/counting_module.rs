@@ -22,8 +22,8 @@ const SOURCE: &str = "void __gcov_merge_add(void *counters, unsigned int number)
                       void __gcov_merge_add(void *counters, unsigned int number) {}\n";
 
 /// What the driver's objects are compiled with. What a loop counts is to be in memory after each turn, and not only when
-/// the loop ends.
-const FLAGS: &str = "-fprofile-arcs -ftest-coverage -fprofile-info-section=.gcov_info -fno-tree-loop-im";
+/// the loop ends. What a debugger would want takes most of the time, and of the module.
+const FLAGS: &str = "-fprofile-arcs -ftest-coverage -fprofile-info-section=.gcov_info -fno-tree-loop-im -g0";
 
 /// What makes another module of the same source, for the key by which it is kept.
 pub(super) const KEY: [&str; 2] = [FLAGS, SOURCE];
@@ -32,9 +32,7 @@ pub(super) const KEY: [&str; 2] = [FLAGS, SOURCE];
 pub(super) fn add_to(driver: &Path) -> Result<String, KernelError> {
     let path = driver.join(format!("{OBJECT}.c"));
     fs::write(&path, SOURCE).map_err(|error| file_error(&path, error))?;
-    Ok(format!(
-        "ccflags-y += {FLAGS}\nbinder_linux-y += {OBJECT}.o\nCFLAGS_REMOVE_{OBJECT}.o := {FLAGS}\n"
-    ))
+    Ok(format!("ccflags-y += {FLAGS}\nbinder_linux-y += {OBJECT}.o\nCFLAGS_REMOVE_{OBJECT}.o := {FLAGS}\n"))
 }
 
 #[cfg(test)]

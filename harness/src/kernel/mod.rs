@@ -37,9 +37,9 @@ use sha2::{Digest, Sha256};
 
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
+pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
 pub use counting_module::SECTION as COUNTING_SECTION;
 pub use module::ModuleKind;
-pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
 pub use notes::Notes;
 pub use patched::{Boots, PATCHED_PREFIX, Patched, PatchedKey};
 pub use source::{Fetched, PACKAGE_PREFIX, Source, SourceChoice, SourceName, Unpacked};

@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use object::{Object, ObjectSection};
+use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use super::memory;
@@ -97,9 +97,11 @@ impl Counting {
 fn growth(before: &[u8], now: &[u8]) -> Vec<u8> {
     let counters = |bytes: &[u8]| bytes.as_chunks::<COUNTER>().0.to_vec();
     let grown = counters(before).into_iter().zip(counters(now));
-    grown.flat_map(|(before, now)| {
-        u64::from_le_bytes(now).wrapping_sub(u64::from_le_bytes(before)).to_le_bytes()
-    }).collect()
+    grown
+        .flat_map(|(before, now)| {
+            u64::from_le_bytes(now).wrapping_sub(u64::from_le_bytes(before)).to_le_bytes()
+        })
+        .collect()
 }
 
 /// Takes what the kernel has counted: all counters are zero then. `None` if it counts nothing.
@@ -126,12 +128,17 @@ mod tests {
 
     #[test]
     fn a_counter_grows_by_what_was_added_to_it() {
-        let bytes = |counters: &[u64]| counters.iter().flat_map(|counter| counter.to_le_bytes()).collect::<Vec<u8>>();
+        let bytes =
+            |counters: &[u64]| counters.iter().flat_map(|counter| counter.to_le_bytes()).collect::<Vec<u8>>();
         let before = bytes(&[0, 7, u64::MAX]);
         let now = bytes(&[3, 7, 1]);
         assert_eq!(growth(&before, &now), bytes(&[3, 0, 2]));
         assert_eq!(growth(&vec![0; 24], &before), before);
-        assert_eq!(growth(&before[..20], &now[..20]), bytes(&[3, 0]), "what is behind the last word is no counter");
+        assert_eq!(
+            growth(&before[..20], &now[..20]),
+            bytes(&[3, 0]),
+            "what is behind the last word is no counter"
+        );
     }
 
     #[test]

@@ -70,7 +70,9 @@ mod tests {
             .elf_program_headers()
             .iter()
             .filter(|segment| segment.p_type(LittleEndian) == PT_LOAD)
-            .map(|segment| (segment.p_vaddr(LittleEndian), segment.p_offset(LittleEndian), segment.p_memsz(LittleEndian)))
+            .map(|segment| {
+                (segment.p_vaddr(LittleEndian), segment.p_offset(LittleEndian), segment.p_memsz(LittleEndian))
+            })
             .collect();
         assert!(!loaded.is_empty());
         for (address, offset, size) in loaded {
