@@ -119,3 +119,85 @@ fn places(module: &[u8]) -> Result<BTreeMap<String, BTreeMap<String, Range<usize
     }
     Ok(places)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What gcc and ld made of two sources, both of which have a function of their own called `sum`, and what the program
+    /// of the first one wrote when it had run.
+    const MODULE: &[u8] = include_bytes!("notes/module.ko");
+    const NOTES: [(&str, &[u8]); 2] =
+        [("driver", include_bytes!("notes/gcc-12.gcno")), ("other", include_bytes!("notes/other.gcno"))];
+    const WRITTEN: &[u8] = include_bytes!("notes/gcc-12.gcda");
+
+    /// The module and its notes, each changed by this.
+    fn module(change: impl Fn(&str, &[u8]) -> Vec<u8>) -> Result<CountingModule, GcovError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("module.ko"), change("module.ko", MODULE)).unwrap();
+        let notes = NOTES.map(|(name, notes)| {
+            let name = format!("{name}.gcno");
+            fs::write(path(&name), change(&name, notes)).unwrap();
+            path(&name)
+        });
+        CountingModule::read(&path("module.ko"), &notes)
+    }
+
+    fn as_it_is(_: &str, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
+
+    /// A section in which functions of one object have counted.
+    fn section(object: &CountingObject, counted: &[(&str, &[u64])]) -> Counters {
+        let mut section = vec![0; 200];
+        for (function, counters) in counted {
+            let bytes: Vec<u8> = counters.iter().flat_map(|counter| counter.to_le_bytes()).collect();
+            section[object.places[*function].clone()].copy_from_slice(&bytes);
+        }
+        Counters { files: vec![(MODULE_COUNTERS.to_owned(), section)] }
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_what_a_program_would_have_written() {
+        let module = module(as_it_is).unwrap();
+        let driver = &module.objects["driver"];
+        let ran: &[(&str, &[u64])] = &[("main", &[1, 0, 1]), ("sum", &[1, 3]), ("twice", &[1, 1])];
+        let counters = module.counters(&section(driver, ran)).unwrap();
+        let [(driver, written), (other, nothing)] = &counters.files[..] else { panic!("{counters:?}") };
+        assert_eq!((driver.as_str(), other.as_str()), ("driver.gcda", "other.gcda"));
+        // But for how often the program ran, which is before the functions.
+        assert_eq!(written[16..], WRITTEN[32..]);
+        // 16 bytes at the beginning, and 28 of each function besides its counters.
+        assert_eq!(nothing.len(), 16 + 2 * 28 + 4 * 8);
+    }
+
+    #[test]
+    fn functions_that_are_called_alike_count_for_themselves() {
+        let module = module(as_it_is).unwrap();
+        let other = &module.objects["other"];
+        let with = module.counters(&section(other, &[("sum", &[5, 6])])).unwrap();
+        let without = module.counters(&section(other, &[])).unwrap();
+        let differ: Vec<&str> = with
+            .files
+            .iter()
+            .zip(&without.files)
+            .filter(|(with, without)| with != without)
+            .map(|((name, _), _)| name.as_str())
+            .collect();
+        assert_eq!(differ, ["other.gcda"]);
+    }
+
+    #[test]
+    fn too_little_memory_and_files_that_are_none_are_refused() {
+        let whole = module(as_it_is).unwrap();
+        let error = whole.counters(&Counters::default()).unwrap_err();
+        assert!(matches!(&error, NoCounters::Missing { function } if function == "main"), "{error}");
+        let without = |file: &'static str| {
+            let error = module(|name, bytes| if name == file { b"nothing".to_vec() } else { bytes.to_vec() });
+            error.unwrap_err().to_string()
+        };
+        assert!(without("module.ko").contains("module.ko: "));
+        assert!(without("other.gcno").contains("other.gcno: these are no notes of a gcc"));
+    }
+}

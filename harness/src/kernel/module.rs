@@ -14,7 +14,9 @@ use super::counting_module;
 use super::notes::Noted;
 use super::patched::{Boots, Patched, PatchedKey, kept_log, workplace};
 use super::source::{Source, SourceChoice, SourceName};
-use super::{Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, remove_file, space};
+use super::{
+    Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, remove_file, space, toolchain,
+};
 use crate::patch::{Changes, DRIVER};
 
 /// Where headers are that the driver shares with the rest of the kernel.
@@ -75,8 +77,11 @@ pub(super) fn build(
     let compiler = compiler(&release, base.kind)?;
     let (digest, compiler_words) = (changes.digest(), compiler.join(" "));
     let mut parts = vec!["module", &release, &base.source.name, &compiler_words, &digest];
+    // Notes are for the gcov of the same gcc only.
+    let gcc = toolchain::version(Path::new("gcc")).unwrap_or_default();
     if base.kind == ModuleKind::Counting {
         parts.extend(counting_module::KEY);
+        parts.push(&gcc);
     }
     let key = PatchedKey::of(&parts);
     if let Ok(patched) = Patched::read(&key, all) {
