@@ -133,7 +133,7 @@ mod tests {
         let before = bytes(&[0, 7, u64::MAX]);
         let now = bytes(&[3, 7, 1]);
         assert_eq!(growth(&before, &now), bytes(&[3, 0, 2]));
-        assert_eq!(growth(&vec![0; 24], &before), before);
+        assert_eq!(growth(&[0; 24], &before), before);
         assert_eq!(
             growth(&before[..20], &now[..20]),
             bytes(&[3, 0]),
