@@ -68,19 +68,16 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// What has just been loaded may count; these are the files of modules.
+    /// The driver that has just been loaded may count; these are the files of modules.
     pub fn of(modules: &[PathBuf]) -> io::Result<Counting> {
-        for path in modules {
-            let module = Module::read(path).map_err(io::Error::other)?;
-            let file = object::File::parse(module.bytes.as_slice()).map_err(io::Error::other)?;
-            if file.section_by_name(COUNTING_SECTION).is_none() {
-                continue;
-            }
-            let counters = file.section_by_name(MODULE_COUNTERS);
-            let size = counters.map_or(0, |section| section.size());
-            return Ok(Counting { module: Some(vec![0; usize::try_from(size).map_err(io::Error::other)?]) });
-        }
-        Ok(Counting { module: None })
+        let is_driver = |path: &&PathBuf| path.to_string_lossy().contains(memory::DRIVER);
+        let Some(driver) = modules.iter().find(is_driver) else { return Ok(Counting { module: None }) };
+        let driver = Module::read(driver).map_err(io::Error::other)?;
+        let file = object::File::parse(driver.bytes.as_slice()).map_err(io::Error::other)?;
+        let counts = file.section_by_name(COUNTING_SECTION).is_some();
+        let counters = file.section_by_name(MODULE_COUNTERS).filter(|_| counts);
+        let zeros = |size| usize::try_from(size).map(|size| vec![0; size]).map_err(io::Error::other);
+        Ok(Counting { module: counters.map(|section| zeros(section.size())).transpose()? })
     }
 
     /// Takes what has been counted since it was taken last. `None` if nothing counts.

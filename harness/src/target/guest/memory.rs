@@ -10,18 +10,21 @@ use object::LittleEndian;
 use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 
-/// Where it is said where the sections of the driver's module lie.
-const SECTIONS: &str = "/sys/module/binder_linux/sections";
+/// The driver's module.
+pub const DRIVER: &str = "binder_linux";
+
+/// Where it is said where the sections of modules lie.
+const MODULES: &str = "/sys/module";
 
 /// The kernel's memory.
 const MEMORY: &str = "/proc/kcore";
 
-/// As much of it as has what says where in it which memory is, in bytes.
-const HEADERS: u64 = 1 << 16;
+/// As much of it as has what says where in it which memory is, in bytes: the memory itself begins behind a page of that.
+const HEADERS: u64 = 4096;
 
 /// So many bytes of the driver's module, from the beginning of one of its sections.
 pub fn read_section(name: &str, length: usize) -> io::Result<Vec<u8>> {
-    let path = Path::new(SECTIONS).join(name);
+    let path = Path::new(MODULES).join(DRIVER).join("sections").join(name);
     let text = fs::read_to_string(&path).map_err(|error| of(&path, error))?;
     let address = text.trim().strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
     let address = address.ok_or_else(|| of(&path, io::Error::other(format!("{text:?} is no address"))))?;
