@@ -22,8 +22,9 @@ const SOURCE: &str = "void __gcov_merge_add(void *counters, unsigned int number)
                       void __gcov_merge_add(void *counters, unsigned int number) {}\n";
 
 /// What the driver's objects are compiled with. What a loop counts is to be in memory after each turn, and not only when
-/// the loop ends. What a debugger would want takes most of the time, and of the module.
-const FLAGS: &str = "-fprofile-arcs -ftest-coverage -fprofile-info-section=.gcov_info -fno-tree-loop-im -g0";
+/// the loop ends. With `-g`, gcc remembers in which block each statement began, so that a line is counted too of which
+/// optimizing leaves no code, such as one that sets what is returned to a number.
+const FLAGS: &str = "-fprofile-arcs -ftest-coverage -fprofile-info-section=.gcov_info -fno-tree-loop-im -g";
 
 /// What makes another module of the same source, for the key by which it is kept.
 pub(super) const KEY: [&str; 2] = [FLAGS, SOURCE];
