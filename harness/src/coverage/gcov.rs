@@ -16,6 +16,9 @@ use crate::target::guest::Counters;
 /// What gcov makes of the counters of one object.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Report {
+    /// The folder in which the compiler ran.
+    #[serde(default)]
+    pub current_working_directory: PathBuf,
     /// The files of which something is in the object.
     pub files: Vec<ReportedFile>,
 }
@@ -150,8 +153,11 @@ impl Gcov {
 fn read(written: &[u8]) -> Result<Vec<ReportedFile>, GcovError> {
     let mut files = Vec::new();
     for report in serde_json::Deserializer::from_slice(written).into_iter::<Report>() {
-        for mut file in report.map_err(GcovError::Unreadable)?.files {
-            if let Some((_, name)) = file.file.rsplit_once(DRIVER) {
+        let report = report.map_err(GcovError::Unreadable)?;
+        for mut file in report.files {
+            // Since Linux 6.14, what is out of the kernel's tree is compiled in its own folder.
+            let path = report.current_working_directory.join(&file.file);
+            if let Some((_, name)) = path.to_string_lossy().rsplit_once(DRIVER) {
                 file.file = name.to_owned();
                 files.push(file);
             }
@@ -176,6 +182,15 @@ pub(crate) mod tests {
     fn only_the_drivers_own_files_are_of_interest() {
         let names: Vec<String> = recorded().into_iter().map(|file| file.file).collect();
         assert_eq!(names, ["binder.c", "binder_internal.h"]);
+    }
+
+    #[test]
+    fn a_file_is_in_the_folder_in_which_it_was_compiled() {
+        let report = r#"{"current_working_directory": "/x/drivers/android", "files": [
+            {"file": "binder.c", "functions": [], "lines": []},
+            {"file": "/y/include/linux/list.h", "functions": [], "lines": []}]}"#;
+        let names: Vec<String> = read(report.as_bytes()).unwrap().into_iter().map(|file| file.file).collect();
+        assert_eq!(names, ["binder.c"]);
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub(super) fn build(
         .env_clear()
         .envs(environment())
         .env("LC_ALL", "C.UTF-8")
+        // Linux 7 would look for the configuration in the folder that its other headers are in.
+        .env("KBUILD_OUTPUT", &headers)
         .arg("-C")
         .arg(&headers)
         .arg(format!("M={}", driver.display()))

@@ -10,8 +10,8 @@ use object::{Object, ObjectSection};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
-use super::memory;
 use super::module::Module;
+use super::module_memory;
 use super::packed::{pack, unpack};
 use crate::kernel::COUNTING_SECTION;
 
@@ -70,7 +70,7 @@ pub struct Counting {
 impl Counting {
     /// The driver that has just been loaded may count; these are the files of modules.
     pub fn of(modules: &[PathBuf]) -> io::Result<Counting> {
-        let is_driver = |path: &&PathBuf| path.to_string_lossy().contains(memory::DRIVER);
+        let is_driver = |path: &&PathBuf| path.to_string_lossy().contains(module_memory::DRIVER);
         let Some(driver) = modules.iter().find(is_driver) else { return Ok(Counting { module: None }) };
         let driver = Module::read(driver).map_err(io::Error::other)?;
         let file = object::File::parse(driver.bytes.as_slice()).map_err(io::Error::other)?;
@@ -83,7 +83,7 @@ impl Counting {
     /// Takes what has been counted since it was taken last. `None` if nothing counts.
     pub fn take(&mut self) -> io::Result<Option<PackedCounters>> {
         let Some(before) = &mut self.module else { return take_of_kernel() };
-        let now = memory::read_section(MODULE_COUNTERS, before.len())?;
+        let now = module_memory::read_section(MODULE_COUNTERS, before.len())?;
         let growth = pack(&growth(before, &now))?;
         *before = now;
         Ok(Some(PackedCounters { files: vec![(MODULE_COUNTERS.to_owned(), growth)] }))

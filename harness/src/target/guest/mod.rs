@@ -7,9 +7,9 @@ mod execute;
 pub mod init;
 mod initramfs;
 mod machine;
-mod memory;
 mod message;
 mod module;
+mod module_memory;
 mod packed;
 
 use std::path::{Path, PathBuf};
