@@ -12,7 +12,7 @@ use super::trial::{Base, CountedAs, Trial, counting};
 use crate::campaign::{Source, Tally};
 use crate::coverage::Origin;
 use crate::generate::Emphasis;
-use crate::kernel::{BUILT_PREFIX, KernelError};
+use crate::kernel::KernelError;
 use crate::patch::{Changes, CountedLines, OwnLine, OwnLines};
 use crate::script::print;
 use crate::suite::{self, Case};
@@ -64,19 +64,10 @@ pub(super) fn own_lines(
             lost: Vec::new(),
         }));
     }
-    let order = match patched.base {
-        Base::Source(order) => counting(order),
-        Base::Stock(name) => {
-            let why = format!(
-                "{name} was built with nothing that counts, which its modules cannot have alone; if the patch applies to a \
-                 newer source too, --base {BUILT_PREFIX}uml-c-gcov counts them; with a WARN_ON(1) beside a line, each case \
-                 that runs it is broken and says so"
-            );
-            return Ok(OwnLines::Unknown { why });
-        }
+    let Some(counted_as) = counting(patched.base) else {
+        return Ok(OwnLines::Unknown { why: ONLY_IN_MEMORY.to_owned() });
     };
-    let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_IN_MEMORY.to_owned() }) };
-    match counted(trial, patched, &order, lines, programs) {
+    match counted(trial, patched, &counted_as, lines, programs) {
         Ok(counted) => Ok(OwnLines::Counted(counted)),
         // The verdict is had without it.
         Err(
@@ -94,12 +85,12 @@ pub(super) fn own_lines(
 fn counted(
     trial: &Trial<'_>,
     patched: &Patched<'_>,
-    base: &CountedAs,
+    counted_as: &CountedAs,
     mut lines: Vec<OwnLine>,
     programs: &Programs<'_>,
 ) -> Result<CountedLines, CommandError> {
     let building = Instant::now();
-    let target = trial.build_counting(base, patched.after, patched.title)?;
+    let target = trial.build_counting(counted_as, patched.after, patched.title)?;
     let building = building.elapsed().as_secs_f64();
     let running = Instant::now();
     let counting = trial.counting(&target)?;

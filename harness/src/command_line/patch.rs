@@ -227,7 +227,7 @@ impl Check<'_> {
             (Some(time), Some(kernel)) => Some(self.campaign(&kernel.base, &kernel.patched, time)?),
             _ => None,
         };
-        let counts = |base: &Base| matches!(base, Base::Source(order) if counting(order).is_some());
+        let counts = |base: &Base| counting(base).is_some();
         let place = bases.iter().position(counts).unwrap_or(0);
         let own_lines = match kernels[place].does_not_boot {
             None if !self.arguments.quick => {

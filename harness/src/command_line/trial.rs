@@ -7,7 +7,7 @@ use super::counting::Counting;
 use super::run::{Plan, run_on};
 use super::{CommandError, GuestArguments};
 use crate::kernel::{
-    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, Order, Patched, Source,
+    BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, ModuleKind, Order, Patched, Source,
     SourceChoice, Store, Told,
 };
 use crate::patch::{Changes, DRIVER, Kept, Patch};
@@ -60,10 +60,19 @@ pub(super) enum CountedAs {
     Base(Order),
     /// In Rust: by the base itself, of which only the driver is built so that it counts.
     Driver(Order),
+    /// In a stock kernel of this name: by another module.
+    Module(String),
 }
 
 /// How it is counted which lines of its driver run; `None` if it cannot be.
-pub(super) fn counting(plain: &Order) -> Option<CountedAs> {
+pub(super) fn counting(base: &Base) -> Option<CountedAs> {
+    match base {
+        Base::Source(order) => counting_source(order),
+        Base::Stock(name) => Some(CountedAs::Module(name.clone())),
+    }
+}
+
+fn counting_source(plain: &Order) -> Option<CountedAs> {
     match (plain.choices.driver, plain.choices.kind) {
         (DriverKind::Rust, BuiltFor::Uml) => return Some(CountedAs::Driver(plain.clone())),
         (DriverKind::Rust, BuiltFor::Qemu) => return None,
@@ -146,6 +155,9 @@ impl<'a> Trial<'a> {
         let patched = match counted {
             CountedAs::Base(order) => self.store.build_patched(order, changes, title, tell)?,
             CountedAs::Driver(order) => self.store.build_counting(order, changes, title, tell)?,
+            CountedAs::Module(name) => {
+                self.store.build_module(name, ModuleKind::Counting, changes, title, tell)?
+            }
         };
         Ok(patched.target())
     }
@@ -161,7 +173,8 @@ impl<'a> Trial<'a> {
                 self.store.build_patched(order, changes, title, &mut |told| self.tell("with the patch", told))
             }
             Base::Stock(name) => {
-                self.store.build_module(name, changes, title, &mut |told| self.tell(name, told))
+                let tell = &mut |told: Told<'_>| self.tell(name, told);
+                self.store.build_module(name, ModuleKind::Plain, changes, title, tell)
             }
         }
     }
@@ -256,7 +269,7 @@ mod tests {
             choices: Choices { kind: BuiltFor::Uml, driver, with: with.iter().copied().collect() },
             name: name.map(|name| name.parse().unwrap()),
         };
-        let name = |order: &Order| match counting(order) {
+        let name = |order: &Order| match counting_source(order) {
             Some(CountedAs::Base(order)) => order.name().unwrap().to_string(),
             other => panic!("{other:?}"),
         };
@@ -265,9 +278,13 @@ mod tests {
         assert_eq!(name(&order(DriverKind::C, &[], Some("mine"))), "mine-gcov");
         assert_eq!(name(&order(DriverKind::C, &[Instrument::Gcov], Some("mine-gcov"))), "mine-gcov");
         let rust = order(DriverKind::Rust, &[], None);
-        assert_eq!(counting(&rust), Some(CountedAs::Driver(rust.clone())), "only the driver is another");
+        assert_eq!(
+            counting_source(&rust),
+            Some(CountedAs::Driver(rust.clone())),
+            "only the driver is another"
+        );
         let mut emulated = rust;
         emulated.choices.kind = BuiltFor::Qemu;
-        assert_eq!(counting(&emulated), None);
+        assert_eq!(counting_source(&emulated), None);
     }
 }

@@ -8,13 +8,17 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::kernel::{KernelError, Notes};
+use super::module::{CountingModule, NoCounters};
+use crate::kernel::{Image, KernelError, Notes};
 use crate::patch::DRIVER;
 use crate::target::guest::Counters;
 
 /// What gcov makes of the counters of one object.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Report {
+    /// The folder in which the compiler ran.
+    #[serde(default)]
+    pub current_working_directory: PathBuf,
     /// The files of which something is in the object.
     pub files: Vec<ReportedFile>,
 }
@@ -90,18 +94,28 @@ pub enum GcovError {
     /// The notes of the kernel cannot be read.
     #[error(transparent)]
     Notes(#[from] KernelError),
+    /// Nothing can be made of what a module has counted.
+    #[error(transparent)]
+    Module(#[from] NoCounters),
 }
 
 /// gcov, for the counters of one kernel.
 pub struct Gcov {
     notes: Vec<PathBuf>,
+    /// The module that counts, if the kernel does not.
+    module: Option<CountingModule>,
 }
 
 impl Gcov {
     /// Prepares to read the counters of a kernel.
     pub fn of(notes: &Notes) -> Result<Gcov, GcovError> {
         Command::new("gcov").arg("--version").output().map_err(GcovError::Missing)?;
-        Ok(Gcov { notes: notes.files()? })
+        let files = notes.files()?;
+        let module = match notes.image() {
+            Image::Kernel(_) => None,
+            Image::Module(module) => Some(CountingModule::read(module, &files)?),
+        };
+        Ok(Gcov { notes: files, module })
     }
 
     /// What has been counted of the driver's own files, each by its name in the driver's folder.
@@ -109,6 +123,8 @@ impl Gcov {
         if counters.files.is_empty() {
             return Err(GcovError::Refuses { said: "there are no counters".to_owned() });
         }
+        let of_module = self.module.as_ref().map(|module| module.counters(counters)).transpose()?;
+        let counters = of_module.as_ref().unwrap_or(counters);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| GcovError::File { path, error }
@@ -140,8 +156,11 @@ impl Gcov {
 fn read(written: &[u8]) -> Result<Vec<ReportedFile>, GcovError> {
     let mut files = Vec::new();
     for report in serde_json::Deserializer::from_slice(written).into_iter::<Report>() {
-        for mut file in report.map_err(GcovError::Unreadable)?.files {
-            if let Some((_, name)) = file.file.rsplit_once(DRIVER) {
+        let report = report.map_err(GcovError::Unreadable)?;
+        for mut file in report.files {
+            // Since Linux 6.14, what is out of the kernel's tree is compiled in its own folder.
+            let path = report.current_working_directory.join(&file.file);
+            if let Some((_, name)) = path.to_string_lossy().rsplit_once(DRIVER) {
                 file.file = name.to_owned();
                 files.push(file);
             }
@@ -166,6 +185,15 @@ pub(crate) mod tests {
     fn only_the_drivers_own_files_are_of_interest() {
         let names: Vec<String> = recorded().into_iter().map(|file| file.file).collect();
         assert_eq!(names, ["binder.c", "binder_internal.h"]);
+    }
+
+    #[test]
+    fn a_file_is_in_the_folder_in_which_it_was_compiled() {
+        let report = r#"{"current_working_directory": "/x/drivers/android", "files": [
+            {"file": "binder.c", "functions": [], "lines": []},
+            {"file": "/y/include/linux/list.h", "functions": [], "lines": []}]}"#;
+        let names: Vec<String> = read(report.as_bytes()).unwrap().into_iter().map(|file| file.file).collect();
+        assert_eq!(names, ["binder.c"]);
     }
 
     #[test]

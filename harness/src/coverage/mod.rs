@@ -3,15 +3,18 @@
 //! A kernel that was built with gcov counts how often each block ran, whatever thread, interrupt or worker ran it. The
 //! guest takes the counters after each program and sets them to zero (`target/guest/counters.rs`), so that what is counted
 //! then is that program's; the driver has come to rest and forgotten all processes by then. gcov makes lines of it
-//! ([`gcov`]). A driver in Rust counts in another way, and of that lines are made here ([`llvm`]). What never ran is put together into [`Block`]s, and [`Explanations`] say of those that no program can
-//! reach why that is so.
+//! ([`gcov`]), also where a module counts and its kernel does not ([`module`]). A driver in Rust counts in another way, and
+//! of that lines are made here ([`llvm`]). What never ran is put together into [`Block`]s, and [`Explanations`] say of those
+//! that no program can reach why that is so.
 
 mod blocks;
 mod explanations;
+mod gcda;
 pub mod gcov;
 mod lcov;
 mod lines;
 pub mod llvm;
+mod module;
 mod results;
 
 pub use blocks::Block;

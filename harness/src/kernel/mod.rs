@@ -10,6 +10,7 @@ mod build;
 mod built;
 mod commit;
 mod configuration;
+mod counting_module;
 mod failure;
 mod lock;
 mod make;
@@ -37,7 +38,9 @@ use sha2::{Digest, Sha256};
 pub use crate::program::DriverKind;
 pub use build::{Order, Outcome, Told};
 pub use built::{BUILT_PREFIX, Built, BuiltFor, BuiltName, Choices, Instrument};
-pub use notes::Notes;
+pub use counting_module::SECTION as COUNTING_SECTION;
+pub use module::ModuleKind;
+pub use notes::{Image, Notes};
 pub use patched::{Boots, PATCHED_PREFIX, Patched, PatchedKey};
 pub use source::{Fetched, PACKAGE_PREFIX, Source, SourceChoice, SourceName, Unpacked};
 pub use space::NoSpace;
@@ -278,6 +281,7 @@ impl Store {
     pub fn build_module(
         &self,
         name: &str,
+        kind: ModuleKind,
         changes: &crate::patch::Changes,
         title: &str,
         tell: &mut dyn FnMut(Told<'_>),
@@ -285,7 +289,7 @@ impl Store {
         let kernel = self.kernel(name)?;
         let source = self.source(&module::source_of(&kernel)?, &mut |what| tell(Told::Begun(what)))?;
         let headers = self.folder.join("headers");
-        let base = module::Base { kernel: &kernel, source: &source, headers: &headers };
+        let base = module::Base { kernel: &kernel, source: &source, headers: &headers, kind };
         module::build(&base, changes, title, &self.patched_folder(), tell)
     }
 
@@ -337,10 +341,14 @@ impl Store {
     pub fn notes(&self, target: &str) -> Result<Notes, KernelError> {
         let (folder, image) = if target.starts_with(BUILT_PREFIX) {
             let built = self.built(target)?;
-            (built.notes(), built.image())
+            (built.notes(), Image::Kernel(built.image()))
         } else if target.starts_with(PATCHED_PREFIX) {
             let patched = self.patched(target)?;
-            (patched.notes(), patched.image())
+            let image = match patched.boots {
+                Boots::Stock(_) => Image::Module(patched.image()),
+                Boots::Image(_) => Image::Kernel(patched.image()),
+            };
+            (patched.notes(), image)
         } else {
             return Err(KernelError::CountsNothing { target: target.to_owned() });
         };

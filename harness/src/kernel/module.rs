@@ -1,5 +1,6 @@
 //! The driver of a stock kernel, built as a module out of its tree: with the headers that Debian has for that very
-//! kernel, out of the source package of that version.
+//! kernel, out of the source package of that version. It is built as it would be shipped, or so that it counts which of its
+//! lines run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,13 @@ use walkdir::WalkDir;
 
 use super::apt::{Apt, NEWER_SUITES, numbers};
 use super::build::{Told, environment};
+use super::counting_module;
+use super::notes::Noted;
 use super::patched::{Boots, Patched, PatchedKey, kept_log, workplace};
 use super::source::{Source, SourceChoice, SourceName};
-use super::{Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, remove_file, space};
+use super::{
+    Kernel, KernelError, PACKAGE_PREFIX, file_error, make, remove_all, remove_file, space, toolchain,
+};
 use crate::patch::{Changes, DRIVER};
 
 /// Where headers are that the driver shares with the rest of the kernel.
@@ -30,6 +35,15 @@ pub fn source_of(kernel: &Kernel) -> Result<SourceChoice, KernelError> {
     Ok(SourceChoice::Package(name))
 }
 
+/// Which of the two modules of one source is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModuleKind {
+    /// The driver as it would be shipped.
+    Plain,
+    /// The driver, counting which of its lines run.
+    Counting,
+}
+
 /// Where all is that building a module takes.
 pub(super) struct Base<'a> {
     pub kernel: &'a Kernel,
@@ -37,6 +51,7 @@ pub(super) struct Base<'a> {
     pub source: &'a Source,
     /// The folder in which headers are kept.
     pub headers: &'a Path,
+    pub kind: ModuleKind,
 }
 
 /// Builds the driver of a stock kernel with changes of its source, unless it is there. `all` is the folder of all patched
@@ -59,23 +74,36 @@ pub(super) fn build(
             elsewhere.join(", ")
         )));
     }
-    let compiler = compiler(&release)?;
-    let key =
-        PatchedKey::of(&["module", &release, &base.source.name, &compiler.join(" "), &changes.digest()]);
+    let compiler = compiler(&release, base.kind)?;
+    let (digest, compiler_words) = (changes.digest(), compiler.join(" "));
+    let mut parts = vec!["module", &release, &base.source.name, &compiler_words, &digest];
+    // Notes are for the gcov of the same gcc only.
+    let gcc = toolchain::version(Path::new("gcc")).unwrap_or_default();
+    if base.kind == ModuleKind::Counting {
+        parts.extend(counting_module::KEY);
+        parts.push(&gcc);
+    }
+    let key = PatchedKey::of(&parts);
     if let Ok(patched) = Patched::read(&key, all) {
         return Ok(patched);
     }
     let headers = headers(&release, base.headers, tell)?;
     let (workplace, lock) = workplace(all)?;
     let folder = workplace.path();
-    let driver = lay_out(base.source, changes, &folder.join("source"))?;
+    let source = folder.join("source");
+    let driver = lay_out(base.source, changes, base.kind, &source)?;
 
-    tell(Told::Begun("compiling"));
+    tell(Told::Begun(match base.kind {
+        ModuleKind::Plain => "compiling",
+        ModuleKind::Counting => "compiling what counts",
+    }));
     let mut command = Command::new("make");
     command
         .env_clear()
         .envs(environment())
         .env("LC_ALL", "C.UTF-8")
+        // Linux 7 would look for the configuration in the folder that its other headers are in.
+        .env("KBUILD_OUTPUT", &headers)
         .arg("-C")
         .arg(&headers)
         .arg(format!("M={}", driver.display()))
@@ -91,7 +119,11 @@ pub(super) fn build(
             base.source.name
         )));
     }
-    Patched::keep(key, &made, None, &base.kernel.name, title, Boots::Stock(base.kernel.name.clone()), all)
+    // Objects lie beside what they were made of.
+    let noted = Noted { objects: source.clone(), source };
+    let noted = (base.kind == ModuleKind::Counting).then_some(&noted);
+    let boots = Boots::Stock(base.kernel.name.clone());
+    Patched::keep(key, &made, noted, &base.kernel.name, title, boots, all)
 }
 
 fn is_of_module(path: &str) -> bool {
@@ -100,7 +132,12 @@ fn is_of_module(path: &str) -> bool {
 
 /// The driver's folder with its changes, in a folder that stands for the source. Changed headers stand beside it, and are
 /// looked for before those of the kernel.
-fn lay_out(source: &Source, changes: &Changes, folder: &Path) -> Result<PathBuf, KernelError> {
+fn lay_out(
+    source: &Source,
+    changes: &Changes,
+    kind: ModuleKind,
+    folder: &Path,
+) -> Result<PathBuf, KernelError> {
     let driver = folder.join(DRIVER.trim_end_matches('/'));
     let original = source.folder.join(DRIVER);
     for entry in WalkDir::new(&original) {
@@ -126,15 +163,18 @@ fn lay_out(source: &Source, changes: &Changes, folder: &Path) -> Result<PathBuf,
         }
     }
     let (include, makefile) = (folder.join("include"), driver.join("Makefile"));
-    let kbuild =
+    let mut kbuild =
         format!("NOSTDINC_FLAGS += -I{0} -I{0}/uapi\ninclude {1}\n", include.display(), makefile.display());
+    if kind == ModuleKind::Counting {
+        kbuild += &counting_module::add_to(&driver)?;
+    }
     let path = driver.join("Kbuild");
     fs::write(&path, kbuild).map_err(|error| file_error(&path, error))?;
     Ok(driver)
 }
 
 /// What says to make which compiler to take: the one that the kernel was built with, if it is there.
-fn compiler(release: &str) -> Result<Vec<String>, KernelError> {
+fn compiler(release: &str, kind: ModuleKind) -> Result<Vec<String>, KernelError> {
     let missing: Vec<&str> = ["gcc", "make", "x86_64-linux-gnu-ld"]
         .into_iter()
         .filter(|program| which::which(program).is_err())
@@ -146,7 +186,9 @@ fn compiler(release: &str) -> Result<Vec<String>, KernelError> {
             missing.join(", ")
         )));
     }
-    let cache = if which::which("ccache").is_ok() { "ccache " } else { "" };
+    // Notes name the folder that they were made in, which is another one each time: ccache would only fill up.
+    let is_cached = kind == ModuleKind::Plain && which::which("ccache").is_ok();
+    let cache = if is_cached { "ccache " } else { "" };
     Ok(vec![format!("CC={cache}gcc")])
 }
 

@@ -17,11 +17,20 @@ const NOTE: &str = "gcno";
 /// The ending of Rust's sources, without the dot.
 const RUST: &str = "rs";
 
+/// What counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// A whole kernel: its image.
+    Kernel(PathBuf),
+    /// The driver's module, in a kernel that does not.
+    Module(PathBuf),
+}
+
 /// The notes of a kernel, and the source that they are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notes {
     folder: PathBuf,
-    image: PathBuf,
+    image: Image,
 }
 
 /// Where they are, of a kernel that has just been built.
@@ -66,7 +75,7 @@ impl Noted {
 
 impl Notes {
     /// Those in a folder, about this image; `None` if there are none.
-    pub(super) fn read(folder: PathBuf, image: PathBuf) -> Option<Notes> {
+    pub(super) fn read(folder: PathBuf, image: Image) -> Option<Notes> {
         folder.is_dir().then_some(Notes { folder, image })
     }
 
@@ -75,8 +84,8 @@ impl Notes {
         Ok(if self.files()?.is_empty() { DriverKind::Rust } else { DriverKind::C })
     }
 
-    /// The kernel's image.
-    pub fn image(&self) -> &Path {
+    /// What counts.
+    pub fn image(&self) -> &Image {
         &self.image
     }
 
@@ -131,7 +140,7 @@ mod tests {
         }
         let folder = place.path().join("notes");
         noted.keep(&folder).unwrap();
-        let image = place.path().join("linux");
+        let image = Image::Kernel(place.path().join("linux"));
         let notes = Notes::read(folder.clone(), image.clone()).unwrap();
         assert_eq!(notes.files().unwrap(), [folder.join("binder.gcno")]);
         assert_eq!(notes.source("binder.c").unwrap(), "source");

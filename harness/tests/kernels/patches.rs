@@ -10,6 +10,7 @@ use super::{Test, binderdrill, holds, is, output};
 
 pub(super) const ON_STOCK: &[Test] = &[
     ("a_changed_errno_is_told_on_a_stock_kernel", changed_errno),
+    ("what_does_not_compile_when_it_counts_is_judged_nevertheless", not_counting),
     ("a_patch_that_does_not_compile_is_shown_with_its_hunk", not_compiling),
     ("a_patch_of_what_is_no_module_is_refused_for_a_stock_kernel", outside_of_module),
 ];
@@ -75,11 +76,16 @@ fn own_lines() -> Result<(), Failed> {
     let more = "+\t\tif (current->pid < 0)\n+\t\t\tpr_err(\"of nobody\\n\");\n+\t\treturn -EEXIST;";
     let patch = example.replace(",7 @@", ",9 @@").replace("+\t\treturn -EEXIST;", more);
     let words = ["--base", "built:uml-c-gcov", "--suite", "ioctl/context-manager-twice"];
-    let own = own_lines_in(&verdict(&[("fix.patch", &patch)], &words, 1)?)?;
+    told_which_ran(&verdict(&[("fix.patch", &patch)], &words, 1)?)
+}
+
+/// Of a patch with a line that the case runs, and one that nothing does.
+fn told_which_ran(results: &serde_json::Value) -> Result<(), Failed> {
+    let own = own_lines_in(results)?;
     is(&own("of nobody")?["kind"], &serde_json::json!("never"), "what is for nobody")?;
     let twice = own("-EEXIST")?;
     is(&twice["kind"], &serde_json::json!("did"), &twice.to_string())?;
-    holds(&twice["cases"].to_string(), &["ioctl/context-manager-twice"])
+    is(&twice["cases"], &serde_json::json!(["ioctl/context-manager-twice"]), &twice.to_string())
 }
 
 /// What ran of the own line of the first patch in which a text stands.
@@ -177,20 +183,18 @@ fn example() -> String {
     folder.join("second-manager-eexist.patch").display().to_string()
 }
 
+/// The verdict is that of the driver as it would be shipped; another build of it tells which of the patch's lines ran.
 fn changed_errno() -> Result<(), Failed> {
-    let words = [
-        "patch",
-        &example(),
-        "--base",
-        "debian-6.12",
-        "--suite",
-        "ioctl/context-manager",
-        "--format",
-        "json",
-    ];
-    let (status, text, said) = output(&mut binderdrill(&words))?;
-    is(status, 1, &said)?;
-    let results: serde_json::Value = serde_json::from_str(&text)?;
+    let more = "+\t\tif (current->pid < 0)\n+\t\t\tpr_err(\"of nobody\\n\");\n+\t\tret = -EEXIST;";
+    let patch = fs::read_to_string(example())?;
+    let patch = patch.replace(",7 @@", ",9 @@").replace("+\t\tret = -EEXIST;", more);
+    let words = ["--base", "debian-6.12", "--suite", "ioctl/context-manager"];
+    let results = verdict(&[("fix.patch", &patch)], &words, 1)?;
+    told_which_ran(&results)?;
+    let text = results.to_string();
+    let (judged, counted) =
+        (&results["patches"][0]["kernels"][0]["patched"], &results["patches"][0]["own_lines"]["counted_on"]);
+    is(judged.is_string() && counted.is_string() && judged != counted, true, &text)?;
     let kernel = &results["patches"][0]["kernels"][0];
     is(&kernel["kernel"], &serde_json::json!("debian-6.12"), &text)?;
     is(&results["patches"][0]["files"], &serde_json::json!(["drivers/android/binder.c"]), &text)?;
@@ -202,6 +206,20 @@ fn changed_errno() -> Result<(), Failed> {
     let came = |whose: &str| twice[whose]["transcript"]["steps"][0]["outcome"].to_string();
     holds(&came("base"), &["EBUSY"])?;
     holds(&came("patched"), &["EEXIST"])
+}
+
+/// What the compiler is told when it is to count as well is a mistake of the patch, which nobody meets who ships it.
+fn not_counting() -> Result<(), Failed> {
+    let more = "--- a/drivers/android/Makefile\n+++ b/drivers/android/Makefile\n@@ -1,2 +1,3 @@\n \
+                # SPDX-License-Identifier: GPL-2.0-only\n+CFLAGS_binder.o = $(if $(filter -fprofile-arcs,\
+                $(ccflags-y)),-Werror=nonsense)\n ccflags-y += -I$(src)\t\t\t# needed for trace events\n";
+    let patches = [("fix.patch", &*fs::read_to_string(example())?), ("more.patch", more)];
+    let words = ["--base", "debian-6.12", "--suite", "ioctl/context-manager-twice"];
+    let results = verdict(&patches, &words, 1)?;
+    let patch = &results["patches"][0];
+    is(&patch["kernels"][0]["changes"][0]["kind"], &serde_json::json!("broken"), &results.to_string())?;
+    is(&patch["own_lines"]["kind"], &serde_json::json!("unknown"), &patch["own_lines"].to_string())?;
+    holds(&patch["own_lines"]["why"].to_string(), &["does not build", "-Werror=nonsense"])
 }
 
 fn not_compiling() -> Result<(), Failed> {

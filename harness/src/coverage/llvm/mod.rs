@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use format::{COUNTER_SIZE, Count, Function, Kind, Mapping, Region};
 
 use super::gcov::{ReportedBranch, ReportedFile, ReportedFunction, ReportedLine};
-use crate::kernel::{KernelError, Notes};
+use crate::kernel::{Image, KernelError, Notes};
 use crate::patch::DRIVER;
 use crate::target::guest::Counters;
 
@@ -102,7 +102,7 @@ struct Site {
 impl Llvm {
     /// Prepares to read the counters of a kernel.
     pub fn of(notes: &Notes) -> Result<Llvm, LlvmError> {
-        let path = notes.image();
+        let (Image::Kernel(path) | Image::Module(path)) = notes.image();
         let image = fs::read(path).map_err(|error| LlvmError::File { path: path.to_owned(), error })?;
         Llvm::of_image(&image, |file| Ok(notes.source(file)?))
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 use strum::VariantArray;
 
-use super::counters::{self, Since};
+use super::counters::{Counting, Since};
 use super::execute;
 use super::initramfs::MODULES;
 use super::message::{Compared, Reply, Request, digest, hear, say};
@@ -55,13 +55,15 @@ fn serve() -> Result<(), String> {
     let kernel = nix::sys::utsname::uname().map_err(|errno| format!("uname: {errno}"))?;
     let kernel = kernel.release().to_string_lossy().into_owned();
     let patience = patience();
+    let mut counting = Counting::of(modules.as_deref().unwrap_or_default())
+        .map_err(|error| format!("the modules in the initramfs: {error}"))?;
     let prepared = modules
-        .and_then(|()| find_device())
+        .and_then(|_| find_device())
         .and_then(|device| DeviceTarget::new(&device, patience).map_err(|error| error.to_string()))
         .and_then(|target| nothing_to_complain_of().map(|()| target));
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     // What booting ran is no program's doing.
-    let at_boot = counters::take().map_err(|error| format!("the counters of the kernel: {error}"))?;
+    let at_boot = counting.take().map_err(|error| format!("the counters of the kernel: {error}"))?;
     let mut fault = Fault::asked_for();
     go_last();
     loop {
@@ -82,7 +84,7 @@ fn serve() -> Result<(), String> {
                 continue;
             }
             (Request::Count { since: Since::Boot }, Ok(_)) => Reply::Counted { counters: at_boot.clone() },
-            (Request::Count { since: Since::Last }, Ok(_)) => match counters::take() {
+            (Request::Count { since: Since::Last }, Ok(_)) => match counting.take() {
                 Ok(counters) => Reply::Counted { counters },
                 Err(error) => {
                     Reply::Unusable { reason: format!("the counters of the kernel cannot be read: {error}") }
@@ -165,15 +167,15 @@ fn mount_file_systems() -> Result<(), String> {
     Ok(())
 }
 
-/// Loads the modules of the initramfs, in the order of their names.
-fn load_modules() -> Result<(), String> {
+/// Loads the modules of the initramfs, in the order of their names. These are their files.
+fn load_modules() -> Result<Vec<PathBuf>, String> {
     let mut modules: Vec<PathBuf> = fs::read_dir(Path::new("/").join(MODULES))
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>())
         .map_err(|error| format!("/{MODULES}: {error}"))?;
     modules.sort();
-    for path in modules {
+    for path in &modules {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let file = File::open(&path).map_err(|error| format!("{name}: {error}"))?;
+        let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
         let loaded =
             nix::kmod::finit_module(file.as_fd(), parameters(&name), nix::kmod::ModuleInitFlags::empty());
         match loaded {
@@ -186,7 +188,7 @@ fn load_modules() -> Result<(), String> {
             Err(errno) => return Err(format!("the module {name} cannot be loaded: {errno}")),
         }
     }
-    Ok(())
+    Ok(modules)
 }
 
 /// What a module is given: the driver is to have a device for each context.

@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 mod message;
 mod module;
+mod module_memory;
 mod packed;
 
 use std::io;
@@ -21,7 +22,7 @@ use super::{Spent, Target};
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::program::Program;
 use crate::script;
-pub use counters::{Counters, Since};
+pub use counters::{Counters, MODULE_COUNTERS, Since};
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
