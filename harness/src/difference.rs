@@ -142,10 +142,12 @@ fn why_not_run(verdict: &Verdict) -> Option<String> {
 }
 
 /// Whether both did the same. Of cases that race, and where a script leaves something open, runs differ on one and the
-/// same kernel, and only the verdict counts.
+/// same kernel, and only the verdict counts: two that deviate there each in its own way have not done the same.
 fn is_same(left: &CaseResult, right: &CaseResult, of_one_driver: bool) -> bool {
     let same_kind = std::mem::discriminant(&left.verdict) == std::mem::discriminant(&right.verdict);
-    let is_left_open = |parted| of_one_driver && (left.leaves_open(&parted) || right.leaves_open(&parted));
+    let one_verdict = left.verdict == right.verdict;
+    let is_left_open =
+        |parted| of_one_driver && one_verdict && (left.leaves_open(&parted) || right.leaves_open(&parted));
     let transcripts = [("left", &left.transcript), ("right", &right.transcript)];
     same_kind && (left.seed.is_some() || divergence(&transcripts).is_none_or(is_left_open))
 }
@@ -177,5 +179,34 @@ mod tests {
         assert_eq!((differences.left.only, differences.right.only), (vec![gone.id], vec![new.id]));
         assert_eq!(differences.other_scripts.len(), 1);
         assert!(differences.lacking.iter().any(|lacking| lacking.ran == "record:debian-7"));
+    }
+
+    #[test]
+    fn what_a_script_leaves_open_is_the_same_unless_both_deviate_there() {
+        use crate::engine::{Deviation, StepOutcome};
+        let any = kept("record:debian-6.1")
+            .unwrap()
+            .cases
+            .into_iter()
+            .find(|case| !case.transcript.steps.is_empty());
+        let any = any.unwrap();
+        let of = |errno: &str, verdict| {
+            let mut of = CaseResult { left_open: vec![any.transcript.steps[0].step], verdict, ..any.clone() };
+            of.transcript.steps[0].outcome = StepOutcome::Failed { errno: errno.to_owned() };
+            of
+        };
+        let fails = |came: &str| {
+            let difference = format!("{came} came");
+            Verdict::Fail(Deviation {
+                step: None,
+                expected: String::new(),
+                came: came.to_owned(),
+                difference,
+            })
+        };
+        let (busy, denied) = (of("EBUSY", Verdict::Pass), of("EPERM", Verdict::Pass));
+        assert!(is_same(&busy, &denied, true));
+        assert!(!is_same(&busy, &denied, false));
+        assert!(!is_same(&of("EIO", fails("EIO")), &of("ENXIO", fails("ENXIO")), true));
     }
 }

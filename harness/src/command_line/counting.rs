@@ -5,18 +5,27 @@ use std::sync::{Mutex, PoisonError};
 
 use super::run::{Plan, run_on};
 use super::{CommandError, TargetArguments};
-use crate::coverage::{Coverage, Gcov, Origin};
+use crate::coverage::gcov::ReportedFile;
+use crate::coverage::{Coverage, Gcov, Llvm, Origin};
 use crate::engine::Verdict;
-use crate::kernel::Notes;
+use crate::kernel::{DriverKind, Notes};
 use crate::report::{CaseResult, TargetResults};
 use crate::suite::Case;
 use crate::target::Target;
-use crate::target::guest::Since;
+use crate::target::guest::{Counters, Since};
 
 /// What is counted while guests run.
 pub(super) struct Counting {
-    gcov: Gcov,
+    reader: Reader,
     counted: Mutex<Counted>,
+}
+
+/// Who makes lines of counters.
+enum Reader {
+    /// Of a driver in C.
+    Gcov(Gcov),
+    /// Of one in Rust.
+    Llvm(Llvm),
 }
 
 /// What has been counted.
@@ -28,17 +37,30 @@ pub(super) struct Counted {
     pub(super) lost: Vec<String>,
 }
 
+impl Reader {
+    fn read(&self, counters: &Counters) -> Result<Vec<ReportedFile>, CommandError> {
+        Ok(match self {
+            Reader::Gcov(gcov) => gcov.read(counters)?,
+            Reader::Llvm(llvm) => llvm.read(counters)?,
+        })
+    }
+}
+
 impl Counting {
     /// Nothing has been counted yet of the kernel with these notes.
     pub(super) fn of(notes: &Notes) -> Result<Counting, CommandError> {
-        Ok(Counting { gcov: Gcov::of(notes)?, counted: Mutex::default() })
+        let reader = match notes.driver()? {
+            DriverKind::C => Reader::Gcov(Gcov::of(notes)?),
+            DriverKind::Rust => Reader::Llvm(Llvm::of(notes)?),
+        };
+        Ok(Counting { reader, counted: Mutex::default() })
     }
 
     /// Counts what booting runs.
     pub(super) fn boot(&self, target: &str, options: &TargetArguments) -> Result<(), CommandError> {
         let mut target = options.target(target, false)?;
         if let Some(counters) = target.counted(Since::Boot)? {
-            let lines = self.gcov.read(&counters)?;
+            let lines = self.reader.read(&counters)?;
             let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
             counted.coverage.add(Origin::Boot, None, &lines);
         }
@@ -52,7 +74,7 @@ impl Counting {
             if matches!(result.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. }) {
                 return Ok(());
             }
-            let lines = counters.map(|counters| self.gcov.read(&counters)).transpose()?;
+            let lines = counters.map(|counters| self.reader.read(&counters)).transpose()?;
             let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
             match lines {
                 Some(lines) => counted.coverage.add(origin, Some(&case.id), &lines),

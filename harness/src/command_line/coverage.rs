@@ -24,8 +24,8 @@ const TRACEFILE: &str = "lcov.info";
 pub(super) struct CoverageArguments {
     /// Which cases are run, as of `run` [default: all]
     filter: Vec<String>,
-    /// A kernel that counts which of its lines run: of `binderdrill kernel build --with gcov`, or one of `patch` on top of
-    /// such a one
+    /// A kernel that counts which of its lines run: of `binderdrill kernel build --with gcov`, or `--driver rust --with
+    /// llvm-cov`, or one of `patch` on top of such a one
     #[arg(long, value_name = "TARGET", default_value = "built:uml-c-gcov")]
     target: String,
     /// Programs to replay besides those that are built in: scripts, what fuzzers keep, folders of these
@@ -58,7 +58,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
     let notes = Store::of_user()?.notes(name)?;
     // They are about what the whole suite does not reach: a part of it leaves larger blocks, for other reasons.
     let known = match arguments.filter.is_empty() {
-        true => Explanations::embedded()?,
+        true => Explanations::embedded(notes.driver()?)?,
         false => Explanations::default(),
     };
     prepare(&arguments.out)?;

@@ -33,7 +33,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::rendering::{KcidbArguments, ResultsFormat};
-use crate::coverage::{GcovError, MalformedExplanations};
+use crate::coverage::{GcovError, LlvmError, MalformedExplanations};
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
 use crate::fuzz_target::FuzzTarget;
@@ -347,6 +347,8 @@ enum CommandError {
     Record(#[from] MalformedRecord),
     #[error(transparent)]
     Gcov(#[from] GcovError),
+    #[error(transparent)]
+    Llvm(#[from] LlvmError),
     #[error(transparent)]
     Explanations(#[from] MalformedExplanations),
     #[error(transparent)]

@@ -8,7 +8,7 @@ use reference_driver::Profile;
 use super::CommandError;
 use super::corpus::corpus;
 use super::counting::Counted;
-use super::trial::{Base, Trial, counting};
+use super::trial::{Base, CountedAs, Trial, counting};
 use crate::campaign::{Source, Tally};
 use crate::coverage::Origin;
 use crate::generate::Emphasis;
@@ -21,9 +21,9 @@ use crate::target::qemu;
 /// Of a campaign, so many programs are run again on the kernel that counts: the first ones. All would take too long.
 const MOST_OF_CAMPAIGN: u64 = 300;
 
-/// Why nothing is known of lines of Rust, and what to do.
-const ONLY_C: &str = "rustc counts with the help of a library that the kernel has not, so that only lines of C are counted; \
-                      with a kernel::warn_on!(true) beside a line, each case that runs it is broken and says so";
+/// Why nothing is known of lines of Rust in a kernel for QEMU, and what to do.
+const ONLY_IN_MEMORY: &str = "what rustc counts is read out of the memory of User-mode Linux, and not of QEMU: --base \
+                              built:uml-rust counts them";
 
 /// Patches on top of others, by what they make of a source.
 pub(super) struct Patched<'a> {
@@ -75,8 +75,8 @@ pub(super) fn own_lines(
             return Ok(OwnLines::Unknown { why });
         }
     };
-    let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_C.to_owned() }) };
-    match counted(trial, patched, &Base::Source(order), lines, programs) {
+    let Some(order) = order else { return Ok(OwnLines::Unknown { why: ONLY_IN_MEMORY.to_owned() }) };
+    match counted(trial, patched, &order, lines, programs) {
         Ok(counted) => Ok(OwnLines::Counted(counted)),
         // The verdict is had without it.
         Err(
@@ -84,6 +84,7 @@ pub(super) fn own_lines(
                 KernelError::Build { .. } | KernelError::Tools(_) | KernelError::Space(_),
             )
             | CommandError::Gcov(_)
+            | CommandError::Llvm(_)
             | CommandError::SetUp(_)),
         ) => Ok(OwnLines::Unknown { why: error.to_string() }),
         Err(error) => Err(error),
@@ -93,12 +94,12 @@ pub(super) fn own_lines(
 fn counted(
     trial: &Trial<'_>,
     patched: &Patched<'_>,
-    base: &Base,
+    base: &CountedAs,
     mut lines: Vec<OwnLine>,
     programs: &Programs<'_>,
 ) -> Result<CountedLines, CommandError> {
     let building = Instant::now();
-    let target = trial.build_patched(base, patched.after, patched.title)?.target();
+    let target = trial.build_counting(base, patched.after, patched.title)?;
     let building = building.elapsed().as_secs_f64();
     let running = Instant::now();
     let counting = trial.counting(&target)?;

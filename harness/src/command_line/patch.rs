@@ -22,8 +22,8 @@ use crate::report::{
 use crate::suite::{self, Case};
 use crate::target::qemu;
 
-/// How often cases that race are run again if they differ. All others are run again once.
-const REPETITIONS_OF_RACES: usize = 2;
+/// How often cases that race or leave something open are run again if they differ. All others are run again once.
+const REPETITIONS_OF_CHANCES: usize = 3;
 
 /// If more cases differ than this, it is no chance, and they are not run again.
 const MOST_REPEATED: usize = 100;
@@ -313,11 +313,12 @@ impl Check<'_> {
         }
         let cases: Vec<Case> =
             cases.iter().filter(|case| differing.contains(&case.id.as_str())).cloned().collect();
-        let racing: Vec<Case> = cases.iter().filter(|case| case.race().is_some()).cloned().collect();
+        let by_chance: Vec<Case> =
+            cases.iter().filter(|case| case.race().is_some() || case.leaves_open()).cloned().collect();
         let mut repeated = vec![self.once_more(base, patched, &cases)?];
-        if !racing.is_empty() {
-            for _ in 1..REPETITIONS_OF_RACES {
-                repeated.push(self.once_more(base, patched, &racing)?);
+        if !by_chance.is_empty() {
+            for _ in 1..REPETITIONS_OF_CHANCES {
+                repeated.push(self.once_more(base, patched, &by_chance)?);
             }
         }
         Ok(repeated)

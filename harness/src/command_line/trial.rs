@@ -53,10 +53,24 @@ pub(super) fn watched(plain: &Order) -> Option<Order> {
     Some(if is_whole { watched } else { with(plain, &[Instrument::Kasan]) })
 }
 
-/// The same kernel, counting which lines of its driver run; `None` if there is none.
-pub(super) fn counting(plain: &Order) -> Option<Order> {
+/// How it is counted which lines of a base's driver run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CountedAs {
+    /// In C: by the same kernel, built from its beginning so that it counts.
+    Base(Order),
+    /// In Rust: by the base itself, of which only the driver is built so that it counts.
+    Driver(Order),
+}
+
+/// How it is counted which lines of its driver run; `None` if it cannot be.
+pub(super) fn counting(plain: &Order) -> Option<CountedAs> {
+    match (plain.choices.driver, plain.choices.kind) {
+        (DriverKind::Rust, BuiltFor::Uml) => return Some(CountedAs::Driver(plain.clone())),
+        (DriverKind::Rust, BuiltFor::Qemu) => return None,
+        (DriverKind::C, _) => {}
+    }
     let order = with(plain, &[Instrument::Gcov]);
-    order.choices.check().is_ok().then_some(order)
+    order.choices.check().is_ok().then_some(CountedAs::Base(order))
 }
 
 /// The same kernel, built with these and nothing else.
@@ -119,6 +133,21 @@ impl<'a> Trial<'a> {
             }
             _ => Ok(self.build_patched(base, changes, title)?.target()),
         }
+    }
+
+    /// The target that is a base with some changes, counting which lines run.
+    pub(super) fn build_counting(
+        &self,
+        counted: &CountedAs,
+        changes: &Changes,
+        title: &str,
+    ) -> Result<String, KernelError> {
+        let tell = &mut |told: Told<'_>| self.tell("with the patch, counting", told);
+        let patched = match counted {
+            CountedAs::Base(order) => self.store.build_patched(order, changes, title, tell)?,
+            CountedAs::Driver(order) => self.store.build_counting(order, changes, title, tell)?,
+        };
+        Ok(patched.target())
     }
 
     pub(super) fn build_patched(
@@ -227,11 +256,18 @@ mod tests {
             choices: Choices { kind: BuiltFor::Uml, driver, with: with.iter().copied().collect() },
             name: name.map(|name| name.parse().unwrap()),
         };
-        let name = |order: &Order| counting(order).unwrap().name().unwrap().to_string();
+        let name = |order: &Order| match counting(order) {
+            Some(CountedAs::Base(order)) => order.name().unwrap().to_string(),
+            other => panic!("{other:?}"),
+        };
         assert_eq!(name(&order(DriverKind::C, &[], None)), "uml-c-gcov");
         assert_eq!(name(&order(DriverKind::C, &[Instrument::Kasan], None)), "uml-c-gcov");
         assert_eq!(name(&order(DriverKind::C, &[], Some("mine"))), "mine-gcov");
         assert_eq!(name(&order(DriverKind::C, &[Instrument::Gcov], Some("mine-gcov"))), "mine-gcov");
-        assert!(counting(&order(DriverKind::Rust, &[], None)).is_none());
+        let rust = order(DriverKind::Rust, &[], None);
+        assert_eq!(counting(&rust), Some(CountedAs::Driver(rust.clone())), "only the driver is another");
+        let mut emulated = rust;
+        emulated.choices.kind = BuiltFor::Qemu;
+        assert_eq!(counting(&emulated), None);
     }
 }

@@ -38,6 +38,11 @@ const ENVIRONMENT: &[&str] = &[
     "CARGO_HOME",
 ];
 
+/// How rustc is told to count which lines of the driver run, with what LLVM needs besides in no library that the kernel has
+/// not. Threads of several processors count together, and what a thread has counted is there even while it sleeps.
+const COUNTED_BY_RUSTC: &str = "RUSTFLAGS_rust_binder_main.o=-Cinstrument-coverage -Zno-profiler-runtime \
+                                -Zcoverage-options=branch -Cllvm-args=-instrprof-atomic-counter-update-all";
+
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -277,11 +282,15 @@ impl Work<'_> {
             DriverKind::C => &["binder", "binder_alloc", "binderfs"],
             DriverKind::Rust => &["rust_binder_main", "rust_binderfs"],
         };
-        let mut arguments = Vec::new();
+        let (mut arguments, mut counted) = (Vec::new(), Vec::new());
         for instrument in &self.choices.with {
             let variable = match instrument {
                 Instrument::Kcov => "KCOV_INSTRUMENT",
                 Instrument::Gcov => "GCOV_PROFILE",
+                Instrument::LlvmCov => {
+                    counted.push(COUNTED_BY_RUSTC.to_owned());
+                    continue;
+                }
                 // These see all of the kernel.
                 Instrument::Kasan | Instrument::Lockdep => continue,
             };
@@ -291,6 +300,7 @@ impl Work<'_> {
             // Addresses and blocks become lines again.
             arguments.extend(files.iter().map(|file| format!("CFLAGS_{file}.o=-g")));
         }
+        arguments.extend(counted);
         arguments
     }
 
@@ -302,7 +312,7 @@ impl Work<'_> {
         }
     }
 
-    /// Where gcc leaves its notes, and the source that they are about.
+    /// Where gcc leaves its notes, and the source that notes are about.
     pub fn noted(&self) -> Option<Noted> {
         let noted = || Noted { objects: self.objects(), source: self.source.folder.clone() };
         self.choices.has_notes().then(noted)

@@ -75,8 +75,12 @@ pub enum Instrument {
     Lockdep,
     /// Tells each thread which blocks of the driver it ran through.
     Kcov,
-    /// Counts how often each line of the driver ran.
+    /// Counts how often each line of the driver in C ran.
     Gcov,
+    /// Counts how often each line of the driver in Rust ran.
+    #[serde(rename = "llvm-cov")]
+    #[strum(serialize = "llvm-cov")]
+    LlvmCov,
 }
 
 /// What a kernel is built with, apart from its source.
@@ -154,8 +158,14 @@ impl Choices {
         let with = |instrument| self.with.contains(&instrument);
         if self.driver == DriverKind::Rust && with(Instrument::Gcov) {
             return excluded(
-                "gcov and the Rust driver are not built together: Linux counts lines of C only. The Rust driver can \
-                 be had with kcov",
+                "gcov and the Rust driver are not built together: gcov counts lines of C only. The Rust driver's are \
+                 counted with llvm-cov",
+            );
+        }
+        if with(Instrument::LlvmCov) && (self.driver, self.kind) != (DriverKind::Rust, BuiltFor::Uml) {
+            return excluded(
+                "llvm-cov counts lines of the Rust driver, on User-mode Linux, out of whose memory they are read: \
+                 --driver rust, without --for qemu. Lines of the C driver are counted with gcov",
             );
         }
         if self.kind == BuiltFor::Uml
@@ -184,7 +194,7 @@ impl Choices {
 
     /// Whether it counts which of its lines run, so that it is kept which lines there are.
     pub(super) fn has_notes(&self) -> bool {
-        self.with.contains(&Instrument::Gcov)
+        [Instrument::Gcov, Instrument::LlvmCov].iter().any(|counting| self.with.contains(counting))
     }
 
     /// What a kernel is called that was built so, if nobody says otherwise.
@@ -232,7 +242,7 @@ impl Built {
         self.folder.join(self.kind.image())
     }
 
-    /// Its notes, which are there if it was built with gcov.
+    /// Its notes, which are there if it counts which lines run.
     pub(super) fn notes(&self) -> PathBuf {
         self.folder.join(kept::NOTES)
     }
@@ -288,22 +298,26 @@ mod tests {
         use Instrument::{Kasan, Lockdep};
         assert_eq!(choices(DriverKind::Rust, &[]).name(), "uml-rust");
         assert_eq!(choices(DriverKind::C, &[Lockdep, Kasan]).name(), "uml-c-kasan-lockdep");
+        assert_eq!(choices(DriverKind::Rust, &[Instrument::LlvmCov]).name(), "uml-rust-llvm-cov");
     }
 
     #[test]
     fn what_does_not_go_together_is_refused() {
-        use Instrument::{Gcov, Kasan, Kcov, Lockdep};
+        use Instrument::{Gcov, Kasan, Kcov, LlvmCov, Lockdep};
         for (driver, with) in [
             (DriverKind::Rust, vec![Gcov]),
+            (DriverKind::C, vec![LlvmCov]),
             (DriverKind::C, vec![Kasan, Lockdep, Gcov]),
             (DriverKind::C, vec![Gcov, Lockdep]),
             (DriverKind::Rust, vec![Kasan, Lockdep]),
         ] {
             assert!(choices(driver, &with).check().is_err(), "{driver} {with:?}");
         }
-        for (driver, with) in
-            [(DriverKind::Rust, vec![Kasan, Kcov]), (DriverKind::C, vec![Kasan, Lockdep, Kcov])]
-        {
+        for (driver, with) in [
+            (DriverKind::Rust, vec![Kasan, Kcov]),
+            (DriverKind::C, vec![Kasan, Lockdep, Kcov]),
+            (DriverKind::Rust, vec![LlvmCov]),
+        ] {
             assert!(choices(driver, &with).check().is_ok(), "{driver} {with:?}");
         }
     }

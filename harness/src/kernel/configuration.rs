@@ -58,6 +58,8 @@ impl Options {
                 (Instrument::Lockdep, _) => vec![LOCKDEP],
                 (Instrument::Kcov, _) => vec![KCOV],
                 (Instrument::Gcov, _) => vec![GCOV],
+                // That is between rustc and whoever reads the kernel's memory.
+                (Instrument::LlvmCov, _) => vec![],
             });
         }
         Options(fragments.into_iter().flat_map(Options::read_lines).collect())

@@ -109,7 +109,8 @@ pub enum KernelError {
     /// It does not count which of its lines run.
     #[error(
         "{target} does not count which lines of the driver run: binderdrill kernel build --with gcov makes \
-         built:uml-c-gcov, which does; of a tree of one's own, --source DIR --with gcov --name NAME"
+         built:uml-c-gcov, which does, and --driver rust --with llvm-cov makes built:uml-rust-llvm-cov; of a tree of \
+         one's own, --source DIR --with gcov --name NAME"
     )]
     CountsNothing {
         /// What the user calls it.
@@ -256,6 +257,23 @@ impl Store {
         patched::build(&base, changes, title, &self.patched_folder(), tell)
     }
 
+    /// The same, but so that the kernel counts which lines of its driver in Rust run. Of the kernel itself, nothing is
+    /// compiled for that but the driver.
+    pub fn build_counting(
+        &self,
+        base: &Order,
+        changes: &crate::patch::Changes,
+        title: &str,
+        tell: &mut dyn FnMut(Told<'_>),
+    ) -> Result<Patched, KernelError> {
+        let mut built = self.build(base, tell)?.kernel;
+        built.with.insert(Instrument::LlvmCov);
+        let source = self.source(&base.source, &mut |what| tell(Told::Begun(what)))?;
+        let folder = self.built_folder().join(&built.name);
+        let base = patched::Base { built: &built, folder: &folder, source: &source };
+        patched::build(&base, changes, title, &self.patched_folder(), tell)
+    }
+
     /// Builds the driver's module for a stock kernel out of its own source with changes, unless it is there.
     pub fn build_module(
         &self,
@@ -317,14 +335,16 @@ impl Store {
 
     /// What is known of the counters of the kernel that a target boots.
     pub fn notes(&self, target: &str) -> Result<Notes, KernelError> {
-        let folder = if target.starts_with(BUILT_PREFIX) {
-            self.built(target)?.notes()
+        let (folder, image) = if target.starts_with(BUILT_PREFIX) {
+            let built = self.built(target)?;
+            (built.notes(), built.image())
         } else if target.starts_with(PATCHED_PREFIX) {
-            self.patched(target)?.notes()
+            let patched = self.patched(target)?;
+            (patched.notes(), patched.image())
         } else {
             return Err(KernelError::CountsNothing { target: target.to_owned() });
         };
-        Notes::read(folder).ok_or_else(|| KernelError::CountsNothing { target: target.to_owned() })
+        Notes::read(folder, image).ok_or_else(|| KernelError::CountsNothing { target: target.to_owned() })
     }
 
     /// The folder in which what kernels did is kept.

@@ -1,20 +1,27 @@
 //! Notes: what there is to know of a kernel that counts which of its lines run, besides what it counts. gcc leaves a file
-//! beside each object that says which counter is for which lines. It is kept with the kernel, and the driver's source as it
-//! was then, since both are something else after the next build.
+//! beside each object that says which counter is for which lines; rustc says it in the image. It is kept with the kernel,
+//! and the driver's source as it was then, since both are something else after the next build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use walkdir::WalkDir;
+
 use super::{KernelError, file_error, remove_all};
 use crate::patch::DRIVER;
+use crate::program::DriverKind;
 
 /// The ending of gcc's notes, without the dot.
 const NOTE: &str = "gcno";
+
+/// The ending of Rust's sources, without the dot.
+const RUST: &str = "rs";
 
 /// The notes of a kernel, and the source that they are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notes {
     folder: PathBuf,
+    image: PathBuf,
 }
 
 /// Where they are, of a kernel that has just been built.
@@ -34,14 +41,43 @@ impl Noted {
                 fs::copy(&path, folder.join(name)).map_err(|error| file_error(&path, error))?;
             }
         }
+        self.keep_rust(folder)
+    }
+
+    /// Keeps the sources in Rust, which lie in folders.
+    fn keep_rust(&self, folder: &Path) -> Result<(), KernelError> {
+        let driver = self.source.join(DRIVER);
+        // In a source with changes, some are links.
+        for entry in WalkDir::new(&driver).follow_links(true) {
+            let entry = entry.map_err(|error| file_error(&driver, error.into()))?;
+            let (path, inside) = (entry.path(), entry.path().strip_prefix(&driver));
+            let is_rust = path.extension().is_some_and(|ending| ending == RUST);
+            let Some(inside) = inside.ok().filter(|_| is_rust && entry.file_type().is_file()) else {
+                continue;
+            };
+            let kept = folder.join(inside);
+            let parent = kept.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).map_err(|error| file_error(parent, error))?;
+            fs::copy(path, &kept).map_err(|error| file_error(path, error))?;
+        }
         Ok(())
     }
 }
 
 impl Notes {
-    /// Those in a folder; `None` if there are none.
-    pub(super) fn read(folder: PathBuf) -> Option<Notes> {
-        folder.is_dir().then_some(Notes { folder })
+    /// Those in a folder, about this image; `None` if there are none.
+    pub(super) fn read(folder: PathBuf, image: PathBuf) -> Option<Notes> {
+        folder.is_dir().then_some(Notes { folder, image })
+    }
+
+    /// The driver that they are about: of one in Rust, gcc has left nothing.
+    pub fn driver(&self) -> Result<DriverKind, KernelError> {
+        Ok(if self.files()?.is_empty() { DriverKind::Rust } else { DriverKind::C })
+    }
+
+    /// The kernel's image.
+    pub fn image(&self) -> &Path {
+        &self.image
     }
 
     /// The files that gcc has left, in the order of their names.
@@ -88,16 +124,20 @@ mod tests {
             ("objects/drivers/android/binder.o", "object"),
             ("source/drivers/android/binder.c", "source"),
             ("source/drivers/android/Kconfig", "options"),
+            ("source/drivers/android/binder/node/wrapper.rs", "Rust"),
             ("notes/gone.gcno", "of an earlier build"),
         ] {
             put(path, text);
         }
         let folder = place.path().join("notes");
         noted.keep(&folder).unwrap();
-        let notes = Notes::read(folder.clone()).unwrap();
+        let image = place.path().join("linux");
+        let notes = Notes::read(folder.clone(), image.clone()).unwrap();
         assert_eq!(notes.files().unwrap(), [folder.join("binder.gcno")]);
         assert_eq!(notes.source("binder.c").unwrap(), "source");
+        assert_eq!(notes.driver().unwrap(), DriverKind::C);
+        assert_eq!(notes.source("binder/node/wrapper.rs").unwrap(), "Rust");
         assert!(notes.source("Kconfig").is_err());
-        assert_eq!(Notes::read(place.path().join("none")), None);
+        assert_eq!(Notes::read(place.path().join("none"), image), None);
     }
 }

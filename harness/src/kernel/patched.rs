@@ -140,7 +140,7 @@ impl Patched {
         self.folder.join(self.boots.file())
     }
 
-    /// Its notes, which are there if it was built with gcov.
+    /// Its notes, which are there if it counts which lines run.
     pub(super) fn notes(&self) -> PathBuf {
         self.folder.join(kept::NOTES)
     }
@@ -245,7 +245,11 @@ pub(super) fn build(
 ) -> Result<Patched, KernelError> {
     let name: BuiltName = base.built.name.parse()?;
     let record = Record::read(&name, base.folder)?;
-    let key = PatchedKey::of(&["image", &record.key, &changes.digest()]);
+    // What it watches itself with, and its base does not.
+    let more = base.built.with.difference(&record.choices.with).map(ToString::to_string);
+    let parts: Vec<String> =
+        ["image".to_owned(), record.key, changes.digest()].into_iter().chain(more).collect();
+    let key = PatchedKey::of(&parts.iter().map(String::as_str).collect::<Vec<&str>>());
     if let Ok(patched) = Patched::read(&key, all) {
         return Ok(patched);
     }

@@ -59,6 +59,12 @@ pub struct Program {
 }
 
 impl Program {
+    /// Which of its steps leave open what comes of them.
+    pub fn left_open(&self) -> impl Iterator<Item = usize> {
+        let steps = self.steps.iter().enumerate();
+        steps.filter(|(_, moment)| moment.value.steps().iter().any(Step::leaves_open)).map(|(index, _)| index)
+    }
+
     /// The same with no steps.
     pub(crate) fn without_steps(&self) -> Program {
         Program {

@@ -12,7 +12,6 @@ use crate::campaign::Tally;
 use crate::compare::{Divergence, divergence};
 use crate::engine::{Run, SetUpError, StepRecord, Transcript, Verdict};
 use crate::expectation::{self, Expectations};
-use crate::program::{Moment, Noted, Step};
 use crate::suite::{self, Case};
 use crate::target::Target;
 
@@ -419,10 +418,7 @@ impl CaseResult {
         let mut result = CaseResult::not_run(case, String::new());
         if let Ok(script) = &case.script {
             result.lines = script.positions.steps.iter().map(|position| position.line).collect();
-            let leaves_open = |moment: &Noted<Moment>| moment.value.steps().iter().any(Step::leaves_open);
-            let moments = script.program.steps.iter().enumerate();
-            result.left_open =
-                moments.filter(|(_, moment)| leaves_open(moment)).map(|(index, _)| index).collect();
+            result.left_open = script.program.left_open().collect();
         }
         result.line = match &run.verdict {
             Verdict::Fail(deviation) | Verdict::KnownDeviation { deviation, .. } => {

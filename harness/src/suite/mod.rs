@@ -52,6 +52,11 @@ impl Case {
         self.script.as_ref().ok()?.program.race()
     }
 
+    /// Whether it leaves open what comes of one of its steps.
+    pub fn leaves_open(&self) -> bool {
+        self.script.as_ref().is_ok_and(|script| script.program.left_open().next().is_some())
+    }
+
     /// The clauses that the case shows.
     pub fn clauses(&self) -> &[Clause] {
         self.script.as_ref().map_or(&[], |script| &script.program.clauses)

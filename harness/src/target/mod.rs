@@ -77,7 +77,7 @@ pub trait Target: Send {
     }
 
     /// What the driver's code has counted of its own runs, which begins anew then, unless it is what it counted while it
-    /// booted. `None` if the guest that has counted it is gone. Only kernels that were built with gcov count.
+    /// booted. `None` if the guest that has counted it is gone. Only kernels that were built with gcov or llvm-cov count.
     fn counted(&mut self, since: guest::Since) -> Result<Option<guest::Counters>, SetUpError> {
         let _ = since;
         Err(counts_nothing(&self.name()))
@@ -95,7 +95,8 @@ pub trait Target: Send {
 /// That a target does not count which lines run.
 fn counts_nothing(name: &str) -> SetUpError {
     SetUpError(format!(
-        "{name} does not count which lines of the driver run: only kernels of binderdrill kernel build --with gcov do"
+        "{name} does not count which lines of the driver run: only kernels of binderdrill kernel build --with gcov \
+         do, or --driver rust --with llvm-cov"
     ))
 }
 

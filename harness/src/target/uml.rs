@@ -1,5 +1,7 @@
 //! The target `uml:PATH`: a kernel built for User-mode Linux, which runs as an ordinary process.
 
+use std::fs;
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +11,12 @@ use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
+use object::{Object, ObjectSection, ReadCache};
 
 use super::guest::{
     CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, channel, greet_by_terminal, inherited,
 };
+use crate::coverage::llvm::COUNTERS;
 use crate::engine::SetUpError;
 
 /// How long a kernel may take to boot, where time is not scaled.
@@ -34,6 +38,8 @@ pub struct Uml {
     cpus: u32,
     /// On which of this machine's processors a guest stays that has one.
     place: Option<CpuSet>,
+    /// Where the kernel counts which lines of its driver in Rust run, if it does.
+    counters: Option<Range<u64>>,
     scale: f64,
 }
 
@@ -52,6 +58,7 @@ impl Uml {
             append: options.command_line(),
             cpus: options.cpus,
             place: if options.cpus == 1 { next_processor() } else { None },
+            counters: counters_in(&options.kernel),
             scale: options.scale(),
         })
     }
@@ -86,6 +93,19 @@ impl Launcher for Uml {
         greet_by_terminal(machine, BOOT_PATIENCE.mul_f64(self.scale))
             .map_err(|reason| reason.of(&self.kernel))
     }
+
+    fn counters(&self) -> Option<Range<u64>> {
+        self.counters.clone()
+    }
+}
+
+/// The addresses between which a kernel has the counters that LLVM has put into it, if it has.
+fn counters_in(image: &Path) -> Option<Range<u64>> {
+    // Of an image, however large, only the list of its sections is read. One that has none counts nothing.
+    let image = ReadCache::new(fs::File::open(image).ok()?);
+    let image = object::File::parse(&image).ok()?;
+    let section = image.section_by_name(COUNTERS)?;
+    Some(section.address()..section.address() + section.size())
 }
 
 /// The processor for the next guest, each of those that this process may use in turn; `None` where nothing tells of them.

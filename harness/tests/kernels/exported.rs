@@ -180,6 +180,10 @@ fn difference(place: usize, told: &str, steps: &[StepRecord]) -> Option<String> 
                     _ => line.split(' ').next().unwrap_or_default().to_owned(),
                 })
                 .collect(),
+            // What it tells is judged there, too.
+            StepOutcome::Told { .. } => {
+                said.iter().map(|line| line.split(',').next().unwrap_or_default().to_owned()).collect()
+            }
             _ => said.iter().map(|line| (*line).to_owned()).collect(),
         };
         if said != expected {

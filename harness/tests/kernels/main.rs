@@ -3,8 +3,7 @@
 //! What boots a kernel takes QEMU and the stock kernels debian-6.12 and debian-6.1 (`binderdrill kernel fetch`). Where
 //! they are not, those tests are ignored and counted so, not passed. The same goes for what boots a kernel of User-mode
 //! Linux, which takes built:uml-c or built:uml-rust (`binderdrill kernel build`), for what counts lines, which takes
-//! built:uml-c-gcov
-//! (`binderdrill kernel build --with gcov`), for what builds, which takes make and gcc, and for what
+//! built:uml-c-gcov (`binderdrill kernel build --with gcov`), for what builds, which takes make and gcc, and for what
 //! patches a stock kernel, which takes its source besides (`binderdrill kernel fetch linux-source-6.12`). What patches a
 //! kernel built here takes built:uml-c-gcov or built:uml-rust and, as the newest source, linux-source-7.3.
 

@@ -19,8 +19,10 @@ pub(super) const ON_GCOV: &[Test] = &[
     ("of_a_patchs_own_lines_it_is_told_which_ran", own_lines),
     ("of_a_series_each_patch_is_judged_on_top_of_those_before_it", each_of_a_series),
 ];
-pub(super) const ON_RUST: &[Test] =
-    &[("a_patch_of_the_driver_in_rust_is_judged_and_its_mistakes_are_shown", patch_of_rust)];
+pub(super) const ON_RUST: &[Test] = &[
+    ("a_patch_of_the_driver_in_rust_is_judged_and_its_mistakes_are_shown", patch_of_rust),
+    ("of_a_patchs_own_lines_in_rust_it_is_told_which_ran", own_lines_of_rust),
+];
 
 pub(super) const REFUSALS: &[Test] = &[
     ("a_patch_that_is_none_is_refused", no_patch),
@@ -73,18 +75,55 @@ fn own_lines() -> Result<(), Failed> {
     let more = "+\t\tif (current->pid < 0)\n+\t\t\tpr_err(\"of nobody\\n\");\n+\t\treturn -EEXIST;";
     let patch = example.replace(",7 @@", ",9 @@").replace("+\t\treturn -EEXIST;", more);
     let words = ["--base", "built:uml-c-gcov", "--suite", "ioctl/context-manager-twice"];
-    let results = verdict(&[("fix.patch", &patch)], &words, 1)?;
-    let own = &results["patches"][0]["own_lines"];
-    is(&own["kind"], &serde_json::json!("counted"), &own.to_string())?;
-    let lines = own["lines"].as_array().ok_or("no lines")?;
-    let ran = |text: &str| {
-        let line = lines.iter().find(|line| line["text"].to_string().contains(text));
-        line.map(|line| line["ran"].clone()).ok_or_else(|| format!("{text} is not in {lines:?}"))
-    };
-    is(&ran("of nobody")?["kind"], &serde_json::json!("never"), &own.to_string())?;
-    let twice = ran("-EEXIST")?;
-    is(&twice["kind"], &serde_json::json!("did"), &own.to_string())?;
+    let own = own_lines_in(&verdict(&[("fix.patch", &patch)], &words, 1)?)?;
+    is(&own("of nobody")?["kind"], &serde_json::json!("never"), "what is for nobody")?;
+    let twice = own("-EEXIST")?;
+    is(&twice["kind"], &serde_json::json!("did"), &twice.to_string())?;
     holds(&twice["cases"].to_string(), &["ioctl/context-manager-twice"])
+}
+
+/// What ran of the own line of the first patch in which a text stands.
+fn own_lines_in(
+    results: &serde_json::Value,
+) -> Result<impl Fn(&str) -> Result<serde_json::Value, Failed> + use<>, Failed> {
+    let own = results["patches"][0]["own_lines"].clone();
+    is(&own["kind"], &serde_json::json!("counted"), &own.to_string())?;
+    Ok(move |text: &str| {
+        let lines = own["lines"].as_array().ok_or("no lines")?;
+        let line = lines.iter().find(|line| line["text"].to_string().contains(text));
+        Ok(line.map(|line| line["ran"].clone()).ok_or_else(|| format!("{text} is not in {lines:?}"))?)
+    })
+}
+
+/// Lines of Rust: one runs, one never does, and one is a comment. A case that has nothing to do with them runs none.
+fn own_lines_of_rust() -> Result<(), Failed> {
+    let example = newest_example("second-manager-eexist-rust.patch")?;
+    let more = "+            // Who is nobody comes second.\n+            if kernel::current!().pid() < 0 {\n\
+                +                return Err(ENODEV);\n+            }\n+            return Err(EEXIST);";
+    let patch = example.replace(",7 @@", ",11 @@").replace("+            return Err(EEXIST);", more);
+    is(patch == example, false, "the example is another")?;
+    let suite = ["--suite", "ioctl/context-manager-twice", "--suite", "ioctl/version"];
+    let words = [&["--base", "built:uml-rust"], &suite[..]].concat();
+    let results = verdict(&[("fix.patch", &patch)], &words, 1)?;
+    let own = own_lines_in(&results)?;
+    is(&own("comes second")?["kind"], &serde_json::json!("no_code"), "a comment")?;
+    is(&own("ENODEV")?["kind"], &serde_json::json!("never"), "what is for nobody")?;
+    let condition = own("pid() < 0")?;
+    is(&condition["ways_never_taken"], &serde_json::json!(1), &condition.to_string())?;
+    let twice = own("EEXIST")?;
+    is(&twice["kind"], &serde_json::json!("did"), &twice.to_string())?;
+    is(&twice["cases"], &serde_json::json!(["ioctl/context-manager-twice"]), &twice.to_string())?;
+    is(&twice["boot"], &serde_json::json!(0), &twice.to_string())?;
+
+    let counted_on = results["patches"][0]["own_lines"]["counted_on"].as_str().ok_or("no kernel")?;
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().display().to_string();
+    let words = ["coverage", "ioctl/version", "--target", counted_on, "--case", "--out", &out];
+    let (status, report, said) = output(&mut binderdrill(&words))?;
+    is(status, 0, &said)?;
+    holds(&report, &["binder/process.rs", "binder/context.rs"])?;
+    holds(&fs::read_to_string(folder.path().join("lcov.info"))?, &["SF:drivers/android/binder/thread.rs"])?;
+    holds(&fs::read_to_string(folder.path().join("binder-context.rs.html"))?, &["class=\"never\"", "ENODEV"])
 }
 
 /// A mailbox with a patch that breaks something, and a plain diff that mends it.

@@ -15,6 +15,8 @@ enum Kind {
     Events,
     /// It fills in a structure.
     Told,
+    /// It gives a policy and a priority.
+    Scheduling,
 }
 
 /// What opens a device.
@@ -98,7 +100,7 @@ pub(super) fn step(
             format!("set_scheduler({policy}, {priority});")
         }
         Call::GetScheduler => {
-            kind = Kind::Number("result");
+            kind = Kind::Scheduling;
             "ask_scheduler();".to_owned()
         }
         Call::LimitNice(limit) => {
@@ -183,6 +185,7 @@ pub(super) fn step(
         Kind::Plain | Kind::Told => line(&mut check, "say_error();"),
         Kind::Number(value) => line(&mut check, &format!("say_value({value});")),
         Kind::Events => line(&mut check, "say_events();"),
+        Kind::Scheduling => line(&mut check, "say_scheduling();"),
     }
     let condition = condition(expected, &kind, names);
     line(&mut check, &format!("EXPECT({condition});"));
@@ -237,7 +240,7 @@ fn condition(expected: &CallExpectation, kind: &Kind, names: &mut Names) -> Stri
         CallExpectation::Value(value) => match kind {
             Kind::Events => format!("events_found() == {value}"),
             Kind::Number(came) => format!("error == 0 && {came} == {value}"),
-            Kind::Plain | Kind::Told => format!("error == 0 && {value} == 0"),
+            Kind::Plain | Kind::Told | Kind::Scheduling => format!("error == 0 && {value} == 0"),
         },
         CallExpectation::Events(events) => {
             let all = [

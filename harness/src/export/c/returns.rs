@@ -24,8 +24,8 @@ pub(super) fn check(
             arrived(text, transaction, place, names)?;
             match secctx {
                 None => {}
-                Some(SecurityContextPattern::Process(process)) => {
-                    expect(text, &format!("is_security_context_of({place}, {})", names.pid(process)));
+                Some(SecurityContextPattern::Process(_)) => {
+                    expect(text, &format!("is_own_security_context({place})"));
                 }
                 Some(SecurityContextPattern::Text(context)) => {
                     expect(text, &format!("is_security_context({place}, {})", quoted(context)));

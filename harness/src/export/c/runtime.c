@@ -37,6 +37,7 @@
 #include <dirent.h>
 
 //@ identity_of
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 //@ always
@@ -91,7 +92,7 @@ struct thread {
 	bool is_right; /* that is as expected */
 	bool pending;  /* it sleeps in a call, or has returned from one, and no step has looked at that */
 	bool woken;    /* that has been told */
-	char difference[512];
+	char difference[1024];
 };
 
 //@ always
@@ -224,7 +225,7 @@ static _Noreturn void give_up(const char *what)
 /* Keeps how a step differs from what must come. */
 static bool differs(const char *expected)
 {
-	snprintf(self->difference, sizeof(self->difference), "this does not hold: %s", expected);
+	snprintf(self->difference, sizeof(self->difference), "this does not hold: %.900s", expected);
 	return false;
 }
 
@@ -278,6 +279,15 @@ static void say_value(long value)
 		say_error();
 	else
 		dprintf(1, "        = %ld\n", value);
+}
+
+//@ say_scheduling
+static void say_scheduling(void)
+{
+	if (error)
+		say_error();
+	else
+		dprintf(1, "        = success, policy %d, priority %ld\n", (int)result, (long)(result >> 32));
 }
 
 //@ say_events
@@ -648,19 +658,18 @@ static bool offsets_are(struct binder_transaction_data transaction, int count, c
 	       !memcmp(table, offsets, count * sizeof(*offsets));
 }
 
-//@ is_security_context_of
-/* Whether the caller's security context is what the security module calls this process. */
-static bool is_security_context_of(int place, pid_t pid)
+//@ is_own_security_context
+/* Whether the caller's security context is what the security module calls the processes of this program, all alike. */
+static bool is_own_security_context(int place)
 {
-	char path[64], context[4096];
+	char context[4096];
 	struct binder_transaction_data_secctx both;
 	const unsigned char *arrived_context;
 	ssize_t length;
 	int file;
 
 	memcpy(&both, returns[place].argument, sizeof(both));
-	snprintf(path, sizeof(path), "/proc/%d/attr/current", (int)pid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
+	file = open("/proc/self/attr/current", O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		return false;
 	length = read(file, context, sizeof(context));
@@ -816,6 +825,7 @@ static bool identity_of(int fd, struct identity *identity)
 {
 	char path[64], line[256];
 	struct stat status;
+	struct rlimit limit, all;
 	FILE *info;
 
 	memset(identity, 0, sizeof(*identity));
@@ -826,7 +836,12 @@ static bool identity_of(int fd, struct identity *identity)
 	identity->inode = status.st_ino;
 	identity->access = fcntl(fd, F_GETFL) & O_ACCMODE;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	/* The script may have left no number for one more. */
+	getrlimit(RLIMIT_NOFILE, &limit);
+	all.rlim_cur = all.rlim_max = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &all);
 	info = fopen(path, "re");
+	setrlimit(RLIMIT_NOFILE, &limit);
 	if (!info)
 		return false;
 	while (fgets(line, sizeof(line), info)) {
@@ -1129,26 +1144,113 @@ static void send_signal(int thread)
 	came(syscall(SYS_tgkill, shared->threads[thread].pid, shared->threads[thread].tid, SIGUSR1));
 }
 
+//@ told
+/* What the driver tells of itself in a file of a binderfs or of debugfs, whole and to be freed; NULL if it does not. */
+static char *told(const char *name)
+{
+	char path[512];
+	const char *slash = strrchr(device_path, '/');
+	size_t room = 1 << 16, length = 0;
+	char *text = malloc(room);
+	ssize_t more;
+	int file;
+
+	snprintf(path, sizeof(path), "%.*s/binder_logs/%s", (int)(slash ? slash - device_path : 1), slash ? device_path : ".", name);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/binder/%s", name);
+		file = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	while (text && file >= 0 && (more = read(file, text + length, room - length - 1)) > 0) {
+		length += more;
+		if (length + 1 == room)
+			text = realloc(text, room *= 2);
+	}
+	if (!text)
+		give_up("no memory");
+	text[length] = 0;
+	if (file >= 0) {
+		close(file);
+		return text;
+	}
+	free(text);
+	return NULL;
+}
+
+//@ counts_objects
+/* Whether this is what the driver in C tells, which counts its objects. The one in Rust describes them. */
+static bool counts_objects(const char *stats)
+{
+	return strstr(stats, "\nproc: active ");
+}
+
+//@ count_numbers
+/* Adds to so many numbers those that stand behind the second of these words, which follow the first. Returns how many there
+ * are then. */
+static long count_numbers(const char *text, const char *first, const char *before, const char *after, long *numbers, long count)
+{
+	for (const char *at = text; (at = strstr(at, first)); at++) {
+		const char *begin = strstr(at, before);
+		char *end = NULL;
+		long number = begin ? strtol(begin + strlen(before), &end, 10) : 0;
+		long known = 0;
+
+		if (!begin || strncmp(end, after, strlen(after)))
+			continue;
+		while (known < count && numbers[known] != number)
+			known++;
+		if (known == count)
+			numbers[count++] = number;
+	}
+	return count;
+}
+
+//@ count_described
+/* How many objects of a kind the driver in Rust describes; -1 if it does not tell of them. */
+static long count_described(const char *kind)
+{
+	char *state = told("state");
+	long *numbers = state ? calloc(strlen(state) + 1, sizeof(*numbers)) : NULL;
+	long count = -1;
+
+	if (!numbers)
+		return -1;
+	if (!strcmp(kind, "thread"))
+		count = count_numbers(state, "\n  thread ", "\n  thread ", ":", numbers, 0);
+	if (!strcmp(kind, "ref"))
+		count = count_numbers(state, "  ref ", "  ref ", ":", numbers, 0);
+	if (!strcmp(kind, "transaction"))
+		count = count_numbers(state, "transaction ", "transaction ", ": from ", numbers, 0);
+	if (!strcmp(kind, "node")) {
+		/* A node whose owner is dead is only found in what refers to it. */
+		count = count_numbers(state, "\n  node ", "\n  node ", ":", numbers, 0);
+		count = count_numbers(state, "  ref ", "node ", " ", numbers, count);
+	}
+	free(numbers);
+	free(state);
+	return count;
+}
+
 //@ count_alive
-/* How many objects of a kind the driver has, as it tells in debugfs or in a binderfs; -1 if it does not. */
+/* How many objects of a kind the driver has; -1 if it does not tell. */
 static long count_alive(const char *kind)
 {
-	char path[512], line[256];
-	const char *slash = strrchr(device_path, '/');
-	size_t length = strlen(kind);
-	long count = 0;
-	FILE *stats;
+	char *stats = told("stats");
+	char line[64];
+	const char *found, *processes;
+	long count;
 
-	snprintf(path, sizeof(path), "%.*s/binder_logs/stats", (int)(slash ? slash - device_path : 1), slash ? device_path : ".");
-	stats = fopen(path, "re");
-	if (!stats)
-		stats = fopen("/sys/kernel/debug/binder/stats", "re");
 	if (!stats)
 		return -1;
-	while (fgets(line, sizeof(line), stats) && strncmp(line, "proc ", 5))
-		if (!strncmp(line, kind, length) && !strncmp(line + length, ": active ", 9))
-			count = atol(line + length + 9);
-	fclose(stats);
+	if (!counts_objects(stats)) {
+		free(stats);
+		return count_described(kind);
+	}
+	snprintf(line, sizeof(line), "\n%s: active ", kind);
+	found = strstr(stats, line);
+	processes = strstr(stats, "\nproc ");
+	count = found && (!processes || found < processes) ? atol(found + strlen(line)) : 0;
+	free(stats);
 	return count;
 }
 
@@ -1156,25 +1258,24 @@ static long count_alive(const char *kind)
 /* How many buffers of a process are in use. */
 static long count_buffers(pid_t pid)
 {
-	char path[512], line[256];
-	const char *slash = strrchr(device_path, '/');
-	bool is_of_it = false;
+	char *stats = told("stats");
+	bool is_counted = stats && counts_objects(stats), is_of_it = false;
+	char *text = is_counted || !stats ? stats : told("state");
 	long count = 0;
-	FILE *stats;
 
-	snprintf(path, sizeof(path), "%.*s/binder_logs/stats", (int)(slash ? slash - device_path : 1), slash ? device_path : ".");
-	stats = fopen(path, "re");
-	if (!stats)
-		stats = fopen("/sys/kernel/debug/binder/stats", "re");
-	if (!stats)
+	if (!text)
 		return -1;
-	while (fgets(line, sizeof(line), stats)) {
-		if (!strncmp(line, "proc ", 5))
-			is_of_it = atol(line + 5) == pid;
-		else if (is_of_it && !strncmp(line, "  buffers: ", 11))
-			count += atol(line + 11);
+	for (char *at = text; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
+		if (!strncmp(at, "proc ", 5))
+			is_of_it = atol(at + 5) == pid;
+		else if (is_of_it && is_counted && !strncmp(at, "  buffers: ", 11))
+			count += atol(at + 11);
+		else if (is_of_it && !is_counted && !strncmp(at, "  buffer", 8))
+			count++;
 	}
-	fclose(stats);
+	if (text != stats)
+		free(stats);
+	free(text);
 	return count;
 }
 

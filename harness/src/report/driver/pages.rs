@@ -87,9 +87,9 @@ pub fn write_driver_pages(folder: &Path, results: &CoverageResults, cases: bool)
     Ok(())
 }
 
-/// The page of a file.
+/// The page of a file. All pages lie in one folder.
 fn page(file: &str) -> String {
-    format!("{file}.html")
+    format!("{}.html", file.replace('/', "-"))
 }
 
 fn put(folder: &Path, name: &str, text: &str) -> Result<(), SiteError> {
@@ -152,6 +152,11 @@ fn of_cases(coverage: &Coverage, line: &LineCoverage) -> String {
 mod tests {
     use super::*;
     use crate::coverage::results_tests::results;
+
+    #[test]
+    fn pages_of_files_in_folders_lie_in_one() {
+        assert_eq!(page("binder/node/wrapper.rs"), "binder-node-wrapper.rs.html");
+    }
 
     #[test]
     fn pages_show_what_never_ran_and_escape_the_source() {

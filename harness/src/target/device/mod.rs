@@ -34,7 +34,6 @@ pub use agent::device_of;
 use counters::{Alive, Counters};
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
-use observation::Bustle;
 use process::Process;
 use workers::Workers;
 use world::{DeviceWorld, Surroundings};
@@ -55,7 +54,8 @@ pub struct DeviceTarget {
     workers: Workers,
     /// What is alive in the driver, if it is known.
     alive: Option<Alive>,
-    bustle: Option<Bustle>,
+    /// Whether agents run before the harness, on a machine with one processor.
+    agents_precede: bool,
     /// What the driver is known not to have, of the features that can be probed for.
     missing: Vec<Feature>,
     kernel: KernelVersion,
@@ -94,7 +94,7 @@ impl DeviceTarget {
             stopwatch: Stopwatch::default(),
             workers: Workers::default(),
             alive: None,
-            bustle: Bustle::of_machine(),
+            agents_precede: false,
             missing,
             has_all_contexts,
             kernel: KernelVersion::running(),
@@ -109,7 +109,8 @@ impl DeviceTarget {
 
 impl DeviceTarget {
     /// Whether the processes of a world are used again for the next ones, where they can be made as good as new. What a
-    /// driver does when processes end is then only seen where programs end them.
+    /// driver does when processes end is then only seen where programs end them. They run before all else then, where that
+    /// tells at once that all is at rest.
     pub fn keep_agents(&mut self, are_kept: bool) {
         match are_kept {
             true => {
@@ -117,6 +118,7 @@ impl DeviceTarget {
             }
             false => self.spares = None,
         }
+        self.agents_precede = self.nursery.give_precedence(are_kept && scheduling::has_one_processor());
     }
 
     /// What measures the parts of programs.
@@ -208,8 +210,6 @@ impl Worlds for DeviceTarget {
     }
 
     fn world(&mut self, processes: &[ProcessSpecification]) -> Result<Box<dyn World + '_>, TargetError> {
-        // Where many programs are run, what goes wrong is looked into once more, with more care.
-        let bustle = self.bustle.as_ref().filter(|_| self.spares.is_some());
         let surroundings = Surroundings {
             nursery: &self.nursery,
             kind: self.kind,
@@ -218,7 +218,7 @@ impl Worlds for DeviceTarget {
             spares: self.spares.as_mut(),
             stopwatch: &mut self.stopwatch,
             workers: &mut self.workers,
-            bustle,
+            agents_precede: self.agents_precede,
             alive: &mut self.alive,
             patience: self.patience,
             path: &self.path,

@@ -23,6 +23,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use super::agent;
 use super::observation::are_places_told;
 use super::process::nice_value;
+use super::scheduling::set_precedence;
 
 /// The hidden command that makes this program a nursery.
 pub const COMMAND: &str = "nursery";
@@ -73,6 +74,11 @@ impl Nursery {
     /// The nice value of its agents, before anybody changes it.
     pub fn nice_value(&self) -> Option<i64> {
         self.nice_value
+    }
+
+    /// Whether agents that are forked from now on have [precedence](set_precedence), if they are to have it.
+    pub fn give_precedence(&self, to_agents: bool) -> bool {
+        set_precedence(self.process.id() as i32, to_agents).is_ok() && to_agents
     }
 
     /// Has an agent forked with this line, which shares this memory. Gives its process id.

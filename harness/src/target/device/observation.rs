@@ -9,8 +9,7 @@
 //! whether it has to. `wchan` names where a thread sleeps only once it has left the processor; so it is asked between the
 //! two looks.
 //!
-//! On a machine with one processor there is a shorter way ([`Bustle`]): the kernel counts the threads that run or are about
-//! to. If that is only the one who asks, all others sleep, and go on sleeping for as long as that one sets nothing off.
+//! On a machine with one processor there is a shorter way, which [scheduling](super::scheduling) provides.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -73,32 +72,6 @@ fn is_place(file: &File) -> bool {
     file.read_at(&mut name, 0).is_ok_and(|length| length == 1 && name != *b"0")
 }
 
-/// How many threads have something to do, on a machine with one processor.
-#[derive(Debug)]
-pub struct Bustle {
-    load: File,
-}
-
-impl Bustle {
-    /// That of this machine; `None` if it has several processors, on which threads could be counted before others wake them.
-    pub fn of_machine() -> Option<Bustle> {
-        let processors = std::thread::available_parallelism().ok()?;
-        (processors.get() == 1).then(|| Some(Bustle { load: File::open("/proc/loadavg").ok()? })).flatten()
-    }
-
-    /// Whether some thread runs or is about to, beside the one that asks.
-    pub fn is_there_any(&self) -> bool {
-        let mut load = [0; 128];
-        let length = self.load.read_at(&mut load, 0).unwrap_or(0);
-        has_others(&load[..length])
-    }
-}
-
-/// Whether a line of `/proc/loadavg`, such as `0.00 0.01 0.05 1/26 77`, tells of others than who reads it.
-fn has_others(load: &[u8]) -> bool {
-    !load.split(|byte| *byte == b' ').nth(3).is_some_and(|counts| counts.starts_with(b"1/"))
-}
-
 /// Whether this kernel tells in what threads sleep: whether it does of a process that has nothing to do.
 pub fn are_places_told(idle: i32) -> bool {
     let Ok(file) = File::open(format!("/proc/{idle}/wchan")) else { return false };
@@ -154,14 +127,6 @@ mod tests {
         assert_eq!(sleep(status("D (disk sleep)").as_bytes()), None);
         assert_eq!(sleep(b"State:\tS (sleeping)\nvoluntary_ctxt_switches:\t7\n"), None, "half of it");
         assert_eq!(sleep(b""), None);
-    }
-
-    #[test]
-    fn who_is_alone_is_told_from_who_is_not() {
-        assert!(!has_others(b"0.00 0.01 0.05 1/26 77\n"));
-        assert!(has_others(b"0.00 0.01 0.05 2/26 77\n"));
-        assert!(has_others(b"1.00 1.00 1.00 11/26 77\n"));
-        assert!(has_others(b""));
     }
 
     #[test]

@@ -410,9 +410,14 @@ impl Process {
     }
 
     /// Whether one of its threads has slept on since this look at it. It is in the same call then.
+    ///
+    /// The kernel counts a switch only after it has taken the thread off its processor, and a guest's processor may stand
+    /// still amid that: so one that has returned and waits for its next call can still show the old count. Its word of the call
+    /// shows that it has returned.
     pub(super) fn has_slept_on(&self, thread: usize, since: Parked) -> bool {
         let watch = self.threads[thread].watch.get().and_then(Option::as_ref);
         watch.is_some_and(|watch| watch.has_slept_since(since.switches))
+            && self.memory.desk(thread).call() == since.call
     }
 }
 

@@ -1,4 +1,7 @@
-//! Scheduling policies by the numbers of the kernel, and the limit of nice values.
+//! Scheduling policies by the numbers of the kernel, the limit of nice values, and who runs before whom.
+//!
+//! Where there is one processor, agents can be given precedence: they then run before the harness whenever they have something
+//! to do. So whenever the harness runs, all of them sleep, and nobody has to be asked whether they do.
 
 use strum::VariantArray;
 
@@ -24,6 +27,20 @@ pub(super) fn told(result: i64) -> Scheduling {
         policy: known.copied().unwrap_or(SchedulingPolicy::SchedOther),
         priority: (result >> 32) as i32,
     }
+}
+
+/// Whether this machine has one processor, so that precedence over others means that these sleep.
+pub(super) fn has_one_processor() -> bool {
+    std::thread::available_parallelism().is_ok_and(|processors| processors.get() == 1)
+}
+
+/// Gives a thread precedence over all that have none, or takes it back. What it forks and starts has it too.
+pub(super) fn set_precedence(tid: i32, has_it: bool) -> nix::Result<()> {
+    let (policy, priority) = if has_it { (nix::libc::SCHED_FIFO, 1) } else { (nix::libc::SCHED_OTHER, 0) };
+    let parameters = nix::libc::sched_param { sched_priority: priority };
+    // SAFETY: it changes nothing but how that thread is scheduled, and reads one structure, which outlives the call.
+    let result = unsafe { nix::libc::sched_setscheduler(tid, policy, &parameters) };
+    nix::errno::Errno::result(result).map(drop)
 }
 
 /// Sets the RLIMIT_NICE of a process.

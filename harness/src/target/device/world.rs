@@ -16,7 +16,6 @@ use super::files::{Files, opening_of, openings_of};
 use super::kernel_log::{self, KernelLog};
 use super::netlink;
 use super::nursery::Nursery;
-use super::observation::Bustle;
 use super::process::{Opening, OpeningIndex, Process, Silence, State, line};
 use super::reclaim;
 use super::scheduling;
@@ -47,8 +46,8 @@ pub struct DeviceWorld<'a> {
     spares: Option<&'a mut Vec<Process>>,
     stopwatch: &'a mut Stopwatch,
     workers: &'a mut Workers,
-    /// What tells in one look that all is at rest, if that is enough.
-    bustle: Option<&'a Bustle>,
+    /// All agents run before the harness, on a machine with one processor.
+    agents_precede: bool,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
@@ -79,8 +78,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) spares: Option<&'a mut Vec<Process>>,
     pub(super) stopwatch: &'a mut Stopwatch,
     pub(super) workers: &'a mut Workers,
-    /// What tells in one look that all is at rest, if that is to be enough.
-    pub(super) bustle: Option<&'a Bustle>,
+    /// Whether agents run before the harness, on a machine with one processor.
+    pub(super) agents_precede: bool,
     /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing.
     pub(super) alive: &'a mut Option<Alive>,
     pub(super) patience: Duration,
@@ -101,7 +100,7 @@ impl<'a> DeviceWorld<'a> {
             spares,
             stopwatch,
             workers,
-            bustle,
+            agents_precede,
             alive,
             patience,
             path,
@@ -118,7 +117,7 @@ impl<'a> DeviceWorld<'a> {
             spares,
             stopwatch,
             workers,
-            bustle,
+            agents_precede,
             alive,
             complaints,
             files: Files::default(),
@@ -344,6 +343,20 @@ impl<'a> DeviceWorld<'a> {
         }
     }
 
+    /// Has agents be scheduled as a script expects that begins to care for it, and no more after it.
+    fn renounce_precedence(&mut self) {
+        if !std::mem::take(&mut self.agents_precede) {
+            return;
+        }
+        for process in self.processes.iter_mut().filter(|process| process.alive) {
+            process.is_spent = true;
+            for thread in &process.threads {
+                // Who is gone needs none.
+                let _ = scheduling::set_precedence(thread.tid, false);
+            }
+        }
+    }
+
     /// What came of a call, now that all is at rest.
     fn outcome(&mut self, at: ThreadIndex, call: &SystemCall) -> Outcome {
         let process = &mut self.processes[at.process];
@@ -379,6 +392,9 @@ impl World for DeviceWorld<'_> {
             self.processes[at.process].is_spent = true;
             return Ok(Outcome::Done(Ok(Answer::Success)));
         }
+        if matches!(call, SystemCall::SetScheduler(_) | SystemCall::GetScheduler) {
+            self.renounce_precedence();
+        }
         if call == SystemCall::DropCaches {
             reclaim::drop_caches()?;
             self.settle(at)?;
@@ -405,6 +421,7 @@ impl World for DeviceWorld<'_> {
 
     fn race(&mut self, racers: Vec<Racer>) -> Result<Vec<Outcome>, TargetError> {
         racers.iter().try_for_each(|racer| self.is_free(racer.thread))?;
+        self.renounce_precedence();
         let begin = now() + HEAD_START.as_nanos() as u64;
         let flushed: Vec<_> = racers.iter().map(|racer| self.flushed_by(racer.thread, &racer.call)).collect();
         for Racer { thread, call, delay } in &racers {

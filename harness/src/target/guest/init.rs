@@ -93,7 +93,10 @@ fn serve() -> Result<(), String> {
                 Err(error) => Reply::Unusable { reason: format!("a program cannot be kept: {error}") },
             },
             (Request::Execute { words }, Ok(target)) => {
+                // What it starts is scheduled as it is itself.
+                schedule(nix::libc::SCHED_OTHER);
                 let mut executed = execute::execute(target.device(), &words, patience * 5);
+                go_last();
                 executed.complaints = target.new_complaints();
                 Reply::Executed { executed, spoilt: target.has_complained() }
             }
@@ -132,9 +135,14 @@ fn compare(
 /// Lets every other process of the guest go before this one, which has nothing to do while one of them has: so when it
 /// looks whether all has come to rest, mostly all has. Where this cannot be had, it only looks more often.
 fn go_last() {
+    schedule(nix::libc::SCHED_IDLE);
+}
+
+/// Has this process be scheduled by a policy without priorities, if it may.
+fn schedule(policy: nix::libc::c_int) {
     let parameter = nix::libc::sched_param { sched_priority: 0 };
     // SAFETY: it only changes how this thread is scheduled.
-    unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_IDLE, &parameter) };
+    unsafe { nix::libc::sched_setscheduler(0, policy, &parameter) };
 }
 
 fn run(text: &str, target: &mut DeviceTarget) -> Run {

@@ -9,6 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::message::{self, Reply, Request};
 
 /// The last lines of a console that are kept.
@@ -86,6 +88,11 @@ impl Machine {
         ];
         streams.into_iter().flatten().for_each(|stream| console.follow(stream));
         Ok(Machine { process, program, channel, console })
+    }
+
+    /// The process that is the machine.
+    pub fn process(&self) -> Pid {
+        Pid::from_raw(self.process.id().cast_signed())
     }
 
     /// Waits for what the guest says next.

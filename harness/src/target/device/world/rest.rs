@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::counters::Counters;
 use super::super::files::{opening_of, openings_of};
-use super::super::observation::{Bustle, Parked};
+use super::super::observation::Parked;
 use super::super::process::{OpeningIndex, Process, State, Thread};
 use super::DeviceWorld;
 use crate::program::DriverKind;
@@ -60,8 +60,8 @@ impl DeviceWorld<'_> {
     /// so none has woken another. The one that has been given something to do may have, before it went to sleep; so it is
     /// looked at before all others, and once more after them.
     fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
-        if let Some(bustle) = self.bustle {
-            return self.is_still(at, bustle);
+        if self.agents_precede {
+            return self.is_still(at);
         }
         if !self.may_have_deferred_work() {
             let Look::AtRest(first) = self.look_at(at)? else { return Ok(false) };
@@ -89,11 +89,12 @@ impl DeviceWorld<'_> {
         Ok(true)
     }
 
-    /// As [`DeviceWorld::is_at_rest`], where one look is enough. It does not tell who sleeps uninterruptibly, which the
-    /// threads of a driver hardly ever do; only at the one that has been given something to do it is looked closer.
+    /// As [`DeviceWorld::is_at_rest`], where whoever has something to do runs before this. That does not tell who sleeps
+    /// uninterruptibly, which the threads of a driver hardly ever do; only at the one that has been given something to do it
+    /// is looked closer.
     ///
-    /// What the driver puts off may wake threads, so these are looked at when it is known to be done, and not before.
-    fn is_still(&mut self, at: ThreadIndex, bustle: &Bustle) -> Result<bool, TargetError> {
+    /// What the driver puts off may wake threads: they have run when it is known to be done, and not before.
+    fn is_still(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
         self.note_answers();
         if self.may_have_deferred_work() {
             let Look::AtRest(_) = self.look_at(at)? else { return Ok(false) };
@@ -102,9 +103,6 @@ impl DeviceWorld<'_> {
             }
         } else if !self.is_any_in_call() {
             return Ok(true);
-        }
-        if bustle.is_there_any() {
-            return Ok(false);
         }
         self.note_answers();
         Ok(matches!(self.look_at(at)?, Look::AtRest(_)))
