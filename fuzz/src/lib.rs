@@ -6,6 +6,11 @@ pub use libfuzzer_sys;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Quicker than the C library's, and with nothing to tell a sanitizer: only for where there is none.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Gets ready: a panic is caught where it is judged, and the corpus begins with the seeds of the suite.
 pub fn begin(target: FuzzTarget) {
     // libFuzzer's own hook ends the process before it can be told which program it was.

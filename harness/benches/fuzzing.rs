@@ -2,6 +2,9 @@
 //!
 //! Prints what it measured on one processor, the best of several rounds, each part besides as a share of the whole of this
 //! one run. With the names of drivers behind `--`, such as `built:uml-c`, campaigns on one guest of each are measured too.
+//!
+//! It does what the fuzz targets do with bytes that no engine has seen before. What an engine makes of that, with its own
+//! work, with its mutations and with AddressSanitizer, it says itself; see "The checks" in CONTRIBUTING.md.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -12,14 +15,19 @@ use arbitrary::Unstructured;
 use binderdrill::campaign::{Bench, Campaign, Event, Lane, Source, Tally};
 use binderdrill::engine::SetUpError;
 use binderdrill::fuzz_target::FuzzTarget;
-use binderdrill::generate::{Emphasis, Settled, Stage, bytes_of_seed, generate, settle};
+use binderdrill::generate::{Depth, Emphasis, Settled, Stage, bytes_of_seed, generate, settle};
 use binderdrill::oracle;
 use binderdrill::report::write_tally;
 use binderdrill::script::{LARGEST_SCRIPT, parse, print};
 use binderdrill::suite;
 use binderdrill::target::{Audits, ReferenceTarget, Target, TargetOptions, live_as_asked, named};
+use mimalloc::MiMalloc;
 use nix::time::{ClockId, clock_gettime};
 use reference_driver::Profile;
+
+/// As the fuzz targets have it where there is no sanitizer.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const ROUNDS: usize = 5;
 const PROGRAMS: u64 = 400;
@@ -66,6 +74,15 @@ fn judging(fuzz_target: FuzzTarget, emphasis: Emphasis) {
     );
     println!("  which is as many steps as {:.0} programs of 20 have", a_second * steps_each / 20.0);
     println!("  (to be at least 20000 of command_stream at 20 steps with AddressSanitizer, 100000 without)");
+    let depth = settled.iter().fold(Depth::default(), |mut depth, settled| {
+        depth += settled.depth();
+        depth
+    });
+    println!(
+        "  {:.0} of 100 steps succeed; a program completes {:.1} transactions",
+        100.0 * depth.successes as f64 / depth.steps as f64,
+        depth.completed() as f64 / PROGRAMS as f64
+    );
     let making = |stage| best(|| inputs.iter().for_each(|input| drop(black_box(made(input, stage)))));
     part("making them, on the model", making(quickly), judging);
     let examining = best(|| {

@@ -94,14 +94,17 @@ pub(crate) struct Deferred {
     pub(crate) release: bool,
 }
 
+/// How many processes a driver has room for at once. It finds room for more.
+const FEW: usize = 4;
+
 impl Driver {
     /// A driver that has just been loaded, with so many devices.
     pub fn new(profile: Profile, contexts: usize) -> Driver {
         Driver {
             profile,
             contexts: std::iter::repeat_with(Context::default).take(contexts).collect(),
-            processes: Table::default(),
-            threads: Table::default(),
+            processes: Table::with_capacity(FEW),
+            threads: Table::with_capacity(2 * FEW),
             nodes: Table::default(),
             references: Table::default(),
             deaths: Table::default(),

@@ -61,6 +61,11 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
+    /// An empty one with room for so many objects.
+    pub(crate) fn with_capacity(objects: usize) -> Table<T> {
+        Table { slots: Slab::with_capacity(objects) }
+    }
+
     pub(crate) fn insert(&mut self, object: T) -> Key<T> {
         Key::new(self.slots.insert(object))
     }

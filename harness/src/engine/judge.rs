@@ -4,7 +4,7 @@ use reference_driver::uapi::{Errno, WriteRead};
 
 use super::call::{self, CallResult};
 use super::matching::{Reader, Refusal, match_returns};
-use super::symbols::{Bindings, Symbols};
+use super::symbols::{Bindings, Bound, Symbols};
 use super::wording;
 use super::write_read::Finished;
 use crate::program::{CallExpectation, ReadExpectation, WriteExpectation};
@@ -87,13 +87,13 @@ pub(super) fn judge_read(
     expected: Option<&ReadExpectation>,
     result: &WriteReadResult,
     bindings: &Bindings,
-) -> Result<Bindings, Refusal<Difference>> {
+) -> Result<Bound, Refusal<Difference>> {
     let expected_text = || {
         expected
             .map_or_else(|| wording::written(&pending.written, &pending.given), fragment::read_expectation)
     };
     let finished = match result {
-        WriteReadResult::Parked if expected.is_some_and(may_park) => return Ok(Bindings::default()),
+        WriteReadResult::Parked if expected.is_some_and(may_park) => return Ok(Bound::default()),
         WriteReadResult::Parked => {
             return Err(Refusal::Differs(Difference {
                 expected: expected_text(),
@@ -105,7 +105,7 @@ pub(super) fn judge_read(
     };
     judge_writing(pending, finished)?;
     let Some(expected) = expected else {
-        return Ok(Bindings::default());
+        return Ok(Bound::default());
     };
     judge_reading(reader, expected, finished, bindings).map_err(|refusal| match refusal {
         Refusal::Fault(fault) => Refusal::Fault(fault),
@@ -172,7 +172,7 @@ fn judge_reading(
     expected: &ReadExpectation,
     finished: &Finished,
     bindings: &Bindings,
-) -> Result<Bindings, Refusal> {
+) -> Result<Bound, Refusal> {
     let differs = |words: String| Err(Refusal::Differs(words));
     match (expected, finished.errno) {
         (ReadExpectation::AnyOf(choices), _) => {
@@ -208,7 +208,7 @@ fn judge_reading(
                 Some(consumed) if *consumed != finished.read_consumed => {
                     differs(format!("read_consumed is {}, not {consumed}", finished.read_consumed))
                 }
-                _ => Ok(Bindings::default()),
+                _ => Ok(Bound::default()),
             }
         }
     }

@@ -2,7 +2,7 @@
 //! its expectation. So a program that has been rehearsed is a whole one, and running it anywhere else compares that
 //! place with the one where it was rehearsed.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::call::CallResult;
 use super::execution::{Execution, Stop, ThreadState};
@@ -11,6 +11,9 @@ use super::prepare;
 use super::write_read::Finished;
 use crate::program::*;
 use crate::target::{Closing, TargetError, ThreadIndex, Worlds};
+
+/// A usual program has fewer names, of processes, threads, objects and all others together.
+const USUAL_NAMES: usize = 56;
 
 /// A program on its way to be made up.
 pub(crate) struct Rehearsal<'a> {
@@ -67,13 +70,9 @@ impl<'a> Rehearsal<'a> {
             Declaration::Process(process) => process.name.clone(),
             Declaration::Thread { name, .. } => name.clone(),
         });
-        Ok(Rehearsal {
-            taken: taken.collect(),
-            execution,
-            handles: FxHashMap::default(),
-            named: 0,
-            performed: 0,
-        })
+        let mut all = FxHashSet::with_capacity_and_hasher(USUAL_NAMES, FxBuildHasher);
+        all.extend(taken);
+        Ok(Rehearsal { taken: all, execution, handles: FxHashMap::default(), named: 0, performed: 0 })
     }
 
     /// Where the thread of this name is.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use reference_driver::uapi::PointerCookie;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::cast::Cast;
 use super::fault::ScriptFault;
@@ -109,52 +109,81 @@ impl Bindings {
     }
 
     /// Takes these in, too.
-    pub(super) fn extend(&mut self, new: Bindings) {
+    pub(super) fn extend(&mut self, new: Bound) {
         self.handles.extend(new.handles);
         self.buffers.extend(new.buffers);
         self.descriptors.extend(new.descriptors);
     }
 }
 
+/// What a match has bound, in that order: of a name that was bound twice, the last counts. They are few.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Bound {
+    handles: Vec<(Name, u32)>,
+    buffers: Vec<(Name, u64)>,
+    descriptors: Vec<((usize, Name), u32)>,
+}
+
 /// What the driver chose according to a match that has not come to its end. If it fails, this is forgotten.
 #[derive(Debug, Clone)]
 pub(super) struct NewBindings<'a> {
     known: &'a Bindings,
-    new: Bindings,
+    new: Bound,
 }
 
 impl<'a> NewBindings<'a> {
     /// Nothing but what is known.
     pub(super) fn after(known: &'a Bindings) -> NewBindings<'a> {
-        NewBindings { known, new: Bindings::default() }
+        NewBindings { known, new: Bound::default() }
     }
 
     /// The number of a handle.
     pub(super) fn handle(&self, handle: &Handle) -> Result<u32, ScriptFault> {
-        self.new.handle(handle).or_else(|_| self.known.handle(handle))
+        let bound = match handle {
+            Handle::Symbol(name) => last(&self.new.handles, name),
+            Handle::Number(number) => Some(*number),
+        };
+        bound.map_or_else(|| self.known.handle(handle), Ok)
     }
 
     pub(super) fn bind_handle(&mut self, name: Name, number: u32) {
-        self.new.handles.insert(name, number);
+        self.new.handles.push((name, number));
     }
 
     pub(super) fn bind_buffer(&mut self, name: Name, address: u64) {
-        self.new.buffers.insert(name, address);
+        self.new.buffers.push((name, address));
     }
 
     pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
-        self.new.bind_descriptor(process, name, number);
+        self.new.descriptors.push(((process, name), number));
     }
 
     /// An address that a process hands to the driver.
     pub(super) fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
-        self.new.address(address).or_else(|_| self.known.address(address))
+        let bound = match address {
+            Address::Buffer { buffer, offset } => {
+                last(&self.new.buffers, buffer).map(|start| start.wrapping_add(*offset))
+            }
+            Address::Number(_) | Address::Unmapped => None,
+        };
+        bound.map_or_else(|| self.known.address(address), Ok)
     }
 
     /// Those that are new.
-    pub(super) fn into_new(self) -> Bindings {
+    pub(super) fn into_new(self) -> Bound {
         self.new
     }
+}
+
+/// What a name was bound to last.
+fn last<T: Copy>(bound: &[(Name, T)], name: &Name) -> Option<T> {
+    bound.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
+}
+
+/// A map with room for the names of a usual program, so that it does not grow again and again.
+fn roomy<K, V>() -> FxHashMap<K, V> {
+    const USUAL_NAMES: usize = 14;
+    FxHashMap::with_capacity_and_hasher(USUAL_NAMES, FxBuildHasher)
 }
 
 /// The numbers that the harness chose, the same on every target.
@@ -185,8 +214,8 @@ impl Symbols {
     ) -> Result<Symbols, ScriptFault> {
         let names = cast.processes().iter().map(|process| process.name.clone());
         let mut symbols = Symbols {
-            objects: FxHashMap::default(),
-            names: FxHashMap::default(),
+            objects: roomy(),
+            names: roomy(),
             cookies: FxHashMap::default(),
             files: BTreeMap::new(),
             instances: BTreeMap::new(),

@@ -314,20 +314,13 @@ impl Scene<'_, '_, '_, '_> {
                 if transaction.flags & TF_ONE_WAY == 0)
         });
         let reads = !self.settler.choices.one_in(if calls { 8 } else { 3 });
-        let done = reads
-            && self.settler.propose(
-                self.thread,
-                Action::WriteRead {
-                    options: options.clone(),
-                    commands: commands.clone(),
-                    written: WriteExpectation::default(),
-                    expected: Some(ReadExpectation::Parked),
-                },
-            );
-        if !done {
-            let written = WriteExpectation::default();
-            self.settler.propose(self.thread, Action::Write { options, commands, written });
-        }
+        self.settler.hear();
+        let written = WriteExpectation::default();
+        let action = match reads && self.settler.may_read(self.thread) {
+            true => Action::WriteRead { options, commands, written, expected: Some(ReadExpectation::Parked) },
+            false => Action::Write { options, commands, written },
+        };
+        self.settler.propose(self.thread, action);
     }
 
     fn read_options(&mut self) -> WriteReadOptions {

@@ -474,12 +474,19 @@ impl ReferenceWorld {
     fn release_unused_devices(&mut self) {
         let processes = &self.processes;
         let driver = &mut self.driver;
-        self.openings.retain(|_, opening| {
+        let is_used = |opening: &Opening| {
             // It is held by this world, too.
-            let is_used = opening.open.holders() > 1
-                || processes.iter().any(|process| {
-                    process.mapped.holds(opening.device) || process.is_in_call(opening.device)
-                });
+            opening.open.holders() > 1
+                || processes
+                    .iter()
+                    .any(|process| process.mapped.holds(opening.device) || process.is_in_call(opening.device))
+        };
+        // As a rule there is none: that is soon seen.
+        if self.openings.values().all(is_used) {
+            return;
+        }
+        self.openings.retain(|_, opening| {
+            let is_used = is_used(opening);
             if !is_used {
                 driver.release(opening.device);
             }

@@ -9,7 +9,7 @@ use super::{Reader, Refusal};
 use crate::engine::decode::Return;
 use crate::engine::describe;
 use crate::engine::fault::ScriptFault;
-use crate::engine::symbols::{Bindings, NewBindings};
+use crate::engine::symbols::{Bindings, Bound, NewBindings};
 use crate::program::{ReturnItem, ReturnPattern};
 use crate::script::fragment;
 
@@ -22,7 +22,7 @@ pub(in crate::engine) fn match_returns(
     expected: &[ReturnItem],
     came: &[Return],
     bindings: &Bindings,
-) -> Result<Bindings, Refusal> {
+) -> Result<Bound, Refusal> {
     let mut search = Search { reader, came, furthest: None, comparisons: 0 };
     let items: SmallVec<[Item<'_>; 8]> = expected.iter().map(Item::from).collect();
     match search.items(&items, 0, NewBindings::after(bindings)) {

@@ -8,9 +8,11 @@ const STEP: usize = 2;
 /// The text of a statement, with the places at which it may be broken.
 #[derive(Default)]
 pub(super) struct Statement {
-    /// Pieces of text between which there is a blank, or the end of a line, and how many brackets are open
-    /// where each begins.
-    pieces: Vec<(String, usize)>,
+    /// All pieces, one behind the other.
+    text: String,
+    /// Where in the text each piece begins, and how many brackets are open there. Between pieces there is a blank, or the
+    /// end of a line.
+    pieces: Vec<(usize, usize)>,
     open: usize,
     may_break: bool,
 }
@@ -18,10 +20,10 @@ pub(super) struct Statement {
 impl Statement {
     /// Adds text behind which a line does not end.
     pub(super) fn put(&mut self, text: &str) {
-        match self.pieces.last_mut() {
-            Some((piece, _)) if !self.may_break => piece.push_str(text),
-            _ => self.pieces.push((text.to_owned(), self.open)),
+        if self.pieces.is_empty() || self.may_break {
+            self.pieces.push((self.text.len(), self.open));
         }
+        self.text.push_str(text);
         self.may_break = false;
     }
 
@@ -50,15 +52,27 @@ impl Statement {
 
     /// The statement on one line.
     pub(super) fn line(self) -> String {
-        let pieces: Vec<String> = self.pieces.into_iter().map(|(piece, _)| piece).collect();
+        let pieces: Vec<&str> = self.pieces().map(|(piece, _)| piece).collect();
         pieces.join(" ")
     }
 
     /// The lines of the statement, the broken ones indented by so many columns and more.
     pub(super) fn lines(self, indentation: usize) -> String {
         let mut lines = Lines { text: String::new(), column: 0, indentation };
-        lines.fill(&self.pieces);
+        // No character is shorter than a byte: most statements are known to fit before their columns are counted.
+        if 1 + self.text.len() + self.pieces.len() <= WIDTH {
+            lines.text.reserve(self.text.len() + self.pieces.len());
+            self.pieces().for_each(|piece| lines.put(&piece));
+        } else {
+            lines.fill(&self.pieces().collect::<Vec<_>>());
+        }
         lines.text
+    }
+
+    /// The pieces, with how many brackets are open where each begins.
+    fn pieces(&self) -> impl Iterator<Item = (&str, usize)> {
+        let ends = self.pieces.iter().skip(1).map(|(start, _)| *start).chain([self.text.len()]);
+        self.pieces.iter().zip(ends).map(|((start, open), end)| (&self.text[*start..end], *open))
     }
 }
 
@@ -70,7 +84,7 @@ struct Lines {
 
 impl Lines {
     /// Adds pieces. Where they do not fit on a line, they are broken where the fewest brackets are open.
-    fn fill(&mut self, pieces: &[(String, usize)]) {
+    fn fill(&mut self, pieces: &[(&str, usize)]) {
         let Some(fewest) = pieces.iter().skip(1).map(|(_, open)| *open).min() else {
             return pieces.iter().for_each(|piece| self.put(piece));
         };
@@ -95,7 +109,7 @@ impl Lines {
     }
 
     /// Adds one piece, on a line of its own if it does not fit on the last.
-    fn put(&mut self, (piece, open): &(String, usize)) {
+    fn put(&mut self, (piece, open): &(&str, usize)) {
         let width = piece.chars().count();
         let begins_line = self.indentation + open * STEP;
         if self.column > begins_line && self.column + 1 + width > WIDTH {

@@ -169,8 +169,10 @@ fn separated<T>(
 ) {
     for (index, value) in items.iter().enumerate() {
         if index > 0 {
-            let spaced = if sign == "," { sign.to_owned() } else { format!(" {sign}") };
-            statement.separate(&spaced);
+            if sign != "," {
+                statement.put(" ");
+            }
+            statement.separate(sign);
         }
         item(statement, value);
     }

@@ -74,7 +74,8 @@ impl<'s> Braces<'s> {
             self.statement.separate(",");
         }
         self.empty = false;
-        self.statement.put(&format!("{name} "));
+        self.statement.put(name);
+        self.statement.put(" ");
         self.statement
     }
 
@@ -167,7 +168,8 @@ fn command(statement: &mut Statement, command: &Command) {
         | Command::ClearFreezeNotification(target, cookie) => format!("{} {}", handle(target), token(cookie)),
         Command::DeadBinderDone(cookie) | Command::FreezeNotificationDone(cookie) => token(cookie),
     };
-    statement.put(&format!(" {operand}"));
+    statement.put(" ");
+    statement.put(&operand);
 }
 
 fn transaction(

@@ -84,7 +84,7 @@ struct Extent {
 }
 
 /// An extent begins and ends at multiples of this, so that it seldom grows.
-const GRAIN: usize = 0x100;
+const GRAIN: usize = 0x400;
 
 impl Extent {
     fn end(&self) -> usize {
