@@ -8,11 +8,10 @@ use reference_driver::Profile;
 use super::CommandError;
 use super::corpus::corpus;
 use super::counting::Counted;
-use super::trial::{Base, CountedAs, Trial, counting};
+use super::trial::{Base, CountedAs, Trial, counting, driver_of};
 use crate::campaign::{Source, Tally};
 use crate::coverage::Origin;
 use crate::generate::Emphasis;
-use crate::kernel::KernelError;
 use crate::patch::{Changes, CountedLines, OwnLine, OwnLines};
 use crate::script::print;
 use crate::suite::{self, Case};
@@ -47,14 +46,17 @@ pub(super) struct Programs<'a> {
     pub(super) campaign: Option<&'a Tally>,
 }
 
-/// What runs of the lines that patches add or alter.
-pub(super) fn own_lines(
+/// What runs of the lines that patches add or alter in a base's driver.
+pub(super) fn own_lines_of(
     trial: &Trial<'_>,
     patched: &Patched<'_>,
     programs: &Programs<'_>,
 ) -> Result<OwnLines, CommandError> {
     let source = trial.source(patched.base)?;
-    let lines = patched.after.own_lines(patched.before, &source.folder)?;
+    let driver = patched.base.driver();
+    let mut lines = patched.after.own_lines(patched.before, &source.folder)?;
+    // Those of the other driver are no part of this kernel.
+    lines.retain(|line| driver_of(&line.file).is_none_or(|of| of == driver));
     if lines.is_empty() {
         return Ok(OwnLines::Counted(CountedLines {
             counted_on: None,
@@ -70,15 +72,7 @@ pub(super) fn own_lines(
     match counted(trial, patched, &counted_as, lines, programs) {
         Ok(counted) => Ok(OwnLines::Counted(counted)),
         // The verdict is had without it.
-        Err(
-            error @ (CommandError::Kernel(
-                KernelError::Build { .. } | KernelError::Tools(_) | KernelError::Space(_),
-            )
-            | CommandError::Gcov(_)
-            | CommandError::Llvm(_)
-            | CommandError::SetUp(_)),
-        ) => Ok(OwnLines::Unknown { why: error.to_string() }),
-        Err(error) => Err(error),
+        Err(error) => Ok(OwnLines::Unknown { why: error.to_string() }),
     }
 }
 

@@ -2,22 +2,25 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::corpus::corpus;
 use super::fuzz::{self, FuzzArguments, duration};
-use super::own_lines::{Patched, Programs, own_lines};
-use super::trial::{Base, Trial, counting, in_order, of_source, watched};
+use super::own_lines::{Patched, Programs, own_lines_of};
+use super::trial::{Base, Trial, in_order, of_source, watched};
 use super::{CommandError, Format, GuestArguments, Status, complain};
 use crate::generate::Emphasis;
 use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
-    ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, Patch, PatchResults, PatchVerdict, Repeated,
+    ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, OwnLines, Patch, PatchResults, PatchVerdict,
+    Repeated,
 };
 use crate::report::{
-    CaseResult, write_changes, write_own_lines, write_patch_pages, write_title, write_verdicts,
+    CaseResult, prepare_patch_pages, write_changes, write_own_lines, write_patch_pages, write_title,
+    write_verdicts,
 };
 use crate::suite::{self, Case};
 use crate::target::qemu;
@@ -93,16 +96,37 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
     }
     let mut checked = Vec::new();
     let trial = Trial::new(&store, &arguments.guests, arguments.again);
-    let check = Check { arguments, trial, cases: &cases };
+    let check = Check { arguments, trial, cases: &cases, has_failed: AtomicBool::new(false) };
     let groups: Vec<&[Patch]> =
         if arguments.each { patches.chunks(1).collect() } else { vec![patches.as_slice()] };
+    if let Some(folder) = &arguments.pages {
+        prepare_patch_pages(folder)?;
+    }
+    // What does not apply is told before anything is run.
+    let mut applied: Vec<Changes> = vec![Changes::default(); bases.len()];
+    for group in &groups {
+        for (base, applied) in bases.iter().zip(&mut applied) {
+            match check.trial.apply(base, applied, group) {
+                Ok(after) => *applied = after,
+                Err(error) => return check.refused(error.into(), group),
+            }
+        }
+    }
     let mut before: Vec<Changes> = vec![Changes::default(); bases.len()];
+    let mut refused = None;
     for group in groups {
         match check.group(&bases, &mut before, group, out) {
             Ok(verdict) => checked.push(verdict),
-            Err(error) => return check.refused(error, group),
+            Err(error) => {
+                refused = Some(check.refused(error, group));
+                break;
+            }
         }
     }
+    if let Some(refused) = refused.take_if(|_| checked.is_empty()) {
+        return refused;
+    }
+    // What was checked before is told nevertheless.
     let results = PatchResults::of(checked);
     if let Some(folder) = &arguments.pages {
         let index = write_patch_pages(folder, &results, &cases)?;
@@ -115,7 +139,12 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
             writeln!(out)?;
         }
     }
-    Ok(if results.is_broken() { Status::Deviation } else { Status::AsExpected })
+    let status = match (results.is_broken(), check.has_failed.load(Ordering::Relaxed)) {
+        (true, _) => Status::Deviation,
+        (false, true) => Status::CouldNotRun,
+        (false, false) => Status::AsExpected,
+    };
+    refused.unwrap_or(Ok(status))
 }
 
 impl PatchArguments {
@@ -130,11 +159,23 @@ impl PatchArguments {
         let plain = match base {
             Some(stock) if stock.starts_with("debian-") => {
                 store.kernel(stock)?;
-                return Ok(vec![Base::Stock(stock.to_owned())]);
+                let base = Base::Stock(stock.to_owned());
+                base.check(stock, patches)?;
+                return Ok(vec![base]);
             }
-            Some(built) if built.starts_with(BUILT_PREFIX) => vec![store.order_of(built)?],
+            Some(built) if built.starts_with(BUILT_PREFIX) => {
+                let order = store.order_of(built)?;
+                Base::Source(order.clone()).check(built, patches)?;
+                vec![order]
+            }
             Some(package) if package.starts_with(PACKAGE_PREFIX) => of_source(&package.parse()?, patches),
             Some(folder) if Path::new(folder).is_dir() => {
+                let has = |what: &str| self.commit.is_some() || Path::new(folder).join(what).exists();
+                if let Some(missing) = ["Makefile", DRIVER].into_iter().find(|what| !has(what)) {
+                    return Err(CommandError::Options(format!(
+                        "{folder} is no source of Linux: it has no {missing}"
+                    )));
+                }
                 let mut tell = |what: &str| eprintln!("{what}");
                 let tree = match &self.commit {
                     Some(commit) => store.tree_of_commit(Path::new(folder), commit, &mut tell)?,
@@ -171,6 +212,8 @@ struct Check<'a> {
     arguments: &'a PatchArguments,
     trial: Trial<'a>,
     cases: &'a [Case],
+    /// Whether a campaign could not be conducted as it should have been.
+    has_failed: AtomicBool,
 }
 
 /// Why patches cannot be checked.
@@ -224,28 +267,28 @@ impl Check<'_> {
         }
         let first = kernels.first().filter(|kernel| kernel.does_not_boot.is_none());
         let campaign = match (self.arguments.fuzz, first) {
-            (Some(time), Some(kernel)) => Some(self.campaign(&kernel.base, &kernel.patched, time)?),
+            (Some(time), Some(kernel)) => self.campaign(&kernel.base, &kernel.patched, time),
             _ => None,
         };
-        let counts = |base: &Base| counting(base).is_some();
-        let place = bases.iter().position(counts).unwrap_or(0);
-        let own_lines = match kernels[place].does_not_boot {
-            None if !self.arguments.quick => {
-                let patched = Patched {
-                    base: &bases[place],
-                    before: &before[place],
-                    after: &applied[place],
-                    title: &title,
-                };
-                let programs = Programs {
-                    suite: self.cases,
-                    corpus: &self.arguments.corpus,
-                    campaign: campaign.as_ref(),
-                };
-                Some(own_lines(&self.trial, &patched, &programs)?)
+        let mut own_lines = None::<OwnLines>;
+        for (place, base) in bases.iter().enumerate().filter(|_| !self.arguments.quick) {
+            // The plain kernels come first, one for each driver.
+            let is_plain = bases[..place].iter().all(|other| other.driver() != base.driver());
+            if !is_plain || kernels[place].does_not_boot.is_some() {
+                continue;
             }
-            _ => None,
-        };
+            let patched = Patched { base, before: &before[place], after: &applied[place], title: &title };
+            let programs = Programs {
+                suite: self.cases,
+                corpus: &self.arguments.corpus,
+                campaign: campaign.as_ref().filter(|_| place == 0),
+            };
+            let of_driver = own_lines_of(&self.trial, &patched, &programs)?;
+            own_lines = Some(match own_lines {
+                None => of_driver,
+                Some(others) => others.and(of_driver),
+            });
+        }
         if let (Some(own_lines), true) = (&own_lines, is_told) {
             write_own_lines(out, own_lines)?;
             out.flush()?;
@@ -336,7 +379,7 @@ impl Check<'_> {
     }
 
     /// Looks with programs that nobody wrote for what the patch changes.
-    fn campaign(&self, base: &str, patched: &str, time: Duration) -> Result<crate::campaign::Tally, Refused> {
+    fn campaign(&self, base: &str, patched: &str, time: Duration) -> Option<crate::campaign::Tally> {
         self.trial.say(patched, "a campaign");
         let arguments = FuzzArguments {
             targets: vec![base.to_owned(), patched.to_owned()],
@@ -350,9 +393,14 @@ impl Check<'_> {
             format: Format::Human,
             options: self.arguments.guests.options.clone(),
         };
-        let fuzz::Conducted { tally, failures, .. } = fuzz::campaign(&arguments)?;
+        let (tally, failures) = match fuzz::campaign(&arguments) {
+            Ok(fuzz::Conducted { tally, failures, .. }) => (Some(tally), failures),
+            // The verdict of the suite is had without it.
+            Err(error) => (None, vec![format!("the campaign: {error}")]),
+        };
         failures.iter().for_each(|failure| complain(failure));
-        Ok(tally)
+        self.has_failed.fetch_or(!failures.is_empty(), Ordering::Relaxed);
+        tally
     }
 
     /// Says why patches cannot be checked.

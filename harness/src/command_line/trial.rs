@@ -1,5 +1,6 @@
 //! Trials of patches: kernels are built without and with them, and run the same cases.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Instant;
 
@@ -25,17 +26,59 @@ pub(super) enum Base {
     Stock(String),
 }
 
+impl Base {
+    /// The driver that it has.
+    pub(super) fn driver(&self) -> DriverKind {
+        match self {
+            Base::Source(order) => order.choices.driver,
+            Base::Stock(_) => DriverKind::C,
+        }
+    }
+
+    /// Makes sure that patches change its driver, if they change one; warns of what they change of another.
+    pub(super) fn check(&self, name: &str, patches: &[Patch]) -> Result<(), CommandError> {
+        let (own, changed) = (self.driver(), drivers(patches));
+        let Some(other) = changed.iter().find(|driver| **driver != own) else { return Ok(()) };
+        let (own, other) = (own.title(), other.title());
+        if changed.len() > 1 {
+            eprintln!(
+                "warning: {name} has the driver in {own}: what changes that in {other} is not looked at"
+            );
+            return Ok(());
+        }
+        Err(CommandError::Options(format!(
+            "what is changed is the driver in {other}, and {name} has the one in {own}: take another --base, or none, \
+             which builds the newest source with the driver that is changed"
+        )))
+    }
+}
+
+/// Which driver a file of the source belongs to; `None` if to neither alone.
+pub(super) fn driver_of(path: &str) -> Option<DriverKind> {
+    let inside = path.strip_prefix(DRIVER)?;
+    let is_c = inside.ends_with(".c") || inside.ends_with(".h");
+    match inside {
+        // The one in Rust has some C with it.
+        _ if inside.ends_with(".rs") || is_c && inside.starts_with("binder/") => Some(DriverKind::Rust),
+        _ if is_c => Some(DriverKind::C),
+        _ => None,
+    }
+}
+
+/// The drivers that patches change.
+fn drivers(patches: &[Patch]) -> BTreeSet<DriverKind> {
+    patches.iter().flat_map(Patch::touched).filter_map(|path| driver_of(&path)).collect()
+}
+
 /// A kernel for each driver that the patches change.
 pub(super) fn of_source(source: &SourceChoice, patches: &[Patch]) -> Vec<Order> {
-    let touched: Vec<String> = patches.iter().flat_map(Patch::touched).collect();
-    let rust = touched.iter().any(|path| path.starts_with(DRIVER) && path.ends_with(".rs"));
-    let c = !rust
-        || touched
-            .iter()
-            .any(|path| path.starts_with(DRIVER) && (path.ends_with(".c") || path.ends_with(".h")));
-    let drivers = [(c, DriverKind::C), (rust, DriverKind::Rust)].into_iter().filter(|(is, _)| *is);
-    drivers
-        .map(|(_, driver)| Order {
+    let mut changed = drivers(patches);
+    if changed.is_empty() {
+        changed.insert(DriverKind::C);
+    }
+    changed
+        .into_iter()
+        .map(|driver| Order {
             source: source.clone(),
             choices: Choices { kind: BuiltFor::Uml, driver, with: [].into() },
             name: None,
@@ -247,6 +290,27 @@ pub(super) fn in_order(cases: &[Case], results: Vec<CaseResult>) -> Vec<CaseResu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_belongs_to_one_driver_or_to_neither() {
+        let of = |path: &str| driver_of(&format!("{DRIVER}{path}"));
+        assert_eq!([of("binder.c"), of("binder_alloc.h")], [Some(DriverKind::C); 2]);
+        assert_eq!([of("binder/node.rs"), of("binder/rust_binderfs.c")], [Some(DriverKind::Rust); 2]);
+        assert_eq!([of("Kconfig"), driver_of("include/uapi/linux/android/binder.h")], [None; 2]);
+    }
+
+    #[test]
+    fn a_patch_of_the_other_driver_is_refused() {
+        let patch = |file: &str| {
+            Patch::of_diff(&format!("--- a/{DRIVER}{file}\n+++ b/{DRIVER}{file}\n@@ -1 +1 @@\n-a\n+b\n"))
+        };
+        let (c, rust) = (patch("binder.c"), patch("binder/node.rs"));
+        let stock = Base::Stock("debian-6.12".to_owned());
+        assert!(stock.check("debian-6.12", std::slice::from_ref(&c)).is_ok());
+        assert!(stock.check("debian-6.12", &[c, rust.clone()]).is_ok(), "half of it is");
+        let refused = stock.check("debian-6.12", &[rust]).unwrap_err().to_string();
+        assert!(refused.contains("the driver in Rust, and debian-6.12 has the one in C"), "{refused}");
+    }
 
     #[test]
     fn the_kernel_that_watches_itself_is_of_the_same_source() {

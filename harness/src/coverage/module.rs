@@ -70,7 +70,13 @@ impl CountingModule {
             let unreadable = |error| NoCounters::Notes { path: path.clone(), error };
             let notes = ObjectNotes::parse(&file(path)?).map_err(unreadable)?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let places = places.remove(&name).unwrap_or_default();
+            let places = match (places.remove(&name), notes.functions.first()) {
+                (Some(places), _) => places,
+                (None, None) => Default::default(),
+                (None, Some(_)) => {
+                    return Err(NoCounters::Missing { function: format!("all functions of {name}.c") }.into());
+                }
+            };
             objects.insert(name, CountingObject { notes, places });
         }
         Ok(CountingModule { objects })

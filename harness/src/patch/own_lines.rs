@@ -92,6 +92,24 @@ impl Changes {
     }
 }
 
+impl OwnLines {
+    /// These and those of another driver, which another kernel has counted.
+    pub fn and(self, others: OwnLines) -> OwnLines {
+        match (self, others) {
+            (OwnLines::Counted(mut counted), OwnLines::Counted(others)) => {
+                counted.counted_on = counted.counted_on.or(others.counted_on);
+                counted.building += others.building;
+                counted.seconds += others.seconds;
+                counted.lines.extend(others.lines);
+                counted.lost.extend(others.lost);
+                OwnLines::Counted(counted)
+            }
+            // What is known of half of them is not told as if it were all.
+            (unknown @ OwnLines::Unknown { .. }, _) | (_, unknown) => unknown,
+        }
+    }
+}
+
 impl OwnLine {
     /// What this coverage says of it.
     pub fn look_up(&mut self, coverage: &Coverage) {

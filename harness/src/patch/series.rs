@@ -111,7 +111,8 @@ fn of_mail(bytes: &[u8]) -> Option<Patch> {
 }
 
 fn plain(bytes: &[u8], name: &str) -> Patch {
-    Patch { title: name.to_owned(), text: String::from_utf8_lossy(bytes).into_owned() }
+    // As of mails: an editor or a download may have changed its ends of lines.
+    Patch { title: name.to_owned(), text: String::from_utf8_lossy(bytes).replace("\r\n", "\n") }
 }
 
 /// A subject without the `[PATCH v2 1/3]` before it.
@@ -151,7 +152,7 @@ fn paths(file: &FilePatch<'_, str>) -> Vec<String> {
 impl Patch {
     /// A patch that is only a diff.
     #[cfg(test)]
-    pub(super) fn of_diff(text: &str) -> Patch {
+    pub(crate) fn of_diff(text: &str) -> Patch {
         plain(text.as_bytes(), "a diff")
     }
 
@@ -246,6 +247,16 @@ mod tests {
         assert_eq!(patches[0].title, "fix.patch");
         let hunk = patches[0].hunk_at("drivers/android/binder.c", 2).unwrap();
         assert_eq!(hunk, "in hunk 1 of 1, drivers/android/binder.c:1\n one\n-two\n+three\n");
+    }
+
+    #[test]
+    fn ends_of_lines_do_not_matter() {
+        for text in [DIFF.to_owned(), mail("binder: first", DIFF)] {
+            assert_eq!(
+                parse(text.replace('\n', "\r\n").as_bytes(), "fix.patch")[0].text,
+                parse(text.as_bytes(), "fix.patch")[0].text
+            );
+        }
     }
 
     #[test]

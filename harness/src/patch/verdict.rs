@@ -62,6 +62,8 @@ pub struct KernelVerdict {
     pub changes: Vec<Change>,
     /// Cases that do now this, now that, on the base too.
     pub unsteady: Vec<String>,
+    /// How many cases were not run, since guests had died over too many before them.
+    pub left_out: usize,
 }
 
 /// Some cases once more, on both.
@@ -155,6 +157,7 @@ impl KernelVerdict {
             unchanged: 0,
             changes: Vec::new(),
             unsteady: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -166,7 +169,10 @@ impl KernelVerdict {
         patched: &[CaseResult],
         again: impl FnOnce(&[&str]) -> Result<Vec<Repeated>, E>,
     ) -> Result<(), E> {
-        let pairs = || base.iter().zip(patched);
+        let is_left_out =
+            |(one, other): &(&CaseResult, &CaseResult)| one.is_left_out() || other.is_left_out();
+        self.left_out = base.iter().zip(patched).filter(is_left_out).count();
+        let pairs = || base.iter().zip(patched).filter(|pair| !is_left_out(pair));
         let differing: Vec<&str> = pairs()
             .filter(|(one, other)| change(one, other).is_some())
             .map(|(one, _)| one.id.as_str())
@@ -299,6 +305,18 @@ pub(crate) mod tests {
             let (before, after) = (case("a/b", before.0, before.1), case("a/b", after.0, after.1));
             assert_eq!(change(&before, &after), kind, "{said}");
         }
+    }
+
+    #[test]
+    fn what_was_not_run_is_neither_broken_nor_unchanged() {
+        let base = [case("a/one", "EBUSY", Verdict::Pass)];
+        let embedded = crate::suite::embedded();
+        let left_out = CaseResult { id: "a/one".to_owned(), ..CaseResult::left_out(&embedded[0]) };
+        let mut verdict = verdict();
+        verdict
+            .judge(&base, &[left_out], |_| -> Result<Vec<Repeated>, ()> { unreachable!("nothing differs") })
+            .unwrap();
+        assert_eq!((verdict.left_out, verdict.unchanged, verdict.is_broken()), (1, 0, false));
     }
 
     #[test]

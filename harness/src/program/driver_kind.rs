@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
     Copy,
     PartialEq,
     Eq,
+    PartialOrd,
+    Ord,
     strum::Display,
     strum::EnumIter,
     strum::IntoStaticStr,

@@ -36,7 +36,9 @@ pub use kcidb::{BuildId, Origin, Submission, Unsendable, write_kcidb};
 pub use kept::{NoKeptResults, kept};
 pub use ktap::write_ktap;
 pub use matrix::write_matrix;
-pub use patch::{write_changes, write_own_lines, write_patch_pages, write_title, write_verdicts};
+pub use patch::{
+    prepare_patch_pages, write_changes, write_own_lines, write_patch_pages, write_title, write_verdicts,
+};
 pub use reading::{UnreadableResults, merge, read, write_compressed};
 pub use recall::write_recall;
 pub use results::{

@@ -363,7 +363,20 @@ impl Provenance {
     }
 }
 
+/// Why cases are left out.
+const LEFT_OUT: &str = "it was not run, since guests died over too many cases before it";
+
 impl CaseResult {
+    /// A case that is not run, since guests have died over too many before it.
+    pub fn left_out(case: &Case) -> CaseResult {
+        CaseResult::not_run(case, LEFT_OUT.to_owned())
+    }
+
+    /// Whether it was not run, since guests had died over too many before it.
+    pub fn is_left_out(&self) -> bool {
+        matches!(&self.verdict, Verdict::Broken { reason } if reason == LEFT_OUT)
+    }
+
     /// A case that has not been run, for this reason.
     pub fn not_run(case: &Case, reason: String) -> CaseResult {
         CaseResult {

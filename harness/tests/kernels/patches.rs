@@ -283,6 +283,7 @@ fn no_base() -> Result<(), Failed> {
     refused(&[&patch, "--base", "built:uml-c", "--commit", "HEAD"], 2, &["--commit takes the folder"])?;
     let folder = tempfile::tempdir()?;
     let no_repository = folder.path().display().to_string();
+    refused(&[&patch, "--base", &no_repository], 2, &["is no source of Linux: it has no Makefile"])?;
     refused(
         &[&patch, "--base", &no_repository, "--commit", "HEAD"],
         2,
@@ -295,6 +296,7 @@ fn not_applying() -> Result<(), Failed> {
     let driver = folder.path().join("drivers/android");
     fs::create_dir_all(&driver)?;
     fs::write(driver.join("binder.c"), "one\ntwo\nthree\n")?;
+    fs::write(folder.path().join("Makefile"), "")?;
     let patch = folder.path().join("fix.patch");
     fs::write(
         &patch,
@@ -318,6 +320,7 @@ fn of_commit() -> Result<(), Failed> {
         is(done.status.success(), true, &String::from_utf8_lossy(&done.stderr))
     };
     git(&["init", "-q"])?;
+    fs::write(repository.join("Makefile"), "")?;
     for text in ["the first\n", "the second\n"] {
         fs::write(driver.join("binder.c"), text)?;
         git(&["add", "."])?;

@@ -4,7 +4,7 @@ mod own_lines;
 mod pages;
 
 pub use own_lines::write_own_lines;
-pub use pages::write_patch_pages;
+pub use pages::{prepare_patch_pages, write_patch_pages};
 
 use std::io::{self, Write};
 
@@ -42,6 +42,10 @@ pub fn write_changes(out: &mut dyn Write, kernel: &KernelVerdict) -> io::Result<
     if !kernel.unsteady.is_empty() {
         let unsteady = kernel.unsteady.join(", ");
         writeln!(out, "{} {unsteady}: now this, now that, also on the base\n", Styled(ASIDE, "UNSTEADY"))?;
+    }
+    if let left_out @ 1.. = kernel.left_out {
+        let told = format!("{left_out} cases were not run, since guests died over too many before them\n");
+        writeln!(out, "{}", Styled(BAD, told))?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub fn write_patch_pages(
     results: &PatchResults,
     cases: &[Case],
 ) -> Result<PathBuf, SiteError> {
-    prepare(folder)?;
+    prepare_patch_pages(folder)?;
     let mut patches = Vec::new();
     for verdict in &results.patches {
         let kernels = verdict.kernels.iter().map(|kernel| KernelPart::written(folder, kernel, cases));
@@ -94,7 +94,7 @@ pub fn write_patch_pages(
 }
 
 /// Makes the folder, unless it holds what is none of ours.
-fn prepare(folder: &Path) -> Result<(), SiteError> {
+pub fn prepare_patch_pages(folder: &Path) -> Result<(), SiteError> {
     let failed = |source| SiteError::File { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
