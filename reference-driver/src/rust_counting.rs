@@ -61,7 +61,7 @@ impl Driver {
     }
 
     /// A context manager asks for a weak reference of its own object. It has got one by the time that it is refused, and
-    /// loses it: if nobody else has any, its process is to look whether there is something to tell, which there is not.
+    /// loses it: if that was the last one, its process is to look whether there is something to tell, which there is not.
     pub(crate) fn refuse_own_reference(&mut self, node: Key<Node>) {
         if self.counts_as_rust_does() {
             self.announce_less(node, Strength::Weak);
