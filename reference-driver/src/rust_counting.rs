@@ -60,11 +60,11 @@ impl Driver {
         self.enqueue(queue, work);
     }
 
-    /// A context manager asks for a weak reference of its own object. By the time it is refused, its process has work: to look
-    /// whether there is something to tell, which there is not.
-    pub(crate) fn notice_needlessly(&mut self, node: Key<Node>) {
+    /// A context manager asks for a weak reference of its own object. It has got one by the time that it is refused, and
+    /// loses it: if that was the last one, its process is to look whether there is something to tell, which there is not.
+    pub(crate) fn refuse_own_reference(&mut self, node: Key<Node>) {
         if self.counts_as_rust_does() {
-            self.queue_notice(node);
+            self.announce_less(node, Strength::Weak);
         }
     }
 

@@ -236,7 +236,8 @@ impl Driver {
             self.findings.to_pid = Some(self.nodes[node].owner_pid);
         }
         let owner = self.nodes[node].process.ok_or_else(|| {
-            if self.profile.stack_is_looked_at_first && self.waits_for_answer(thread) {
+            let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
+            if self.profile.stack_is_looked_at_first && !is_oneway && self.waits_for_answer(thread) {
                 return self.stack_forbids();
             }
             let TransactionData { data_size, offsets_size, .. } = data.transaction;

@@ -175,7 +175,7 @@ impl Driver {
         {
             if self.nodes[node].process == Some(process) {
                 if strength == Strength::Weak {
-                    self.notice_needlessly(node);
+                    self.refuse_own_reference(node);
                 }
                 return Err(Errno::EINVAL);
             }
