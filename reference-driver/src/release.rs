@@ -63,7 +63,7 @@ impl Driver {
         let mut pointers: Vec<_> = self.processes[process].nodes.keys().copied().collect();
         pointers.sort_unstable();
         for pointer in pointers {
-            // What the nodes before it have given up may hold it no longer, but it is still there.
+            // One at a time: what messages to this one hold of a later one can still be given up.
             if let Some(node) = self.processes[process].nodes.remove(&pointer) {
                 self.release_node(process, node, true);
             }
@@ -143,7 +143,7 @@ impl Driver {
     fn release_work(&mut self, queue: WorkQueue, process_dies: bool) {
         while let Some(work) = self.dequeue_first(queue) {
             match work {
-                // What waits for the process itself is of no more use: its nodes and references are gone already.
+                // When it is the turn of the process' own queue, what its buffers refer to has been let go of already.
                 Work::Transaction(transaction)
                     if self.profile.lost_transactions_are_given_back
                         && !matches!(queue, WorkQueue::Process(_)) =>

@@ -208,8 +208,8 @@ impl Driver {
         }
     }
 
-    /// What is counted for ever of a node whose owner dies: of each object in a buffer of the owner that is found in it
-    /// later than the node is forgotten.
+    /// What the buffers of a node's owner hold of it. If the owner dies this is never given up: by the time that the
+    /// buffers are freed, their pointers to the node lead nowhere.
     pub(crate) fn kept_by_buffers(&self, owner: Key<Process>, node: Key<Node>) -> Kept {
         let mut kept = Kept::default();
         let state = &self.nodes[node];
