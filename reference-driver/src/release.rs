@@ -4,7 +4,7 @@ use crate::death::Stage;
 use crate::driver::{Deferred, Driver};
 use crate::node::Node;
 use crate::process::Process;
-use crate::rust_counting::Notices;
+use crate::rust_counting::{Kept, Notices};
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
@@ -60,10 +60,13 @@ impl Driver {
         for thread in self.threads_of(process) {
             self.release_thread(thread);
         }
-        let mut nodes: Vec<_> = self.processes[process].nodes.drain().collect();
-        nodes.sort_unstable_by_key(|(pointer, _)| *pointer);
-        for (_, node) in nodes {
-            self.release_node(node, true);
+        let mut pointers: Vec<_> = self.processes[process].nodes.keys().copied().collect();
+        pointers.sort_unstable();
+        for pointer in pointers {
+            // One at a time: what messages to this one hold of a later one can still be given up.
+            if let Some(node) = self.processes[process].nodes.remove(&pointer) {
+                self.release_node(process, node, true);
+            }
         }
         self.release_lost_nodes(process);
         let references: Vec<_> = self.processes[process].handles.iter().collect();
@@ -118,16 +121,17 @@ impl Driver {
     }
 
     /// The owner of a node dies: whoever asked is told, as a rule. The node stays for as long as it is referred to.
-    pub(crate) fn release_node(&mut self, node: Key<Node>, is_told: bool) {
+    pub(crate) fn release_node(&mut self, owner: Key<Process>, node: Key<Node>, is_told: bool) {
         self.hold_node(node);
+        let Kept { strong, weak } = self.kept_by_buffers(owner, node);
         self.release_work(WorkQueue::Asynchronous(node), true);
         if let Some(place) = self.nodes[node].work {
             self.dequeue(place);
         }
         let state = &mut self.nodes[node];
         state.process = None;
-        state.local_strong = 0;
-        state.local_weak = 0;
+        state.local_strong = strong;
+        state.local_weak = weak;
         state.notices = Notices::default();
         if is_told {
             self.announce_death(node);
@@ -139,8 +143,10 @@ impl Driver {
     fn release_work(&mut self, queue: WorkQueue, process_dies: bool) {
         while let Some(work) = self.dequeue_first(queue) {
             match work {
+                // When it is the turn of the process' own queue, what its buffers refer to has been let go of already.
                 Work::Transaction(transaction)
-                    if self.profile.lost_transactions_are_given_back && !process_dies =>
+                    if self.profile.lost_transactions_are_given_back
+                        && !matches!(queue, WorkQueue::Process(_)) =>
                 {
                     self.give_back(transaction, BR_DEAD_REPLY);
                 }

@@ -27,6 +27,13 @@ pub(crate) struct Notices {
     pub(crate) unanswered: u8,
 }
 
+/// References to a node that nothing will give up any more.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) strong: u32,
+    pub(crate) weak: u32,
+}
+
 impl Driver {
     pub(crate) fn counts_as_rust_does(&self) -> bool {
         self.profile.counting == Counting::OfRust
@@ -197,8 +204,29 @@ impl Driver {
     pub(crate) fn release_lost_nodes(&mut self, owner: Key<Process>) {
         for node in std::mem::take(&mut self.processes[owner].lost_nodes) {
             self.nodes[node].is_lost = false;
-            self.release_node(node, false);
+            self.release_node(owner, node, false);
         }
+    }
+
+    /// What the buffers of a node's owner hold of it. If the owner dies this is never given up: by the time that the
+    /// buffers are freed, their pointers to the node lead nowhere.
+    pub(crate) fn kept_by_buffers(&self, owner: Key<Process>, node: Key<Node>) -> Kept {
+        let mut kept = Kept::default();
+        let state = &self.nodes[node];
+        if !self.counts_as_rust_does() || state.local_strong + state.local_weak == 0 {
+            return kept;
+        }
+        let buffers = self.processes[owner].allocator.buffers.iter();
+        for (buffer, _) in buffers.filter(|(_, buffer)| buffer.content.is_some()) {
+            for (pointer, strength) in self.local_objects_in_buffer(owner, buffer) {
+                match strength {
+                    _ if pointer != state.pointer => {}
+                    Strength::Strong => kept.strong += 1,
+                    Strength::Weak => kept.weak += 1,
+                }
+            }
+        }
+        kept
     }
 
     /// Removes a node that its owner has forgotten, or whose owner is gone, once nothing refers to it.

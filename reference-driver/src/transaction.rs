@@ -643,7 +643,8 @@ impl Driver {
             self.transactions[transaction].buffer = None;
             self.detach_buffer(process, Some(buffer));
         }
-        if let Some(node) = content.target.filter(|_| content.is_async) {
+        let is_dead = self.processes[process].is_dead;
+        if let Some(node) = content.target.filter(|_| content.is_async && !is_dead) {
             match self.dequeue_first(WorkQueue::Asynchronous(node)) {
                 Some(next) => self.enqueue_process_work(process, next),
                 None => self.nodes[node].has_async_transaction = false,
