@@ -254,10 +254,7 @@ impl Store {
         tell: &mut dyn FnMut(Told<'_>),
     ) -> Result<Patched, KernelError> {
         let built = self.build(base, tell)?.kernel;
-        let source = self.source(&base.source, &mut |what| tell(Told::Begun(what)))?;
-        let folder = self.built_folder().join(&built.name);
-        let base = patched::Base { built: &built, folder: &folder, source: &source };
-        patched::build(&base, changes, title, &self.patched_folder(), tell)
+        self.build_on(&built, &base.source, changes, title, tell)
     }
 
     /// The same, but so that the kernel counts which lines of its driver in Rust run. Of the kernel itself, nothing is
@@ -271,9 +268,20 @@ impl Store {
     ) -> Result<Patched, KernelError> {
         let mut built = self.build(base, tell)?.kernel;
         built.with.insert(Instrument::LlvmCov);
-        let source = self.source(&base.source, &mut |what| tell(Told::Begun(what)))?;
+        self.build_on(&built, &base.source, changes, title, tell)
+    }
+
+    fn build_on(
+        &self,
+        built: &Built,
+        source: &SourceChoice,
+        changes: &crate::patch::Changes,
+        title: &str,
+        tell: &mut dyn FnMut(Told<'_>),
+    ) -> Result<Patched, KernelError> {
+        let source = self.source(source, &mut |what| tell(Told::Begun(what)))?;
         let folder = self.built_folder().join(&built.name);
-        let base = patched::Base { built: &built, folder: &folder, source: &source };
+        let base = patched::Base { built, folder: &folder, source: &source };
         patched::build(&base, changes, title, &self.patched_folder(), tell)
     }
 
