@@ -95,18 +95,6 @@ impl Counters {
         sections.map(in_section).try_fold(0, |sum, buffers| Some(sum + buffers?))
     }
 
-    /// The threads that the driver in C knows of each opening of a process, the last opening first, and whether each will
-    /// return from its next read at once.
-    pub fn threads_of(&self, pid: i32) -> Vec<Vec<(i32, bool)>> {
-        let text = self.file(&format!("proc/{pid}")).unwrap_or_default();
-        let thread = |line: &str| {
-            let (tid, rest) = line.trim().strip_prefix("thread ")?.split_once(':')?;
-            let (_, need_return) = rest.split_once("need_return ")?;
-            Some((tid.parse().ok()?, need_return.starts_with('1')))
-        };
-        text.split("\nproc ").skip(1).map(|opening| opening.lines().filter_map(thread).collect()).collect()
-    }
-
     fn file(&self, name: &str) -> Option<String> {
         read_whole(&File::open(self.folder.join(name)).ok()?)
     }
@@ -208,7 +196,7 @@ mod tests {
 
     fn counters(files: &[(&str, &str)]) -> (tempfile::TempDir, Counters) {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("binder_logs/proc")).unwrap();
+        fs::create_dir_all(folder.path().join("binder_logs")).unwrap();
         for (name, text) in files {
             fs::write(folder.path().join("binder_logs").join(name), text).unwrap();
         }
@@ -242,11 +230,8 @@ mod tests {
 
     #[test]
     fn processes_are_told_apart() {
-        let threads = "binder proc state:\nproc 77\n  thread 77: l 02 need_return 1 tr 0\n  thread 78: l 11 need_return 0 tr 0\n";
-        let (_folder, counters) = counters(&[("stats", STATISTICS), ("proc/77", threads)]);
+        let (_folder, counters) = counters(&[("stats", STATISTICS)]);
         assert_eq!(counters.kind(), DriverKind::C);
-        assert_eq!(counters.threads_of(77), [vec![(77, true), (78, false)]]);
-        assert_eq!(counters.threads_of(79), Vec::<Vec<_>>::new());
         assert_eq!(counters.buffers_of(77), Some(4));
         assert_eq!(counters.buffers_of(78), Some(0));
     }

@@ -65,8 +65,6 @@ pub type OpeningIndex = usize;
 /// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening {
-    /// The id of the process that opened it, by which the driver tells of it.
-    pub(super) opener: i32,
     /// Other descriptors of it than the one of its opener may be there.
     pub(super) is_shared: bool,
 }

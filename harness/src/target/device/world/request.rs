@@ -128,7 +128,7 @@ impl DeviceWorld<'_> {
     fn new_opening(&mut self, by: ThreadIndex) -> u32 {
         let process = &mut self.processes[by.process];
         process.threads[by.thread].opens = Some(self.openings.len());
-        self.openings.push(Opening { opener: process.pid, is_shared: false });
+        self.openings.push(Opening { is_shared: false });
         self.openings.len() as u32 - 1
     }
 

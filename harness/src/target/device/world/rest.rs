@@ -189,9 +189,13 @@ impl DeviceWorld<'_> {
         if known != least && !is_on_its_way {
             return false;
         }
+        // Of some work no counter tells whether it is done, so the workers are asked who do it. Of flushes the driver in C
+        // would tell, but changes its nodes to do so.
         let done = match self.kind {
-            DriverKind::C => self.flushed.iter().all(|flushed| self.has_flushed(flushed, counters)),
-            // It does not tell when it is done with what it closes, so the workers are asked who do that.
+            DriverKind::C => {
+                self.flushed.is_empty()
+                    || self.workers.are_idle() && self.flushed.iter().all(|flushed| self.have_returned(flushed))
+            }
             DriverKind::Rust => !self.work_put_off || self.workers.are_idle(),
         };
         if done {
@@ -230,27 +234,11 @@ impl DeviceWorld<'_> {
         })
     }
 
-    /// Whether every thread of a flushed process has returned, or will.
-    ///
-    /// A process can have several openings, since its mapping keeps one that it has closed. Of their threads the driver tells
-    /// together, those of the last opening first; one that is in use no more has gone behind its flush.
-    fn has_flushed(&self, flushed: &Flushed, counters: &Counters) -> bool {
+    /// Whether every thread that a flush has to wake has returned. What is in use no more has gone behind its flush.
+    fn have_returned(&self, flushed: &Flushed) -> bool {
         let Flushed { opening, asleep, .. } = flushed;
-        let opener = self.openings[*opening].opener;
-        if !self.openings[*opening].is_shared && !self.is_in_use(*opening) {
-            return true;
-        }
-        let is_later =
-            |index: &OpeningIndex| self.openings[*index].opener == opener && self.is_in_use(*index);
-        let later = (opening + 1..self.openings.len()).filter(is_later).count();
-        let told = counters.threads_of(opener);
-        let thread = |at: &ThreadIndex| &self.processes[at.process].threads[at.thread];
-        asleep.iter().all(|at| !thread(at).is_in_call())
-            && told
-                .get(later)
-                .into_iter()
-                .flatten()
-                .all(|(tid, need_return)| *need_return || asleep.iter().any(|at| thread(at).tid == *tid))
+        !self.openings[*opening].is_shared && !self.is_in_use(*opening)
+            || asleep.iter().all(|at| !self.processes[at.process].threads[at.thread].is_in_call())
     }
 
     /// Names what has not come to rest.
