@@ -15,7 +15,7 @@ use crate::polling::{PollQueues, Polled};
 use crate::priority::Scheduling;
 use crate::process::Process;
 use crate::profile::Profile;
-use crate::reference::Reference;
+use crate::reference::{Handles, Reference};
 use crate::report::{Findings, Report};
 use crate::statistics::Statistics;
 use crate::table::{Key, Table};
@@ -148,10 +148,20 @@ impl Driver {
         self.serials += 1;
         let serial = self.serials;
         let allocator = Allocator::new(&self.profile);
+        let handles = Handles::new(self.profile.handles_end_as_a_tree);
         let Caller { pid, euid, .. } = caller;
         let opened_at = self.priority(caller.tid);
-        let process =
-            Process { context, pid, euid, opened_at, nonblock, serial, allocator, ..Process::default() };
+        let process = Process {
+            context,
+            pid,
+            euid,
+            opened_at,
+            nonblock,
+            serial,
+            handles,
+            allocator,
+            ..Process::default()
+        };
         let device = self.processes.insert(process);
         self.processes_by_serial.insert(serial, device);
         Ok(device)

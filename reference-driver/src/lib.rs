@@ -31,6 +31,7 @@ mod process;
 mod profile;
 mod queue;
 mod read;
+mod red_black_tree;
 mod reference;
 mod release;
 mod report;

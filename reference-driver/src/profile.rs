@@ -40,6 +40,8 @@ pub struct Profile {
     pub(crate) node_work_outlives_threads: bool,
     /// A death that waits for a thread that exits is kept.
     pub(crate) deaths_outlive_handles: bool,
+    /// The handles of a process that ends are let go of in the order of a tree, and not of their numbers.
+    pub(crate) handles_end_as_a_tree: bool,
 
     /// An argument that cannot be read or written is EFAULT, not EINVAL.
     pub(crate) bad_arguments_fault: bool,
@@ -189,6 +191,7 @@ impl Profile {
         lost_transactions_are_given_back: false,
         node_work_outlives_threads: false,
         deaths_outlive_handles: false,
+        handles_end_as_a_tree: false,
         bad_arguments_fault: false,
         threads_are_of_one_process: false,
         pollers_share_a_queue: false,
@@ -270,6 +273,7 @@ impl Profile {
         lost_transactions_are_given_back: true,
         node_work_outlives_threads: true,
         deaths_outlive_handles: true,
+        handles_end_as_a_tree: true,
         bad_arguments_fault: true,
         threads_are_of_one_process: true,
         pollers_share_a_queue: true,

@@ -9,6 +9,7 @@ use crate::freeze_notification::FreezeListener;
 use crate::node::{Node, Strength};
 use crate::process::Process;
 use crate::queue::Position;
+use crate::red_black_tree::RedBlackTree;
 use crate::table::Key;
 use crate::uapi::Errno;
 use crate::work::WorkQueue;
@@ -38,15 +39,22 @@ pub(crate) struct Handles {
     slots: Vec<Option<Key<Reference>>>,
     /// Numbers below the end of `slots`, 0 apart, that are free.
     free: BinaryHeap<Reverse<u32>>,
+    /// Those that are not, where they are let go of in the order of a tree.
+    tree: Option<RedBlackTree>,
 }
 
 impl Default for Handles {
     fn default() -> Self {
-        Handles { slots: vec![None], free: BinaryHeap::new() }
+        Handles { slots: vec![None], free: BinaryHeap::new(), tree: None }
     }
 }
 
 impl Handles {
+    /// None. Those that are left in the end are let go of in the order of a tree, or else of their numbers.
+    pub(crate) fn new(end_as_a_tree: bool) -> Handles {
+        Handles { tree: end_as_a_tree.then(RedBlackTree::default), ..Handles::default() }
+    }
+
     pub(crate) fn reference(&self, handle: u32) -> Option<Key<Reference>> {
         self.slots.get(handle as usize).copied().flatten()
     }
@@ -55,6 +63,16 @@ impl Handles {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Key<Reference>)> {
         let numbered = self.slots.iter().enumerate();
         numbered.filter_map(|(handle, slot)| slot.map(|reference| (handle as u32, reference)))
+    }
+
+    /// All references, in the order in which they are let go of as the process ends.
+    pub(crate) fn at_the_end(&self) -> Vec<Key<Reference>> {
+        match &self.tree {
+            Some(tree) => {
+                tree.children_first().into_iter().filter_map(|handle| self.reference(handle)).collect()
+            }
+            None => self.iter().map(|(_, reference)| reference).collect(),
+        }
     }
 
     /// The number that the next reference gets.
@@ -71,8 +89,19 @@ impl Handles {
         }
     }
 
+    /// Gives a number that has been [chosen](Handles::choose).
+    fn give(&mut self, handle: u32, to: Key<Reference>) {
+        self.slots[handle as usize] = Some(to);
+        if let Some(tree) = &mut self.tree {
+            tree.insert(handle);
+        }
+    }
+
     fn release(&mut self, handle: u32) {
         self.slots[handle as usize] = None;
+        if let Some(tree) = &mut self.tree {
+            tree.remove(handle);
+        }
         if handle != 0 {
             self.free.push(Reverse(handle));
         }
@@ -173,7 +202,7 @@ impl Driver {
         let key = self.references.insert(reference);
         self.references[key].listed = self.nodes[node].references.push_first(key);
         let process = &mut self.processes[process];
-        process.handles.slots[handle as usize] = Some(key);
+        process.handles.give(handle, key);
         process.references_by_node.insert(node, key);
         self.statistics.references.create();
         key
@@ -296,14 +325,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_lowest_free_number_is_given(operations in proptest::collection::vec((any::<bool>(), 0u32..40), 0..200)) {
-            let mut handles = Handles::default();
+            let mut handles = Handles::new(true);
             let mut taken = std::collections::BTreeSet::new();
             for (give, handle) in operations {
                 if give {
                     let lowest = (1..).find(|number| !taken.contains(number)).unwrap();
                     let given = handles.choose(false);
                     prop_assert_eq!(given, lowest);
-                    handles.slots[given as usize] = Some(some_key());
+                    handles.give(given, some_key());
                     taken.insert(given);
                 } else if taken.remove(&handle) {
                     handles.release(handle);

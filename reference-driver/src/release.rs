@@ -69,8 +69,7 @@ impl Driver {
             }
         }
         self.release_lost_nodes(process);
-        let references: Vec<_> = self.processes[process].handles.iter().collect();
-        for (_, reference) in references {
+        for reference in self.processes[process].handles.at_the_end() {
             self.forget_reference(reference);
         }
         self.release_work(WorkQueue::Process(process), true);
