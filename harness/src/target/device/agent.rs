@@ -49,7 +49,7 @@ pub const DISMISSAL: Signal = Signal::SIGUSR2;
 static LINE: AtomicI32 = AtomicI32::new(-1);
 
 /// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
-const LATE_CLOSING: i32 = 50;
+const LATE_CLOSING: i32 = 200;
 
 static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, reports: None });
 

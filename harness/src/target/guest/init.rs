@@ -65,6 +65,7 @@ fn serve() -> Result<(), String> {
     // What booting ran is no program's doing.
     let at_boot = counting.take().map_err(|error| format!("the counters of the kernel: {error}"))?;
     let mut fault = Fault::asked_for();
+    let_precedence_hold();
     go_last();
     loop {
         let request = hear(&mut channel).map_err(|error| format!("the channel: {error}"))?;
@@ -145,6 +146,17 @@ fn schedule(policy: nix::libc::c_int) {
     let parameter = nix::libc::sched_param { sched_priority: 0 };
     // SAFETY: it only changes how this thread is scheduled.
     unsafe { nix::libc::sched_setscheduler(0, policy, &parameter) };
+}
+
+/// Has no agent that precedes this process ever wait for it. Kernels give whoever is always preceded some time now and
+/// then: which a guest that gets little of its own machine's time comes to sooner than its programs take. What a kernel
+/// has no such setting for, it does not do.
+fn let_precedence_hold() {
+    let _ = fs::write("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+    let servers = fs::read_dir("/sys/kernel/debug/sched/fair_server").into_iter().flatten().flatten();
+    for server in servers {
+        let _ = fs::write(server.path().join("runtime"), "0");
+    }
 }
 
 fn run(text: &str, target: &mut DeviceTarget) -> Run {
