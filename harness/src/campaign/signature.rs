@@ -4,6 +4,8 @@
 //! A signature says what was done, and what came of it on each side: the words of the protocol, and never a name or a
 //! number, which are the program's.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +114,9 @@ fn did(program: &Program, step: usize, consumed: Option<u64>) -> String {
 /// Where two records of the same step part.
 fn parted(one: &StepRecord, other: &StepRecord) -> [String; 2] {
     let [ours, theirs] = [words(one), words(other)];
+    if let Some(names) = in_another_order(one, other) {
+        return [names, "in another order".to_owned()];
+    }
     if ours != theirs {
         let alike = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
         let rest = |words: &[String]| match words.get(alike) {
@@ -131,6 +136,25 @@ fn parted(one: &StepRecord, other: &StepRecord) -> [String; 2] {
         StepOutcome::Told { structure } => field(structure, &told(other)),
         _ => "?".to_owned(),
     })
+}
+
+/// The names of the returns that have come in another order, if nothing else is different.
+fn in_another_order(one: &StepRecord, other: &StepRecord) -> Option<String> {
+    let (StepOutcome::WriteRead(ours), StepOutcome::WriteRead(theirs)) = (&one.outcome, &other.outcome)
+    else {
+        return None;
+    };
+    let sorted = |done: &WriteReadRecord| {
+        let mut done = done.clone();
+        done.returns.sort_by(|one, other| one.script.cmp(&other.script));
+        done
+    };
+    if one.woke != other.woke || ours == theirs || sorted(ours) != sorted(theirs) {
+        return None;
+    }
+    let moved = ours.returns.iter().zip(&theirs.returns).filter(|(one, other)| one != other);
+    let names: BTreeSet<&str> = moved.map(|(ours, _)| ours.name.as_str()).collect();
+    Some(names.into_iter().collect::<Vec<_>>().join(" and "))
 }
 
 fn told(record: &StepRecord) -> String {
@@ -247,6 +271,15 @@ mod tests {
         let shorter = read(&["BR_TRANSACTION_COMPLETE"]);
         assert_eq!(parted(&one, &shorter), ["BR_DEAD_REPLY", "nothing more"]);
         assert_eq!(parted(&record(StepOutcome::Parked), &shorter), ["parked", "BR_TRANSACTION_COMPLETE"]);
+    }
+
+    #[test]
+    fn another_order_is_told() {
+        let one = read(&["BR_NOOP", "BR_RELEASE o1", "BR_DECREFS o1", "BR_RELEASE o2", "BR_DECREFS o2"]);
+        let other = read(&["BR_NOOP", "BR_RELEASE o2", "BR_DECREFS o2", "BR_RELEASE o1", "BR_DECREFS o1"]);
+        assert_eq!(parted(&one, &other), ["BR_DECREFS and BR_RELEASE", "in another order"]);
+        let another = read(&["BR_NOOP", "BR_RELEASE o2", "BR_DECREFS o2", "BR_RELEASE o1", "BR_DECREFS o3"]);
+        assert_eq!(parted(&one, &another), ["BR_RELEASE ?", "another"]);
     }
 
     #[test]

@@ -194,7 +194,8 @@ impl DeviceWorld<'_> {
         let done = match self.kind {
             DriverKind::C => {
                 self.flushed.is_empty()
-                    || self.workers.are_idle() && self.flushed.iter().all(|flushed| self.have_returned(flushed))
+                    || self.workers.are_idle()
+                        && self.flushed.iter().all(|flushed| self.have_returned(flushed))
             }
             DriverKind::Rust => !self.work_put_off || self.workers.are_idle(),
         };
