@@ -17,6 +17,7 @@ mod situation;
 mod tests;
 mod undefined;
 
+pub use crate::engine::Telling;
 pub use choices::bytes_of_seed;
 pub use depth::Depth;
 pub use raw::{raw_bytes, raw_write_read};
