@@ -15,7 +15,7 @@ use arbitrary::Unstructured;
 use binderdrill::campaign::{Bench, Campaign, Event, Lane, Source, Tally};
 use binderdrill::engine::SetUpError;
 use binderdrill::fuzz_target::FuzzTarget;
-use binderdrill::generate::{Depth, Emphasis, Settled, Stage, Telling, bytes_of_seed, generate, settle};
+use binderdrill::generate::{Depth, Emphasis, Settled, Stage, bytes_of_seed, generate, settle};
 use binderdrill::oracle;
 use binderdrill::report::write_tally;
 use binderdrill::script::{LARGEST_SCRIPT, parse, print};
@@ -56,8 +56,8 @@ fn main() -> ExitCode {
 /// What it takes to judge programs as a fuzz target does, and each part of that.
 fn judging(fuzz_target: FuzzTarget, emphasis: Emphasis) {
     let inputs: Vec<Vec<u8>> = (0..PROGRAMS).map(bytes_of_seed).collect();
-    let quickly = Stage { profile: &Profile::C, audits: Audits::AtTheEnd, telling: Telling::InBrief };
-    let carefully = Stage { profile: &Profile::C, audits: Audits::AfterEachCall, telling: Telling::InFull };
+    let quickly = Stage { profile: &Profile::C, audits: Audits::AtTheEnd };
+    let carefully = Stage { profile: &Profile::C, audits: Audits::AfterEachCall };
     let made = |input: &Vec<u8>, stage| generate(emphasis, stage, &mut Unstructured::new(input));
     let settled: Vec<Settled> = inputs.iter().map(|input| made(input, carefully)).collect();
     let texts: Vec<String> = settled.iter().map(|settled| print(&settled.program)).collect();

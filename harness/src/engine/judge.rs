@@ -125,12 +125,6 @@ fn may_park(expected: &ReadExpectation) -> bool {
     }
 }
 
-/// Whether the writing ended as it must, with no error but one of the reading.
-pub(super) fn writing_is_as_expected(pending: &Pending, finished: &Finished) -> bool {
-    let must = pending.written.consumed.unwrap_or(pending.given.write_size);
-    pending.written.errno.is_none() && finished.write_consumed == must
-}
-
 /// Judges how the writing ended. An error that comes with everything written is that of the reading.
 fn judge_writing(pending: &Pending, finished: &Finished) -> Result<(), Difference> {
     let Pending { given, written } = pending;

@@ -4,7 +4,6 @@
 //! calls, decodes what comes back, and matches that against what the program expects, binding symbols as it
 //! goes. What a run did is its [`Transcript`], what it says of the target its [`Verdict`].
 
-mod brief;
 mod call;
 mod cast;
 mod decode;
@@ -29,7 +28,6 @@ mod verdict;
 mod wording;
 mod write_read;
 
-pub use brief::Telling;
 pub(crate) use encode::size_of_buffers;
 pub use fault::ScriptFault;
 pub(crate) use payload::{USUAL_BINDER_FLAGS, buffer_flags, objects};

@@ -4,11 +4,9 @@
 
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
-use super::brief::Telling;
 use super::call::CallResult;
-use super::decode::Return;
 use super::execution::{Execution, Stop, ThreadState};
-use super::judge::{Pending, WriteReadResult, writing_is_as_expected};
+use super::judge::WriteReadResult;
 use super::prepare;
 use super::write_read::Finished;
 use crate::program::*;
@@ -27,7 +25,6 @@ pub(crate) struct Rehearsal<'a> {
     /// How many names were looked for so far.
     named: usize,
     performed: usize,
-    telling: Telling,
 }
 
 /// Why a rehearsal cannot go on. Whatever was performed before stands.
@@ -66,7 +63,6 @@ impl<'a> Rehearsal<'a> {
     pub(crate) fn begin(
         program: &'a Program,
         worlds: &'a mut dyn Worlds,
-        telling: Telling,
     ) -> Result<Rehearsal<'a>, Interrupted> {
         let mut execution = prepare(program, worlds, 0)?;
         execution.set_up()?;
@@ -76,8 +72,7 @@ impl<'a> Rehearsal<'a> {
         });
         let mut all = FxHashSet::with_capacity_and_hasher(USUAL_NAMES, FxBuildHasher);
         all.extend(taken);
-        let handles = FxHashMap::default();
-        Ok(Rehearsal { taken: all, execution, handles, named: 0, performed: 0, telling })
+        Ok(Rehearsal { taken: all, execution, handles: FxHashMap::default(), named: 0, performed: 0 })
     }
 
     /// Where the thread of this name is.
@@ -188,7 +183,9 @@ impl<'a> Rehearsal<'a> {
                         (pending.clone(), self.execution.write_read(thread, call, pending)?)
                     }
                 };
-                *expected = self.tell(thread, &pending, &result, wishes)?;
+                *expected = self.expectation(thread, &result, wishes)?;
+                let judged = self.execution.judge_and_bind(thread, &pending, Some(expected), &result)?;
+                judged.map_err(|difference| Interrupted::Unspeakable(difference.difference))?;
             }
             Action::WriteRead { options, commands, written, expected } => {
                 self.execution.idle(index, thread)?;
@@ -201,12 +198,11 @@ impl<'a> Rehearsal<'a> {
                     pending.written = written.clone();
                 }
                 *expected = match written.errno {
-                    Some(_) => {
-                        self.judge_and_bind(thread, &pending, None, &result)?;
-                        None
-                    }
-                    None => Some(self.tell(thread, &pending, &result, wishes)?),
+                    Some(_) => None,
+                    None => Some(self.expectation(thread, &result, wishes)?),
                 };
+                let judged = self.execution.judge_and_bind(thread, &pending, expected.as_ref(), &result)?;
+                judged.map_err(|difference| Interrupted::Unspeakable(difference.difference))?;
             }
         }
         self.execution.wake(index, thread)?;
@@ -219,11 +215,10 @@ impl<'a> Rehearsal<'a> {
         self.execution.close().1
     }
 
-    /// What came of a read, as what is expected of it, and binds what that binds.
-    fn tell(
+    /// What came of a read, as what is expected of it.
+    fn expectation(
         &mut self,
         thread: ThreadIndex,
-        pending: &Pending,
         result: &WriteReadResult,
         mut wishes: Wishes,
     ) -> Result<ReadExpectation, Interrupted> {
@@ -232,65 +227,21 @@ impl<'a> Rehearsal<'a> {
             WriteReadResult::Finished(finished) => finished,
         };
         sound(finished)?;
-        let in_brief = match self.telling {
-            Telling::InBrief if writing_is_as_expected(pending, finished) => {
-                self.execution.reader(thread).in_brief(&finished.returns)
-            }
-            _ => None,
-        };
-        let is_in_brief = in_brief.is_some();
-        let expected = match (finished.errno, in_brief) {
-            (Some(errno), _) => ReadExpectation::Failed { errno, consumed: Some(finished.read_consumed) },
-            (None, in_brief) => {
-                let mut patterns = in_brief.unwrap_or_else(|| {
-                    let like: Vec<&ReturnPattern> = wishes.patterns.iter().collect();
-                    self.execution.reader(thread).described(&finished.returns, &like)
-                });
-                for (pattern, came) in patterns.iter_mut().zip(&finished.returns) {
-                    self.name_received(thread.process, pattern, came, &mut wishes);
-                }
-                ReadExpectation::Returns(patterns.into_iter().map(ReturnItem::One).collect())
-            }
-        };
-        if !is_in_brief {
-            self.judge_and_bind(thread, pending, Some(&expected), result)?;
+        if let Some(errno) = finished.errno {
+            return Ok(ReadExpectation::Failed { errno, consumed: Some(finished.read_consumed) });
         }
-        Ok(expected)
-    }
-
-    /// What came must be as it is told.
-    fn judge_and_bind(
-        &mut self,
-        thread: ThreadIndex,
-        pending: &Pending,
-        expected: Option<&ReadExpectation>,
-        result: &WriteReadResult,
-    ) -> Result<(), Interrupted> {
-        let judged = self.execution.judge_and_bind(thread, pending, expected, result)?;
-        judged.map_err(|difference| Interrupted::Unspeakable(difference.difference))
-    }
-
-    /// Gives names to what a process has received, and binds them.
-    fn name_received(
-        &mut self,
-        process: usize,
-        pattern: &mut ReturnPattern,
-        came: &Return,
-        wishes: &mut Wishes,
-    ) {
-        let (
-            ReturnPattern::Transaction(transaction)
+        let like: Vec<&ReturnPattern> = wishes.patterns.iter().collect();
+        let mut patterns = self.execution.reader(thread).described(&finished.returns, &like);
+        for pattern in &mut patterns {
+            if let ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. }
-            | ReturnPattern::Reply(transaction),
-            Some(received),
-        ) = (pattern, came.received())
-        else {
-            return;
-        };
-        self.name_handles(process, &mut transaction.data, wishes);
-        let name = self.new_name(wishes.buffers.pop(), "b");
-        self.execution.bindings.bind_buffer(name.clone(), received.header.buffer);
-        transaction.capture = Some(name);
+            | ReturnPattern::Reply(transaction) = pattern
+            {
+                self.name_handles(thread.process, &mut transaction.data, &mut wishes);
+                transaction.capture = Some(self.new_name(wishes.buffers.pop(), "b"));
+            }
+        }
+        Ok(ReadExpectation::Returns(patterns.into_iter().map(ReturnItem::One).collect()))
     }
 
     /// Names the handles in what a process has received.
@@ -311,7 +262,6 @@ impl<'a> Rehearsal<'a> {
                 None => {
                     let name = self.new_name(wish, "h");
                     self.handles.insert((process, number), name.clone());
-                    self.execution.bindings.bind_handle(name.clone(), number);
                     HandlePattern::Bind(name)
                 }
             };

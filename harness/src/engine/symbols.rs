@@ -95,16 +95,6 @@ impl Bindings {
         }
     }
 
-    /// A handle is called so.
-    pub(super) fn bind_handle(&mut self, name: Name, number: u32) {
-        self.handles.insert(name, number);
-    }
-
-    /// A buffer is called so.
-    pub(super) fn bind_buffer(&mut self, name: Name, address: u64) {
-        self.buffers.insert(name, address);
-    }
-
     /// A process has got a descriptor for a file.
     pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
         self.descriptors.insert((process, name), number);

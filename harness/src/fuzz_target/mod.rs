@@ -19,7 +19,7 @@ use reference_driver::Profile;
 use rustc_hash::FxHasher;
 
 use crate::generate::{
-    Emphasis, Input, Settled, Stage, Telling, USUAL_STEPS, bytes_of_seed, cross_over, mutate, raw_write_read,
+    Emphasis, Input, Settled, Stage, USUAL_STEPS, bytes_of_seed, cross_over, mutate, raw_write_read,
 };
 use crate::oracle::{self, Violation};
 use crate::program::{DriverKind, Program};
@@ -55,33 +55,22 @@ pub struct Finding {
 impl FuzzTarget {
     /// Tries an input: the model is audited after each call.
     pub fn judge(self, input: &[u8]) -> Result<(), Finding> {
-        self.judge_with(input, Audits::AfterEachCall, Telling::InFull)
+        self.judge_audited(input, Audits::AfterEachCall)
     }
 
-    /// Tries one of very many inputs: the model is audited at the end of a program, of which no more is told than is
-    /// judged; or as by [`FuzzTarget::judge`] if it is the turn of this input, which its bytes decide. A program with which
-    /// something is wrong is judged by that again, which knows behind which step, and what its script is.
+    /// Tries one of very many inputs: the model is audited at the end of a program, or as by [`FuzzTarget::judge`] if it is
+    /// the turn of this input, which its bytes decide. A program with which something is wrong is judged by that again,
+    /// which knows behind which step.
     pub fn judge_of_many(self, input: &[u8]) -> Result<(), Finding> {
-        if is_its_turn(input) {
-            return self.judge(input);
-        }
-        self.judge_with(input, Audits::AtTheEnd, Telling::InBrief).or_else(|finding| {
-            self.judge(input)?;
-            self.judge_with(input, Audits::AtTheEnd, Telling::InFull)?;
-            // What was told in brief has no script.
-            let script = finding.script.map(|_| {
-                let (settled, _) = self.settled(input, Audits::AtTheEnd, Telling::InFull);
-                print(&settled.program)
-            });
-            Err(Finding { complaint: format!("{} (only if it is told in brief)", finding.complaint), script })
-        })
+        let audits = if is_its_turn(input) { Audits::AfterEachCall } else { Audits::AtTheEnd };
+        self.judge_audited(input, audits).or_else(|finding| self.judge(input).and(Err(finding)))
     }
 
-    fn judge_with(self, input: &[u8], audits: Audits, telling: Telling) -> Result<(), Finding> {
+    fn judge_audited(self, input: &[u8], audits: Audits) -> Result<(), Finding> {
         let judged = catch_unwind(|| match self {
             FuzzTarget::Script => judge_text(input),
             target => {
-                let (settled, profile) = target.settled(input, audits, telling);
+                let (settled, profile) = target.settled(input, audits);
                 oracle::examine(&settled, &profile).map_err(|violation| Finding::of(&settled, &violation))
             }
         });
@@ -145,13 +134,13 @@ impl FuzzTarget {
     }
 
     /// The program that an input is, and the driver that it is about.
-    fn settled(self, input: &[u8], audits: Audits, telling: Telling) -> (Settled, Profile) {
+    fn settled(self, input: &[u8], audits: Audits) -> (Settled, Profile) {
         let read = last_made::program(input).map_or_else(|| Input::read(input), Input::Script);
         let profile = match &read {
             Input::Script(program) => profile(program),
             Input::Bytes(_) => Profile::C,
         };
-        let stage = Stage { profile: &profile, audits, telling };
+        let stage = Stage { profile: &profile, audits };
         let settled = match self {
             FuzzTarget::RawWriteRead => raw_write_read(input, stage),
             target => read.settled(target.emphasis(), stage),
@@ -167,7 +156,7 @@ impl FuzzTarget {
         match parse(input) {
             Ok(script) => Some(Rc::new(script.program)),
             Err(_) if self == FuzzTarget::Script => None,
-            Err(_) => Some(Rc::new(self.settled(input, Audits::AtTheEnd, Telling::InFull).0.program)),
+            Err(_) => Some(Rc::new(self.settled(input, Audits::AtTheEnd).0.program)),
         }
     }
 }
@@ -190,7 +179,7 @@ fn is_its_turn(input: &[u8]) -> bool {
 
 /// What to make a program on that is going to be judged: it is audited then.
 fn at_the_end(profile: &Profile) -> Stage<'_> {
-    Stage { profile, audits: Audits::AtTheEnd, telling: Telling::InFull }
+    Stage { profile, audits: Audits::AtTheEnd }
 }
 
 /// The driver that a program is about; that in C if it is about both.

@@ -17,7 +17,6 @@ mod situation;
 mod tests;
 mod undefined;
 
-pub use crate::engine::Telling;
 pub use choices::bytes_of_seed;
 pub use depth::Depth;
 pub use raw::{raw_bytes, raw_write_read};

@@ -13,7 +13,7 @@ use super::depth::Depth;
 use super::repair::Repair;
 use super::situation::Situation;
 use super::{USUAL_STEPS, undefined};
-use crate::engine::{Interrupted, Rehearsal, Telling};
+use crate::engine::{Interrupted, Rehearsal};
 use crate::program::*;
 use crate::script::{MOST_STEPS, features_of_program};
 use crate::target::{Audits, ReferenceTarget, ThreadIndex, Worlds};
@@ -80,8 +80,6 @@ pub(super) struct Settler<'r, 'c, 'u> {
     steps: Vec<Noted<Moment>>,
     fault: Option<Fault>,
     most_steps: usize,
-    /// A step has been done since it was last seen that no thread has been woken.
-    may_have_woken: bool,
 }
 
 /// What programs are settled on: the model of a driver, and when that is audited.
@@ -91,13 +89,11 @@ pub struct Stage<'p> {
     pub profile: &'p Profile,
     /// When its state is audited.
     pub audits: Audits,
-    /// How much is told of what came. A program that is told in brief is no case: it can only be judged.
-    pub telling: Telling,
 }
 
 impl<'p> From<&'p Profile> for Stage<'p> {
     fn from(profile: &'p Profile) -> Stage<'p> {
-        Stage { profile, audits: Audits::AfterEachCall, telling: Telling::InFull }
+        Stage { profile, audits: Audits::AfterEachCall }
     }
 }
 
@@ -116,7 +112,7 @@ pub(super) fn settle_with(
     let mut target = ReferenceTarget::new(stage.profile.clone()).audited(stage.audits);
     let kind = target.kind();
     let mut unborn: Vec<Name> = Vec::new();
-    let (steps, fault) = match Rehearsal::begin(&program, &mut target, stage.telling) {
+    let (steps, fault) = match Rehearsal::begin(&program, &mut target) {
         Err(interrupted) => (Vec::new(), Some(interrupted.into())),
         Ok(rehearsal) => {
             let mut settler = Settler {
@@ -127,7 +123,6 @@ pub(super) fn settle_with(
                 steps: Vec::with_capacity(USUAL_STEPS / 2),
                 fault: None,
                 most_steps: most_steps.min(MOST_STEPS),
-                may_have_woken: false,
             };
             author.write(&mut settler);
             settler.hear();
@@ -149,10 +144,8 @@ pub(super) fn settle_with(
         Declaration::Thread { process, .. } => !unborn.contains(process),
     });
     program.driver = Some(kind);
-    if stage.telling == Telling::InFull {
-        let used = features_of_program(&program).into_iter();
-        (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());
-    }
+    let used = features_of_program(&program).into_iter();
+    (program.requires, program.without) = used.partition(|feature| target.lacks(*feature).is_none());
     program.clauses = Vec::new();
     program.unconfirmed = None;
     program.closing = Vec::new();
@@ -265,9 +258,11 @@ impl Settler<'_, '_, '_> {
 
     /// Lets threads whose reads have returned tell what they have got. Until they do, they can do nothing else.
     pub(super) fn hear(&mut self) {
-        while self.fault.is_none() && self.may_have_woken {
+        while self.fault.is_none() {
             let woken: SmallVec<[_; 8]> = self.rehearsal.woken().collect();
-            self.may_have_woken = !woken.is_empty();
+            if woken.is_empty() {
+                return;
+            }
             for thread in woken {
                 let read =
                     Action::Read { options: WriteReadOptions::default(), expected: ReadExpectation::Parked };
@@ -279,7 +274,6 @@ impl Settler<'_, '_, '_> {
     }
 
     fn perform(&mut self, thread: ThreadIndex, mut action: Action) -> bool {
-        self.may_have_woken = true;
         // Nothing looks at a rehearsal any more that has fallen over.
         match catch_unwind(AssertUnwindSafe(|| self.rehearsal.perform(thread, &mut action))) {
             Ok(Ok(())) => {

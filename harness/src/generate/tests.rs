@@ -3,8 +3,6 @@ use strum::IntoEnumIterator;
 
 use super::*;
 use crate::engine::Verdict;
-use crate::oracle;
-use crate::program::{Action, ReadExpectation, Step};
 use crate::script::print;
 use crate::suite;
 use crate::target::{Audits, ReferenceTarget, Target};
@@ -113,46 +111,11 @@ fn when_the_model_is_audited_makes_no_difference() {
     for seed in 0..100 {
         let bytes = bytes_of_seed(seed);
         let made = |audits| {
-            let stage = Stage { profile: &Profile::C, audits, telling: Telling::InFull };
+            let stage = Stage { profile: &Profile::C, audits };
             generate(Emphasis::Mix, stage, &mut Unstructured::new(&bytes))
         };
         assert_eq!(made(Audits::AtTheEnd), made(Audits::AfterEachCall));
     }
-}
-
-#[test]
-fn what_is_told_in_brief_is_judged_as_what_is_told_in_full() {
-    for (emphasis, profile) in
-        Emphasis::iter().flat_map(|emphasis| [(emphasis, Profile::C), (emphasis, Profile::RUST)])
-    {
-        for seed in 0..60 {
-            let bytes = bytes_of_seed(seed);
-            let [in_full, in_brief] = [Telling::InFull, Telling::InBrief].map(|telling| {
-                let stage = Stage { profile: &profile, audits: Audits::AtTheEnd, telling };
-                let made = generate(emphasis, stage, &mut Unstructured::new(&bytes));
-                mutate(&made.program, stage, 60, &mut Unstructured::new(&bytes_of_seed(seed + 1000)))
-            });
-            assert_eq!(done(&in_brief), done(&in_full), "{emphasis} {seed}");
-            assert_eq!(in_brief.fault, in_full.fault, "{emphasis} {seed}");
-            assert_eq!(oracle::examine(&in_brief, &profile), oracle::examine(&in_full, &profile));
-            assert_eq!(oracle::coverage(&in_brief.program), oracle::coverage(&in_full.program));
-        }
-    }
-}
-
-/// What threads do in a program, whatever comes of it.
-fn done(settled: &Settled) -> Vec<Step> {
-    let steps = settled.program.steps.iter().flat_map(|noted| noted.value.steps()).cloned();
-    steps
-        .map(|mut step| {
-            match &mut step.action {
-                Action::Read { expected, .. } => *expected = ReadExpectation::Parked,
-                Action::WriteRead { expected, .. } => *expected = None,
-                Action::Write { .. } | Action::Call { .. } => {}
-            }
-            step
-        })
-        .collect()
 }
 
 #[test]
