@@ -48,8 +48,9 @@ pub const DISMISSAL: Signal = Signal::SIGUSR2;
 /// forked by another agent.
 static LINE: AtomicI32 = AtomicI32::new(-1);
 
-/// How long a poll of a pipe waits, in milliseconds: what the kernel itself lets go of it closes a little later.
-const LATE_CLOSING: i32 = 200;
+/// How often a pipe is polled, and how long each time, in milliseconds: what the kernel itself lets go of it closes a little
+/// later. In a machine that stands still now and then a single long wait can be over before the kernel has done anything.
+const LATE_CLOSING: (usize, i32) = (10, 20);
 
 static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, reports: None });
 
@@ -188,7 +189,7 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_MEMFD => make_memfd(request.argument),
         OP_PIPE => make_pipe(),
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
-        OP_POLL_DESCRIPTOR => poll(request.argument as RawFd, LATE_CLOSING),
+        OP_POLL_DESCRIPTOR => poll_patiently(request.argument as RawFd),
         OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
         OP_DUP => Ok(nix::unistd::dup(borrowed(descriptor()?))?.into_raw_fd().into()),
         OP_UNSHARE => unshare(),
@@ -323,6 +324,18 @@ fn poll(descriptor: RawFd, milliseconds: i32) -> nix::Result<i64> {
     // SAFETY: one valid pollfd, which outlives the call.
     Errno::result(unsafe { nix::libc::poll(&mut poll, 1, milliseconds) })?;
     Ok(poll.revents.into())
+}
+
+/// Polls until there is something, or for as long as the kernel may take to close what it has let go of.
+fn poll_patiently(descriptor: RawFd) -> nix::Result<i64> {
+    let (times, milliseconds) = LATE_CLOSING;
+    for _ in 1..times {
+        match poll(descriptor, milliseconds)? {
+            0 => {}
+            events => return Ok(events),
+        }
+    }
+    poll(descriptor, milliseconds)
 }
 
 /// Makes an epoll instance that watches the device.
