@@ -2,8 +2,8 @@
 //! process that ends as the tree is taken apart: children before their parents. That order depends on how the tree is
 //! balanced, and so on the order in which handles came and went.
 //!
-//! Only the shape is kept. All but the two places where black nodes are counted is the same on both sides, so a node's
-//! children are found by their side.
+//! Only the shape is kept. What is done on one side is done on the other with the sides changed over, so a node's children are
+//! found by their side.
 
 /// A side of a node: that of lower numbers is 0, that of higher ones 1.
 type Side = usize;
