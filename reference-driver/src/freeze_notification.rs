@@ -105,6 +105,9 @@ impl Driver {
                     std::mem::replace(&mut self.freezes[listener].is_frozen, is_frozen) != is_frozen;
                 self.tell_or_tell_again(asking, listener, changes);
             }
+            // To look at a node is to hold it meanwhile.
+            self.hold_node(node);
+            self.let_go_of_node(node);
         }
     }
 

@@ -17,7 +17,7 @@
 //! | ioctls that are not the driver's | the kernel answers them itself |
 //! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
 
-use reference_driver::uapi::BINDER_TYPE_FD;
+use reference_driver::uapi::{BINDER_TYPE_FD, BINDER_TYPE_FDA};
 
 use super::situation::{Frame, ProcessSituation, Situation};
 use crate::program::*;
@@ -160,7 +160,11 @@ fn avoid_in_command(command: &mut Command, process: &ProcessSituation) {
         && transaction.buffer.is_none()
         && transaction.offsets_buffer.is_none();
     let arrays: u64 = objects(&transaction.data)
-        .map(|object| if let Object::FdArray { count, .. } = object { *count } else { 0 })
+        .map(|object| match object {
+            Object::FdArray { count, .. } => *count,
+            Object::Explicit { object_type: BINDER_TYPE_FDA, binder, .. } => *binder,
+            _ => 0,
+        })
         .fold(0, u64::saturating_add);
     let named = count_descriptors(&transaction.data);
     if arrays != 0 {
