@@ -92,9 +92,10 @@ impl Driver {
 
     /// Tells all who asked, of any node of a process, that the process is frozen or thawed.
     pub(crate) fn announce_freeze(&mut self, process: Key<Process>, is_frozen: bool) {
-        if self.profile.freeze_notifications == FreezeNotifications::OfRust {
-            self.announce_to_cookies(process);
-            return;
+        match self.profile.freeze_notifications {
+            FreezeNotifications::None => return,
+            FreezeNotifications::OfRust => return self.announce_to_cookies(process),
+            FreezeNotifications::OfC => {}
         }
         let mut nodes: Vec<_> =
             self.processes[process].nodes.iter().map(|(pointer, node)| (*pointer, *node)).collect();
