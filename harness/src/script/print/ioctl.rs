@@ -36,8 +36,7 @@ pub(super) fn node_info_request(statement: &mut Statement, request: &NodeInfoReq
 pub(super) fn told(statement: &mut Statement, told: &Told) {
     match told {
         Told::FrozenInfo { sync_recv, async_recv } => {
-            statement
-                .put_formatted(format_args!("{{ sync_recv {sync_recv}, async_recv {async_recv} }}"));
+            statement.put_formatted(format_args!("{{ sync_recv {sync_recv}, async_recv {async_recv} }}"));
         }
         Told::ExtendedError { id, command, param } => {
             statement.put(match id {

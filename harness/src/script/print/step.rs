@@ -170,7 +170,9 @@ fn command(statement: &mut Statement, command: &Command) {
     statement.put(command_word(command));
     match command {
         Command::Bytes(_) | Command::RegisterLooper | Command::EnterLooper | Command::ExitLooper => {}
-        Command::Transaction { target, transaction: sent } => transaction(statement, Some(target), sent, None),
+        Command::Transaction { target, transaction: sent } => {
+            transaction(statement, Some(target), sent, None)
+        }
         Command::TransactionSg { target, transaction: sent, buffers_size } => {
             transaction(statement, Some(target), sent, *buffers_size);
         }
@@ -549,12 +551,10 @@ pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
 pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpectation) {
     match expected {
         CallExpectation::Succeeds => statement.put("success"),
-        CallExpectation::Value(value) => {
-            match u64::try_from(*value) {
-                Ok(value) => number(statement, value),
-                Err(_) => statement.put_decimal(*value),
-            }
-        }
+        CallExpectation::Value(value) => match u64::try_from(*value) {
+            Ok(value) => number(statement, value),
+            Err(_) => statement.put_decimal(*value),
+        },
         CallExpectation::Tells(told) => ioctl::told(statement, told),
         CallExpectation::Parked => statement.put("parked"),
         CallExpectation::Fails(error) => errno(statement, *error),
