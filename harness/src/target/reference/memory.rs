@@ -44,13 +44,16 @@ impl Memory {
     pub(super) fn put(&mut self, address: u64, bytes: &[u8], zeroes: usize) -> Result<(), Fault> {
         let Spot { thread, area, range } = Spot::of(address, bytes.len() + zeroes)?;
         let extent = &mut self.arenas.get_mut(thread).ok_or(Fault)?[area];
-        if range.is_empty() {
-            return Ok(());
+        let written = range.start..range.start + bytes.len();
+        if !written.is_empty() {
+            extent.grow(&written, Area::ALL[area].size() as usize, &mut self.bytes);
+            self.bytes[extent.place_of(&written)].copy_from_slice(bytes);
         }
-        extent.grow(&range, Area::ALL[area].size() as usize, &mut self.bytes);
-        let (to_write, to_clear) = self.bytes[extent.place_of(&range)].split_at_mut(bytes.len());
-        to_write.copy_from_slice(bytes);
-        to_clear.fill(0);
+        // Outside of the extent there are zeroes already.
+        let cleared = written.end.max(extent.range.start)..range.end.min(extent.range.end);
+        if !cleared.is_empty() {
+            self.bytes[extent.place_of(&cleared)].fill(0);
+        }
         Ok(())
     }
 }
