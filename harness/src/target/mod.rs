@@ -170,6 +170,7 @@ pub struct ThreadIndex {
 
 /// A system call with concrete numbers. Each process has at most one device that its calls go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most calls are ioctls, and their images need no allocation")]
 pub enum SystemCall {
     /// Opens a device. EEXIST if the process has one open already (said by the world, not by the kernel).
     Open {
