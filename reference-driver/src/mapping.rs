@@ -85,14 +85,14 @@ impl Mapping {
     /// Makes sure that no piece goes across either end of these addresses.
     fn split(&mut self, at: &Range<u64>) {
         for boundary in [at.start, at.end] {
-            self.pieces = std::mem::take(&mut self.pieces)
-                .into_iter()
-                .flat_map(|Piece { addresses: Range { start, end }, readable }| {
-                    let middle = boundary.clamp(start, end);
-                    [start..middle, middle..end].map(|addresses| Piece { addresses, readable })
-                })
-                .filter(|piece| !piece.addresses.is_empty())
-                .collect();
+            let is_within =
+                |piece: &Piece| piece.addresses.start < boundary && boundary < piece.addresses.end;
+            if let Some(place) = self.pieces.iter().position(is_within) {
+                let piece = &mut self.pieces[place];
+                let behind = Piece { addresses: boundary..piece.addresses.end, readable: piece.readable };
+                piece.addresses.end = boundary;
+                self.pieces.insert(place + 1, behind);
+            }
         }
     }
 }

@@ -41,10 +41,11 @@ impl Driver {
     }
 
     /// The threads of a process, in the order of their ids.
-    fn threads_of(&self, process: Key<Process>) -> Vec<Key<Thread>> {
-        let mut threads: Vec<_> = self.processes[process].threads.iter().collect();
-        threads.sort_unstable_by_key(|(tid, _)| **tid);
-        threads.into_iter().map(|(_, thread)| *thread).collect()
+    fn threads_of(&self, process: Key<Process>) -> impl Iterator<Item = Key<Thread>> + use<> {
+        let threads = self.processes[process].threads.iter();
+        let mut threads: Vec<(i32, Key<Thread>)> = threads.map(|(tid, thread)| (*tid, *thread)).collect();
+        threads.sort_unstable_by_key(|(tid, _)| *tid);
+        threads.into_iter().map(|(_, thread)| thread)
     }
 
     /// Forgets a process: its threads, its nodes, its references, its undelivered work, its mapping.

@@ -25,6 +25,7 @@ pub(super) enum CallResult {
 
 /// How an action is done: by a system call, or by the world itself.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most calls are ioctls, and their images need no allocation")]
 pub(super) enum Means {
     System(SystemCall),
     /// The end of a call in which the thread is parked.

@@ -46,15 +46,14 @@ impl Cast {
 
     /// The processes as a target wants them.
     pub(super) fn specifications(&self) -> Vec<ProcessSpecification> {
-        let threads = |names: &Vec<Name>| names.iter().map(Name::to_string).collect();
         self.processes
             .iter()
             .zip(&self.threads)
             .map(|(process, names)| ProcessSpecification {
-                name: process.name.to_string(),
+                name: process.name.clone(),
                 uid: process.uid,
                 forked: process.device == DeviceSetUp::Forked,
-                threads: threads(names),
+                threads: names.clone(),
             })
             .collect()
     }

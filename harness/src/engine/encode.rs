@@ -5,16 +5,13 @@ use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
 use super::fault::ScriptFault;
-use super::payload::{self, Sender};
+use super::payload::{self, Placed, Sender};
 use super::symbols::{Bindings, Symbols};
-use crate::program::{Command, Node, Object, Transaction, WriteReadOptions};
+use crate::program::{Command, Handle, Node, Object, Transaction, WriteReadOptions};
 use crate::target::{Area, Image, ThreadIndex, UNMAPPED};
 
 /// Zero bytes behind each payload and table, for a driver that reads more than it should.
 const ZEROES_BEHIND: u64 = 64;
-
-/// Most of what is put into memory for a BINDER_WRITE_READ has no more bytes.
-const USUAL_IMAGE: usize = 1024;
 
 /// A BINDER_WRITE_READ, ready to be done.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ pub(super) fn write_read(
     let returns = Area::Returns.addresses(thread);
     if read_size > 0 {
         let zeroes = read_size.saturating_add(ZEROES_BEHIND).min(Area::Returns.size());
-        memory.put_zeroes(returns.start, zeroes as usize);
+        memory.put_zeroes(returns.start, 0, zeroes as usize);
     }
     let argument = WriteRead {
         write_size: options.write_size.unwrap_or(length),
@@ -90,7 +87,7 @@ impl<'a> Encoder<'a> {
             bindings,
             process: thread.process,
             stream: SmallVec::new(),
-            image: Image::with_capacity(USUAL_IMAGE),
+            image: Image::default(),
             next_payload: room.start,
             payload_end: room.end,
         }
@@ -206,15 +203,15 @@ impl<'a> Encoder<'a> {
             buffers: buffers.iter().map(stated).collect(),
         };
         for (content, address, _, length) in buffers.iter().flatten() {
-            sender.encode(content, self.image.put_zeroes(*address, with_zeroes_behind(*length)))?;
+            sender.encode(content, put_room(&mut self.image, *address, content, *length))?;
         }
-        sender.encode(&placed, self.image.put_zeroes(data_address, with_zeroes_behind(length)))?;
+        sender.encode(&placed, put_room(&mut self.image, data_address, &placed, length))?;
         let table = sent.offsets.as_deref().unwrap_or(&places);
         let table_length = size_of_val(table) as u64;
         let data_size = sent.data_size.unwrap_or(length);
         let offsets_size = sent.offsets_size.unwrap_or(table_length);
         let table_address = self.reserve(table_length)?;
-        let bytes = self.image.put_zeroes(table_address, with_zeroes_behind(table_length));
+        let bytes = self.image.put_zeroes(table_address, table_length as usize, zeroes_behind(table_length));
         for (entry, offset) in bytes.chunks_exact_mut(size_of::<u64>()).zip(table) {
             entry.copy_from_slice(&offset.to_le_bytes());
         }
@@ -250,9 +247,20 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// What is put into memory of so many bytes, for which there is room: zeroes behind them, too.
-fn with_zeroes_behind(length: u64) -> usize {
-    (length + ZEROES_BEHIND).next_multiple_of(8) as usize
+/// Puts zeroes where items of so many bytes are to lie, and behind that, and gives what is not zero in the end.
+fn put_room<'i>(
+    image: &'i mut Image,
+    address: u64,
+    placed: &[Placed<'_, Handle>],
+    length: u64,
+) -> &'i mut [u8] {
+    let told = payload::length_without_zeroes(placed);
+    image.put_zeroes(address, told as usize, (length - told) as usize + zeroes_behind(length))
+}
+
+/// How many zeroes are put behind so many bytes, for which there is room.
+fn zeroes_behind(length: u64) -> usize {
+    ((length + ZEROES_BEHIND).next_multiple_of(8) - length) as usize
 }
 
 /// What the scatter-gather buffers of a transaction take: each rounded up to a multiple of 8.

@@ -187,7 +187,7 @@ fn prepare<'a>(
             Ok(KnownProcess { pid: world.pid(process), security_context: context.flatten() })
         })
         .collect::<Result<_, TargetError>>()?;
-    let symbols = Symbols::of(program, &cast, &processes)?;
+    let symbols = Symbols::of(program, &cast, processes)?;
     Ok(Execution::new(program, repetition, cast, &specifications, symbols, world))
 }
 

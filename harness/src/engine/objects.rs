@@ -87,7 +87,9 @@ impl Received {
     /// The payload in hexadecimal, with dots for what the driver was free to choose: numbers of descriptors and
     /// addresses of buffers. Of one longer than [`LONGEST_TOLD`], its length and digest.
     pub(super) fn masked(&self) -> Option<String> {
-        let mut text = hex::encode(self.data.as_deref()?);
+        let data = self.data.as_deref()?;
+        let mut text = vec![0; 2 * data.len()];
+        hex::encode_to_slice(data, &mut text).expect("there is room for two digits a byte");
         for (_, offset, object) in self.objects() {
             let free = match object {
                 ArrivedObject::Fd(_) => 8..12,
@@ -97,12 +99,11 @@ impl Received {
             // The object was read from there, so it lies within the payload.
             let start = offset as usize;
             let digits = (start + free.start) * 2..(start + free.end) * 2;
-            text.replace_range(digits.clone(), &".".repeat(digits.len()));
+            text[digits].fill(b'.');
         }
-        let length = text.len() / 2;
-        if length > LONGEST_TOLD {
-            return Some(format!("{length} bytes, SHA-256 {}", hex::encode(Sha256::digest(text))));
+        if data.len() > LONGEST_TOLD {
+            return Some(format!("{} bytes, SHA-256 {}", data.len(), hex::encode(Sha256::digest(text))));
         }
-        Some(text)
+        Some(String::from_utf8(text).expect("digits and dots are text"))
     }
 }

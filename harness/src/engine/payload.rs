@@ -55,6 +55,12 @@ pub(crate) fn total_length<H>(placed: &[Placed<'_, H>]) -> u64 {
     placed.iter().map(|item| item.offset.saturating_add(item.length)).max().unwrap_or(0)
 }
 
+/// How long the payload is up to where there is nothing but zeroes.
+pub(crate) fn length_without_zeroes<H>(placed: &[Placed<'_, H>]) -> u64 {
+    let with_bytes = placed.iter().filter(|item| !matches!(item.item, DataItem::Zero(_)));
+    with_bytes.map(|item| item.offset.saturating_add(item.length)).max().unwrap_or(0)
+}
+
 /// Where the objects are among items that lie so.
 pub(crate) fn object_offsets<H>(placed: &[Placed<'_, H>]) -> SmallVec<[u64; 4]> {
     let objects = placed.iter().filter(|placed| matches!(placed.item, DataItem::Object(_)));
@@ -133,11 +139,18 @@ pub(super) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Writes items as they are sent, be they a whole payload or what is in a buffer, over zeroes that have room for them.
+    /// Writes items as they are sent, be they a whole payload or what is in a buffer, over zeroes that have room for them, but
+    /// not for zeroes at the end.
     pub(super) fn encode(&self, placed: &[Placed<'_, Handle>], bytes: &mut [u8]) -> Result<(), ScriptFault> {
         let mut objects = 0;
         for Placed { offset, length, item } in placed {
             let encoded = match item {
+                DataItem::Zero(_) => {
+                    // There are zeroes already, unless it lies where another item does.
+                    let [start, end] = [*offset, offset + length].map(|at| bytes.len().min(at as usize));
+                    bytes[start..end].fill(0);
+                    continue;
+                }
                 DataItem::Object(object) => {
                     objects += 1;
                     self.object(object, objects - 1)?

@@ -198,7 +198,7 @@ pub(crate) struct Chosen {
 pub(crate) fn chosen(program: &Program) -> Result<Chosen, ScriptFault> {
     let cast = Cast::of(program)?;
     let nobody = KnownProcess { pid: 0, security_context: None };
-    let symbols = Symbols::of(program, &cast, &vec![nobody; cast.processes().len()])?;
+    let symbols = Symbols::of(program, &cast, vec![nobody; cast.processes().len()])?;
     Ok(Chosen {
         objects: symbols.objects.into_iter().collect(),
         cookies: symbols.cookies.into_iter().collect(),
@@ -210,7 +210,7 @@ impl Symbols {
     pub(super) fn of(
         program: &Program,
         cast: &Cast,
-        processes: &[KnownProcess],
+        processes: Vec<KnownProcess>,
     ) -> Result<Symbols, ScriptFault> {
         let names = cast.processes().iter().map(|process| process.name.clone());
         let mut symbols = Symbols {
@@ -222,7 +222,7 @@ impl Symbols {
             processes: names.clone().zip(processes.iter().map(|process| process.pid)).collect(),
             security_contexts: names
                 .zip(processes)
-                .filter_map(|(name, process)| Some((name, process.security_context.clone()?)))
+                .filter_map(|(name, process)| Some((name, process.security_context?)))
                 .collect(),
             object_counts: vec![0; cast.processes().len()],
         };

@@ -4,7 +4,7 @@
 //! An input is a script, or else any bytes, out of which a program is made. Which driver is modelled is in the script.
 
 mod dictionary;
-mod last_made;
+mod known_scripts;
 mod seeds;
 
 pub use dictionary::dictionary;
@@ -135,7 +135,7 @@ impl FuzzTarget {
 
     /// The program that an input is, and the driver that it is about.
     fn settled(self, input: &[u8], audits: Audits) -> (Settled, Profile) {
-        let read = last_made::program(input).map_or_else(|| Input::read(input), Input::Script);
+        let read = known_scripts::program(input).map_or_else(|| Input::read(input), Input::Script);
         let profile = match &read {
             Input::Script(program) => profile(program),
             Input::Bytes(_) => Profile::C,
@@ -150,13 +150,10 @@ impl FuzzTarget {
 
     /// The program to change: one that is not settled, if it need not be.
     fn parent(self, input: &[u8]) -> Option<Rc<Program>> {
-        if let Some(program) = last_made::program(input) {
-            return Some(program);
-        }
-        match parse(input) {
-            Ok(script) => Some(Rc::new(script.program)),
-            Err(_) if self == FuzzTarget::Script => None,
-            Err(_) => Some(Rc::new(self.settled(input, Audits::AtTheEnd).0.program)),
+        match known_scripts::read(input) {
+            Some(program) => Some(program),
+            None if self == FuzzTarget::Script => None,
+            None => Some(Rc::new(self.settled(input, Audits::AtTheEnd).0.program)),
         }
     }
 }
@@ -193,7 +190,7 @@ fn profile(program: &Program) -> Profile {
 /// The script of a program that has just been made, if there is room for it. An engine will hand it back at once.
 fn made(settled: Settled, most_bytes: usize) -> Option<Vec<u8>> {
     let text = script(&settled, most_bytes)?;
-    last_made::note(&text, settled.program);
+    known_scripts::note(&text, settled.program);
     Some(text)
 }
 

@@ -1,5 +1,7 @@
 //! Repair: what an action refers to and is not there is replaced by something that is.
 
+use smallvec::SmallVec;
+
 use super::choices::Choices;
 use super::situation::Situation;
 use crate::engine::Rehearsal;
@@ -208,7 +210,7 @@ impl Repair<'_, '_, '_, '_> {
 
     fn transaction(&mut self, transaction: &mut Transaction) {
         self.items(&mut transaction.data, true);
-        let buffers: Vec<bool> = transaction
+        let buffers: SmallVec<[bool; 16]> = transaction
             .data
             .iter()
             .filter_map(|item| match item.without_place() {

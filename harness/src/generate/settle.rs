@@ -258,11 +258,8 @@ impl Settler<'_, '_, '_> {
 
     /// Lets threads whose reads have returned tell what they have got. Until they do, they can do nothing else.
     pub(super) fn hear(&mut self) {
-        while self.fault.is_none() {
+        while self.fault.is_none() && self.rehearsal.woken().next().is_some() {
             let woken: SmallVec<[_; 8]> = self.rehearsal.woken().collect();
-            if woken.is_empty() {
-                return;
-            }
             for thread in woken {
                 let read =
                     Action::Read { options: WriteReadOptions::default(), expected: ReadExpectation::Parked };

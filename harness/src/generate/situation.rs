@@ -3,6 +3,7 @@
 
 use reference_driver::uapi::TF_ONE_WAY;
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use std::collections::BTreeSet;
 
@@ -34,7 +35,7 @@ pub(super) struct ProcessSituation {
     pub(super) pages: Option<Pages>,
     pub(super) is_nonblock: bool,
     pub(super) watches: bool,
-    pub(super) threads: Vec<ThreadSituation>,
+    pub(super) threads: SmallVec<[ThreadSituation; 3]>,
     pub(super) objects: Vec<LocalObject>,
     pub(super) handles: Vec<KnownHandle>,
     pub(super) buffers: Vec<ReceivedBuffer>,
@@ -49,7 +50,7 @@ pub(super) struct ProcessSituation {
 #[derive(Debug)]
 pub(super) struct ThreadSituation {
     /// What it is in the middle of, the innermost last.
-    pub(super) stack: Vec<Frame>,
+    pub(super) stack: SmallVec<[Frame; 16]>,
     pub(super) is_looper: bool,
     pub(super) has_acted: bool,
     /// It has failed to do something, and does nothing else before it has read of it.
@@ -105,8 +106,12 @@ impl Situation {
     /// The situation before the first step.
     pub(super) fn of(declarations: &[Noted<Declaration>]) -> Situation {
         let mut situation = Situation::default();
-        let thread =
-            || ThreadSituation { stack: Vec::new(), is_looper: false, has_acted: false, must_read: false };
+        let thread = || ThreadSituation {
+            stack: SmallVec::new(),
+            is_looper: false,
+            has_acted: false,
+            must_read: false,
+        };
         for noted in declarations {
             match &noted.value {
                 Declaration::Process(process) => situation.processes.push(ProcessSituation {
@@ -118,7 +123,7 @@ impl Situation {
                     pages: None,
                     is_nonblock: process.nonblock,
                     watches: false,
-                    threads: vec![thread()],
+                    threads: SmallVec::from_iter([thread()]),
                     objects: Vec::new(),
                     handles: Vec::new(),
                     buffers: Vec::new(),

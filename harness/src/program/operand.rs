@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use compact_str::{CompactString, ToCompactString};
+use compact_str::CompactString;
 
 pub use reference_driver::uapi::Errno;
 
@@ -37,8 +37,8 @@ impl Name {
     /// A letter or a few, and a number behind them.
     pub(crate) fn numbered(letters: &'static str, number: usize) -> Name {
         debug_assert!(Name::new(letters).is_some(), "letters are a name by themselves");
-        let mut text = CompactString::const_new(letters);
-        text.push_str(&number.to_compact_string());
+        let mut text = CompactString::new(letters);
+        text.push_str(itoa::Buffer::new().format(number));
         Name(text)
     }
 

@@ -2,23 +2,37 @@
 
 use smallvec::SmallVec;
 
-/// Pieces of memory, each with an address. Their bytes lie one behind the other, so that an image is one allocation.
+/// Pieces of memory, each with an address. Their bytes lie one behind the other, and as a rule in the image itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
-    bytes: Vec<u8>,
-    /// Where each piece goes, and where its bytes end; they begin where those of the one before end.
-    pieces: SmallVec<[(u64, usize); 4]>,
+    bytes: SmallVec<[u8; 128]>,
+    pieces: SmallVec<[Placed; 4]>,
+}
+
+/// Where a piece goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Placed {
+    address: u64,
+    /// Where its bytes end; they begin where those of the piece before end.
+    end: usize,
+    zeroes: usize,
+}
+
+/// What is to be at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'i> {
+    /// The address.
+    pub address: u64,
+    /// What comes first there.
+    pub bytes: &'i [u8],
+    /// So many zeroes are behind that.
+    pub zeroes: usize,
 }
 
 impl Image {
-    /// One with nothing in it, and room for so many bytes.
-    pub fn with_capacity(bytes: usize) -> Image {
-        Image { bytes: Vec::with_capacity(bytes), pieces: SmallVec::new() }
-    }
-
     /// One of a single piece.
     pub fn of(address: u64, bytes: &[u8]) -> Image {
-        let mut image = Image::with_capacity(bytes.len());
+        let mut image = Image::default();
         image.put(address, bytes);
         image
     }
@@ -26,24 +40,24 @@ impl Image {
     /// Puts these bytes at an address.
     pub fn put(&mut self, address: u64, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.pieces.push((address, self.bytes.len()));
+        self.pieces.push(Placed { address, end: self.bytes.len(), zeroes: 0 });
     }
 
-    /// Puts so many zeroes at an address, to be written over.
-    pub fn put_zeroes(&mut self, address: u64, length: usize) -> &mut [u8] {
+    /// Puts so many zeroes at an address, to be written over, and so many more behind them.
+    pub fn put_zeroes(&mut self, address: u64, length: usize, behind: usize) -> &mut [u8] {
         let start = self.bytes.len();
         self.bytes.resize(start + length, 0);
-        self.pieces.push((address, self.bytes.len()));
+        self.pieces.push(Placed { address, end: self.bytes.len(), zeroes: behind });
         &mut self.bytes[start..]
     }
 
-    /// The pieces: addresses and the bytes to be put there.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+    /// The pieces.
+    pub fn iter(&self) -> impl Iterator<Item = Piece<'_>> {
         let mut start = 0;
-        self.pieces.iter().map(move |(address, end)| {
-            let piece = &self.bytes[start..*end];
+        self.pieces.iter().map(move |Placed { address, end, zeroes }| {
+            let bytes = &self.bytes[start..*end];
             start = *end;
-            (*address, piece)
+            Piece { address: *address, bytes, zeroes: *zeroes }
         })
     }
 }
@@ -56,8 +70,9 @@ mod tests {
     fn an_image_has_the_pieces_that_were_put_into_it() {
         let mut image = Image::of(8, b"abc");
         image.put(100, b"");
-        image.put_zeroes(16, 2)[1] = 7;
-        let pieces: Vec<(u64, &[u8])> = image.iter().collect();
-        assert_eq!(pieces, [(8, b"abc".as_slice()), (100, b""), (16, &[0, 7])]);
+        image.put_zeroes(16, 2, 8)[1] = 7;
+        let pieces: Vec<Piece<'_>> = image.iter().collect();
+        let piece = |address, bytes, zeroes| Piece { address, bytes, zeroes };
+        assert_eq!(pieces, [piece(8, b"abc", 0), piece(100, b"", 0), piece(16, &[0, 7], 8)]);
     }
 }

@@ -16,7 +16,7 @@ mod reference;
 mod spent;
 pub mod uml;
 
-pub use image::Image;
+pub use image::{Image, Piece};
 pub use layout::*;
 pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::{Audits, ReferenceTarget};
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Run, SetUpError};
 use crate::program::{
-    BinderfsCall, Context, Counter, DriverKind, Feature, PLACES, Pages, Place, PollEvents, Program,
+    BinderfsCall, Context, Counter, DriverKind, Feature, Name, PLACES, Pages, Place, PollEvents, Program,
     Protection, Scheduling,
 };
 use reference_driver::Profile;
@@ -150,11 +150,11 @@ impl<W: Worlds + Send> Target for W {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpecification {
     /// For messages.
-    pub name: String,
+    pub name: Name,
     /// Real and effective user; `None` leaves the one that the target runs as.
     pub uid: Option<u32>,
     /// The names of its threads, for messages; the first is its main thread. Never empty.
-    pub threads: Vec<String>,
+    pub threads: Vec<Name>,
     /// It is not there before another process makes it. It has one thread then, and the user of that one.
     pub forked: bool,
 }
@@ -170,6 +170,7 @@ pub struct ThreadIndex {
 
 /// A system call with concrete numbers. Each process has at most one device that its calls go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "most calls are ioctls, and their images need no allocation")]
 pub enum SystemCall {
     /// Opens a device. EEXIST if the process has one open already (said by the world, not by the kernel).
     Open {

@@ -28,10 +28,10 @@ use polling::{Sleep, Watch, WatchId};
 use reports::ListenerId;
 
 use super::{
-    Answer, Closing, DescriptorState, FileId, Image, InstanceId, Outcome, ProcessSpecification, Report,
-    SystemCall, TargetError, ThreadIndex, World, Worlds, left_after_all,
+    Answer, Closing, DescriptorState, FileId, Image, InstanceId, Outcome, Piece, ProcessSpecification,
+    Report, SystemCall, TargetError, ThreadIndex, World, Worlds, left_after_all,
 };
-use crate::program::{Context, Counter, DriverKind, Feature, PollEvents, Scheduling, SchedulingPolicy};
+use crate::program::{Context, Counter, DriverKind, Feature, Name, PollEvents, Scheduling, SchedulingPolicy};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -189,7 +189,7 @@ struct Opening {
 const OPENINGS: u32 = 1 << 31;
 
 struct Process {
-    name: String,
+    name: Name,
     pid: i32,
     euid: u32,
     alive: bool,
@@ -321,7 +321,7 @@ impl ReferenceWorld {
         }
         let child = &mut self.processes[child];
         *child = Process {
-            name: std::mem::take(&mut child.name),
+            name: child.name.clone(),
             pid: child.pid,
             euid,
             alive: true,
@@ -391,12 +391,12 @@ impl ReferenceWorld {
         memory: &Image,
     ) -> Result<Outcome, TargetError> {
         let process = &mut self.processes[at.process];
-        for (address, bytes) in memory.iter() {
-            process.memory.write(address, bytes).map_err(|Fault| {
+        for Piece { address, bytes, zeroes } in memory.iter() {
+            process.memory.put(address, bytes, zeroes).map_err(|Fault| {
                 TargetError::Broken(format!(
                     "{}: {} bytes at {address:#x} lie outside of the thread's arena",
                     process.name,
-                    bytes.len()
+                    bytes.len() + zeroes
                 ))
             })?;
         }
@@ -655,8 +655,11 @@ impl World for ReferenceWorld {
         address: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, TargetError> {
+        if let Some(mapped) = self.mapped_memory(process, address, length) {
+            return Ok(Some(mapped.to_vec()));
+        }
         let mut bytes = vec![0; length];
-        Ok(self.look_at_memory(process, address, &mut bytes)?.then_some(bytes))
+        Ok(self.processes[process].memory.read(address, &mut bytes).is_ok().then_some(bytes))
     }
 
     fn look_at_memory(

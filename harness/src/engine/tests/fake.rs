@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::program::{Counter, DriverKind, Feature};
 use crate::target::{
-    Answer, Closing, DescriptorState, Image, Outcome, ProcessSpecification, SystemCall, TargetError,
+    Answer, Closing, DescriptorState, Image, Outcome, Piece, ProcessSpecification, SystemCall, TargetError,
     ThreadIndex, World, Worlds,
 };
 
@@ -204,7 +204,9 @@ impl World for FakeWorld {
         assert!(!self.parked.contains_key(&thread), "a parked thread was made to do something");
         Ok(match call {
             SystemCall::Ioctl { request, argument, memory } => {
-                memory.iter().for_each(|(address, bytes)| self.write(thread.process, address, bytes));
+                for Piece { address, bytes, zeroes } in memory.iter() {
+                    self.write(thread.process, address, &[bytes, &vec![0; zeroes]].concat());
+                }
                 self.ioctls.borrow_mut().push(Ioctl { request, argument, memory });
                 match request {
                     BINDER_WRITE_READ => self.write_read(thread, argument),

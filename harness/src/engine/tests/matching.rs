@@ -138,7 +138,7 @@ fn a_handle_is_bound_where_it_arrives_and_stands_for_its_number() {
     assert_eq!(super::run_on(&script, &mut target).verdict, Verdict::Pass);
     let ioctls = target.ioctls.borrow();
     let commands = [with(BC_ACQUIRE, 3_u32), with(BC_FREE_BUFFER, MAPPING)].concat();
-    assert!(ioctls.last().unwrap().memory.iter().any(|(_, bytes)| bytes == commands));
+    assert!(ioctls.last().unwrap().memory.iter().any(|piece| piece.bytes == commands));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn too_many_choices_end_in_bounded_time() {
 fn nobody() -> (Symbols, Bindings) {
     let program = Program::default();
     let cast = Cast::of(&program).unwrap();
-    (Symbols::of(&program, &cast, &[]).unwrap(), Bindings::default())
+    (Symbols::of(&program, &cast, Vec::new()).unwrap(), Bindings::default())
 }
 
 fn received(data: Vec<u8>, offsets: Vec<u64>) -> Return {

@@ -8,7 +8,7 @@ use super::{difference, run_on, run_script};
 use crate::engine::{Verdict, run};
 use crate::program::{Action, Command, DataItem, Handle, Transaction};
 use crate::script;
-use crate::target::{Area, UNMAPPED};
+use crate::target::{Area, Piece, UNMAPPED};
 
 const CALLER: &str = "process server context-manager\nprocess client\n\n";
 
@@ -23,12 +23,14 @@ fn write_reads(script: &str, replies: Vec<Reply>) -> Vec<(WriteRead, Ioctl)> {
 }
 
 fn argument(ioctl: &Ioctl) -> WriteRead {
-    WriteRead::read_from_bytes(memory_at(ioctl, ioctl.argument)).unwrap()
+    WriteRead::read_from_bytes(&memory_at(ioctl, ioctl.argument)).unwrap()
 }
 
-fn memory_at(ioctl: &Ioctl, address: u64) -> &[u8] {
-    let (_, bytes) = ioctl.memory.iter().find(|(at, _)| *at == address).expect("memory at this address");
-    bytes
+fn memory_at(ioctl: &Ioctl, address: u64) -> Vec<u8> {
+    let mut pieces = ioctl.memory.iter();
+    let Piece { bytes, zeroes, .. } =
+        pieces.find(|piece| piece.address == address).expect("memory at this address");
+    [bytes, &vec![0; zeroes]].concat()
 }
 
 fn only(script: &str) -> (WriteRead, Ioctl) {
@@ -83,7 +85,7 @@ fn numbers_are_given_in_the_order_of_first_appearance() {
     let write_reads = write_reads(script, vec![Reply::written(), Reply::written(), Reply::written()]);
     let commands = |index: usize| {
         let (argument, ioctl) = &write_reads[index];
-        memory_at(ioctl, argument.write_buffer).to_vec()
+        memory_at(ioctl, argument.write_buffer)
     };
     let node = |pointer, cookie| PointerCookie { pointer, cookie };
     let expected = [

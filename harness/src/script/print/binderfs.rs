@@ -1,22 +1,37 @@
 //! Calls to binderfs as a script writes them.
 
+use super::layout::Statement;
 use super::operand::string;
 use crate::program::{Argument, BinderfsCall, Name};
 
-pub(super) fn call(instance: &Name, call: &BinderfsCall) -> String {
+pub(super) fn call(statement: &mut Statement, instance: &Name, call: &BinderfsCall) {
     match call {
-        BinderfsCall::Mount { max: None } => format!("mount {instance}"),
-        BinderfsCall::Mount { max: Some(max) } => format!("mount {instance} max {max}"),
-        BinderfsCall::Unmount => format!("umount {instance}"),
-        BinderfsCall::Add(Argument::Unmapped) => format!("BINDER_CTL_ADD {instance} unmapped"),
+        BinderfsCall::Mount { max } => {
+            statement.put_formatted(format_args!("mount {instance}"));
+            max.iter().for_each(|max| statement.put_formatted(format_args!(" max {max}")));
+        }
+        BinderfsCall::Unmount => statement.put_formatted(format_args!("umount {instance}")),
+        BinderfsCall::Add(Argument::Unmapped) => {
+            statement.put_formatted(format_args!("BINDER_CTL_ADD {instance} unmapped"));
+        }
         BinderfsCall::Add(Argument::Value(name)) => {
-            format!("BINDER_CTL_ADD {instance} {}", string(name.as_str()))
+            statement.put_formatted(format_args!("BINDER_CTL_ADD {instance} "));
+            string(statement, name.as_str());
         }
         BinderfsCall::Open { path, nonblock } => {
-            let nonblock = if *nonblock { " nonblock" } else { "" };
-            format!("open in {instance} {}{nonblock}", string(path.as_str()))
+            statement.put_formatted(format_args!("open in {instance} "));
+            string(statement, path.as_str());
+            if *nonblock {
+                statement.put(" nonblock");
+            }
         }
-        BinderfsCall::Unlink(path) => format!("unlink {instance} {}", string(path.as_str())),
-        BinderfsCall::Read(path) => format!("read {instance} {}", string(path.as_str())),
+        BinderfsCall::Unlink(path) => {
+            statement.put_formatted(format_args!("unlink {instance} "));
+            string(statement, path.as_str());
+        }
+        BinderfsCall::Read(path) => {
+            statement.put_formatted(format_args!("read {instance} "));
+            string(statement, path.as_str());
+        }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn return_word(pattern: &ReturnPattern) -> &'static str {
 
 /// What an ioctl tells.
 pub(crate) fn told(told: &Told) -> String {
-    ioctl::told(told)
+    line(|statement| ioctl::told(statement, told))
 }
 
 /// The word that a command begins with.
@@ -64,30 +64,30 @@ pub(crate) fn data_item<H: PayloadHandle>(item: &DataItem<H>) -> String {
 
 /// A local object.
 pub(crate) fn node(node: &Node) -> String {
-    operand::node(node)
+    line(|statement| operand::node(statement, node))
 }
 
 /// A cookie.
 pub(crate) fn token(token: &Token) -> String {
-    operand::token(token)
+    line(|statement| operand::token(statement, token))
 }
 
 /// A process that a transaction comes from.
 pub(crate) fn pid(pid: &PidPattern) -> String {
-    operand::pid(pid)
+    line(|statement| operand::pid(statement, pid))
 }
 
 /// A security context.
 pub(crate) fn security_context(context: &SecurityContextPattern) -> String {
-    operand::security_context(context)
+    line(|statement| operand::security_context(statement, context))
 }
 
 /// Flags of a transaction.
 pub(crate) fn transaction_flags(flags: u32) -> String {
-    operand::transaction_flags(flags).join(" | ")
+    line(|statement| operand::transaction_flags(statement, flags))
 }
 
 /// The type of an object.
 pub(crate) fn object_type(object_type: u32) -> String {
-    operand::object_type(object_type)
+    line(|statement| operand::object_type(statement, object_type))
 }

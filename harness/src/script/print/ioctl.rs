@@ -2,18 +2,22 @@
 
 use reference_driver::uapi::return_name;
 
-use super::operand::{errno, handle, hexadecimal, node, pid, transaction_flags};
+use super::fragment;
+use super::layout::Statement;
+use super::operand::{errno, handle, hexadecimal, node, pid};
 use crate::program::{Errno, FreezeRequest, NodeInfoRequest, Report, Scheduling, Told, TransactionId};
 
-pub(super) fn freeze_request(request: &FreezeRequest) -> String {
-    let timeout = match request.timeout_ms {
-        0 => String::new(),
-        timeout => format!(", timeout_ms {timeout}"),
-    };
-    format!("{{ pid {}, enable {}{timeout} }}", pid(&request.pid), request.enable)
+pub(super) fn freeze_request(statement: &mut Statement, request: &FreezeRequest) {
+    statement.put("{ pid ");
+    pid(statement, &request.pid);
+    statement.put_formatted(format_args!(", enable {}", request.enable));
+    if request.timeout_ms != 0 {
+        statement.put_formatted(format_args!(", timeout_ms {}", request.timeout_ms));
+    }
+    statement.put(" }");
 }
 
-pub(super) fn node_info_request(request: &NodeInfoRequest) -> String {
+pub(super) fn node_info_request(statement: &mut Statement, request: &NodeInfoRequest) {
     let others = [
         ("strong_count", request.strong_count),
         ("weak_count", request.weak_count),
@@ -21,68 +25,92 @@ pub(super) fn node_info_request(request: &NodeInfoRequest) -> String {
         ("reserved2", request.reserved2),
         ("reserved3", request.reserved3),
     ];
-    let others = others.iter().filter(|(_, number)| *number != 0);
-    let others: String = others.map(|(name, number)| format!(", {name} {number}")).collect();
-    format!("{{ handle {}{others} }}", handle(&request.handle))
+    statement.put("{ handle ");
+    handle(statement, &request.handle);
+    for (name, number) in others.iter().filter(|(_, number)| *number != 0) {
+        statement.put_formatted(format_args!(", {name} {number}"));
+    }
+    statement.put(" }");
 }
 
-pub(super) fn told(told: &Told) -> String {
+pub(super) fn told(statement: &mut Statement, told: &Told) {
     match told {
         Told::FrozenInfo { sync_recv, async_recv } => {
-            format!("{{ sync_recv {sync_recv}, async_recv {async_recv} }}")
+            statement.put_formatted(format_args!("{{ sync_recv {sync_recv}, async_recv {async_recv} }}"));
         }
         Told::ExtendedError { id, command, param } => {
-            let id = match id {
-                None => "",
-                Some(TransactionId::Zero) => "id 0, ",
-                Some(TransactionId::NonZero) => "id nonzero, ",
-            };
-            format!("{{ {id}command {}, param {} }}", return_code(*command), param_of(*param))
+            statement.put(match id {
+                None => "{ command ",
+                Some(TransactionId::Zero) => "{ id 0, command ",
+                Some(TransactionId::NonZero) => "{ id nonzero, command ",
+            });
+            return_code(statement, *command);
+            statement.put(", param ");
+            match *param {
+                param @ -4095..=-1 => errno(statement, Errno(-param)),
+                param => statement.put_decimal(param),
+            }
+            statement.put(" }");
         }
         Told::NodeDebugInfo { node: found, has_strong_ref, has_weak_ref } => {
-            let found = node(found);
-            format!("{{ node {found}, has_strong_ref {has_strong_ref}, has_weak_ref {has_weak_ref} }}")
+            statement.put("{ node ");
+            node(statement, found);
+            statement.put_formatted(format_args!(
+                ", has_strong_ref {has_strong_ref}, has_weak_ref {has_weak_ref} }}"
+            ));
         }
         Told::NodeInfoForRef { strong_count, weak_count } => {
-            format!("{{ strong_count {strong_count}, weak_count {weak_count} }}")
+            statement
+                .put_formatted(format_args!("{{ strong_count {strong_count}, weak_count {weak_count} }}"));
         }
-        Told::Scheduling(told) => scheduling(told),
-        Told::Report(told) => report(told),
+        Told::Scheduling(told) => scheduling(statement, told),
+        Told::Report(told) => report(statement, told),
     }
 }
 
-pub(super) fn scheduling(Scheduling { policy, priority }: &Scheduling) -> String {
-    format!("{{ policy {policy}, priority {priority} }}")
+pub(super) fn scheduling(statement: &mut Statement, Scheduling { policy, priority }: &Scheduling) {
+    statement.put_formatted(format_args!("{{ policy {policy}, priority {priority} }}"));
 }
 
-fn report(report: &Report) -> String {
-    let number = |name: &str, number: u32| (number != 0).then(|| format!("{name} {number}"));
-    let flags = (report.flags != 0).then(|| format!("flags {}", transaction_flags(report.flags).join(" | ")));
-    let fields = [
-        Some(format!("error {}", return_code(report.error))),
-        report.context.map(|context| format!("context {context}")),
-        report.from_pid.as_ref().map(|from| format!("from_pid {}", pid(from))),
-        report.from_tid.as_ref().map(|from| format!("from_tid {from}")),
-        report.to_pid.as_ref().map(|to| format!("to_pid {}", pid(to))),
-        report.to_tid.as_ref().map(|to| format!("to_tid {to}")),
-        report.is_reply.then(|| "is_reply".to_owned()),
-        flags,
-        number("code", report.code),
-        number("data_size", report.data_size),
-    ];
-    let fields: Vec<String> = fields.into_iter().flatten().collect();
-    format!("{{ {} }}", fields.join(", "))
+fn report(statement: &mut Statement, report: &Report) {
+    statement.put("{ error ");
+    return_code(statement, report.error);
+    if let Some(context) = report.context {
+        statement.put_formatted(format_args!(", context {context}"));
+    }
+    if let Some(from) = &report.from_pid {
+        statement.put(", from_pid ");
+        pid(statement, from);
+    }
+    if let Some(from) = &report.from_tid {
+        statement.put_formatted(format_args!(", from_tid {from}"));
+    }
+    if let Some(to) = &report.to_pid {
+        statement.put(", to_pid ");
+        pid(statement, to);
+    }
+    if let Some(to) = &report.to_tid {
+        statement.put_formatted(format_args!(", to_tid {to}"));
+    }
+    if report.is_reply {
+        statement.put(", is_reply");
+    }
+    if report.flags != 0 {
+        statement.put(", flags ");
+        statement.put(&fragment::transaction_flags(report.flags));
+    }
+    for (name, number) in [("code", report.code), ("data_size", report.data_size)] {
+        if number != 0 {
+            statement.put_formatted(format_args!(", {name} {number}"));
+        }
+    }
+    statement.put(" }");
 }
 
 /// A BR_ code by its name.
-fn return_code(code: u32) -> String {
-    return_name(code).map_or_else(|| hexadecimal(code.into()), str::to_owned)
-}
-
-/// A negative errno by its name.
-fn param_of(param: i32) -> String {
-    match param {
-        -4095..=-1 => errno(Errno(-param)),
-        _ => param.to_string(),
+fn return_code(statement: &mut Statement, code: u32) {
+    match return_name(code) {
+        Some(name) => statement.put(name),
+        None => hexadecimal(statement, code),
     }
 }

@@ -24,15 +24,17 @@ pub fn print(program: &Program) -> String {
     if !program.declarations.is_empty() {
         blank(&mut text);
     }
+    let mut statement = Statement::default();
     for noted in &program.declarations {
-        let mut statement = Statement::default();
+        comment_lines(&mut text, &noted.before);
         match &noted.value {
             Declaration::Process(declared) => process(&mut statement, declared),
             Declaration::Thread { name, process } => {
-                statement.put(&format!("thread {name} of {process}"));
+                statement.put_formatted(format_args!("thread {name} of {process}"));
             }
         }
-        line(&mut text, noted, statement.lines(4));
+        statement.write_lines(&mut text, 4);
+        end_line(&mut text, noted);
     }
 
     if !program.steps.is_empty() {
@@ -41,15 +43,15 @@ pub fn print(program: &Program) -> String {
     let steps = program.steps.iter().flat_map(|noted| noted.value.steps());
     let width = steps.map(width_of_actor).max().unwrap_or(0);
     for noted in &program.steps {
-        let lines = match &noted.value {
+        comment_lines(&mut text, &noted.before);
+        match &noted.value {
             Moment::Step(step) => {
-                let mut statement = Statement::default();
                 step::step(&mut statement, step, width);
-                statement.lines(width + 4)
+                statement.write_lines(&mut text, width + 4);
             }
-            Moment::Race(race) => lines_of_race(race, width),
-        };
-        line(&mut text, noted, lines);
+            Moment::Race(race) => lines_of_race(&mut text, race, width),
+        }
+        end_line(&mut text, noted);
     }
     comment_lines(&mut text, &program.closing);
     text
@@ -63,17 +65,17 @@ fn width_of_actor(step: &Step) -> usize {
 }
 
 /// A race has a line for each step, two columns further in than others.
-fn lines_of_race(race: &Race, width: usize) -> String {
+fn lines_of_race(text: &mut String, race: &Race, width: usize) {
     let seed = if race.seed == 0 { String::new() } else { format!("seed {} ", race.seed) };
-    let mut text = format!("race {} times {seed}{{\n", race.times);
+    text.push_str(&format!("race {} times {seed}{{\n", race.times));
     for (index, step) in race.steps.iter().enumerate() {
         let mut statement = Statement::default();
         statement.put(if index == 0 { "  " } else { "| " });
         step::step(&mut statement, step, width);
-        text.push_str(&statement.lines(width + 6));
+        statement.write_lines(text, width + 6);
         text.push('\n');
     }
-    text + "}"
+    text.push('}');
 }
 
 fn header(text: &mut String, program: &Program) {
@@ -85,7 +87,7 @@ fn header(text: &mut String, program: &Program) {
         statement.put(keyword);
         statement.put(" ");
         separated(&mut statement, ",", &items, |statement, item| statement.put(item));
-        text.push_str(&statement.lines(4));
+        statement.write_lines(text, 4);
         text.push('\n');
     };
     let clauses = program.clauses.iter().map(|clause| format!("{}.{}", clause.topic, clause.number));
@@ -100,15 +102,15 @@ fn header(text: &mut String, program: &Program) {
 }
 
 fn process(statement: &mut Statement, process: &Process) {
-    statement.put(&format!("process {}", process.name));
+    statement.put_formatted(format_args!("process {}", process.name));
     if process.context != Context::default() {
-        statement.put(&format!(" on {}", process.context));
+        statement.put_formatted(format_args!(" on {}", process.context));
     }
     if process.context_manager {
         statement.put(" context-manager");
     }
     if let Some(uid) = process.uid {
-        statement.put(&format!(" uid {uid}"));
+        statement.put_formatted(format_args!(" uid {uid}"));
     }
     if process.nonblock {
         statement.put(" nonblock");
@@ -118,14 +120,15 @@ fn process(statement: &mut Statement, process: &Process) {
         DeviceSetUp::Closed => statement.put(" closed"),
         DeviceSetUp::Opened => statement.put(" unmapped"),
         DeviceSetUp::Mapped(DeviceSetUp::DEFAULT_MAPPING) => {}
-        DeviceSetUp::Mapped(size) => statement.put(&format!(" mmap {}", operand::rounded_size(size))),
+        DeviceSetUp::Mapped(size) => {
+            statement.put(" mmap ");
+            operand::rounded_size(statement, size);
+        }
     }
 }
 
-/// A statement with its comments.
-fn line<T>(text: &mut String, noted: &Noted<T>, statement: String) {
-    comment_lines(text, &noted.before);
-    text.push_str(&statement);
+/// The end of a statement's last line, with the comment there.
+fn end_line<T>(text: &mut String, noted: &Noted<T>) {
     if let Some(after) = &noted.after {
         text.push_str("  ");
         comment(text, after);

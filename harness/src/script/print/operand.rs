@@ -5,155 +5,191 @@ use reference_driver::uapi::{
     BUFFER_FLAGS, FLAT_BINDER_FLAG_PRIORITY_MASK, FLAT_OBJECT_FLAGS, TRANSACTION_FLAGS, object_type_name,
 };
 
+use super::layout::Statement;
 use crate::program::{
     Address, Descriptor, Errno, Handle, HandlePattern, Node, Pages, PidPattern, SecurityContextPattern, Token,
 };
 
 /// A code, or a number of a payload.
-pub(super) fn number(number: u64) -> String {
-    if number <= 0xffff { number.to_string() } else { hexadecimal(number) }
+pub(super) fn number(statement: &mut Statement, number: u64) {
+    if number <= 0xffff {
+        statement.put_decimal(number);
+    } else {
+        hexadecimal(statement, number);
+    }
 }
 
-pub(super) fn hexadecimal(number: u64) -> String {
-    format!("{number:#x}")
+pub(super) fn hexadecimal(statement: &mut Statement, number: impl Into<u64>) {
+    statement.put_formatted(format_args!("{:#x}", number.into()));
 }
 
 /// A number of bytes. One that no memory has is a bit pattern, and hexadecimal.
-pub(super) fn size(size: u64) -> String {
-    if size <= u64::from(u32::MAX) { size.to_string() } else { hexadecimal(size) }
+pub(super) fn size(statement: &mut Statement, size: u64) {
+    if size <= u64::from(u32::MAX) {
+        statement.put_decimal(size);
+    } else {
+        hexadecimal(statement, size);
+    }
 }
 
 /// A number of bytes that is as a rule a power of two.
-pub(super) fn rounded_size(bytes: u64) -> String {
+pub(super) fn rounded_size(statement: &mut Statement, bytes: u64) {
     const K: u64 = 1024;
     const M: u64 = 1024 * 1024;
-    match bytes {
-        1.. if bytes.is_multiple_of(M) => format!("{}M", bytes / M),
-        1.. if bytes.is_multiple_of(K) => format!("{}K", bytes / K),
-        _ => size(bytes),
-    }
+    let (count, unit) = match bytes {
+        1.. if bytes.is_multiple_of(M) => (bytes / M, "M"),
+        1.. if bytes.is_multiple_of(K) => (bytes / K, "K"),
+        _ => return size(statement, bytes),
+    };
+    statement.put_decimal(count);
+    statement.put(unit);
 }
 
 /// `4K at 0x300000000000`
-pub(super) fn pages(pages: Pages) -> String {
-    format!("{} at {}", rounded_size(pages.size()), hexadecimal(pages.place().address()))
+pub(super) fn pages(statement: &mut Statement, pages: Pages) {
+    rounded_size(statement, pages.size());
+    statement.put(" at ");
+    hexadecimal(statement, pages.place().address());
 }
 
-pub(super) fn transaction_flags(flags: u32) -> Vec<String> {
-    names_of_flags(flags, TRANSACTION_FLAGS.iter().copied())
+/// `TF_ONE_WAY | TF_ACCEPT_FDS`
+pub(super) fn transaction_flags(statement: &mut Statement, flags: u32) {
+    put_flags(statement, flags, TRANSACTION_FLAGS.iter().copied());
 }
 
 /// The priority among the flags of an object is a number.
-pub(super) fn object_flags(flags: u32) -> Vec<String> {
+pub(super) fn object_flags(statement: &mut Statement, flags: u32) {
     let single = FLAT_OBJECT_FLAGS.iter().copied().filter(|(_, bit)| *bit != FLAT_BINDER_FLAG_PRIORITY_MASK);
-    names_of_flags(flags, single)
+    put_flags(statement, flags, single);
 }
 
 /// The flags of a scatter-gather buffer.
-pub(super) fn buffer_flags(flags: u32) -> Vec<String> {
-    names_of_flags(flags, BUFFER_FLAGS.iter().copied())
+pub(super) fn buffer_flags(statement: &mut Statement, flags: u32) {
+    put_flags(statement, flags, BUFFER_FLAGS.iter().copied());
 }
 
-fn names_of_flags(flags: u32, known: impl Iterator<Item = (&'static str, u32)>) -> Vec<String> {
+/// Flags by their names, with a sign between them behind which a line may end.
+fn put_flags(statement: &mut Statement, flags: u32, known: impl Iterator<Item = (&'static str, u32)>) {
     let mut rest = flags;
-    let mut words = Vec::new();
+    let mut is_first = true;
+    let mut or = |statement: &mut Statement| {
+        if !std::mem::take(&mut is_first) {
+            statement.put(" ");
+            statement.separate("|");
+        }
+    };
     for (name, bit) in known {
         if rest & bit == bit {
             rest &= !bit;
-            words.push(name.to_owned());
+            or(statement);
+            statement.put(name);
         }
     }
-    if words.is_empty() && rest == 0 {
-        words.push("0".into());
+    if flags == 0 {
+        statement.put("0");
     } else if rest != 0 {
-        words.push(hexadecimal(rest.into()));
+        or(statement);
+        hexadecimal(statement, rest);
     }
-    words
 }
 
-pub(super) fn object_type(object_type: u32) -> String {
-    object_type_name(object_type).map_or_else(|| hexadecimal(object_type.into()), str::to_owned)
+pub(super) fn object_type(statement: &mut Statement, object_type: u32) {
+    match object_type_name(object_type) {
+        Some(name) => statement.put(name),
+        None => hexadecimal(statement, object_type),
+    }
 }
 
-pub(super) fn handle(handle: &Handle) -> String {
+pub(super) fn handle(statement: &mut Statement, handle: &Handle) {
     match handle {
-        Handle::Number(number) => number.to_string(),
-        Handle::Symbol(name) => name.to_string(),
+        Handle::Number(number) => statement.put_decimal(*number),
+        Handle::Symbol(name) => statement.put(name.as_str()),
     }
 }
 
-pub(super) fn handle_pattern(pattern: &HandlePattern) -> String {
+pub(super) fn handle_pattern(statement: &mut Statement, pattern: &HandlePattern) {
     match pattern {
-        HandlePattern::Is(is) => handle(is),
-        HandlePattern::Bind(name) => format!("?{name}"),
-        HandlePattern::Any => "_".into(),
+        HandlePattern::Is(is) => handle(statement, is),
+        HandlePattern::Bind(name) => {
+            statement.put("?");
+            statement.put(name.as_str());
+        }
+        HandlePattern::Any => statement.put("_"),
     }
 }
 
-pub(super) fn descriptor(descriptor: &Descriptor) -> String {
+pub(super) fn descriptor(statement: &mut Statement, descriptor: &Descriptor) {
     match descriptor {
-        Descriptor::File(name) => name.to_string(),
-        Descriptor::Number(number) => size((*number).into()),
+        Descriptor::File(name) => statement.put(name.as_str()),
+        Descriptor::Number(number) => statement.put_decimal(*number),
     }
 }
 
-pub(super) fn token(token: &Token) -> String {
+pub(super) fn token(statement: &mut Statement, token: &Token) {
     match token {
-        Token::Number(number) => hexadecimal(*number),
-        Token::Symbol(name) => name.to_string(),
+        Token::Number(number) => hexadecimal(statement, *number),
+        Token::Symbol(name) => statement.put(name.as_str()),
     }
 }
 
-pub(super) fn node(node: &Node) -> String {
+pub(super) fn node(statement: &mut Statement, node: &Node) {
     match node {
-        Node::Object(name) => name.to_string(),
+        Node::Object(name) => statement.put(name.as_str()),
         Node::Explicit { pointer, cookie } => {
-            format!("{{ ptr {}, cookie {} }}", token(pointer), token(cookie))
+            statement.put("{ ptr ");
+            token(statement, pointer);
+            statement.put(", cookie ");
+            token(statement, cookie);
+            statement.put(" }");
         }
     }
 }
 
-pub(super) fn address(address: &Address) -> String {
+pub(super) fn address(statement: &mut Statement, address: &Address) {
     match address {
-        Address::Number(number) => hexadecimal(*number),
-        Address::Buffer { buffer, offset: 0 } => buffer.to_string(),
-        Address::Buffer { buffer, offset } => format!("{buffer} + {}", size(*offset)),
-        Address::Unmapped => "unmapped".into(),
+        Address::Number(number) => hexadecimal(statement, *number),
+        Address::Buffer { buffer, offset } => {
+            statement.put(buffer.as_str());
+            if *offset != 0 {
+                statement.put(" + ");
+                size(statement, *offset);
+            }
+        }
+        Address::Unmapped => statement.put("unmapped"),
     }
 }
 
-pub(super) fn pid(pid: &PidPattern) -> String {
+pub(super) fn pid(statement: &mut Statement, pid: &PidPattern) {
     match pid {
-        PidPattern::Process(name) => name.to_string(),
-        PidPattern::Number(number) => number.to_string(),
+        PidPattern::Process(name) => statement.put(name.as_str()),
+        PidPattern::Number(number) => statement.put_decimal(*number),
     }
 }
 
-pub(super) fn security_context(context: &SecurityContextPattern) -> String {
+pub(super) fn security_context(statement: &mut Statement, context: &SecurityContextPattern) {
     match context {
-        SecurityContextPattern::Process(name) => name.to_string(),
-        SecurityContextPattern::Text(text) => string(text),
+        SecurityContextPattern::Process(name) => statement.put(name.as_str()),
+        SecurityContextPattern::Text(text) => string(statement, text),
     }
 }
 
 /// An error by its name, or as `errno 61`.
-pub(super) fn errno(errno: Errno) -> String {
-    errno.to_string()
+pub(super) fn errno(statement: &mut Statement, errno: Errno) {
+    statement.put_formatted(format_args!("{errno}"));
 }
 
 /// A string in quotes.
-pub(super) fn string(text: &str) -> String {
-    let mut quoted = String::from("\"");
+pub(super) fn string(statement: &mut Statement, text: &str) {
+    statement.put("\"");
     for character in text.chars() {
         match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{{{:x}}}", c as u32)),
-            c => quoted.push(c),
+            '"' => statement.put("\\\""),
+            '\\' => statement.put("\\\\"),
+            '\n' => statement.put("\\n"),
+            '\t' => statement.put("\\t"),
+            c if c.is_control() => statement.put_formatted(format_args!("\\u{{{:x}}}", c as u32)),
+            c => statement.put(c.encode_utf8(&mut [0; 4])),
         }
     }
-    quoted.push('"');
-    quoted
+    statement.put("\"");
 }

@@ -10,18 +10,18 @@ use crate::program::{BufferObject, DataItem, Handle, HandlePattern, Object, Pare
 
 /// A handle of a payload, be it one that is sent or one that is expected.
 pub(crate) trait PayloadHandle {
-    fn text(&self) -> String;
+    fn put(&self, statement: &mut Statement);
 }
 
 impl PayloadHandle for Handle {
-    fn text(&self) -> String {
-        handle(self)
+    fn put(&self, statement: &mut Statement) {
+        handle(statement, self);
     }
 }
 
 impl PayloadHandle for HandlePattern {
-    fn text(&self) -> String {
-        handle_pattern(self)
+    fn put(&self, statement: &mut Statement) {
+        handle_pattern(statement, self);
     }
 }
 
@@ -37,19 +37,45 @@ pub(super) fn payload<H: PayloadHandle>(statement: &mut Statement, items: &[Data
 
 pub(super) fn item<H: PayloadHandle>(statement: &mut Statement, item_to_print: &DataItem<H>) {
     match item_to_print {
-        DataItem::U32(value) => statement.put(&format!("u32 {}", number((*value).into()))),
-        DataItem::I32(value) => statement.put(&format!("i32 {value}")),
-        DataItem::U64(value) => statement.put(&format!("u64 {}", number(*value))),
-        DataItem::I64(value) => statement.put(&format!("i64 {value}")),
-        DataItem::Str16(text) => statement.put(&format!("str16 {}", string(text))),
+        DataItem::U32(value) => {
+            statement.put("u32 ");
+            number(statement, (*value).into());
+        }
+        DataItem::I32(value) => {
+            statement.put("i32 ");
+            statement.put_decimal(*value);
+        }
+        DataItem::U64(value) => {
+            statement.put("u64 ");
+            number(statement, *value);
+        }
+        DataItem::I64(value) => {
+            statement.put("i64 ");
+            statement.put_decimal(*value);
+        }
+        DataItem::Str16(text) => {
+            statement.put("str16 ");
+            string(statement, text);
+        }
         DataItem::Bytes(values) => bytes(statement, values),
-        DataItem::Zero(length) => statement.put(&format!("zero {}", rounded_size(*length))),
+        DataItem::Zero(length) => {
+            statement.put("zero ");
+            rounded_size(statement, *length);
+        }
         DataItem::At(place, inner) => {
-            statement.put(&format!("at {} ", size(*place)));
+            statement.put("at ");
+            size(statement, *place);
+            statement.put(" ");
             item(statement, inner);
         }
-        DataItem::Descriptor(value) => statement.put(&format!("descriptor {}", descriptor(value))),
-        DataItem::Pointer(index) => statement.put(&format!("pointer {index}")),
+        DataItem::Descriptor(value) => {
+            statement.put("descriptor ");
+            descriptor(statement, value);
+        }
+        DataItem::Pointer(index) => {
+            statement.put("pointer ");
+            statement.put_decimal(*index);
+        }
         DataItem::Object(value) => object(statement, value),
     }
 }
@@ -60,51 +86,59 @@ pub(super) fn bytes(statement: &mut Statement, bytes: &[u8]) {
     for (index, byte) in bytes.iter().enumerate() {
         if index > 0 && statement.is_within_brackets() {
             statement.separate("");
-            statement.put(&format!("{byte:02x}"));
         } else {
-            statement.put(&format!(" {byte:02x}"));
+            statement.put(" ");
         }
+        statement.put_hexadecimal_byte(*byte);
     }
 }
 
 fn object<H: PayloadHandle>(statement: &mut Statement, object: &Object<H>) {
-    let weakness = |weak: bool| if weak { "weak_" } else { "" };
     match object {
         Object::Binder { weak, object, flags } => {
-            statement.put(&format!("{}binder {object}", weakness(*weak)));
+            statement.put(if *weak { "weak_binder " } else { "binder " });
+            statement.put(object.as_str());
             flags.iter().for_each(|flags| put_flags(statement, *flags));
         }
         Object::Handle { weak, handle, flags } => {
-            statement.put(&format!("{}handle {}", weakness(*weak), handle.text()));
+            statement.put(if *weak { "weak_handle " } else { "handle " });
+            handle.put(statement);
             flags.iter().for_each(|flags| put_flags(statement, *flags));
         }
         Object::Fd { descriptor: value, flags, cookie } => {
-            statement.put(&format!("fd {}", descriptor(value)));
+            statement.put("fd ");
+            descriptor(statement, value);
             if *flags != 0 {
                 put_flags(statement, *flags);
             }
             if *cookie != 0 {
-                statement.put(&format!(" cookie {}", hexadecimal(*cookie)));
+                statement.put(" cookie ");
+                hexadecimal(statement, *cookie);
             }
         }
         Object::FdArray { count, parent, pad } => {
-            statement.put(&format!("fda {}", size(*count)));
+            statement.put("fda ");
+            size(statement, *count);
             put_parent(statement, *parent);
             if *pad != 0 {
-                statement.put(&format!(" pad {}", hexadecimal((*pad).into())));
+                statement.put(" pad ");
+                hexadecimal(statement, *pad);
             }
         }
         Object::Buffer(buffer) => buffer_object(statement, buffer),
         Object::Explicit { object_type: kind, flags, binder, cookie } => {
             statement.open("object { ");
-            statement.put(&format!("type {}", object_type(*kind)));
+            statement.put("type ");
+            object_type(statement, *kind);
             statement.separate(",");
             statement.put("flags ");
-            separated(statement, "|", &object_flags(*flags), |statement, flag| statement.put(flag));
+            object_flags(statement, *flags);
             statement.separate(",");
-            statement.put(&format!("binder {}", hexadecimal(*binder)));
+            statement.put("binder ");
+            hexadecimal(statement, *binder);
             statement.separate(",");
-            statement.put(&format!("cookie {}", hexadecimal(*cookie)));
+            statement.put("cookie ");
+            hexadecimal(statement, *cookie);
             statement.close(" }");
         }
     }
@@ -116,21 +150,26 @@ fn buffer_object<H: PayloadHandle>(statement: &mut Statement, buffer: &BufferObj
     buffer.parent.iter().for_each(|parent| put_parent(statement, *parent));
     if let Some(flags) = buffer.flags {
         statement.put(" flags ");
-        separated(statement, "|", &buffer_flags(flags), |statement, flag| statement.put(flag));
+        buffer_flags(statement, flags);
     }
     if let Some(length) = buffer.length {
-        statement.put(&format!(" length {}", size(length)));
+        statement.put(" length ");
+        size(statement, length);
     }
     if let Some(place) = &buffer.buffer {
-        statement.put(&format!(" buffer {}", address(place)));
+        statement.put(" buffer ");
+        address(statement, place);
     }
 }
 
 fn put_parent(statement: &mut Statement, parent: Parent) {
-    statement.put(&format!(" parent {} offset {}", size(parent.index), size(parent.offset)));
+    statement.put(" parent ");
+    size(statement, parent.index);
+    statement.put(" offset ");
+    size(statement, parent.offset);
 }
 
 fn put_flags(statement: &mut Statement, flags: u32) {
     statement.put(" flags ");
-    separated(statement, "|", &object_flags(flags), |statement, flag| statement.put(flag));
+    object_flags(statement, flags);
 }

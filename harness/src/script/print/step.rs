@@ -11,21 +11,15 @@ use super::operand::{
 use super::payload::{bytes, payload};
 use super::separated;
 use crate::program::{
-    Action, Actor, Argument, Call, CallExpectation, Command, Context, Handle, Ioctl, PollEvents,
+    Action, Actor, Argument, Call, CallExpectation, Command, Context, Errno, Handle, Ioctl, PollEvents,
     ReadExpectation, ReturnItem, ReturnPattern, SecurityContextPattern, Step, Transaction,
     TransactionPattern, WriteExpectation, WriteReadOptions,
 };
 
 /// A step, with the operator in the column behind actors of this width.
 pub(super) fn step(statement: &mut Statement, step: &Step, width: usize) {
-    let actor = match &step.actor {
-        Actor::Thread(name) => name.to_string(),
-        Actor::AnyOf { candidates, alias } => {
-            let candidates: Vec<&str> = candidates.iter().map(|name| name.as_str()).collect();
-            format!("any of {{ {} }} as {alias}", candidates.join(" | "))
-        }
-    };
-    statement.put(&format!("{actor:width$}  "));
+    statement.pad(width, |statement| actor(statement, &step.actor));
+    statement.put("  ");
     match &step.action {
         Action::Write { options, commands, written } => {
             statement.put("> ");
@@ -55,6 +49,22 @@ pub(super) fn step(statement: &mut Statement, step: &Step, width: usize) {
     }
 }
 
+fn actor(statement: &mut Statement, actor: &Actor) {
+    match actor {
+        Actor::Thread(name) => statement.put(name.as_str()),
+        Actor::AnyOf { candidates, alias } => {
+            statement.put("any of { ");
+            for (index, candidate) in candidates.iter().enumerate() {
+                if index > 0 {
+                    statement.put(" | ");
+                }
+                statement.put(candidate.as_str());
+            }
+            statement.put_formatted(format_args!(" }} as {alias}"));
+        }
+    }
+}
+
 /// Fields in braces. Without any field there are no braces either.
 struct Braces<'s> {
     statement: &'s mut Statement,
@@ -79,8 +89,11 @@ impl<'s> Braces<'s> {
         self.statement
     }
 
-    fn put(&mut self, name: &str, value: &str) {
-        self.field(name).put(value);
+    /// A field with a value, if there is one.
+    fn put<T>(&mut self, name: &str, value: Option<T>, put: impl FnOnce(&mut Statement, T)) {
+        if let Some(value) = value {
+            put(self.field(name), value);
+        }
     }
 
     fn close(self) {
@@ -91,20 +104,27 @@ impl<'s> Braces<'s> {
 }
 
 fn options_of(statement: &mut Statement, options: &WriteReadOptions) {
-    let mut words = Vec::new();
-    let mut put = |name: &str, value: Option<String>| {
-        words.extend(value.map(|value| format!("{name} {value}")));
-    };
-    let unmapped = |yes: bool| yes.then(|| "unmapped".to_owned());
-    put("write_size", options.write_size.map(size));
-    put("write_consumed", options.write_consumed.map(size));
-    put("write_buffer", unmapped(options.write_buffer_unmapped));
-    put("read_size", options.read_size.map(size));
-    put("read_consumed", options.read_consumed.map(size));
-    put("read_buffer", unmapped(options.read_buffer_unmapped));
-    if !words.is_empty() {
-        statement.put(&format!("({}) ", words.join(", ")));
+    if *options == WriteReadOptions::default() {
+        return;
     }
+    let mut between = "(";
+    let mut put = |name: &str, is_there: bool, value: Option<u64>| {
+        if is_there {
+            statement.put_formatted(format_args!("{between}{name} "));
+            between = ", ";
+            match value {
+                Some(value) => size(statement, value),
+                None => statement.put("unmapped"),
+            }
+        }
+    };
+    put("write_size", options.write_size.is_some(), options.write_size);
+    put("write_consumed", options.write_consumed.is_some(), options.write_consumed);
+    put("write_buffer", options.write_buffer_unmapped, None);
+    put("read_size", options.read_size.is_some(), options.read_size);
+    put("read_consumed", options.read_consumed.is_some(), options.read_consumed);
+    put("read_buffer", options.read_buffer_unmapped, None);
+    statement.put(") ");
 }
 
 // What is written.
@@ -122,14 +142,20 @@ fn write(
     separated(statement, ",", commands, command);
     if *written != WriteExpectation::default() {
         statement.put(" =");
-        failure(statement, written.errno.map(errno), written.consumed);
+        failure(statement, written.errno, written.consumed);
     }
 }
 
 /// ` EINVAL consumed 4`
-fn failure(statement: &mut Statement, errno: Option<String>, consumed: Option<u64>) {
-    errno.iter().for_each(|errno| statement.put(&format!(" {errno}")));
-    consumed.iter().for_each(|consumed| statement.put(&format!(" consumed {}", size(*consumed))));
+fn failure(statement: &mut Statement, error: Option<Errno>, consumed: Option<u64>) {
+    if let Some(error) = error {
+        statement.put(" ");
+        errno(statement, error);
+    }
+    if let Some(consumed) = consumed {
+        statement.put(" consumed ");
+        size(statement, consumed);
+    }
 }
 
 /// The word that a command begins with.
@@ -142,34 +168,52 @@ fn command(statement: &mut Statement, command: &Command) {
         return bytes(statement, values);
     }
     statement.put(command_word(command));
-    let operand = match command {
-        Command::Bytes(_) | Command::RegisterLooper | Command::EnterLooper | Command::ExitLooper => return,
+    match command {
+        Command::Bytes(_) | Command::RegisterLooper | Command::EnterLooper | Command::ExitLooper => {}
         Command::Transaction { target, transaction: sent } => {
-            return transaction(statement, Some(target), sent, None);
+            transaction(statement, Some(target), sent, None)
         }
         Command::TransactionSg { target, transaction: sent, buffers_size } => {
-            return transaction(statement, Some(target), sent, *buffers_size);
+            transaction(statement, Some(target), sent, *buffers_size);
         }
-        Command::Reply(sent) => return transaction(statement, None, sent, None),
+        Command::Reply(sent) => transaction(statement, None, sent, None),
         Command::ReplySg { transaction: sent, buffers_size } => {
-            return transaction(statement, None, sent, *buffers_size);
+            transaction(statement, None, sent, *buffers_size);
         }
-        Command::AcquireResult(result) => result.to_string(),
-        Command::FreeBuffer(buffer) => address(buffer),
+        Command::AcquireResult(result) => {
+            statement.put(" ");
+            statement.put_decimal(*result);
+        }
+        Command::FreeBuffer(buffer) => {
+            statement.put(" ");
+            address(statement, buffer);
+        }
         Command::Increfs(target)
         | Command::Acquire(target)
         | Command::Release(target)
         | Command::Decrefs(target)
-        | Command::AttemptAcquire(target) => handle(target),
-        Command::IncrefsDone(object) | Command::AcquireDone(object) => node(object),
+        | Command::AttemptAcquire(target) => {
+            statement.put(" ");
+            handle(statement, target);
+        }
+        Command::IncrefsDone(object) | Command::AcquireDone(object) => {
+            statement.put(" ");
+            node(statement, object);
+        }
         Command::RequestDeathNotification(target, cookie)
         | Command::ClearDeathNotification(target, cookie)
         | Command::RequestFreezeNotification(target, cookie)
-        | Command::ClearFreezeNotification(target, cookie) => format!("{} {}", handle(target), token(cookie)),
-        Command::DeadBinderDone(cookie) | Command::FreezeNotificationDone(cookie) => token(cookie),
-    };
-    statement.put(" ");
-    statement.put(&operand);
+        | Command::ClearFreezeNotification(target, cookie) => {
+            statement.put(" ");
+            handle(statement, target);
+            statement.put(" ");
+            token(statement, cookie);
+        }
+        Command::DeadBinderDone(cookie) | Command::FreezeNotificationDone(cookie) => {
+            statement.put(" ");
+            token(statement, cookie);
+        }
+    }
 }
 
 fn transaction(
@@ -179,39 +223,29 @@ fn transaction(
     buffers_size: Option<u64>,
 ) {
     let mut braces = Braces::new(statement);
-    if let Some(target) = target {
-        braces.put("handle", &handle(target));
-    }
+    braces.put("handle", target, handle);
     code_and_flags(&mut braces, sent.code, sent.flags);
     if !sent.data.is_empty() {
         payload(braces.field("data"), &sent.data);
     }
-    if let Some(places) = &sent.offsets {
-        offsets(braces.field("offsets"), places);
-    }
-    let mut put = |name: &str, value: Option<String>| {
-        if let Some(value) = value {
-            braces.put(name, &value);
-        }
-    };
-    put("data_size", sent.data_size.map(size));
-    put("offsets_size", sent.offsets_size.map(size));
-    put("buffer", sent.buffer.as_ref().map(address));
-    put("offsets_buffer", sent.offsets_buffer.as_ref().map(address));
-    put("cookie", sent.cookie.map(hexadecimal));
-    put("sender_pid", sent.sender_pid.map(|pid| pid.to_string()));
-    put("sender_euid", sent.sender_euid.map(|euid| euid.to_string()));
-    put("buffers_size", buffers_size.map(size));
+    braces.put("offsets", sent.offsets.as_deref(), offsets);
+    braces.put("data_size", sent.data_size, size);
+    braces.put("offsets_size", sent.offsets_size, size);
+    braces.put("buffer", sent.buffer.as_ref(), address);
+    braces.put("offsets_buffer", sent.offsets_buffer.as_ref(), address);
+    braces.put("cookie", sent.cookie, hexadecimal);
+    braces.put("sender_pid", sent.sender_pid, Statement::put_decimal);
+    braces.put("sender_euid", sent.sender_euid, Statement::put_decimal);
+    braces.put("buffers_size", buffers_size, size);
     braces.close();
 }
 
 fn code_and_flags(braces: &mut Braces<'_>, code: u32, flags: u32) {
     if code != 0 {
-        braces.put("code", &number(code.into()));
+        number(braces.field("code"), code.into());
     }
     if flags != 0 {
-        let statement = braces.field("flags");
-        separated(statement, "|", &transaction_flags(flags), |statement, flag| statement.put(flag));
+        transaction_flags(braces.field("flags"), flags);
     }
 }
 
@@ -220,7 +254,7 @@ fn offsets(statement: &mut Statement, offsets: &[u64]) {
         return statement.put("[]");
     }
     statement.open("[ ");
-    separated(statement, ",", offsets, |statement, offset| statement.put(&size(*offset)));
+    separated(statement, ",", offsets, |statement, offset| size(statement, *offset));
     statement.close(" ]");
 }
 
@@ -233,7 +267,7 @@ pub(super) fn read_expectation(statement: &mut Statement, expected: &ReadExpecta
         ReadExpectation::Returns(items) => separated(statement, ",", items, item),
         ReadExpectation::Failed { errno: error, consumed } => {
             statement.put("=");
-            failure(statement, Some(errno(*error)), *consumed);
+            failure(statement, Some(*error), *consumed);
         }
         ReadExpectation::AnyOf(choice) => choice_of(statement, "any of", choice, read_expectation),
     }
@@ -241,7 +275,8 @@ pub(super) fn read_expectation(statement: &mut Statement, expected: &ReadExpecta
 
 /// `any of { … | … }`
 fn choice_of<T>(statement: &mut Statement, words: &str, choice: &[T], item: impl Fn(&mut Statement, &T)) {
-    statement.open(&format!("{words} {{ "));
+    statement.put(words);
+    statement.open(" { ");
     separated(statement, "|", choice, |statement, alternative| {
         // Lines are broken between alternatives rather than within them.
         statement.open("");
@@ -294,7 +329,7 @@ pub(super) fn return_word(pattern: &ReturnPattern) -> &'static str {
 
 pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
     statement.put(return_word(pattern));
-    let operand = match pattern {
+    match pattern {
         ReturnPattern::Ok
         | ReturnPattern::DeadReply
         | ReturnPattern::TransactionComplete
@@ -304,26 +339,36 @@ pub(super) fn pattern(statement: &mut Statement, pattern: &ReturnPattern) {
         | ReturnPattern::FailedReply
         | ReturnPattern::FrozenReply
         | ReturnPattern::OnewaySpamSuspect
-        | ReturnPattern::TransactionPendingFrozen => return,
+        | ReturnPattern::TransactionPendingFrozen => {}
         ReturnPattern::Transaction(transaction) | ReturnPattern::Reply(transaction) => {
-            return transaction_pattern(statement, transaction, None);
+            transaction_pattern(statement, transaction, None);
         }
         ReturnPattern::TransactionSecCtx { transaction, secctx } => {
-            return transaction_pattern(statement, transaction, secctx.as_ref());
+            transaction_pattern(statement, transaction, secctx.as_ref());
         }
-        ReturnPattern::Error(number) | ReturnPattern::AcquireResult(number) => number.to_string(),
+        ReturnPattern::Error(number) | ReturnPattern::AcquireResult(number) => {
+            statement.put(" ");
+            statement.put_decimal(*number);
+        }
         ReturnPattern::Increfs(object)
         | ReturnPattern::Acquire(object)
         | ReturnPattern::Release(object)
-        | ReturnPattern::Decrefs(object) => node(object),
+        | ReturnPattern::Decrefs(object) => {
+            statement.put(" ");
+            node(statement, object);
+        }
         ReturnPattern::DeadBinder(cookie)
         | ReturnPattern::ClearDeathNotificationDone(cookie)
-        | ReturnPattern::ClearFreezeNotificationDone(cookie) => token(cookie),
-        ReturnPattern::FrozenBinder { cookie, is_frozen } => {
-            format!("{{ cookie {}, is_frozen {is_frozen} }}", token(cookie))
+        | ReturnPattern::ClearFreezeNotificationDone(cookie) => {
+            statement.put(" ");
+            token(statement, cookie);
         }
-    };
-    statement.put(&format!(" {operand}"));
+        ReturnPattern::FrozenBinder { cookie, is_frozen } => {
+            statement.put(" { cookie ");
+            token(statement, cookie);
+            statement.put_formatted(format_args!(", is_frozen {is_frozen} }}"));
+        }
+    }
 }
 
 fn transaction_pattern(
@@ -332,28 +377,19 @@ fn transaction_pattern(
     secctx: Option<&SecurityContextPattern>,
 ) {
     let mut braces = Braces::new(statement);
-    if let Some(target) = &pattern.target {
-        braces.put("target", &node(target));
-    }
+    braces.put("target", pattern.target.as_ref(), node);
     code_and_flags(&mut braces, pattern.code, pattern.flags);
-    if let Some(sender) = &pattern.pid {
-        braces.put("pid", &pid(sender));
-    }
-    if let Some(euid) = pattern.euid {
-        braces.put("euid", &euid.to_string());
-    }
+    braces.put("pid", pattern.pid.as_ref(), pid);
+    braces.put("euid", pattern.euid, Statement::put_decimal);
     if !pattern.data.is_empty() {
         payload(braces.field("data"), &pattern.data);
     }
-    if let Some(places) = &pattern.offsets {
-        offsets(braces.field("offsets"), places);
-    }
-    if let Some(secctx) = secctx {
-        braces.put("secctx", &security_context(secctx));
-    }
+    braces.put("offsets", pattern.offsets.as_deref(), offsets);
+    braces.put("secctx", secctx, security_context);
     braces.close();
     if let Some(name) = &pattern.capture {
-        statement.put(&format!(" as {name}"));
+        statement.put(" as ");
+        statement.put(name.as_str());
     }
 }
 
@@ -364,7 +400,7 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Open { context, nonblock } => {
             statement.put("open");
             if *context != Context::default() {
-                statement.put(&format!(" on {context}"));
+                statement.put_formatted(format_args!(" on {context}"));
             }
             if *nonblock {
                 statement.put(" nonblock");
@@ -373,116 +409,155 @@ fn call_of(statement: &mut Statement, call: &Call) {
         Call::Close => statement.put("close"),
         Call::Flush => statement.put("flush"),
         Call::Mmap { size, write, shared, at } => {
-            let write = if *write { " write" } else { "" };
-            let shared = if *shared { " shared" } else { "" };
-            let at = at.map(|place| format!(" at {}", hexadecimal(place.address()))).unwrap_or_default();
-            statement.put(&format!("mmap {}{write}{shared}{at}", rounded_size(*size)));
+            statement.put("mmap ");
+            rounded_size(statement, *size);
+            if *write {
+                statement.put(" write");
+            }
+            if *shared {
+                statement.put(" shared");
+            }
+            if let Some(place) = at {
+                statement.put(" at ");
+                hexadecimal(statement, place.address());
+            }
         }
         Call::Munmap(None) => statement.put("munmap"),
-        Call::Munmap(Some(part)) => statement.put(&format!("munmap {}", pages(*part))),
-        Call::Mprotect { pages: part, protection } => {
-            statement.put(&format!("mprotect {} {protection}", pages(*part)));
+        Call::Munmap(Some(part)) => {
+            statement.put("munmap ");
+            pages(statement, *part);
         }
-        Call::Poll { timeout_ms } => statement.put(&format!("poll{}", timeout(*timeout_ms))),
-        Call::Memfd(file) => statement.put(&format!("memfd {file}")),
-        Call::Pipe { reading, writing } => statement.put(&format!("pipe {reading} {writing}")),
-        Call::CloseDescriptor(file) => statement.put(&format!("close {file}")),
-        Call::PollDescriptor(file) => statement.put(&format!("poll {file}")),
-        Call::Signal(thread) => statement.put(&format!("signal {thread}")),
-        Call::LimitDescriptors(more) => statement.put(&format!("limit_descriptors {more}")),
+        Call::Mprotect { pages: part, protection } => {
+            statement.put("mprotect ");
+            pages(statement, *part);
+            statement.put_formatted(format_args!(" {protection}"));
+        }
+        Call::Poll { timeout_ms } => {
+            statement.put("poll");
+            timeout(statement, *timeout_ms);
+        }
+        Call::Memfd(file) => statement.put_formatted(format_args!("memfd {file}")),
+        Call::Pipe { reading, writing } => {
+            statement.put_formatted(format_args!("pipe {reading} {writing}"));
+        }
+        Call::CloseDescriptor(file) => statement.put_formatted(format_args!("close {file}")),
+        Call::PollDescriptor(file) => statement.put_formatted(format_args!("poll {file}")),
+        Call::Signal(thread) => statement.put_formatted(format_args!("signal {thread}")),
+        Call::LimitDescriptors(more) => statement.put_formatted(format_args!("limit_descriptors {more}")),
         Call::Epoll => statement.put("epoll"),
-        Call::EpollWait { timeout_ms } => statement.put(&format!("epoll_wait{}", timeout(*timeout_ms))),
+        Call::EpollWait { timeout_ms } => {
+            statement.put("epoll_wait");
+            timeout(statement, *timeout_ms);
+        }
         Call::Listen => statement.put("listen"),
         Call::Report => statement.put("report"),
         Call::EpollClose => statement.put("epoll_close"),
         Call::Exit => statement.put("exit"),
         Call::Unshare => statement.put("unshare"),
-        Call::Fork(process) => statement.put(&format!("fork {process}")),
-        Call::Dup(file) => statement.put(&format!("dup {file}")),
-        Call::Use(file) => statement.put(&format!("use {file}")),
-        Call::SetPriority(nice) => statement.put(&format!("setpriority {nice}")),
+        Call::Fork(process) => statement.put_formatted(format_args!("fork {process}")),
+        Call::Dup(file) => statement.put_formatted(format_args!("dup {file}")),
+        Call::Use(file) => statement.put_formatted(format_args!("use {file}")),
+        Call::SetPriority(nice) => statement.put_formatted(format_args!("setpriority {nice}")),
         Call::GetPriority => statement.put("getpriority"),
         Call::SetScheduler(scheduling) => {
-            statement.put(&format!("sched_setscheduler {}", ioctl::scheduling(scheduling)));
+            statement.put("sched_setscheduler ");
+            ioctl::scheduling(statement, scheduling);
         }
         Call::GetScheduler => statement.put("sched_getscheduler"),
-        Call::LimitNice(limit) => statement.put(&format!("limit_nice {limit}")),
+        Call::LimitNice(limit) => statement.put_formatted(format_args!("limit_nice {limit}")),
         Call::DropCaches => statement.put("drop_caches"),
         Call::Await => statement.put("await"),
-        Call::Count(counter) => statement.put(&format!("count {counter}")),
+        Call::Count(counter) => statement.put_formatted(format_args!("count {counter}")),
         Call::Ioctl(ioctl) => ioctl_of(statement, ioctl),
-        Call::Binderfs { instance, call } => statement.put(&super::binderfs::call(instance, call)),
+        Call::Binderfs { instance, call } => super::binderfs::call(statement, instance, call),
     }
 }
 
 /// How long a poll waits, if it does.
-fn timeout(timeout_ms: u32) -> String {
-    if timeout_ms == 0 { String::new() } else { format!(" {{ timeout_ms {timeout_ms} }}") }
+fn timeout(statement: &mut Statement, timeout_ms: u32) {
+    if timeout_ms != 0 {
+        statement.put_formatted(format_args!(" {{ timeout_ms {timeout_ms} }}"));
+    }
 }
 
 pub(super) fn ioctl_of(statement: &mut Statement, ioctl: &Ioctl) {
-    fn argument<T: ToString>(argument: &Argument<T>) -> String {
-        or_unmapped(argument, T::to_string)
-    }
-    fn or_unmapped<T>(argument: &Argument<T>, text: impl Fn(&T) -> String) -> String {
+    fn word_and<T>(
+        statement: &mut Statement,
+        word: &str,
+        argument: &Argument<T>,
+        put: impl FnOnce(&mut Statement, &T),
+    ) {
+        statement.put(word);
+        statement.put(" ");
         match argument {
-            Argument::Value(value) => text(value),
-            Argument::Unmapped => "unmapped".into(),
+            Argument::Value(value) => put(statement, value),
+            Argument::Unmapped => statement.put("unmapped"),
         }
     }
-    let text = match ioctl {
-        Ioctl::WriteReadUnmapped => "BINDER_WRITE_READ unmapped".into(),
-        Ioctl::SetIdleTimeout(timeout) => format!("BINDER_SET_IDLE_TIMEOUT {}", argument(timeout)),
-        Ioctl::SetMaxThreads(threads) => format!("BINDER_SET_MAX_THREADS {}", argument(threads)),
-        Ioctl::SetIdlePriority(priority) => format!("BINDER_SET_IDLE_PRIORITY {}", argument(priority)),
-        Ioctl::SetContextMgr => "BINDER_SET_CONTEXT_MGR".into(),
-        Ioctl::ThreadExit => "BINDER_THREAD_EXIT".into(),
-        Ioctl::Version(Argument::Value(())) => "BINDER_VERSION".into(),
-        Ioctl::Version(Argument::Unmapped) => "BINDER_VERSION unmapped".into(),
+    match ioctl {
+        Ioctl::WriteReadUnmapped => statement.put("BINDER_WRITE_READ unmapped"),
+        Ioctl::SetIdleTimeout(timeout) => {
+            word_and(statement, "BINDER_SET_IDLE_TIMEOUT", timeout, |s, timeout| s.put_decimal(*timeout));
+        }
+        Ioctl::SetMaxThreads(threads) => {
+            word_and(statement, "BINDER_SET_MAX_THREADS", threads, |s, threads| s.put_decimal(*threads));
+        }
+        Ioctl::SetIdlePriority(priority) => {
+            word_and(statement, "BINDER_SET_IDLE_PRIORITY", priority, |s, priority| s.put_decimal(*priority));
+        }
+        Ioctl::SetContextMgr => statement.put("BINDER_SET_CONTEXT_MGR"),
+        Ioctl::ThreadExit => statement.put("BINDER_THREAD_EXIT"),
+        Ioctl::Version(Argument::Value(())) => statement.put("BINDER_VERSION"),
+        Ioctl::Version(Argument::Unmapped) => statement.put("BINDER_VERSION unmapped"),
         Ioctl::GetNodeDebugInfo(start) => {
-            let start = or_unmapped(start, |pointer| format!("{{ ptr {} }}", token(pointer)));
-            format!("BINDER_GET_NODE_DEBUG_INFO {start}")
+            word_and(statement, "BINDER_GET_NODE_DEBUG_INFO", start, |statement, pointer| {
+                statement.put("{ ptr ");
+                token(statement, pointer);
+                statement.put(" }");
+            });
         }
         Ioctl::GetNodeInfoForRef(request) => {
-            format!("BINDER_GET_NODE_INFO_FOR_REF {}", or_unmapped(request, ioctl::node_info_request))
+            word_and(statement, "BINDER_GET_NODE_INFO_FOR_REF", request, ioctl::node_info_request);
         }
-        Ioctl::Freeze(request) => {
-            format!("BINDER_FREEZE {}", or_unmapped(request, ioctl::freeze_request))
-        }
+        Ioctl::Freeze(request) => word_and(statement, "BINDER_FREEZE", request, ioctl::freeze_request),
         Ioctl::GetFrozenInfo(process) => {
-            let process = or_unmapped(process, |process| format!("{{ pid {} }}", pid(process)));
-            format!("BINDER_GET_FROZEN_INFO {process}")
+            word_and(statement, "BINDER_GET_FROZEN_INFO", process, |statement, process| {
+                statement.put("{ pid ");
+                pid(statement, process);
+                statement.put(" }");
+            });
         }
         Ioctl::EnableOnewaySpamDetection(enable) => {
-            format!("BINDER_ENABLE_ONEWAY_SPAM_DETECTION {}", argument(enable))
+            let word = "BINDER_ENABLE_ONEWAY_SPAM_DETECTION";
+            word_and(statement, word, enable, |statement, enable| statement.put_decimal(*enable));
         }
-        Ioctl::GetExtendedError(Argument::Value(())) => "BINDER_GET_EXTENDED_ERROR".into(),
-        Ioctl::GetExtendedError(Argument::Unmapped) => "BINDER_GET_EXTENDED_ERROR unmapped".into(),
+        Ioctl::GetExtendedError(Argument::Value(())) => statement.put("BINDER_GET_EXTENDED_ERROR"),
+        Ioctl::GetExtendedError(Argument::Unmapped) => statement.put("BINDER_GET_EXTENDED_ERROR unmapped"),
         Ioctl::Raw { request, argument } => {
-            format!("ioctl {request:#010x} {}", hexadecimal(*argument))
+            statement.put_formatted(format_args!("ioctl {request:#010x} {argument:#x}"));
         }
-        Ioctl::SetContextMgrExt(Argument::Unmapped) => "BINDER_SET_CONTEXT_MGR_EXT unmapped".into(),
-        Ioctl::SetContextMgrExt(Argument::Value(object)) => {
-            statement.put(&format!("BINDER_SET_CONTEXT_MGR_EXT {}", object.object));
-            if object.flags != 0 {
-                statement.put(" flags ");
-                separated(statement, "|", &object_flags(object.flags), |statement, flag| statement.put(flag));
-            }
-            return;
+        Ioctl::SetContextMgrExt(object) => {
+            word_and(statement, "BINDER_SET_CONTEXT_MGR_EXT", object, |statement, object| {
+                statement.put(object.object.as_str());
+                if object.flags != 0 {
+                    statement.put(" flags ");
+                    object_flags(statement, object.flags);
+                }
+            });
         }
-    };
-    statement.put(&text);
+    }
 }
 
 pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpectation) {
     match expected {
         CallExpectation::Succeeds => statement.put("success"),
-        CallExpectation::Value(value) => {
-            statement.put(&u64::try_from(*value).map_or_else(|_| value.to_string(), number))
-        }
-        CallExpectation::Tells(told) => statement.put(&ioctl::told(told)),
+        CallExpectation::Value(value) => match u64::try_from(*value) {
+            Ok(value) => number(statement, value),
+            Err(_) => statement.put_decimal(*value),
+        },
+        CallExpectation::Tells(told) => ioctl::told(statement, told),
         CallExpectation::Parked => statement.put("parked"),
-        CallExpectation::Fails(error) => statement.put(&errno(*error)),
+        CallExpectation::Fails(error) => errno(statement, *error),
         CallExpectation::Events(events) => {
             separated(statement, "|", &names_of(*events), |statement, name| {
                 statement.put(name);

@@ -15,9 +15,10 @@ use super::message::{OP_IOCTL, OP_RENEW, Request};
 use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
 use super::shared_memory::{MOST_THREADS, SharedMemory};
-use crate::program::PAGE;
+use crate::program::{Name, PAGE};
 use crate::target::mappings::Mappings;
-use crate::target::{Image, ProcessSpecification, TargetError};
+
+use crate::target::{Image, Piece, ProcessSpecification, TargetError};
 
 /// How long an answer is awaited before it is asked whether the process is still there.
 const LIFE_SIGN: Duration = Duration::from_millis(20);
@@ -33,7 +34,7 @@ struct ReadAhead {
 
 /// An agent and its threads.
 pub struct Process {
-    pub(super) name: String,
+    pub(super) name: Name,
     pub(super) pid: i32,
     pub(super) alive: bool,
     /// The user that it has been made, if it is another than the harness'.
@@ -71,7 +72,7 @@ pub struct Opening {
 
 /// A thread of an agent.
 pub struct Thread {
-    pub(super) name: String,
+    pub(super) name: Name,
     pub(super) tid: i32,
     pub(super) state: State,
     /// What it was asked for last is to poll until there is something.
@@ -108,7 +109,7 @@ impl Process {
         patience: Duration,
     ) -> Result<Process, TargetError> {
         let ProcessSpecification { name, threads, uid, forked } = specification;
-        let broken = |what: &str, error| broken(name, what, error);
+        let broken = |what: &str, error| broken(name.as_str(), what, error);
         if threads.len() > MOST_THREADS {
             return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
         }
@@ -290,12 +291,12 @@ impl Process {
 
     /// Copies bytes into the arenas of its threads, each to its address.
     pub(super) fn write_memory(&mut self, image: &Image) -> Result<(), TargetError> {
-        for (address, bytes) in image.iter().filter(|(_, bytes)| !bytes.is_empty()) {
-            if !self.memory.write(address, bytes) {
+        for Piece { address, bytes, zeroes } in image.iter() {
+            let length = bytes.len() + zeroes;
+            if length > 0 && !self.memory.write(address, bytes, zeroes) {
                 return Err(TargetError::Broken(format!(
-                    "{}: some of {} bytes at {address:#x} lie outside of the thread's arena",
+                    "{}: some of {length} bytes at {address:#x} lie outside of the thread's arena",
                     self.name,
-                    bytes.len()
                 )));
             }
         }
@@ -464,7 +465,7 @@ impl Thread {
         matches!(self.state, State::Calling { .. })
     }
 
-    fn new(name: String) -> Thread {
+    fn new(name: Name) -> Thread {
         Thread {
             name,
             tid: 0,

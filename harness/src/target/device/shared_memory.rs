@@ -77,15 +77,16 @@ impl SharedMemory {
         unsafe { self.start.cast::<Desk>().add(thread).as_ref() }
     }
 
-    /// Puts bytes into an arena. False if not all of these addresses belong to one area.
-    pub fn write(&mut self, address: u64, bytes: &[u8]) -> bool {
-        let Some(place) = self.place(address, bytes.len()) else { return false };
+    /// Puts bytes into an arena, and so many zeroes behind them. False if not all of these addresses belong to one area.
+    pub fn write(&mut self, address: u64, bytes: &[u8], zeroes: usize) -> bool {
+        let Some(place) = self.place(address, bytes.len() + zeroes) else { return false };
         self.note_touched(&place);
         // SAFETY: the place lies in the file, all of which is mapped. Nobody writes there meanwhile, as the thread whose
         // arena it is is in no call.
         unsafe {
             let to = self.start.add(place.start as usize).as_ptr();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+            to.add(bytes.len()).write_bytes(0, zeroes);
         }
         true
     }
@@ -127,7 +128,7 @@ impl SharedMemory {
     fn touch_usual(&mut self) {
         for thread in 0..self.threads {
             for area in [Area::Argument, Area::Returns] {
-                self.write(area.addresses(thread).start, &[0]);
+                self.write(area.addresses(thread).start, &[0], 0);
             }
         }
     }
@@ -209,9 +210,9 @@ mod tests {
         for area in Area::ALL {
             let addresses = area.addresses(1);
             let last = addresses.end - 3;
-            assert!(memory.write(last, b"abc"));
+            assert!(memory.write(last, b"abc", 0));
             assert_eq!(memory.read(last, 3).as_deref(), Some(b"abc".as_slice()));
-            assert!(!memory.write(last, b"abcd"), "behind its end nothing is mapped");
+            assert!(!memory.write(last, b"abc", 1), "behind its end nothing is mapped");
             assert_eq!(memory.read(addresses.start - 1, 1), None);
         }
         memory.clear().unwrap();

@@ -14,23 +14,47 @@ use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area};
 pub(super) struct Memory {
     pub(super) descriptors: Descriptors,
     pid: i32,
-    /// Of each thread.
-    arenas: Vec<Arena>,
+    /// The bytes of all extents. What an extent has left behind as it grew is nobody's.
+    bytes: Vec<u8>,
+    /// What has been written to of each area of each thread.
+    arenas: Vec<[Extent; Area::ALL.len()]>,
 }
 
-/// What has been written to of each area.
-type Arena = [Extent; Area::ALL.len()];
+/// As many bytes are enough for what the threads of a usual process write to.
+const USUAL_BYTES: usize = 0x1000;
 
 impl Memory {
     /// The memory of a process with so many threads and this id.
     pub(super) fn of_threads(threads: usize, pid: i32) -> Memory {
-        Memory { descriptors: Descriptors::default(), pid, arenas: vec![Arena::default(); threads] }
+        Memory {
+            descriptors: Descriptors::default(),
+            pid,
+            bytes: Vec::with_capacity(USUAL_BYTES),
+            arenas: vec![Default::default(); threads],
+        }
     }
 
     /// What a copy of the process has, of whose threads there is only the first.
     pub(super) fn fork(&self, pid: i32) -> Memory {
         let arenas = self.arenas.iter().take(1).cloned().collect();
-        Memory { descriptors: self.descriptors.clone(), pid, arenas }
+        Memory { descriptors: self.descriptors.clone(), pid, bytes: self.bytes.clone(), arenas }
+    }
+
+    /// Writes bytes, and so many zeroes behind them.
+    pub(super) fn put(&mut self, address: u64, bytes: &[u8], zeroes: usize) -> Result<(), Fault> {
+        let Spot { thread, area, range } = Spot::of(address, bytes.len() + zeroes)?;
+        let extent = &mut self.arenas.get_mut(thread).ok_or(Fault)?[area];
+        let written = range.start..range.start + bytes.len();
+        if !written.is_empty() {
+            extent.grow(&written, Area::ALL[area].size() as usize, &mut self.bytes);
+            self.bytes[extent.place_of(&written)].copy_from_slice(bytes);
+        }
+        // Outside of the extent there are zeroes already.
+        let cleared = written.end.max(extent.range.start)..range.end.min(extent.range.end);
+        if !cleared.is_empty() {
+            self.bytes[extent.place_of(&cleared)].fill(0);
+        }
+        Ok(())
     }
 }
 
@@ -65,63 +89,67 @@ impl UserMemory for Memory {
 
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         let Spot { thread, area, range } = Spot::of(address, bytes.len())?;
-        self.arenas.get(thread).ok_or(Fault)?[area].read(range.start, bytes);
+        let extent = &self.arenas.get(thread).ok_or(Fault)?[area];
+        if extent.covers(&range) {
+            bytes.copy_from_slice(&self.bytes[extent.place_of(&range)]);
+            return Ok(());
+        }
+        bytes.fill(0);
+        let known = range.start.max(extent.range.start)..range.end.min(extent.range.end);
+        if !known.is_empty() {
+            let at = known.start - range.start..known.end - range.start;
+            bytes[at].copy_from_slice(&self.bytes[extent.place_of(&known)]);
+        }
         Ok(())
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let Spot { thread, area, range } = Spot::of(address, bytes.len())?;
-        self.arenas.get_mut(thread).ok_or(Fault)?[area].write(range.start, bytes);
-        Ok(())
+        self.put(address, bytes, 0)
     }
 }
 
-/// A part of an area, from the first place that has been written to, or shortly before it, to the last.
+/// A part of an area: all that has been written to, and some of what is around that.
 #[derive(Debug, Clone, Default)]
 struct Extent {
-    start: usize,
-    bytes: Vec<u8>,
+    /// From where to where in the area.
+    range: Range<usize>,
+    /// Where its bytes begin among those of all extents.
+    place: usize,
 }
 
 /// An extent begins and ends at multiples of this, so that it seldom grows.
-const GRAIN: usize = 0x400;
+const GRAIN: usize = 0x100;
 
 impl Extent {
-    fn end(&self) -> usize {
-        self.start + self.bytes.len()
+    fn covers(&self, range: &Range<usize>) -> bool {
+        self.range.start <= range.start && range.end <= self.range.end
     }
 
-    fn read(&self, at: usize, bytes: &mut [u8]) {
-        let end = at + bytes.len();
-        if self.start <= at && end <= self.end() {
-            bytes.copy_from_slice(&self.bytes[at - self.start..end - self.start]);
-            return;
-        }
-        bytes.fill(0);
-        let (first, last) = (at.max(self.start), end.min(self.end()));
-        if first < last {
-            bytes[first - at..last - at].copy_from_slice(&self.bytes[first - self.start..last - self.start]);
-        }
+    /// Where the bytes of a part of it are among those of all extents.
+    fn place_of(&self, range: &Range<usize>) -> Range<usize> {
+        let start = self.place + (range.start - self.range.start);
+        start..start + range.len()
     }
 
-    fn write(&mut self, at: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
+    /// Makes it cover this, too, in an area of this size. It is twice as long then as before at least, in whichever direction
+    /// it grows, and its bytes are at the end of all bytes.
+    fn grow(&mut self, range: &Range<usize>, size: usize, bytes: &mut Vec<u8>) {
+        if self.covers(range) {
             return;
         }
-        let (first, last) = (at / GRAIN * GRAIN, (at + bytes.len()).next_multiple_of(GRAIN));
-        if self.bytes.is_empty() {
-            self.start = first;
+        let (mut start, mut end) = (range.start / GRAIN * GRAIN, range.end.next_multiple_of(GRAIN));
+        let old = self.range.clone();
+        if !old.is_empty() {
+            start =
+                if start < old.start { start.min(old.start.saturating_sub(old.len())) } else { old.start };
+            end = if end > old.end { end.max(old.end + old.len()).min(size) } else { old.end };
         }
-        if first < self.start {
-            let more = self.start - first;
-            self.bytes.splice(..0, std::iter::repeat_n(0, more));
-            self.start = first;
+        let grown = Extent { range: start..end, place: bytes.len() };
+        bytes.resize(grown.place + grown.range.len(), 0);
+        if !old.is_empty() {
+            bytes.copy_within(self.place_of(&old), grown.place_of(&old).start);
         }
-        if last > self.end() {
-            self.bytes.resize(last - self.start, 0);
-        }
-        let place = at - self.start;
-        self.bytes[place..place + bytes.len()].copy_from_slice(bytes);
+        *self = grown;
     }
 }
 
@@ -212,15 +240,28 @@ mod tests {
 
     #[test]
     fn an_extent_grows_both_ways() {
-        let mut extent = Extent::default();
+        let (mut memory, start) = (Memory::of_threads(1, 1), Area::Payload.addresses(0).start);
         for (at, bytes) in [(1000, [1, 2]), (9000, [3, 4]), (10, [5, 6])] {
-            extent.write(at, &bytes);
+            memory.write(start + at, &bytes).unwrap();
         }
         let mut all = vec![9; 10_000];
-        extent.read(0, &mut all);
+        memory.read(start, &mut all).unwrap();
         let written = all.iter().enumerate().filter(|(_, byte)| **byte != 0);
         let expected = [(10, &5), (11, &6), (1000, &1), (1001, &2), (9000, &3), (9001, &4)];
         assert_eq!(written.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn zeroes_are_written_behind_bytes() {
+        let (mut memory, start) = (Memory::of_threads(1, 1), Area::Returns.addresses(0).start);
+        memory.write(start, &[9; 6]).unwrap();
+        memory.put(start + 1, &[1, 2], 2).unwrap();
+        let mut all = [7; 8];
+        memory.read(start, &mut all).unwrap();
+        assert_eq!(all, [9, 1, 2, 0, 0, 9, 0, 0]);
+        let size = Area::Returns.size() as usize;
+        assert_eq!(memory.put(start, &[1], size - 1), Ok(()));
+        assert_eq!(memory.put(start, &[1], size), Err(Fault));
     }
 
     #[test]
