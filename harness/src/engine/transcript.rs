@@ -111,8 +111,8 @@ pub struct PayloadRecord {
     /// Its items as a script would write them.
     pub items: Vec<String>,
     /// Its bytes in hexadecimal, with dots for the numbers of descriptors and the addresses of buffers, which are the
-    /// driver's choice; of more than 4 KiB only how many there are, and the SHA-256 of that. `None` where the receiver
-    /// has no such memory.
+    /// driver's choice; of more than 4 KiB only how many there are, and their 128 bits of XXH3, with zeroes for these.
+    /// `None` where the receiver has no such memory.
     pub bytes: Option<String>,
     /// The table of offsets in hexadecimal, little-endian; `None` where the receiver has no such memory.
     pub offsets: Option<String>,
