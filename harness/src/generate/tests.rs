@@ -98,6 +98,23 @@ fn a_child_has_no_other_thread_than_its_first() {
     }
 }
 
+/// Which numbers stand for a file is the kernel's choice, of whatever words an array of descriptors is made.
+#[test]
+fn no_array_is_over_numbers_that_a_descriptor_may_have() {
+    for array in
+        ["fda 1 parent 0 offset 0", "object { type BINDER_TYPE_FDA, flags 0, binder 0x1, cookie 0x0 }"]
+    {
+        let text = format!(
+            "# Arrays.\nprocess client\n\nclient > BC_TRANSACTION_SG {{ handle 0, data [ ptr [ u32 7 ], {array}, zero 8 ] }}\n"
+        );
+        let script =
+            parse(text.as_bytes()).unwrap_or_else(|wrong| panic!("{}", wrong.render("array", false)));
+        let settled = settle(&script.program, &Profile::RUST, &mut Unstructured::new(&[]));
+        let settled = print(&settled.program);
+        assert!(settled.contains("ptr [ bytes 3f 3f 3f 3f ]"), "{settled}");
+    }
+}
+
 #[test]
 fn a_seed_is_a_program() {
     for emphasis in Emphasis::iter() {
