@@ -8,8 +8,6 @@ use crate::uapi::Errno;
 
 /// The device that makes the others.
 const CONTROL: &str = "binder-control";
-/// The folders.
-const FOLDERS: [&str; 2] = [LOGS, FEATURES];
 /// The folder of files that tell of what the driver does.
 const LOGS: &str = "binder_logs";
 /// Those of them that every driver has.
@@ -27,24 +25,34 @@ const LONGEST_NAME: usize = 255;
 #[derive(Debug)]
 pub struct Binderfs {
     devices: BTreeMap<Vec<u8>, ContextIndex>,
+    /// Devices that have been taken away: they take up room for as long as somebody has them open.
+    taken_away: Vec<ContextIndex>,
+    /// Whether it has the folder of files that tell of what the driver does.
+    has_logs: bool,
     /// How many devices there can be, those that it begins with among them.
     max: u32,
 }
 
 impl Binderfs {
-    /// Mounts an instance.
-    pub fn mount(driver: &mut Driver, max: Option<u32>) -> Result<Binderfs, Errno> {
+    /// Mounts an instance, with files that tell of what the driver does if it is asked for them.
+    pub fn mount(driver: &mut Driver, max: Option<u32>, has_logs: bool) -> Result<Binderfs, Errno> {
         if max.is_some_and(|max| max > MOST_DEVICES) {
             return Err(Errno::EINVAL);
         }
-        let mut instance = Binderfs { devices: BTreeMap::new(), max: max.unwrap_or(MOST_DEVICES) };
+        let mut instance = Binderfs {
+            devices: BTreeMap::new(),
+            taken_away: Vec::new(),
+            has_logs,
+            max: max.unwrap_or(MOST_DEVICES),
+        };
         DEVICES.into_iter().try_for_each(|name| instance.add(driver, name))?;
         Ok(instance)
     }
 
     /// BINDER_CTL_ADD: makes a device.
     pub fn add(&mut self, driver: &mut Driver, name: &str) -> Result<(), Errno> {
-        if self.devices.len() >= self.max as usize {
+        self.taken_away.retain(|context| driver.is_open(*context));
+        if self.devices.len() + self.taken_away.len() >= self.max as usize {
             return Err(Errno::ENOSPC);
         }
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {
@@ -53,7 +61,7 @@ impl Binderfs {
         // What does not fit is cut off, between whatever bytes that is.
         let name = &name.as_bytes()[..name.len().min(LONGEST_NAME)];
         let is = |known: &str| name == known.as_bytes();
-        if is(CONTROL) || FOLDERS.into_iter().any(is) || self.devices.contains_key(name) {
+        if is(CONTROL) || self.folders().any(is) || self.devices.contains_key(name) {
             return Err(Errno::EEXIST);
         }
         self.devices.insert(name.to_vec(), driver.add_context());
@@ -72,8 +80,9 @@ impl Binderfs {
     /// Takes a device away. Whoever has it open goes on with it.
     pub fn unlink(&mut self, driver: &Driver, path: &str) -> Result<(), Errno> {
         match self.find(driver, path)? {
-            Entry::Device(_) => {
+            Entry::Device(context) => {
                 self.devices.remove(path.as_bytes());
+                self.taken_away.push(context);
                 Ok(())
             }
             Entry::Folder => Err(Errno::EISDIR),
@@ -92,6 +101,10 @@ impl Binderfs {
         }
     }
 
+    fn folders(&self) -> impl Iterator<Item = &'static str> {
+        [FEATURES].into_iter().chain(self.has_logs.then_some(LOGS))
+    }
+
     fn find(&self, driver: &Driver, path: &str) -> Result<Entry, Errno> {
         let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
         if first.len() > LONGEST_NAME {
@@ -100,14 +113,15 @@ impl Binderfs {
         let entry = match self.devices.get(first.as_bytes()) {
             Some(context) => Entry::Device(*context),
             None if first == CONTROL => Entry::Control,
-            None if FOLDERS.contains(&first) => Entry::Folder,
+            None if self.folders().any(|folder| folder == first) => Entry::Folder,
             None => return Err(Errno::ENOENT),
         };
         match (rest, entry) {
             (None, entry) => Ok(entry),
             (Some(rest), Entry::Folder) => {
                 let name = rest.split('/').next().unwrap_or(rest);
-                let is_feature = first == FEATURES && driver.profile().features().contains(&name);
+                let is_feature =
+                    first == FEATURES && driver.profile().features().any(|feature| feature == name);
                 let is_log = first == LOGS && LOG_FILES.contains(&name);
                 match is_feature || is_log {
                     _ if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),

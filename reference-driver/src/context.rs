@@ -27,6 +27,11 @@ impl Driver {
         self.contexts.len() - 1
     }
 
+    /// Whether somebody has the device of a context open.
+    pub(crate) fn is_open(&self, context: ContextIndex) -> bool {
+        self.processes.iter().any(|(_, process)| process.context == context)
+    }
+
     pub(crate) fn context_manager(&self, process: Key<Process>) -> Option<Key<Node>> {
         self.contexts[self.processes[process].context].manager
     }

@@ -15,6 +15,7 @@ use crate::polling::{PollQueues, Polled};
 use crate::priority::Scheduling;
 use crate::process::Process;
 use crate::profile::Profile;
+use crate::read::ParkedRead;
 use crate::reference::{Handles, Reference};
 use crate::report::{Findings, Report};
 use crate::statistics::Statistics;
@@ -262,13 +263,24 @@ impl Driver {
         }
     }
 
-    /// A signal reaches a thread in its parked call, which ends with EINTR.
+    /// A signal that ends its process reaches a thread in its parked call, which ends with EINTR.
     pub fn interrupt(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
         match self.parked_thread(device, tid) {
-            Some((thread, Parked::Read(read))) => {
-                self.finish_read(thread, read.argument, read.request, Err(Errno::EINTR), memory)
-            }
+            Some((thread, Parked::Read(read))) => self.interrupt_read(thread, &read, memory),
             Some((thread, Parked::Freeze(freeze))) => self.interrupt_freeze(thread, &freeze),
+            None => Completion::Done(Err(Errno::EINVAL)),
+        }
+    }
+
+    /// A signal reaches a thread in its parked call, whose handler wants calls begun anew. That is done with all but
+    /// reads, which end with EINTR all the same.
+    pub fn signal(&mut self, device: Device, tid: i32, memory: &mut dyn UserMemory) -> Completion {
+        match self.parked_thread(device, tid) {
+            Some((thread, Parked::Read(read))) => self.interrupt_read(thread, &read, memory),
+            Some((thread, Parked::Freeze(freeze))) => {
+                let _ = self.interrupt_freeze(thread, &freeze);
+                self.freeze(thread, freeze.argument(), memory)
+            }
             None => Completion::Done(Err(Errno::EINVAL)),
         }
     }
@@ -439,6 +451,15 @@ impl Driver {
         let mut value = T::new_zeroed();
         self.read_memory(device, memory, address, value.as_mut_bytes())?;
         Ok(value)
+    }
+
+    fn interrupt_read(
+        &mut self,
+        thread: Key<Thread>,
+        read: &ParkedRead,
+        memory: &mut dyn UserMemory,
+    ) -> Completion {
+        self.finish_read(thread, read.argument, read.request, Err(Errno::EINTR), memory)
     }
 
     fn parked_thread(&mut self, device: Device, tid: i32) -> Option<(Key<Thread>, Parked)> {

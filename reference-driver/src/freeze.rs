@@ -38,6 +38,8 @@ impl Freezer {
 /// A BINDER_FREEZE that waits for transactions to be done with.
 #[derive(Debug, Clone)]
 pub(crate) struct ParkedFreeze {
+    /// Where its argument is.
+    argument: u64,
     target: Target,
     /// Those that come after it, the next at the end.
     rest: Vec<Target>,
@@ -53,6 +55,10 @@ struct Target {
 }
 
 impl ParkedFreeze {
+    pub(crate) fn argument(&self) -> u64 {
+        self.argument
+    }
+
     /// Whether it sleeps no longer when so many milliseconds have passed. One that does not wait must not have begun to.
     pub(crate) fn is_over_after(&self, milliseconds: u32) -> bool {
         match self.patience {
@@ -113,10 +119,14 @@ impl Driver {
             return self.finish(thread, Ok(()));
         }
         let mut rest = devices;
-        if self.profile.freezes_oldest_first {
-            rest.reverse();
+        if self.profile.freezes_by_context {
+            // Contexts have their numbers in the order in which they were made.
+            rest.sort_by_key(|target| {
+                std::cmp::Reverse((self.processes[target.device].context, target.serial))
+            });
         }
-        let progress = self.freeze_each(rest, Patience::of(info.timeout_ms, &self.profile));
+        let patience = Patience::of(info.timeout_ms, &self.profile);
+        let progress = self.freeze_each(argument, rest, patience);
         self.conclude(thread, progress)
     }
 
@@ -165,12 +175,12 @@ impl Driver {
     }
 
     /// Freezes these devices, from the end, until one fails or has to be waited for.
-    fn freeze_each(&mut self, mut rest: Vec<Target>, patience: Patience) -> Progress {
+    fn freeze_each(&mut self, argument: u64, mut rest: Vec<Target>, patience: Patience) -> Progress {
         while let Some(target) = rest.pop() {
             let Some(device) = self.living(target) else { continue };
             self.reset_freezer(device, true);
             if patience != Patience::None && self.processes[device].outstanding_transactions > 0 {
-                return Progress::Waits(ParkedFreeze { target, rest, patience });
+                return Progress::Waits(ParkedFreeze { argument, target, rest, patience });
             }
             if let Err(errno) = self.settle_freeze(device, patience) {
                 return Progress::Done(Err(errno));
@@ -221,7 +231,7 @@ impl Driver {
         }
         let settled = device.map_or(Ok(()), |device| self.settle_freeze(device, freeze.patience));
         let progress = match settled {
-            Ok(()) => self.freeze_each(freeze.rest, freeze.patience),
+            Ok(()) => self.freeze_each(freeze.argument, freeze.rest, freeze.patience),
             Err(errno) => Progress::Done(Err(errno)),
         };
         self.conclude(thread, progress)

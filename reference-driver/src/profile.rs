@@ -97,8 +97,8 @@ pub struct Profile {
     pub(crate) pending_is_an_error: bool,
     /// To freeze a process that is not there succeeds.
     pub(crate) nobody_can_be_frozen: bool,
-    /// The devices of a process are frozen in the order in which they were opened.
-    pub(crate) freezes_oldest_first: bool,
+    /// The devices of a process are frozen context by context, and within one in the order in which they were opened.
+    pub(crate) freezes_by_context: bool,
     /// Waiting for as long as 2^31 milliseconds fails.
     pub(crate) long_timeouts_fail: bool,
     /// Whoever waits to freeze a process waits for what has not been read, and not for calls to be answered.
@@ -218,7 +218,7 @@ impl Profile {
         has_pending_frozen: true,
         pending_is_an_error: false,
         nobody_can_be_frozen: false,
-        freezes_oldest_first: false,
+        freezes_by_context: false,
         long_timeouts_fail: true,
         freezing_waits_for_readers_only: false,
         freezing_settles_anew: false,
@@ -300,7 +300,7 @@ impl Profile {
         has_pending_frozen: true,
         pending_is_an_error: true,
         nobody_can_be_frozen: true,
-        freezes_oldest_first: true,
+        freezes_by_context: true,
         long_timeouts_fail: false,
         freezing_waits_for_readers_only: true,
         freezing_settles_anew: true,
@@ -327,11 +327,12 @@ impl Profile {
     }
 
     /// What the folder `features` of a binderfs names.
-    pub(crate) fn features(&self) -> &'static [&'static str] {
-        match self.freeze_notifications {
-            FreezeNotifications::None => &["extended_error", "oneway_spam_detection"],
-            _ => &["extended_error", "freeze_notification", "oneway_spam_detection"],
-        }
+    pub(crate) fn features(&self) -> impl Iterator<Item = &'static str> {
+        let notifies = !matches!(self.freeze_notifications, FreezeNotifications::None);
+        ["extended_error", "oneway_spam_detection"]
+            .into_iter()
+            .chain(notifies.then_some("freeze_notification"))
+            .chain(self.makes_reports.then_some("transaction_report"))
     }
 }
 

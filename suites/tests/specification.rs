@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use binderdrill::expectation;
 use binderdrill::specification::Specification;
 use binderdrill::suite::{self, Case};
+use reference_driver::uapi;
 
 /// The names of all clauses. Reading them makes sure that each is there once, on the page of its topic.
 fn clauses() -> BTreeSet<String> {
@@ -64,6 +65,30 @@ fn every_clause_has_two_sentences_at_most() {
         let sentences = text.split(". ").filter(|sentence| !sentence.trim().is_empty()).count();
         assert!(sentences <= 2, "{} has {sentences}: {text}", clause.name);
     }
+}
+
+/// Who implements the protocol finds each of its numbers in the tables of the page about encoding, and no other.
+#[test]
+fn the_page_about_encoding_lists_every_number() {
+    let page = binderdrill_suites::specification()
+        .into_iter()
+        .find(|page| page.name == "encoding.md")
+        .expect("a page about encoding");
+    let cells: Vec<&str> = page.text.lines().flat_map(|line| line.split('|')).map(str::trim).collect();
+    let listed: BTreeMap<&str, u32> = cells
+        .windows(2)
+        .filter_map(|pair| Some((pair[0], u32::from_str_radix(pair[1].strip_prefix("0x")?, 16).ok()?)))
+        .collect();
+    let numbers = [
+        uapi::COMMANDS,
+        uapi::RETURNS,
+        uapi::IOCTLS,
+        uapi::OBJECT_TYPES,
+        uapi::TRANSACTION_FLAGS,
+        uapi::FLAT_OBJECT_FLAGS,
+        uapi::BUFFER_FLAGS,
+    ];
+    assert_eq!(listed, numbers.concat().into_iter().collect());
 }
 
 #[test]

@@ -631,7 +631,7 @@ impl World for ReferenceWorld {
         match *thread {
             Thread::Parked(device) => {
                 let tid = process.pid + target.thread as i32;
-                let completion = self.driver.interrupt(device, tid, &mut process.memory);
+                let completion = self.driver.signal(device, tid, &mut process.memory);
                 if let Outcome::Done(result) = outcome(completion, device, thread) {
                     *thread = Thread::Returned(result);
                 }

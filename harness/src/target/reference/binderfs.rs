@@ -33,7 +33,8 @@ impl ReferenceWorld {
             if !may_mount {
                 return Err(Errno::EPERM);
             }
-            let binderfs = Binderfs::mount(&mut self.driver, max)?;
+            // Only outside of user namespaces a process has the right to the option that gives files to read of the driver.
+            let binderfs = Binderfs::mount(&mut self.driver, max, namespace.is_none())?;
             self.instances.insert(id, Mounted { binderfs, owner: euid, namespaces: vec![namespace] });
             return Ok(Answer::Success);
         }
