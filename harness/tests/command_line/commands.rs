@@ -1,8 +1,8 @@
 //! What the commands do, and the exit statuses.
 
 use std::fs;
-use std::io::Read;
-use std::process::Stdio;
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
 
 use super::{binderdrill, binderdrill_with_input, command, status, stderr, stdout};
 
@@ -141,6 +141,47 @@ fn a_reader_that_has_seen_enough_is_no_panic() {
     let mut message = String::new();
     child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
     assert_eq!((child.wait().unwrap().code(), message.as_str()), (Some(2), ""));
+}
+
+/// A campaign of hours is not lost because what it tells goes to a pipe that nobody reads any longer.
+/// The campaign that these words ask for, which needs no kernel.
+/// Runs the program where nothing can be written to files, as on a disk that is full.
+#[test]
+fn what_a_guest_cannot_execute_is_refused_before_it_boots() {
+    let own = env!("CARGO_BIN_EXE_binderdrill");
+    let folder = tempfile::tempdir().unwrap();
+    let linked = folder.path().join("linked");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-x", "c", "-", "-o"]).arg(&linked);
+    let mut compiler = compiler.stdin(Stdio::piped()).spawn().unwrap();
+    compiler.stdin.take().unwrap().write_all(b"int main(void) { return 0; }").unwrap();
+    assert!(compiler.wait().unwrap().success());
+    for (program, told) in [
+        ("passes.drill", "no program of 64 bits"),
+        (linked.to_str().unwrap(), "linked dynamically"),
+        (own, "vm:none"),
+    ] {
+        let output = binderdrill(&["execute", program, "--target", "vm:none"]);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+/// That there is no driver is no deviation of one.
+#[test]
+fn an_exported_script_without_a_device_shows_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("reproducer.c");
+    let program = folder.path().join("reproducer");
+    let exported = ["export", "transaction/sync-call", "--as", "c", "--out", source.to_str().unwrap()];
+    assert_eq!(status(&binderdrill(&exported)), 0);
+    let compiled = Command::new("cc").args(["-pthread", "-o"]).args([&program, &source]).status();
+    assert!(compiled.unwrap().success());
+    for (device, told) in [("/dev/no-such-device", "No such file"), ("/dev/null", "is no binder device")] {
+        let output = Command::new(&program).arg(device).output().unwrap();
+        assert_eq!((status(&output), stdout(&output)), (2, String::new()));
+        assert!(stderr(&output).starts_with(device) && stderr(&output).contains(told), "{}", stderr(&output));
+    }
 }
 
 #[test]
