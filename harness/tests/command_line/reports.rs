@@ -181,3 +181,23 @@ fn an_unknown_record_is_told_which_there_are() {
         assert!(stderr(&output).contains("record:debian-6.12, record:debian-7"), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn who_writes_a_report_into_a_folder_waits_for_whoever_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results.json");
+    let run = binderdrill(&["run", "transaction/", "--format", "json"]);
+    std::fs::write(&results, &run.stdout).unwrap();
+    let site = folder.path().join("site");
+    let begin = |_| {
+        let mut report = command(&["report"]);
+        let report =
+            report.arg(&results).arg("--out").arg(&site).stdout(Stdio::piped()).stderr(Stdio::piped());
+        report.spawn().unwrap()
+    };
+    let reports: Vec<_> = (0..4).map(begin).collect();
+    for report in reports {
+        let output = report.wait_with_output().unwrap();
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
+    }
+}

@@ -159,6 +159,8 @@ impl<'r> Site<'r> {
 struct Pages {
     folder: PathBuf,
     written: Written,
+    /// Locked until all is written: whoever writes into the same folder waits.
+    _turn: fs::File,
 }
 
 impl Pages {
@@ -173,7 +175,10 @@ impl Pages {
         if !is_empty && !folder.join(PAST).is_dir() {
             return Err(SiteError::Occupied(folder.to_owned()));
         }
-        fs::create_dir_all(folder.join(PAST)).map_err(failed(folder))?;
+        let past = folder.join(PAST);
+        fs::create_dir_all(&past).map_err(failed(folder))?;
+        let turn =
+            fs::File::open(&past).and_then(|turn| turn.lock().map(|()| turn)).map_err(failed(&past))?;
         for name in FOLDERS {
             let path = folder.join(name);
             match fs::remove_dir_all(&path) {
@@ -181,7 +186,7 @@ impl Pages {
                 _ => fs::create_dir(&path).map_err(failed(&path))?,
             }
         }
-        Ok(Pages { folder: folder.to_owned(), written: Written { files: 0, bytes: 0 } })
+        Ok(Pages { folder: folder.to_owned(), written: Written { files: 0, bytes: 0 }, _turn: turn })
     }
 
     fn page(&mut self, name: &str, page: &impl Template) -> Result<(), SiteError> {
