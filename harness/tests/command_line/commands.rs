@@ -144,8 +144,161 @@ fn a_reader_that_has_seen_enough_is_no_panic() {
 }
 
 /// A campaign of hours is not lost because what it tells goes to a pipe that nobody reads any longer.
+#[test]
+fn a_listener_who_has_heard_enough_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let findings = folder.path().to_str().unwrap();
+    let both = ["--target", "reference:c-6.12", "--target", "reference:rust"];
+    let nightly = ["nightly", "--target", "reference", "--only", "oneway-spam", "--corpus", "passes.drill"];
+    for (arguments, expected, told) in [
+        (
+            [&["fuzz", "--seed", "1", "--programs", "9", "--out", findings], &both[..]].concat(),
+            1,
+            "of the last 9",
+        ),
+        ([&["minimise", "deviates.drill"], &both[..]].concat(), 1, "Targets part ways"),
+        ([&nightly[..], &["--out", findings]].concat(), 0, "All as expected"),
+    ] {
+        let mut command = command(&arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stderr.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(status(&output), expected, "{arguments:?}: {}", stdout(&output));
+        assert!(stdout(&output).contains(told), "{arguments:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn what_is_no_file_in_a_folder_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/passes.drill"), at("a.drill"))
+        .unwrap();
+    // Whoever opened it would wait for somebody to write.
+    assert!(Command::new("mkfifo").arg(at("pipe.drill")).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket.drill")).unwrap();
+    std::os::unix::fs::symlink("..", at("up")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    for (arguments, told) in [
+        (&["run", path][..], "1 passed on reference"),
+        (&["replay", path], "1 input: 1 as the model says"),
+        (
+            &[
+                "fuzz",
+                "--target",
+                "reference:c-6.12",
+                "--target",
+                "reference:c-6.1",
+                "--programs",
+                "1",
+                "--corpus",
+                path,
+            ],
+            "1 programs of",
+        ),
+    ] {
+        let output = binderdrill(arguments);
+        assert!(stdout(&output).contains(told), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+    }
+}
+
 /// The campaign that these words ask for, which needs no kernel.
+fn campaign(words: &[&str]) -> Output {
+    binderdrill(
+        &[&["fuzz", "--target", "reference:c-6.12", "--target", "reference:rust", "--seed", "1"], words]
+            .concat(),
+    )
+}
+
+#[test]
+fn a_campaign_that_can_come_to_nothing_says_so_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    for (words, told) in [
+        (&["--corpus", "no-such-folder"][..], "no-such-folder: No such file"),
+        (&["--corpus", empty], "there is no script (*.drill) in the folder"),
+        (&["--corpus", "malformed.drill"], "`binderdrill check malformed.drill` tells why"),
+        (
+            &["--out", "passes.drill/findings"],
+            "nothing that is found can be written to passes.drill/findings",
+        ),
+        (&["--programs", "0"], "invalid value '0' for '--programs <N>'"),
+        (&["--for", "0s"], "no program was run"),
+    ] {
+        let output = campaign(words);
+        assert_eq!(status(&output), 2, "{words:?}");
+        assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn scripts_of_a_corpus_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["passes.drill", "malformed.drill"] {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/").to_owned() + name;
+        fs::copy(script, folder.path().join(name)).unwrap();
+    }
+    let corpus = folder.path().to_str().unwrap();
+    let output = campaign(&["--programs", "1", "--corpus", corpus, "--out", corpus]);
+    let told = stderr(&output);
+    assert!(told.contains("left out of the corpus") && told.contains("malformed.drill"), "{told}");
+}
+
 /// Runs the program where nothing can be written to files, as on a disk that is full.
+fn on_a_full_disk(arguments: &[&str]) -> Output {
+    let words = ["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_binderdrill")];
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts");
+    Command::new("sh").args(words).args(arguments).current_dir(scripts).output().unwrap()
+}
+
+#[test]
+fn a_finding_that_cannot_be_written_can_be_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let targets = ["--target", "reference:c-6.12", "--target", "reference:rust"];
+    let output =
+        on_a_full_disk(&[&["fuzz", "--seed", "1", "--programs", "1", "--out", out], &targets[..]].concat());
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    let again =
+        "again: binderdrill fuzz --target reference:c-6.12 --target reference:rust --seed 1 --programs 1";
+    assert!(stderr(&output).contains(again), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
+}
+
+#[test]
+fn a_script_that_cannot_be_written_anew_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("untidy.drill");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/untidy.drill");
+    fs::copy(script, &path).unwrap();
+    let output = on_a_full_disk(&["fmt", path.to_str().unwrap()]);
+    assert_eq!(status(&output), 2, "{}", stderr(&output));
+    assert_eq!(fs::read(&path).unwrap(), fs::read(script).unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    for arguments in [
+        &["seeds", "passes.drill/seeds"][..],
+        &["nightly", "--target", "reference", "--out", "passes.drill/site"],
+    ] {
+        let output = binderdrill(arguments);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains("passes.drill/s"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_unknown_fuzz_target_is_told_what_there_is() {
+    let output = binderdrill(&["replay", "passes.drill", "--as", "no-such-target"]);
+    let told = stderr(&output);
+    assert!(
+        told.contains("there is command_stream, refcount, malformed_transaction, raw_write_read"),
+        "{told}"
+    );
+}
+
 #[test]
 fn what_a_guest_cannot_execute_is_refused_before_it_boots() {
     let own = env!("CARGO_BIN_EXE_binderdrill");
