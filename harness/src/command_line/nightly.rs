@@ -57,10 +57,9 @@ pub(super) struct NightlyArguments {
 
 pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     // That there is no place for it must not be found out in the morning.
-    for folder in [RESULTS, site::PAST] {
-        let path = arguments.out.join(folder);
-        fs::create_dir_all(&path).map_err(|source| FileError { path, source })?;
-    }
+    site::prepare(&arguments.out)?;
+    let results = arguments.out.join(RESULTS);
+    fs::create_dir_all(&results).map_err(|source| FileError { path: results, source })?;
     // Nor that a folder of inputs is not there.
     inputs(&arguments.corpus, None)?;
     let started = Timestamp::now();

@@ -155,6 +155,17 @@ impl<'r> Site<'r> {
     }
 }
 
+/// Makes the folder of a site, unless it holds what is none of ours, which would be written over.
+pub fn prepare(folder: &Path) -> Result<(), SiteError> {
+    let failed = |source| SiteError::File { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+    if !is_empty && !folder.join(PAST).is_dir() {
+        return Err(SiteError::Occupied(folder.to_owned()));
+    }
+    fs::create_dir_all(folder.join(PAST)).map_err(failed)
+}
+
 /// The files of a site, as they are written.
 struct Pages {
     folder: PathBuf,
@@ -170,13 +181,8 @@ impl Pages {
             let path = path.to_owned();
             move |source| SiteError::File { path, source }
         };
-        fs::create_dir_all(folder).map_err(failed(folder))?;
-        let is_empty = fs::read_dir(folder).map_err(failed(folder))?.next().is_none();
-        if !is_empty && !folder.join(PAST).is_dir() {
-            return Err(SiteError::Occupied(folder.to_owned()));
-        }
+        prepare(folder)?;
         let past = folder.join(PAST);
-        fs::create_dir_all(&past).map_err(failed(folder))?;
         let turn =
             fs::File::open(&past).and_then(|turn| turn.lock().map(|()| turn)).map_err(failed(&past))?;
         for name in FOLDERS {
