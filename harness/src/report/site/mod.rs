@@ -29,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use askama::Template;
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use self::cases::CaseView;
@@ -171,7 +172,7 @@ struct Pages {
     folder: PathBuf,
     written: Written,
     /// Locked until all is written: whoever writes into the same folder waits.
-    _turn: fs::File,
+    _turn: Flock<fs::File>,
 }
 
 impl Pages {
@@ -183,8 +184,9 @@ impl Pages {
         };
         prepare(folder)?;
         let past = folder.join(PAST);
-        let turn =
-            fs::File::open(&past).and_then(|turn| turn.lock().map(|()| turn)).map_err(failed(&past))?;
+        let turn = fs::File::open(&past)
+            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into()));
+        let turn = turn.map_err(failed(&past))?;
         for name in FOLDERS {
             let path = folder.join(name);
             match fs::remove_dir_all(&path) {
