@@ -1,10 +1,10 @@
 //! What the commands do, and the exit statuses.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use super::{binderdrill, binderdrill_with_input, command, status, stderr, stdout};
+use super::{binderdrill, binderdrill_with_input, command, status, stderr, stdout, unread};
 
 #[test]
 fn without_arguments_the_suite_runs_on_the_reference_driver() {
@@ -135,34 +135,27 @@ fn no_input_makes_the_program_panic() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_panic() {
-    let mut command = command(&["run", "--format", "json"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let mut message = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
-    assert_eq!((child.wait().unwrap().code(), message.as_str()), (Some(2), ""));
+    let output = command(&["run", "--format", "json"]).stdout(unread()).output().unwrap();
+    assert_eq!((status(&output), stderr(&output).as_str()), (2, ""));
 }
 
 /// A campaign of hours is not lost because what it tells goes to a pipe that nobody reads any longer.
 #[test]
 fn a_listener_who_has_heard_enough_ends_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let findings = folder.path().to_str().unwrap();
+    let [findings, night] = ["findings", "night"].map(|name| folder.path().join(name).display().to_string());
     let both = ["--target", "reference:c-6.12", "--target", "reference:rust"];
     let nightly = ["nightly", "--target", "reference", "--only", "oneway-spam", "--corpus", "passes.drill"];
     for (arguments, expected, told) in [
         (
-            [&["fuzz", "--seed", "1", "--programs", "9", "--out", findings], &both[..]].concat(),
+            [&["fuzz", "--seed", "1", "--programs", "9", "--out", &findings], &both[..]].concat(),
             1,
             "of the last 9",
         ),
         ([&["minimise", "deviates.drill"], &both[..]].concat(), 1, "Targets part ways"),
-        ([&nightly[..], &["--out", findings]].concat(), 0, "All as expected"),
+        ([&nightly[..], &["--out", &night]].concat(), 0, "All as expected"),
     ] {
-        let mut command = command(&arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stderr.take());
-        let output = child.wait_with_output().unwrap();
+        let output = command(&arguments).stderr(unread()).output().unwrap();
         assert_eq!(status(&output), expected, "{arguments:?}: {}", stdout(&output));
         assert!(stdout(&output).contains(told), "{arguments:?}: {}", stdout(&output));
     }
