@@ -1,5 +1,8 @@
 //! binderdrill: a conformance and fuzzing harness for the Android Binder driver.
 
+// These end the program where nobody reads what it says: `command_line` has its own, which do not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod campaign;
 pub mod command_line;
 pub mod compare;

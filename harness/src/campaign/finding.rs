@@ -1,7 +1,8 @@
 //! Findings: programs on which targets part ways, made as small as they can be, and written as cases.
 
-use std::fs;
-use std::io;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::bench::Difference;
@@ -90,18 +91,26 @@ impl Finding {
     pub fn write(&self, folder: &Path, targets: &[&str], command: &str) -> io::Result<(PathBuf, String)> {
         fs::create_dir_all(folder)?;
         let name = self.difference.signature.file_name();
-        let free = |number: &u32| {
+        let script = print(&self.case(&targets.join(", "), command));
+        // Of a file system that is full no case is left that is cut off.
+        let mut whole =
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        whole.write_all(script.as_bytes())?;
+        for number in 0..u32::MAX {
             let path = match number {
                 0 => folder.join(format!("{name}.{}", binderdrill_suites::EXTENSION)),
                 number => folder.join(format!("{name}-{number}.{}", binderdrill_suites::EXTENSION)),
             };
-            (!path.exists()).then_some(path)
-        };
-        let path = (0..u32::MAX).find_map(|number| free(&number));
-        let path = path.ok_or_else(|| io::Error::other("there are too many findings"))?;
-        let script = print(&self.case(&targets.join(", "), command));
-        fs::write(&path, &script)?;
-        fs::write(path.with_extension("txt"), self.text(targets, command))?;
-        Ok((path, script))
+            // Another campaign may write into the same folder.
+            match whole.persist_noclobber(&path) {
+                Ok(_) => {
+                    fs::write(path.with_extension("txt"), self.text(targets, command))?;
+                    return Ok((path, script));
+                }
+                Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => whole = taken.file,
+                Err(error) => return Err(error.error),
+            }
+        }
+        Err(io::Error::other("there are too many findings"))
     }
 }

@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use object::Endianness;
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::{CommandError, Status, TargetArguments, complain};
 use crate::suite::FileError;
@@ -26,6 +29,9 @@ pub(super) fn execute(arguments: &ExecuteArguments, out: &mut dyn Write) -> Resu
     arguments.options.check(std::slice::from_ref(&arguments.target))?;
     let path = &arguments.program;
     let program = std::fs::read(path).map_err(|source| FileError { path: path.clone(), source })?;
+    if let Some(why) = unfit(&program) {
+        return Err(CommandError::Options(format!("{} cannot be run in a guest: {why}", path.display())));
+    }
     let mut target = arguments.options.target(&arguments.target, false)?;
     let executed = target.execute(&program, &arguments.words)?;
     write!(out, "{}", executed.output)?;
@@ -33,15 +39,30 @@ pub(super) fn execute(arguments: &ExecuteArguments, out: &mut dyn Write) -> Resu
         complain(&format!("the kernel complains: {complaint}"));
     }
     match executed.status {
-        Some(0) if executed.complaints.is_empty() => Ok(Status::AsExpected),
-        Some(0 | 1) => Ok(Status::Deviation),
-        Some(status) => {
+        Ok(0) if executed.complaints.is_empty() => Ok(Status::AsExpected),
+        Ok(0 | 1) => Ok(Status::Deviation),
+        Ok(status) => {
             complain(&format!("it ended with status {status}"));
             Ok(Status::CouldNotRun)
         }
-        None => {
-            complain("it did not end by itself");
+        Err(why) => {
+            complain(&why);
             Ok(Status::CouldNotRun)
         }
+    }
+}
+
+/// Why a guest, which has this program and nothing else, cannot run it.
+fn unfit(program: &[u8]) -> Option<&'static str> {
+    let segments = FileHeader64::<Endianness>::parse(program).and_then(|header| {
+        let endian = header.endian()?;
+        Ok((endian, header.program_headers(endian, program)?))
+    });
+    match segments {
+        Err(_) => Some("it is no program of 64 bits for Linux (an ELF file)"),
+        Ok((endian, segments)) => segments
+            .iter()
+            .any(|segment| segment.p_type(endian) == PT_INTERP)
+            .then_some("it is linked dynamically, and there is no C library: link it with -static"),
     }
 }

@@ -58,10 +58,10 @@ fn write_file(path: &Path, text: &str) -> Result<(), FileError> {
     let failed = |source| FileError { path: path.to_owned(), source };
     // Through a link, lest it be replaced by a file.
     let path = fs::canonicalize(path).map_err(failed)?;
-    let mut beside = path.clone().into_os_string();
-    beside.push(".new");
-    fs::write(&beside, text).map_err(failed)?;
+    let mut beside = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&path)).map_err(failed)?;
+    beside.write_all(text.as_bytes()).map_err(failed)?;
     let permissions = fs::metadata(&path).map_err(failed)?.permissions();
-    fs::set_permissions(&beside, permissions).map_err(failed)?;
-    fs::rename(&beside, &path).map_err(failed)
+    beside.as_file().set_permissions(permissions).map_err(failed)?;
+    beside.persist(&path).map_err(|error| failed(error.error))?;
+    Ok(())
 }

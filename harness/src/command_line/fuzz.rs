@@ -1,7 +1,7 @@
 //! `binderdrill fuzz`: a campaign on several targets.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use indicatif::ProgressBar;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use strum::IntoEnumIterator;
 
-use super::{CommandError, Format, Status, TargetArguments, complain};
+use super::{CommandError, Format, Status, TargetArguments, complain, remark, tell};
 use crate::campaign::{Bench, Campaign, Event, Finding, KnownDivergences, Lane, Source, Tally};
 use crate::engine::SetUpError;
 use crate::generate::Emphasis;
 use crate::program::Program;
-use crate::report::{FoundProgram, write_tally};
+use crate::report::{FoundProgram, named, quoted, write_tally};
 use crate::suite::{self, Case};
 use crate::target::is_guest;
 
@@ -39,7 +39,7 @@ pub(super) struct FuzzArguments {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(super) time: Option<Duration>,
     /// How many programs each of the drivers is given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) programs: Option<u64>,
     /// A folder of scripts to change and cross [default: the suite]
     #[arg(long, value_name = "FOLDER")]
@@ -90,6 +90,9 @@ pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Sta
     for failure in &failures {
         complain(failure);
     }
+    if failures.is_empty() && tally.programs() == 0 {
+        complain("no program was run in the time there was for it");
+    }
     Ok(match (tally.unlisted(), failures.len(), tally.programs()) {
         (1.., ..) => Status::Deviation,
         (0, 0, 1..) => Status::AsExpected,
@@ -105,12 +108,15 @@ pub(super) struct Conducted {
     pub(super) failures: Vec<String>,
     /// What it has found, each with its script.
     pub(super) found: Vec<(FoundProgram, String)>,
+    /// Whether somebody asked for its end.
+    pub(super) was_interrupted: bool,
 }
 
 /// Runs a campaign.
 pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandError> {
     arguments.options.check(&arguments.targets)?;
     let compared = arguments.compared()?;
+    takes_findings(&arguments.out)?;
     let campaign = Campaign {
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 32)),
         programs: arguments.programs,
@@ -123,7 +129,7 @@ pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandEr
         arguments.targets(targets)?;
         lanes.push(arguments.lane(targets, compared.len()));
     }
-    eprintln!("seed {}", campaign.seed);
+    tell(&format!("seed {}", campaign.seed));
     let mut watch = Watch {
         arguments,
         compared: &compared,
@@ -139,7 +145,20 @@ pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandEr
     campaign.run(&lanes, &interruption::ASKED, |event| watch.note(event));
     watch.progress.finish_and_clear();
     let Watch { tally, failures, found, .. } = watch;
-    Ok(Conducted { tally, failures, found })
+    let was_interrupted = interruption::ASKED.load(Ordering::Relaxed);
+    Ok(Conducted { tally, failures, found, was_interrupted })
+}
+
+/// Makes sure, before anything is run, that what is found can be written. The folder is made when something is.
+pub(super) fn takes_findings(folder: &Path) -> Result<(), CommandError> {
+    let made_in = |path: &&Path| path.as_os_str().is_empty() || path.symlink_metadata().is_ok();
+    let nearest = folder.ancestors().find(made_in).filter(|path| !path.as_os_str().is_empty());
+    tempfile::tempfile_in(nearest.unwrap_or(Path::new("."))).map(drop).map_err(|error| {
+        CommandError::Options(format!(
+            "nothing that is found can be written to {}: {error}",
+            folder.display()
+        ))
+    })
 }
 
 impl FuzzArguments {
@@ -161,12 +180,40 @@ impl FuzzArguments {
     }
 
     fn corpus(&self) -> Result<Vec<Program>, CommandError> {
-        let cases = match &self.corpus {
-            None => suite::embedded(),
-            Some(folder) => suite::select(&[folder.display().to_string()])?,
+        let Some(folder) = &self.corpus else {
+            return Ok(suite::embedded()
+                .into_iter()
+                .filter_map(|case| Some(case.script.ok()?.program))
+                .collect());
         };
-        // What cannot be read is nothing to begin with.
-        Ok(cases.into_iter().filter_map(|case| Some(case.script.ok()?.program)).collect())
+        let place = folder.display();
+        let (mut programs, mut misread) = (Vec::new(), Vec::new());
+        for case in suite::cases_at(folder)? {
+            match case.script {
+                Ok(script) => programs.push(script.program),
+                Err(_) => misread.push(case.id),
+            }
+        }
+        match (programs.is_empty(), misread.is_empty()) {
+            (true, true) => {
+                let error =
+                    format!("there is no script (*.{}) in the folder {place}", binderdrill_suites::EXTENSION);
+                return Err(CommandError::Options(error));
+            }
+            (true, false) => {
+                let error = format!(
+                    "no script of {place} can be read: `binderdrill check {}` tells why",
+                    quoted(&misread[0])
+                );
+                return Err(CommandError::Options(error));
+            }
+            (false, true) => {}
+            (false, false) => remark(&format!(
+                "left out of the corpus, as they cannot be read (`binderdrill check` tells why): {}",
+                named(&misread)
+            )),
+        }
+        Ok(programs)
     }
 
     /// These targets, but for the model that stands beside a driver.
@@ -199,10 +246,10 @@ impl FuzzArguments {
     /// The command that runs the program of a seed once more.
     fn replay(&self, targets: &[String], seed: u64) -> String {
         let mut words = vec!["binderdrill fuzz".to_owned()];
-        words.extend(targets.iter().map(|target| format!("--target {target}")));
+        words.extend(targets.iter().map(|target| format!("--target {}", quoted(target))));
         words.push(format!("--seed {seed} --programs 1"));
         if let Some(corpus) = &self.corpus {
-            words.push(format!("--corpus {}", corpus.display()));
+            words.push(format!("--corpus {}", quoted(&corpus.display().to_string())));
         }
         if self.emphasis != Emphasis::Mix {
             words.push(format!("--emphasis {}", self.emphasis));
@@ -270,7 +317,7 @@ impl Watch<'_> {
                 let path = path.display().to_string();
                 if known.is_none() {
                     let line = format!("{}: {signature} ({}, {path})", names.join(", "), finding.steadiness);
-                    self.progress.suspend(|| eprintln!("{line}"));
+                    self.progress.suspend(|| tell(&line));
                 }
                 if let Some(group) = group {
                     group.steadiness = Some(finding.steadiness);
@@ -280,7 +327,9 @@ impl Watch<'_> {
                 self.found.push((FoundProgram::of_campaign(finding, &case, &names, replay, known), script));
             }
             Err(error) => {
-                self.failures.push(format!("{}: {error}", self.arguments.out.display()));
+                // The finding is not lost with it.
+                let out = self.arguments.out.display();
+                self.failures.push(format!("{signature} is not written to {out}: {error}; again: {replay}"));
             }
         }
     }
@@ -294,7 +343,7 @@ impl Watch<'_> {
         let lanes: Vec<String> = self.tally.lanes.iter().map(|lane| lane.to_string()).collect();
         match is_shown {
             true => self.progress.set_message(lanes.join("; ")),
-            false => lanes.iter().for_each(|lane| eprintln!("{lane}")),
+            false => lanes.iter().for_each(|lane| tell(lane)),
         }
     }
 }

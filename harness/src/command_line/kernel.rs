@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, Subcommand};
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::{CommandError, Status};
+use super::{CommandError, Status, tell};
 use crate::kernel::{
     BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX,
     PATCHED_PREFIX, STOCK, SourceChoice, Store, Supply, Told, usual,
@@ -68,13 +68,13 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
             for name in if name.is_empty() { &usual } else { name } {
                 if name.starts_with(PACKAGE_PREFIX) {
                     let fetched =
-                        store.fetch_source(&name.parse()?, &mut |what| eprintln!("{name}: {what}"))?;
+                        store.fetch_source(&name.parse()?, &mut |what| tell(&format!("{name}: {what}")))?;
                     let revision = fetched.unpacked.revision.unwrap_or_default();
                     let how = if fetched.was_there { "was there" } else { "fetched" };
                     writeln!(out, "{name} is {revision} ({how})")?;
                     continue;
                 }
-                let kernel = store.fetch(name, &mut |what| eprintln!("{name}: {what}"))?;
+                let kernel = store.fetch(name, &mut |what| tell(&format!("{name}: {what}")))?;
                 writeln!(out, "{name} is Linux {}", kernel.release())?;
             }
         }
@@ -148,7 +148,9 @@ impl Progress {
 
     fn show(&self, told: Told<'_>) {
         match told {
-            Told::Begun(what) if self.bar.is_hidden() => eprintln!("{BUILT_PREFIX}{}: {what}", self.name),
+            Told::Begun(what) if self.bar.is_hidden() => {
+                tell(&format!("{BUILT_PREFIX}{}: {what}", self.name));
+            }
             Told::Begun(what) => self.bar.set_message(what.to_owned()),
             Told::Step(number, step) => self.bar.set_message(format!("step {number}: {step}")),
         }

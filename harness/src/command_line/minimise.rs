@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CommandError, Status, TargetArguments};
+use super::{CommandError, Status, TargetArguments, tell};
 use crate::campaign::{Bench, Reduced, reduce, side_by_side};
 use crate::engine::Verdict;
 use crate::script::{self, print};
@@ -50,10 +50,10 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
         None => None,
     };
     let (Some(settled), Some(difference)) = (settled, difference) else {
-        eprintln!(
+        tell(&format!(
             "{origin}: all targets do the same with it, so there is nothing to make smaller (what it leaves undefined is \
              not compared; `binderdrill run` tells whether they do what it expects)"
-        );
+        ));
         return Ok(Status::AsExpected);
     };
     let reduced = reduce(&mut bench, &settled, difference, &|| false)?;
@@ -69,19 +69,19 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
             std::fs::write(path, print(&small)).map_err(|source| FileError { path: path.clone(), source })?;
         }
     }
-    tell(&reduced);
+    tell_apart(&reduced);
     Ok(Status::Deviation)
 }
 
 /// Says what the targets do with the small script.
-fn tell(reduced: &Reduced) {
+fn tell_apart(reduced: &Reduced) {
     let mut runs = reduced.difference.runs.iter();
     let Some((first, one)) = runs.next() else { return };
     for (name, other) in runs {
-        eprintln!("{}", side_by_side((first, &one.transcript), (name, &other.transcript)));
+        tell(&side_by_side((first, &one.transcript), (name, &other.transcript)));
         match &other.verdict {
-            Verdict::Broken { reason } => eprintln!("{name}: {reason}"),
-            Verdict::Fail(deviation) => eprintln!("{name}: {}", deviation.difference),
+            Verdict::Broken { reason } => tell(&format!("{name}: {reason}")),
+            Verdict::Fail(deviation) => tell(&format!("{name}: {}", deviation.difference)),
             _ => {}
         }
     }

@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use strum::IntoEnumIterator;
 
 use self::rendering::{KcidbArguments, ResultsFormat};
 use crate::coverage::{GcovError, LlvmError, MalformedExplanations};
@@ -276,7 +277,7 @@ struct ReplayArguments {
     targets: Vec<String>,
     /// The fuzz target whose inputs these are, which says what is made of those that are no scripts [default: the one
     /// that a folder they are in is named after, or else command_stream]
-    #[arg(long = "as", value_name = "FUZZ TARGET", value_parser = FuzzTarget::from_str)]
+    #[arg(long = "as", value_name = "FUZZ TARGET", value_parser = fuzz_target)]
     fuzz_target: Option<FuzzTarget>,
     #[command(flatten)]
     options: TargetArguments,
@@ -288,11 +289,16 @@ struct SeedsArguments {
     #[arg(required_unless_present = "dictionary")]
     folder: Option<PathBuf>,
     /// The fuzz target that they are for
-    #[arg(long = "for", value_name = "FUZZ TARGET", default_value = "command_stream", value_parser = FuzzTarget::from_str)]
+    #[arg(long = "for", value_name = "FUZZ TARGET", default_value = "command_stream", value_parser = fuzz_target)]
     target: FuzzTarget,
     /// Print the words of scripts, in the form of libFuzzer's dictionaries
     #[arg(long)]
     dictionary: bool,
+}
+
+fn fuzz_target(text: &str) -> Result<FuzzTarget, String> {
+    let known: Vec<String> = FuzzTarget::iter().map(|target| target.to_string()).collect();
+    FuzzTarget::from_str(text).map_err(|_| format!("there is {}", known.join(", ")))
 }
 
 #[derive(Debug, Args)]
@@ -408,6 +414,12 @@ impl CommandLine {
         };
         ExitCode::from(status as u8)
     }
+}
+
+/// Says on standard error how far something is, or what belongs to no result. Where that is gone, there is nobody to
+/// tell, and what is done goes on.
+fn tell(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{message}");
 }
 
 /// Says on standard error what is no error. Where that is gone, there is nobody to tell.

@@ -13,11 +13,12 @@ use super::fuzz::{self, Conducted, FuzzArguments, duration};
 use super::rendering::{KcidbArguments, ResultsFormat};
 use super::replay::{Input, inputs, replay_on};
 use super::run::{run_all, without};
-use super::{CommandError, Format, RunArguments, Status, TargetArguments, report};
+use super::{CommandError, Format, RunArguments, Status, TargetArguments, report, tell};
 use crate::campaign::Tally;
 use crate::generate::Emphasis;
 use crate::report::site::{self, Report, file_stem};
 use crate::report::{Results, write_compressed};
+use crate::suite::FileError;
 
 /// Where fuzzers keep their inputs in a tree of this project; they are replayed where it is.
 const CORPORA: [&str; 2] = ["fuzz/findings", "fuzz/corpus"];
@@ -56,8 +57,9 @@ pub(super) struct NightlyArguments {
 
 pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     // That there is no place for it must not be found out in the morning.
-    fs::create_dir_all(arguments.out.join(RESULTS))?;
-    fs::create_dir_all(arguments.out.join(site::PAST))?;
+    site::prepare(&arguments.out)?;
+    let results = arguments.out.join(RESULTS);
+    fs::create_dir_all(&results).map_err(|source| FileError { path: results, source })?;
     // Nor that a folder of inputs is not there.
     inputs(&arguments.corpus, None)?;
     let started = Timestamp::now();
@@ -76,7 +78,7 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
     };
     // What tonight's campaign finds is told as such, and replayed from tomorrow on.
     let kept = kept_inputs(arguments, &mut notices);
-    eprintln!("the suite");
+    tell("the suite");
     let outcome = run_all(&run, &mut io::sink())?;
     let mut worst = vec![outcome.status()];
     let mut results = outcome.results;
@@ -85,7 +87,7 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
     worst.push(fuzz(arguments, &targets, &mut results, &mut notices)?);
     worst.push(replay(arguments, &targets, &kept, &mut results, &mut notices)?);
     let path = arguments.out.join(RESULTS).join(format!("{}.json.gz", file_stem(started)));
-    write_compressed(&path, &results)?;
+    write_compressed(&path, &results).map_err(|source| FileError { path, source })?;
     let (report, _) = report::write(results.with_known_scripts(), None, notices, &arguments.out)?;
     worst.push(report::status(&report.notices));
     writeln!(out, "{}", line(&report, &arguments.out))?;
@@ -112,7 +114,7 @@ fn fuzz(
         }
         return Ok(Status::AsExpected);
     }
-    eprintln!("programs that nobody wrote");
+    tell("programs that nobody wrote");
     let campaign = FuzzArguments {
         targets: std::iter::once("reference".to_owned()).chain(drivers).collect(),
         seed: arguments.seed,
@@ -125,7 +127,7 @@ fn fuzz(
         format: Format::Json,
         options: arguments.options.clone(),
     };
-    let Conducted { tally, failures, found } = match fuzz::campaign(&campaign) {
+    let Conducted { tally, failures, found, was_interrupted } = match fuzz::campaign(&campaign) {
         Ok(ran) => ran,
         Err(error) => {
             // The night is not lost over it.
@@ -134,6 +136,10 @@ fn fuzz(
         }
     };
     let status = if tally.unlisted() > 0 { Status::Deviation } else { Status::AsExpected };
+    if was_interrupted {
+        let (seconds, all) = (tally.seconds, time.as_secs());
+        notices.push(format!("the campaign was interrupted after {seconds:.0} of {all} seconds"));
+    }
     notices.extend(idle(&tally, &failures));
     notices.extend(failures);
     results.campaign = Some(tally);
@@ -180,7 +186,7 @@ fn replay(
         if all.is_empty() {
             continue;
         }
-        eprintln!("what fuzzers have kept, on {target}");
+        tell(&format!("what fuzzers have kept, on {target}"));
         let mut told = anstream::StripStream::new(Vec::new());
         match replay_on(target, &arguments.options, &all, &mut told) {
             Ok((mut replayed, found)) => {

@@ -11,12 +11,12 @@ use super::corpus::corpus;
 use super::fuzz::{self, FuzzArguments, duration};
 use super::own_lines::{Patched, Programs, own_lines_of};
 use super::trial::{Base, Trial, in_order, of_source, watched};
-use super::{CommandError, Format, GuestArguments, Status, complain};
+use super::{CommandError, Format, GuestArguments, Status, complain, remark, tell};
 use crate::generate::Emphasis;
 use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
     ChangeKind, Changes, DRIVER, DoesNotApply, KernelVerdict, OwnLines, Patch, PatchResults, PatchVerdict,
-    Repeated,
+    Repeated, UnreadablePatch,
 };
 use crate::report::{
     CaseResult, prepare_patch_pages, write_changes, write_own_lines, write_patch_pages, write_title,
@@ -42,7 +42,7 @@ pub(super) struct PatchArguments {
     #[arg(long, value_name = "BASE")]
     base: Option<String>,
     /// Where the base is the folder of a git repository: which commit of it is taken
-    #[arg(long, value_name = "REVISION", requires = "base")]
+    #[arg(long, value_name = "REVISION")]
     commit: Option<String>,
     /// Which cases are run, as of `run` [default: all]
     #[arg(long, value_name = "FILTER")]
@@ -83,15 +83,15 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         ));
     }
     let cases = suite::select(&arguments.suite)?;
-    let mut patches = Vec::new();
-    for path in &arguments.patches {
-        patches.extend(crate::patch::read(path)?);
+    if arguments.fuzz.is_some() {
+        fuzz::takes_findings(&arguments.out)?;
     }
+    let patches = read(&arguments.patches)?;
     let store = Store::of_user()?;
     let bases = arguments.bases(&store, &patches)?;
     for patch in &patches {
         if !patch.touched().iter().any(|path| path.starts_with(DRIVER) || path.contains("binder")) {
-            eprintln!("warning: \"{}\" touches nothing of the driver", patch.title);
+            tell(&format!("warning: \"{}\" touches nothing of the driver", patch.title));
         }
     }
     let mut checked = Vec::new();
@@ -130,7 +130,7 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
     let results = PatchResults::of(checked);
     if let Some(folder) = &arguments.pages {
         let index = write_patch_pages(folder, &results, &cases)?;
-        eprintln!("{} has all of it", index.display());
+        tell(&format!("{} has all of it", index.display()));
     }
     match arguments.guests.format {
         Format::Human => write_verdicts(out, &results.patches)?,
@@ -145,6 +145,24 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
         (false, false) => Status::AsExpected,
     };
     refused.unwrap_or(Ok(status))
+}
+
+/// All patches, in their order. A mail without one, which a cover letter is, is left out if there are others.
+fn read(paths: &[PathBuf]) -> Result<Vec<Patch>, CommandError> {
+    let (mut patches, mut without) = (Vec::new(), Vec::new());
+    for path in paths {
+        match crate::patch::read(path) {
+            Ok(read) => patches.extend(read),
+            Err(error @ UnreadablePatch::OnlyMails { .. }) => without.push(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match (patches.is_empty(), without.pop()) {
+        (true, Some(error)) => return Err(error.into()),
+        (_, last) => without.extend(last),
+    }
+    without.iter().for_each(|error| remark(&format!("{error}, and is left out")));
+    Ok(patches)
 }
 
 impl PatchArguments {
@@ -176,9 +194,10 @@ impl PatchArguments {
                         "{folder} is no source of Linux: it has no {missing}"
                     )));
                 }
-                let mut tell = |what: &str| eprintln!("{what}");
                 let tree = match &self.commit {
-                    Some(commit) => store.tree_of_commit(Path::new(folder), commit, &mut tell)?,
+                    Some(commit) => {
+                        store.tree_of_commit(Path::new(folder), commit, &mut |what| tell(what))?
+                    }
                     None => {
                         if store.has_uncommitted_changes(Path::new(folder)) {
                             tell(&format!(
@@ -418,9 +437,9 @@ impl Check<'_> {
                 let titles: Vec<&str> = patches.iter().map(|patch| patch.title.as_str()).collect();
                 complain(&format!("\"{}\" does not compile:\n{error}", titles.join("\", \"")));
                 if let Some(hunk) = hunk(&error, patches) {
-                    eprint!("{hunk}");
+                    tell(hunk.trim_end());
                 }
-                eprintln!("all that was said is in {}", log.display());
+                tell(&format!("all that was said is in {}", log.display()));
                 Ok(Status::DoesNotCompile)
             }
         }
@@ -436,4 +455,28 @@ fn hunk(said: &str, patches: &[Patch]) -> Option<String> {
         patches.iter().rev().find_map(|patch| patch.hunk_at(&path, number))
     };
     said.lines().find_map(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_cover_letter_beside_patches_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cover, patch) =
+            (folder.path().join("0000-cover-letter.patch"), folder.path().join("0001-fix.patch"));
+        let mail = "From 0 Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\nSubject: [PATCH 0/1] Several\n\nWhy.\n";
+        fs::write(&cover, mail).unwrap();
+        fs::write(
+            &patch,
+            "--- a/drivers/android/binder.c\n+++ b/drivers/android/binder.c\n@@ -1 +1 @@\n-one\n+two\n",
+        )
+        .unwrap();
+        assert_eq!(read(&[cover.clone(), patch]).unwrap().len(), 1);
+        let error = read(&[cover]).unwrap_err().to_string();
+        assert!(error.ends_with("0000-cover-letter.patch is a mail without a patch"), "{error}");
+    }
 }

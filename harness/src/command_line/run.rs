@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::rendering::{ResultsFormat, write_results};
-use super::{CommandError, RunArguments, Status, TargetArguments, complain, give_seed, remark};
+use super::{CommandError, RunArguments, Status, TargetArguments, complain, give_seed, remark, tell};
 use crate::engine::{SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Statu
     }
     if let Some(folder) = &arguments.records {
         for path in record::write(folder, results)? {
-            eprintln!("recorded in {}", path.display());
+            tell(&format!("recorded in {}", path.display()));
         }
     }
     Ok(outcome.status())

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::counting::Counting;
 use super::run::{Plan, run_on};
-use super::{CommandError, GuestArguments};
+use super::{CommandError, GuestArguments, tell};
 use crate::kernel::{
     BUILT_PREFIX, BuiltFor, Choices, DriverKind, Instrument, KernelError, ModuleKind, Order, Patched, Source,
     SourceChoice, Store, Told,
@@ -41,9 +41,9 @@ impl Base {
         let Some(other) = changed.iter().find(|driver| **driver != own) else { return Ok(()) };
         let (own, other) = (own.title(), other.title());
         if changed.len() > 1 {
-            eprintln!(
+            tell(&format!(
                 "warning: {name} has the driver in {own}: what changes that in {other} is not looked at"
-            );
+            ));
             return Ok(());
         }
         Err(CommandError::Options(format!(
@@ -270,7 +270,7 @@ impl<'a> Trial<'a> {
     }
 
     pub(super) fn say(&self, what: &str, said: &str) {
-        eprintln!("{:>5.1} s  {what}: {said}", self.started.elapsed().as_secs_f64());
+        tell(&format!("{:>5.1} s  {what}: {said}", self.started.elapsed().as_secs_f64()));
     }
 
     pub(super) fn tell(&self, what: &str, told: Told<'_>) {

@@ -27,6 +27,17 @@ pub enum DoesNotApply {
         /// The file.
         path: String,
     },
+    /// Its paths are not as a patch has them.
+    #[error(
+        "\"{title}\" does not apply: it changes {path}, and of a path the first folder is left out, as a/ and b/ are which \
+         git puts before it: make the patch without --no-prefix (git -c diff.noprefix=false)"
+    )]
+    NoPrefix {
+        /// The patch.
+        title: String,
+        /// The file.
+        path: String,
+    },
     /// It makes a file that is there.
     #[error("\"{title}\" does not apply: it makes {path}, which the source has already")]
     IsThere {
@@ -74,8 +85,16 @@ impl Changes {
         let malformed = |reason: String| DoesNotApply::Malformed { title: patch.title.clone(), reason };
         for file in patch.files().map_err(malformed)? {
             let PatchKind::Text(diff) = file.patch() else { continue };
-            let no_file =
-                |path: &str| DoesNotApply::NoFile { title: patch.title.clone(), path: path.to_owned() };
+            let whole = file.operation().strip_prefix(0);
+            let no_file = |path: &str| {
+                let (title, path) = (patch.title.clone(), path.to_owned());
+                match &whole {
+                    FileOperation::Modify { modified, .. } if source.join(modified.as_ref()).is_file() => {
+                        DoesNotApply::NoPrefix { title, path: modified.as_ref().to_owned() }
+                    }
+                    _ => DoesNotApply::NoFile { title, path },
+                }
+            };
             let operation = match file.operation() {
                 // git names these without a/ and b/.
                 FileOperation::Rename { .. } | FileOperation::Copy { .. } => file.operation().strip_prefix(0),
@@ -251,6 +270,18 @@ mod tests {
         let lost = diff("a/no.c", "b/no.c", "@@ -1 +1 @@\n-a\n+b\n");
         let error = changes.and(&lost, source.path()).unwrap_err().to_string();
         assert!(error.contains("no.c, which the source does not have"), "{error}");
+    }
+
+    #[test]
+    fn paths_without_a_and_b_are_told_of() {
+        let source = source();
+        let path = "drivers/android/binder.c";
+        let patch = diff(path, path, "@@ -1 +1 @@\n-line 1\n+one\n");
+        let error = Changes::default().and(&patch, source.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("it changes drivers/android/binder.c") && error.contains("--no-prefix"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -11,6 +11,9 @@ use mail_parser::mailbox::mbox::MessageIterator;
 /// A file larger than this, in bytes, is no patch that anybody has read.
 const LARGEST: u64 = 32 << 20;
 
+/// How a mail begins as git writes it, and each one of a mailbox.
+const MAIL: &[u8] = b"From ";
+
 /// A patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
@@ -46,6 +49,12 @@ pub enum UnreadablePatch {
         /// The file.
         path: PathBuf,
     },
+    /// It holds mails, and none of them a patch, as a cover letter does.
+    #[error("{path} is a mail without a patch", path = path.display())]
+    OnlyMails {
+        /// The file.
+        path: PathBuf,
+    },
     /// A diff in it is not one.
     #[error("{path}: \"{title}\" is not a whole patch: {reason}", path = path.display())]
     Malformed {
@@ -72,7 +81,11 @@ pub fn read(path: &Path) -> Result<Vec<Patch>, UnreadablePatch> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let patches = parse(&bytes, &name);
     if patches.is_empty() {
-        return Err(UnreadablePatch::NoDiff { path: path.to_owned() });
+        let path = path.to_owned();
+        return Err(match bytes.starts_with(MAIL) {
+            true => UnreadablePatch::OnlyMails { path },
+            false => UnreadablePatch::NoDiff { path },
+        });
     }
     for patch in &patches {
         let malformed = |reason: String| UnreadablePatch::Malformed {
@@ -89,7 +102,7 @@ pub fn read(path: &Path) -> Result<Vec<Patch>, UnreadablePatch> {
 
 /// The patches in a text. A mail without a diff, such as a cover letter, is none.
 pub(super) fn parse(bytes: &[u8], name: &str) -> Vec<Patch> {
-    let mails: Vec<Vec<u8>> = match bytes.starts_with(b"From ") {
+    let mails: Vec<Vec<u8>> = match bytes.starts_with(MAIL) {
         true => MessageIterator::new(bytes).flatten().map(|mail| mail.unwrap_contents()).collect(),
         false => vec![bytes.to_vec()],
     };
@@ -129,9 +142,13 @@ fn check(file: &FilePatch<'_, str>) -> Result<(), String> {
         return Err(format!("it changes the binary file {path}"));
     }
     let leaves = |path: &String| path.starts_with('/') || path.split('/').any(|part| part == "..");
-    match paths.iter().find(|path| path.is_empty() || leaves(path)) {
-        Some(path) => Err(format!("it changes {path:?}, which is no file of a source")),
-        None => Ok(()),
+    if let Some(path) = paths.iter().find(|path| path.is_empty() || leaves(path)) {
+        return Err(format!("it changes {path:?}, which is no file of a source"));
+    }
+    let has_hunks = file.patch().as_text().is_some_and(|diff| !diff.hunks().is_empty());
+    match file.operation().is_modify() && !has_hunks && file.new_mode().is_none() {
+        true => Err(format!("no line of {path} is changed: it may have been cut off")),
+        false => Ok(()),
     }
 }
 
@@ -162,7 +179,22 @@ impl Patch {
             true => ParseOptions::gitdiff(),
             false => ParseOptions::unidiff(),
         };
-        PatchSet::parse(&self.text, options).collect::<Result<_, _>>().map_err(|error| error.to_string())
+        let mut files = Vec::new();
+        for file in PatchSet::parse(&self.text, options) {
+            files.push(file.map_err(|error| self.misread(files.len(), &error.to_string()))?);
+        }
+        Ok(files)
+    }
+
+    /// Which of its files is not understood, and why.
+    fn misread(&self, place: usize, error: &str) -> String {
+        // Before the reason stand offsets, which begin anew in each part.
+        let reason = error.rsplit(": ").next().unwrap_or(error);
+        let hint = "; it may have been cut off, or changed by hand";
+        match self.text.lines().filter_map(|line| line.strip_prefix("+++ ")).nth(place) {
+            Some(path) => format!("in what is done to {path}: {reason}{hint}"),
+            None => format!("{reason}{hint}"),
+        }
     }
 
     /// The paths of the files that it touches, from the folder of the source, each once.
@@ -270,6 +302,12 @@ mod tests {
         assert!(refused(" \n").ends_with("is empty"));
         assert!(refused("hello\n").contains("holds no patch"));
         assert!(refused(&DIFF.replace("@@ -1,2 +1,2 @@", "@@ -1,9 +1,2 @@")).contains("not a whole patch"));
+        let cut = format!("{DIFF}{}", &DIFF.replace("binder.c", "binderfs.c")[..DIFF.len() - 4]);
+        let told = refused(&cut);
+        assert!(told.contains("b/drivers/android/binderfs.c") && told.contains("cut off"), "{told}");
+        let headers = DIFF.split("@@").next().unwrap();
+        assert!(refused(headers).contains("no line of drivers/android/binder.c is changed"));
+        assert!(refused(&mail("[PATCH 0/2] A cover letter", "")).ends_with("is a mail without a patch"));
         assert!(refused(&DIFF.replace("drivers/android", "../../etc")).contains("no file of a source"));
         let missing = read(&folder.path().join("none")).unwrap_err().to_string();
         assert!(missing.contains("No such file"), "{missing}");

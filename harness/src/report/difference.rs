@@ -40,7 +40,10 @@ pub fn write_differences(out: &mut dyn Write, differences: &Differences) -> io::
         writeln!(out)?;
     }
     for Side { name, driver, provenance, .. } in [left, right] {
-        let driver = driver.as_deref().unwrap_or("a driver that is not known");
+        let driver = driver.as_deref().unwrap_or({
+            let target = name.rsplit('@').next().unwrap_or(name);
+            if target.starts_with("reference") { "a model" } else { "a driver that is not known" }
+        });
         let ran = provenance.as_ref().map_or_else(String::new, |it| {
             let commit = it.commit.as_ref().map(|commit| format!(" by commit {commit}")).unwrap_or_default();
             format!(", run on {}{commit}", it.started.strftime("%-d %B %Y"))

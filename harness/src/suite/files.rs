@@ -64,6 +64,11 @@ pub(super) fn cases_under(folder: &Path) -> Result<Vec<Case>, FileError> {
     scripts.map(|path| case(&path)).collect()
 }
 
+/// The cases in a file, or in the files of a folder and its folders.
+pub fn cases_at(path: &Path) -> Result<Vec<Case>, FileError> {
+    if path.is_dir() { cases_under(path) } else { Ok(vec![case(path)?]) }
+}
+
 /// All files of a folder and its folders, in the order of their paths.
 pub(crate) fn files_under(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let mut paths = Vec::new();
@@ -77,18 +82,24 @@ pub(crate) fn is_script(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == EXTENSION)
 }
 
+/// Whether there is something to read at a path. Nothing is in pipes, from which a read may never return, in sockets and
+/// in devices. A link to a folder is not followed: it may lead round in a circle. One that leads nowhere is told of by
+/// whoever reads it.
+fn holds_text(path: &Path) -> bool {
+    fs::metadata(path).map_or(true, |found| found.is_file())
+}
+
 fn collect(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), FileError> {
     let failed = |source| FileError { path: folder.to_owned(), source };
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
         let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
-        // A link to a folder is not followed: it may lead round in a circle.
         if entry.file_type().map_err(failed)?.is_dir() {
             if depth < DEEPEST {
                 collect(&path, depth + 1, paths)?;
             }
-        } else {
+        } else if holds_text(&path) {
             paths.push(path);
         }
     }

@@ -5,7 +5,7 @@ mod files;
 mod selection;
 
 pub use coverage::{Cell, Coverage, FamilyCoverage, WordCoverage};
-pub use files::{FileError, read_script, read_script_or_case};
+pub use files::{FileError, cases_at, read_script, read_script_or_case};
 pub(crate) use files::{files_under, is_script};
 pub use selection::{SelectionError, is_meant, select};
 

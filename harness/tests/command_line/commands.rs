@@ -1,10 +1,10 @@
 //! What the commands do, and the exit statuses.
 
 use std::fs;
-use std::io::Read;
-use std::process::Stdio;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
-use super::{binderdrill, binderdrill_with_input, command, status, stderr, stdout};
+use super::{binderdrill, binderdrill_with_input, command, status, stderr, stdout, unread};
 
 #[test]
 fn without_arguments_the_suite_runs_on_the_reference_driver() {
@@ -135,12 +135,199 @@ fn no_input_makes_the_program_panic() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_panic() {
-    let mut command = command(&["run", "--format", "json"]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let mut message = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut message).unwrap();
-    assert_eq!((child.wait().unwrap().code(), message.as_str()), (Some(2), ""));
+    let output = command(&["run", "--format", "json"]).stdout(unread()).output().unwrap();
+    assert_eq!((status(&output), stderr(&output).as_str()), (2, ""));
+}
+
+/// A campaign of hours is not lost because what it tells goes to a pipe that nobody reads any longer.
+#[test]
+fn a_listener_who_has_heard_enough_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let [findings, night] = ["findings", "night"].map(|name| folder.path().join(name).display().to_string());
+    let both = ["--target", "reference:c-6.12", "--target", "reference:rust"];
+    let nightly = ["nightly", "--target", "reference", "--only", "oneway-spam", "--corpus", "passes.drill"];
+    for (arguments, expected, told) in [
+        (
+            [&["fuzz", "--seed", "1", "--programs", "9", "--out", &findings], &both[..]].concat(),
+            1,
+            "of the last 9",
+        ),
+        ([&["minimise", "deviates.drill"], &both[..]].concat(), 1, "Targets part ways"),
+        ([&nightly[..], &["--out", &night]].concat(), 0, "All as expected"),
+    ] {
+        let output = command(&arguments).stderr(unread()).output().unwrap();
+        assert_eq!(status(&output), expected, "{arguments:?}: {}", stdout(&output));
+        assert!(stdout(&output).contains(told), "{arguments:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn what_is_no_file_in_a_folder_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/passes.drill"), at("a.drill"))
+        .unwrap();
+    // Whoever opened it would wait for somebody to write.
+    assert!(Command::new("mkfifo").arg(at("pipe.drill")).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket.drill")).unwrap();
+    std::os::unix::fs::symlink("..", at("up")).unwrap();
+    let path = folder.path().to_str().unwrap();
+    for (arguments, told) in [
+        (&["run", path][..], "1 passed on reference"),
+        (&["replay", path], "1 input: 1 as the model says"),
+        (
+            &[
+                "fuzz",
+                "--target",
+                "reference:c-6.12",
+                "--target",
+                "reference:c-6.1",
+                "--programs",
+                "1",
+                "--corpus",
+                path,
+            ],
+            "1 programs of",
+        ),
+    ] {
+        let output = binderdrill(arguments);
+        assert!(stdout(&output).contains(told), "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+    }
+}
+
+/// The campaign that these words ask for, which needs no kernel.
+fn campaign(words: &[&str]) -> Output {
+    binderdrill(
+        &[&["fuzz", "--target", "reference:c-6.12", "--target", "reference:rust", "--seed", "1"], words]
+            .concat(),
+    )
+}
+
+#[test]
+fn a_campaign_that_can_come_to_nothing_says_so_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    for (words, told) in [
+        (&["--corpus", "no-such-folder"][..], "no-such-folder: No such file"),
+        (&["--corpus", empty], "there is no script (*.drill) in the folder"),
+        (&["--corpus", "malformed.drill"], "`binderdrill check malformed.drill` tells why"),
+        (
+            &["--out", "passes.drill/findings"],
+            "nothing that is found can be written to passes.drill/findings",
+        ),
+        (&["--programs", "0"], "invalid value '0' for '--programs <N>'"),
+        (&["--for", "0s"], "no program was run"),
+    ] {
+        let output = campaign(words);
+        assert_eq!(status(&output), 2, "{words:?}");
+        assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn scripts_of_a_corpus_that_cannot_be_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["passes.drill", "malformed.drill"] {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/").to_owned() + name;
+        fs::copy(script, folder.path().join(name)).unwrap();
+    }
+    let corpus = folder.path().to_str().unwrap();
+    let output = campaign(&["--programs", "1", "--corpus", corpus, "--out", corpus]);
+    let told = stderr(&output);
+    assert!(told.contains("left out of the corpus") && told.contains("malformed.drill"), "{told}");
+}
+
+/// Runs the program where nothing can be written to files, as on a disk that is full.
+fn on_a_full_disk(arguments: &[&str]) -> Output {
+    let words = ["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_binderdrill")];
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts");
+    Command::new("sh").args(words).args(arguments).current_dir(scripts).output().unwrap()
+}
+
+#[test]
+fn a_finding_that_cannot_be_written_can_be_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let targets = ["--target", "reference:c-6.12", "--target", "reference:rust"];
+    let output =
+        on_a_full_disk(&[&["fuzz", "--seed", "1", "--programs", "1", "--out", out], &targets[..]].concat());
+    assert_eq!(status(&output), 1, "{}", stderr(&output));
+    let again =
+        "again: binderdrill fuzz --target reference:c-6.12 --target reference:rust --seed 1 --programs 1";
+    assert!(stderr(&output).contains(again), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
+}
+
+#[test]
+fn a_script_that_cannot_be_written_anew_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("untidy.drill");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/command_line/scripts/untidy.drill");
+    fs::copy(script, &path).unwrap();
+    let output = on_a_full_disk(&["fmt", path.to_str().unwrap()]);
+    assert_eq!(status(&output), 2, "{}", stderr(&output));
+    assert_eq!(fs::read(&path).unwrap(), fs::read(script).unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    for arguments in [
+        &["seeds", "passes.drill/seeds"][..],
+        &["nightly", "--target", "reference", "--out", "passes.drill/site"],
+    ] {
+        let output = binderdrill(arguments);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains("passes.drill/s"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_unknown_fuzz_target_is_told_what_there_is() {
+    let output = binderdrill(&["replay", "passes.drill", "--as", "no-such-target"]);
+    let told = stderr(&output);
+    assert!(
+        told.contains("there is command_stream, refcount, malformed_transaction, raw_write_read"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_a_guest_cannot_execute_is_refused_before_it_boots() {
+    let own = env!("CARGO_BIN_EXE_binderdrill");
+    let folder = tempfile::tempdir().unwrap();
+    let linked = folder.path().join("linked");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-x", "c", "-", "-o"]).arg(&linked);
+    let mut compiler = compiler.stdin(Stdio::piped()).spawn().unwrap();
+    compiler.stdin.take().unwrap().write_all(b"int main(void) { return 0; }").unwrap();
+    assert!(compiler.wait().unwrap().success());
+    for (program, told) in [
+        ("passes.drill", "no program of 64 bits"),
+        (linked.to_str().unwrap(), "linked dynamically"),
+        (own, "vm:none"),
+    ] {
+        let output = binderdrill(&["execute", program, "--target", "vm:none"]);
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+/// That there is no driver is no deviation of one.
+#[test]
+fn an_exported_script_without_a_device_shows_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("reproducer.c");
+    let program = folder.path().join("reproducer");
+    let exported = ["export", "transaction/sync-call", "--as", "c", "--out", source.to_str().unwrap()];
+    assert_eq!(status(&binderdrill(&exported)), 0);
+    let compiled = Command::new("cc").args(["-pthread", "-o"]).args([&program, &source]).status();
+    assert!(compiled.unwrap().success());
+    for (device, told) in [("/dev/no-such-device", "No such file"), ("/dev/null", "is no binder device")] {
+        let output = Command::new(&program).arg(device).output().unwrap();
+        assert_eq!((status(&output), stdout(&output)), (2, String::new()));
+        assert!(stderr(&output).starts_with(device) && stderr(&output).contains(told), "{}", stderr(&output));
+    }
 }
 
 #[test]

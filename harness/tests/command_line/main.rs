@@ -28,6 +28,13 @@ fn binderdrill_with_input(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().expect("the program ends")
 }
 
+/// A pipe that nobody reads, from the beginning.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
 fn status(output: &Output) -> i32 {
     output.status.code().expect("the program ends by itself")
 }

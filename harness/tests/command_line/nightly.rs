@@ -42,6 +42,20 @@ fn a_night_is_compared_with_the_one_before() {
 }
 
 #[test]
+fn a_folder_with_other_things_in_it_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let precious = folder.path().join("case/precious");
+    std::fs::create_dir(folder.path().join("case")).unwrap();
+    std::fs::write(&precious, "mine").unwrap();
+    let out = folder.path().to_str().unwrap();
+    let output = binderdrill(&["nightly", "--target", "reference", "--only", "passes.drill", "--out", out]);
+    assert_eq!((status(&output), stdout(&output)), (2, String::new()));
+    assert!(stderr(&output).contains("has other things in it than a report"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(precious).unwrap(), "mine");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_target_that_cannot_be_used_makes_a_night_incomplete() {
     let folder = tempfile::tempdir().unwrap();
     let targets = ["--target", "reference", "--target", "vm:./passes.drill"];

@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 
-use super::{binderdrill, command, status, stderr, stdout};
+use super::{binderdrill, command, status, stderr, stdout, unread};
 
 /// What a run printed, without the time that it took.
 fn report(output: &Output) -> String {
@@ -144,10 +144,7 @@ fn who_reads_only_the_beginning_hears_no_complaint() {
     std::fs::write(&path, of_kernel).unwrap();
     for format in ["ktap", "junit", "kcidb", "json", "human"] {
         let mut command = command(&["report", path.to_str().unwrap(), "--format", format]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Nobody reads at all.
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        let output = command.stdout(unread()).stderr(Stdio::piped()).output().unwrap();
         assert_eq!((status(&output), stderr(&output).as_str()), (2, ""), "{format}");
     }
 }
@@ -179,5 +176,25 @@ fn an_unknown_record_is_told_which_there_are() {
         let output = binderdrill(arguments);
         assert_eq!((status(&output), stdout(&output)), (2, String::new()));
         assert!(stderr(&output).contains("record:debian-6.12, record:debian-7"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn who_writes_a_report_into_a_folder_waits_for_whoever_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results.json");
+    let run = binderdrill(&["run", "transaction/", "--format", "json"]);
+    std::fs::write(&results, &run.stdout).unwrap();
+    let site = folder.path().join("site");
+    let begin = |_| {
+        let mut report = command(&["report"]);
+        let report =
+            report.arg(&results).arg("--out").arg(&site).stdout(Stdio::piped()).stderr(Stdio::piped());
+        report.spawn().unwrap()
+    };
+    let reports: Vec<_> = (0..4).map(begin).collect();
+    for report in reports {
+        let output = report.wait_with_output().unwrap();
+        assert_eq!(status(&output), 0, "{}", stderr(&output));
     }
 }

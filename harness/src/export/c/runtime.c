@@ -1572,10 +1572,27 @@ static void end(const struct step *last)
 	dprintf(1, "all is as the script expects\n");
 }
 
+/* What is no binder device shows nothing of a driver. It is closed again before any step is done. */
+static void begin_with_device(void)
+{
+	struct binder_version version = { 0 };
+	int probe = open(device_path, O_RDWR | O_CLOEXEC);
+
+	if (probe < 0)
+		give_up(device_path);
+	if (ioctl(probe, BINDER_VERSION, &version)) {
+		dprintf(2, "%s is no binder device: BINDER_VERSION fails\n", device_path);
+		_exit(2);
+	}
+	close(probe);
+	usleep(LATER);
+}
+
 static void begin(int arguments, char **words)
 {
 	if (arguments > 1)
 		device_path = words[1];
+	begin_with_device();
 	/* Who ends need not be waited for. */
 	signal(SIGCHLD, SIG_IGN);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -29,6 +29,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use askama::Template;
+use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use self::cases::CaseView;
@@ -155,10 +156,23 @@ impl<'r> Site<'r> {
     }
 }
 
+/// Makes the folder of a site, unless it holds what is none of ours, which would be written over.
+pub fn prepare(folder: &Path) -> Result<(), SiteError> {
+    let failed = |source| SiteError::File { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+    if !is_empty && !folder.join(PAST).is_dir() {
+        return Err(SiteError::Occupied(folder.to_owned()));
+    }
+    fs::create_dir_all(folder.join(PAST)).map_err(failed)
+}
+
 /// The files of a site, as they are written.
 struct Pages {
     folder: PathBuf,
     written: Written,
+    /// Locked until all is written: whoever writes into the same folder waits.
+    _turn: Flock<fs::File>,
 }
 
 impl Pages {
@@ -168,12 +182,11 @@ impl Pages {
             let path = path.to_owned();
             move |source| SiteError::File { path, source }
         };
-        fs::create_dir_all(folder).map_err(failed(folder))?;
-        let is_empty = fs::read_dir(folder).map_err(failed(folder))?.next().is_none();
-        if !is_empty && !folder.join(PAST).is_dir() {
-            return Err(SiteError::Occupied(folder.to_owned()));
-        }
-        fs::create_dir_all(folder.join(PAST)).map_err(failed(folder))?;
+        prepare(folder)?;
+        let past = folder.join(PAST);
+        let turn = fs::File::open(&past)
+            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into()));
+        let turn = turn.map_err(failed(&past))?;
         for name in FOLDERS {
             let path = folder.join(name);
             match fs::remove_dir_all(&path) {
@@ -181,7 +194,7 @@ impl Pages {
                 _ => fs::create_dir(&path).map_err(failed(&path))?,
             }
         }
-        Ok(Pages { folder: folder.to_owned(), written: Written { files: 0, bytes: 0 } })
+        Ok(Pages { folder: folder.to_owned(), written: Written { files: 0, bytes: 0 }, _turn: turn })
     }
 
     fn page(&mut self, name: &str, page: &impl Template) -> Result<(), SiteError> {

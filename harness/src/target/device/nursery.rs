@@ -4,7 +4,7 @@
 //! with a hidden command, as a process that does nothing but fork on request. When the harness ends, however it
 //! ends, so do the nursery and every agent.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -118,6 +118,11 @@ impl Drop for Nursery {
     }
 }
 
+/// Says what is wrong, to whoever is left to hear it.
+fn complain(what: &str) {
+    let _ = writeln!(io::stderr(), "binderdrill: {what}");
+}
+
 /// Lives as a nursery: forks an agent for each order, until the harness is gone.
 pub fn live(device: PathBuf) -> ExitCode {
     ExitCode::from(serve(&device))
@@ -125,7 +130,7 @@ pub fn live(device: PathBuf) -> ExitCode {
 
 fn serve(device: &Path) -> u8 {
     if let Err(error) = end_with_parent().and_then(|()| reap_children()) {
-        eprintln!("binderdrill: the nursery of test processes cannot start: {error}");
+        complain(&format!("the nursery of test processes cannot start: {error}"));
         return 2;
     }
     loop {
@@ -133,7 +138,7 @@ fn serve(device: &Path) -> u8 {
             Ok(Some(order)) => order,
             Ok(None) => return 0,
             Err(error) => {
-                eprintln!("binderdrill: the nursery of test processes cannot go on: {error}");
+                complain(&format!("the nursery of test processes cannot go on: {error}"));
                 return 2;
             }
         };
@@ -143,7 +148,7 @@ fn serve(device: &Path) -> u8 {
             Ok(ForkResult::Child) => {
                 let live = |()| agent::live(device, order.threads as usize, line, memory);
                 let error = become_agent(order).map_err(Into::into).map_or_else(|error| error, live);
-                eprintln!("binderdrill: a test process cannot go on: {error}");
+                complain(&format!("a test process cannot go on: {error}"));
                 return 2;
             }
             Err(errno) => -(errno as i32),

@@ -29,19 +29,13 @@ pub fn keep(packed: &str) -> io::Result<()> {
 
 /// Runs the program that is kept, in the guest, for no longer than that.
 pub fn execute(device: &Path, words: &[String], patience: Duration) -> Executed {
-    match run(device, words, patience) {
-        Ok(status) => Executed {
-            status,
-            output: String::from_utf8_lossy(&fs::read(OUTPUT).unwrap_or_default()).into_owned(),
-            complaints: Vec::new(),
-        },
-        Err(error) => {
-            Executed { status: None, output: format!("it cannot be run: {error}"), complaints: Vec::new() }
-        }
-    }
+    let status =
+        run(device, words, patience).unwrap_or_else(|error| Err(format!("it cannot be run: {error}")));
+    let output = String::from_utf8_lossy(&fs::read(OUTPUT).unwrap_or_default()).into_owned();
+    Executed { status, output, complaints: Vec::new() }
 }
 
-fn run(device: &Path, words: &[String], patience: Duration) -> io::Result<Option<i32>> {
+fn run(device: &Path, words: &[String], patience: Duration) -> io::Result<Result<i32, String>> {
     // A file takes all that it writes, however much, with nobody to read it meanwhile.
     let output = File::create(OUTPUT)?;
     let mut command = Command::new(PLACE);
@@ -50,12 +44,16 @@ fn run(device: &Path, words: &[String], patience: Duration) -> io::Result<Option
     let start = Instant::now();
     loop {
         if let Some(status) = process.try_wait()? {
-            return Ok(status.code());
+            // A status of both kinds says in words what it is.
+            return Ok(status.code().ok_or_else(|| format!("it was ended by a {status}")));
         }
         if start.elapsed() > patience {
             process.kill()?;
             process.wait()?;
-            return Ok(None);
+            return Ok(Err(format!(
+                "it had not ended after {} s (--patience gives it more)",
+                patience.as_secs()
+            )));
         }
         std::thread::sleep(POLL);
     }

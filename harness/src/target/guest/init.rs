@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub fn is_guest() -> bool {
 /// Lives as the guest. Never returns: the machine is switched off at the end.
 pub fn live() -> ! {
     if let Err(reason) = serve() {
-        eprintln!("binderdrill: the guest ends: {reason}");
+        let _ = writeln!(io::stderr(), "binderdrill: the guest ends: {reason}");
     }
     // Whatever happens, there is nothing better to do than to switch off.
     let _ = nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_POWER_OFF);

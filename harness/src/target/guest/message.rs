@@ -137,8 +137,8 @@ pub enum Reply {
 /// What came of a program that is none of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executed {
-    /// The status with which it ended; `None` if it did not end by itself, or could not be run.
-    pub status: Option<i32>,
+    /// The status with which it ended, or what came in between.
+    pub status: Result<i32, String>,
     /// What it wrote, on standard output and on standard error.
     pub output: String,
     /// What the kernel has complained of meanwhile.
