@@ -350,43 +350,7 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
 ];
 
 fn system_call_word(call: &Call) -> Option<&'static str> {
-    Some(match call {
-        Call::Open { .. } => "open",
-        Call::Close | Call::CloseDescriptor(_) => "close",
-        Call::Flush => "flush",
-        Call::Mmap { .. } => "mmap",
-        Call::Munmap(_) => "munmap",
-        Call::Mprotect { .. } => "mprotect",
-        Call::Poll { .. } | Call::PollDescriptor(_) => "poll",
-        Call::Epoll => "epoll",
-        Call::EpollWait { .. } => "epoll_wait",
-        Call::Listen => "listen",
-        Call::Report => "report",
-        Call::EpollClose => "epoll_close",
-        Call::Exit => "exit",
-        Call::Fork(_) => "fork",
-        Call::Unshare => "unshare",
-        Call::Dup(_) => "dup",
-        Call::Use(_) => "use",
-        Call::Memfd(_) => "memfd",
-        Call::Pipe { .. } => "pipe",
-        Call::Signal(_) => "signal",
-        Call::LimitDescriptors(_) => "limit_descriptors",
-        Call::SetPriority(_) => "setpriority",
-        Call::GetPriority => "getpriority",
-        Call::SetScheduler(_) => "sched_setscheduler",
-        Call::GetScheduler => "sched_getscheduler",
-        Call::LimitNice(_) => "limit_nice",
-        Call::DropCaches => "drop_caches",
-        Call::Binderfs { call, .. } => match call {
-            BinderfsCall::Mount { .. } => "mount",
-            BinderfsCall::Unmount => "umount",
-            BinderfsCall::Open { .. } => "open",
-            BinderfsCall::Unlink(_) => "unlink",
-            BinderfsCall::Read(_) => "read",
-            BinderfsCall::Add(_) => return None,
-        },
-        // These are no calls of the process, or ioctls.
-        Call::Await | Call::Count(_) | Call::Ioctl(_) => return None,
-    })
+    let text = fragment::call(call);
+    let word = text.split(' ').next();
+    SYSTEM_CALLS.iter().copied().find(|known| Some(*known) == word)
 }
