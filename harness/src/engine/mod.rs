@@ -4,7 +4,10 @@
 //! calls, decodes what comes back, and matches that against what the program expects, binding symbols as it
 //! goes. What a run did is its [`Transcript`], what it says of the target its [`Verdict`].
 
+mod appearance;
+mod bindings;
 mod call;
+mod calling;
 mod cast;
 mod decode;
 mod describe;

@@ -309,10 +309,7 @@ impl Scene<'_, '_, '_, '_> {
                 _ => options.write_consumed = Some(self.settler.choices.below(80) as u64),
             }
         }
-        let calls = commands.iter().any(|command| {
-            matches!(command, Command::Transaction { transaction, .. } | Command::TransactionSg { transaction, .. }
-                if transaction.flags & TF_ONE_WAY == 0)
-        });
+        let calls = commands.iter().any(Command::awaits_reply);
         let reads = !self.settler.choices.one_in(if calls { 8 } else { 3 });
         self.settler.hear();
         let written = WriteExpectation::default();

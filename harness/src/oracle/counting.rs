@@ -72,11 +72,8 @@ fn fates(history: &History<'_>) -> Vec<Option<Fate>> {
     for (place, event) in history.events.iter().enumerate() {
         let sender = &mut senders[event.thread];
         match &event.what {
-            Happening::Command(command) => {
-                if let Some((transaction, target)) = sent(command) {
-                    let is_call = target.is_some() && transaction.flags & TF_ONE_WAY == 0;
-                    sender.untold.push_back((place, is_call));
-                }
+            Happening::Command(command) if command.sent().is_some() => {
+                sender.untold.push_back((place, command.awaits_reply()));
             }
             Happening::Return(
                 ReturnPattern::TransactionComplete
@@ -108,17 +105,6 @@ fn fates(history: &History<'_>) -> Vec<Option<Fate>> {
         }
     }
     fates
-}
-
-/// What a command sends, and to which handle if it is no reply.
-fn sent(command: &Command) -> Option<(&Transaction, Option<&Handle>)> {
-    match command {
-        Command::Transaction { target, transaction } | Command::TransactionSg { target, transaction, .. } => {
-            Some((transaction, Some(target)))
-        }
-        Command::Reply(transaction) | Command::ReplySg { transaction, .. } => Some((transaction, None)),
-        _ => None,
-    }
 }
 
 /// An object: its place in the ledger.
@@ -265,7 +251,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
         match event.what {
             Happening::Unclear => Err(Stop::GiveUp),
             Happening::Call(call) => self.call(event, call),
-            Happening::Command(command) => match sent(command) {
+            Happening::Command(command) => match command.sent() {
                 Some((transaction, target)) => {
                     self.sent_by(event, transaction);
                     match fate {

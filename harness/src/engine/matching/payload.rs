@@ -4,6 +4,7 @@ use reference_driver::uapi::{BINDER_TYPE_FD, BINDER_TYPE_FDA, BINDER_TYPE_PTR, F
 use zerocopy::FromBytes;
 
 use super::{Reader, Refusal, differs};
+use crate::engine::bindings::NewBindings;
 use crate::engine::decode::Received;
 use crate::engine::describe;
 use crate::engine::objects::ArrivedObject;
@@ -11,7 +12,6 @@ use crate::engine::payload::{
     NO_PARENT, Placed, binder_type, buffer_flags, handle_type, object_offsets, place, plain_bytes,
     read_str16, total_length,
 };
-use crate::engine::symbols::NewBindings;
 use crate::engine::wording;
 use crate::program::{BufferObject, DataItem, Descriptor, HandlePattern, Name, Object, PayloadPattern};
 use crate::script::fragment;

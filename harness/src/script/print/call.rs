@@ -101,14 +101,13 @@ pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpecta
         CallExpectation::Tells(told) => ioctl::told(statement, told),
         CallExpectation::Parked => statement.put("parked"),
         CallExpectation::Fails(error) => errno(statement, *error),
+        CallExpectation::Events(events) if *events == PollEvents::default() => statement.put("0"),
         CallExpectation::Events(events) => {
-            separated(statement, "|", &names_of(*events), |statement, name| {
-                statement.put(name);
-            })
+            separated(statement, "|", &events.names(), |statement, name| statement.put(name));
         }
         CallExpectation::AnyOf(choice) => {
             choice_of(statement, "any of", choice, |statement, alternative| match alternative {
-                CallExpectation::Events(events) if names_of(*events).len() > 1 => {
+                CallExpectation::Events(events) if events.names().len() > 1 => {
                     statement.open("(");
                     call_expectation(statement, alternative);
                     statement.close(")");
@@ -117,11 +116,4 @@ pub(super) fn call_expectation(statement: &mut Statement, expected: &CallExpecta
             });
         }
     }
-}
-
-fn names_of(events: PollEvents) -> Vec<&'static str> {
-    let PollEvents { readable, error, hangup, invalid } = events;
-    let known = [(readable, "POLLIN"), (error, "POLLERR"), (hangup, "POLLHUP"), (invalid, "POLLNVAL")];
-    let names: Vec<&str> = known.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
-    if names.is_empty() { vec!["0"] } else { names }
 }
