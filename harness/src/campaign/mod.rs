@@ -12,7 +12,7 @@ mod signature;
 mod source;
 mod tally;
 
-pub use bench::{Bench, Difference, Differences, Maker, fault_of_model};
+pub use bench::{Bench, Difference, Differences, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
 pub use side_by_side::side_by_side;

@@ -50,6 +50,14 @@ pub use tally::write_tally;
 pub use transcript::write_transcript;
 pub(crate) use transcript::{plain_lines, remarks};
 
+/// How many there are of something, in words.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -168,11 +168,7 @@ impl Pages {
             let path = path.to_owned();
             move |source| SiteError::File { path, source }
         };
-        fs::create_dir_all(folder).map_err(failed(folder))?;
-        let is_empty = fs::read_dir(folder).map_err(failed(folder))?.next().is_none();
-        if !is_empty && !folder.join(PAST).is_dir() {
-            return Err(SiteError::Occupied(folder.to_owned()));
-        }
+        claim(folder, PAST)?;
         fs::create_dir_all(folder.join(PAST)).map_err(failed(folder))?;
         for name in FOLDERS {
             let path = folder.join(name);
@@ -201,6 +197,17 @@ impl Pages {
         self.written.bytes += text.len();
         Ok(())
     }
+}
+
+/// Makes a folder for pages, unless it holds what is none of ours: in ours there is something of this name.
+pub(crate) fn claim(folder: &Path, mark: &str) -> Result<(), SiteError> {
+    let failed = |source| SiteError::File { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+    if is_empty || folder.join(mark).exists() {
+        return Ok(());
+    }
+    Err(SiteError::Occupied(folder.to_owned()))
 }
 
 /// What stands at the head of every page.
@@ -234,12 +241,4 @@ fn page_name(id: &str) -> String {
 /// The page of a case, in the folder of the site.
 fn case_page(id: &str) -> String {
     format!("case/{}.html", page_name(id))
-}
-
-/// How many there are of something, in words.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }

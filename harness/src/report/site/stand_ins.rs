@@ -67,7 +67,7 @@ fn as_expected<'c>(cases: &'c [CaseResult], case: &CaseResult) -> Option<&'c Cas
 /// What the model of a target's driver does.
 fn on_model(results: &Results, run: &TargetResults, case: &CaseResult) -> Option<(String, CaseResult)> {
     let text = results.scripts.get(&case.digest)?;
-    let profile = Profile::ALL.into_iter().find(|profile| Some(profile.name) == run.profile.as_deref())?;
+    let profile = Profile::named(run.profile.as_deref()?)?;
     let mut model = ReferenceTarget::new(profile);
     let name = model.name();
     let done = CaseResult::of(&Case::new(&*case.id, &*case.origin, text.as_bytes()), &mut model).ok()?;
