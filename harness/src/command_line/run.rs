@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::rendering::{KcidbArguments, ResultsFormat, write_results};
 use super::{CommandError, Status, TargetArguments, complain, give_seed, remark};
-use crate::engine::{SetUpError, Verdict};
+use crate::engine::{self, SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
 use crate::report::{
@@ -26,9 +26,6 @@ use crate::target::{NoTarget, Target, is_guest};
 
 /// So many cases are worth a guest of their own.
 const CASES_A_GUEST: usize = 30;
-
-/// The stack of a thread that runs cases, in bytes: as much as the first thread of a process has.
-const STACK: usize = 8 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -260,7 +257,7 @@ fn run_groups(
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let first = || work.begin(target, scope, sender);
-            thread()
+            engine::thread()
                 .spawn_scoped(scope, first)
                 .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
             while let Ok(ran) = receiver.recv() {
@@ -364,7 +361,7 @@ impl Work<'_> {
                 Err(error) => drop(sender.send(Err(error.into()))),
             };
             // Without it, the others have more to do.
-            let _ = thread().spawn_scoped(scope, run);
+            let _ = engine::thread().spawn_scoped(scope, run);
         }
         while self.run_one(target.as_mut(), &sender) {}
     }
@@ -415,11 +412,6 @@ impl Work<'_> {
         let worth = if self.races { self.indices.len() } else { self.indices.len().div_ceil(CASES_A_GUEST) };
         most.min(worth)
     }
-}
-
-/// A thread that runs cases.
-fn thread() -> std::thread::Builder {
-    std::thread::Builder::new().stack_size(STACK)
 }
 
 /// On a terminal, how far the run is; elsewhere nothing.

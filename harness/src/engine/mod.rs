@@ -73,6 +73,11 @@ impl Run {
 #[error("{0}")]
 pub struct SetUpError(pub String);
 
+/// A thread that runs programs: with a stack as large as the first thread of a process has.
+pub(crate) fn thread() -> std::thread::Builder {
+    std::thread::Builder::new().stack_size(8 << 20)
+}
+
 /// Why a program is not about a target, if it is not: that lacks something, or has too much.
 pub fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {
     let lacking = program.requires.iter().find_map(|feature| worlds.lacks(*feature));

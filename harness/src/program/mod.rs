@@ -240,6 +240,23 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// A read that sleeps.
+    pub fn read() -> Action {
+        Action::Read { options: WriteReadOptions::default(), expected: ReadExpectation::Parked }
+    }
+
+    /// A call that succeeds.
+    pub fn call(call: Call) -> Action {
+        Action::Call { call, expected: CallExpectation::Succeeds }
+    }
+
+    /// An ioctl that succeeds.
+    pub fn ioctl(ioctl: Ioctl) -> Action {
+        Action::call(Call::Ioctl(ioctl))
+    }
+}
+
 /// `(write_size 3, read_buffer unmapped)`: fields of `struct binder_write_read` that a well-behaved process
 /// would have set otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

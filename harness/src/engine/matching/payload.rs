@@ -347,10 +347,10 @@ fn match_zeroes(part: Part<'_>, start: u64, end: u64) -> Result<(), Refusal> {
 
 fn match_offsets(expected: &[u64], table: &[u8]) -> Result<(), Refusal> {
     let expected_size = expected.len() * 8;
-    let entries = table.chunks_exact(8);
-    let came: Vec<u64> = entries.map(|e| u64::from_le_bytes(e.try_into().expect("chunks of 8"))).collect();
-    for (index, (came, expected)) in came.iter().zip(expected).enumerate() {
-        if came != expected {
+    let (entries, _) = table.as_chunks();
+    let came = entries.iter().map(|entry| u64::from_le_bytes(*entry));
+    for (index, (came, expected)) in came.zip(expected).enumerate() {
+        if came != *expected {
             return differs(format!("offset {index} is {came}, not {expected}"));
         }
     }

@@ -10,7 +10,8 @@ use askama::Template;
 
 use super::own_lines::{summary, told};
 use crate::patch::{Change, ChangeKind, KernelVerdict, OwnLines, PatchResults, PatchVerdict, Ran};
-use crate::report::results::{CaseResult, Counts, Results, TargetResults};
+use crate::report::case_result::CaseResult;
+use crate::report::results::{Counts, Results, TargetResults};
 use crate::report::site::{Head, Report, STYLE, SiteError, claim};
 use crate::suite::Case;
 

@@ -7,8 +7,9 @@ use reference_driver::Profile;
 
 use crate::engine::Verdict;
 use crate::record;
+use crate::report::case_result::CaseResult;
 use crate::report::kept::{RECORD, kept};
-use crate::report::results::{CaseResult, Results, TargetResults};
+use crate::report::results::{Results, TargetResults};
 use crate::suite::Case;
 use crate::target::{ReferenceTarget, Target};
 
