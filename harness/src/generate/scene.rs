@@ -52,63 +52,8 @@ impl<'s, 'r, 'c, 'u> Scene<'s, 'r, 'c, 'u> {
 
     /// Chooses what it does, and does it.
     pub(super) fn play(&mut self) {
-        let process = &self.settler.situation.processes[self.thread.process];
-        let state = &process.threads[self.thread.thread];
-        let (top, is_looper) = (state.stack.last().copied(), state.is_looper);
-        let may_read = self.settler.may_read(self.thread);
-        let must_read = may_read && state.must_read;
         let can_call = can_call(self.settler, self.thread);
-        let serves = top.is_none() && (self.thread.process == 0 || !process.objects.is_empty());
-        let has = |count: usize| u32::from(count > 0);
-        let counts = match self.emphasis {
-            Emphasis::ReferenceCounts => 3,
-            _ => 1,
-        };
-        let is_open = process.is_open;
-        let reading = match top {
-            _ if must_read => 10_000,
-            _ if !may_read => 0,
-            Some(Frame::Awaiting) => 300,
-            _ if serves => 100,
-            _ => 16,
-        };
-        let calling = match top {
-            Some(Frame::Awaiting) => 3,
-            _ if !can_call => 1,
-            _ => 80,
-        };
-        let owed = u32::from(process.objects.iter().any(|object| object.owes_increfs || object.owes_acquire));
-        let others = || {
-            let processes = self.settler.situation.processes.iter().enumerate();
-            processes.filter(|(place, _)| *place != self.thread.process).map(|(_, process)| process)
-        };
-        let is_mourned = self.thread.process != 0 && others().any(|process| !process.deaths.is_empty());
-        let is_watched = others().any(|process| !process.freezes.is_empty());
-        let told = process.deaths.iter().chain(&process.freezes).any(|notification| notification.is_told);
-        let notifications = process.handles.len() + process.deaths.len() + process.freezes.len();
-        let weights = [
-            (Deed::Enter, if is_looper || !is_open { 0 } else { 30 }),
-            (Deed::Read, reading),
-            (Deed::Call, calling),
-            (Deed::Send, if can_call { 32 } else { 1 }),
-            (Deed::Reply, if top == Some(Frame::Serving) { 200 } else { 0 }),
-            (Deed::Count, counts * (10 * has(process.handles.len() + process.objects.len()) + 30 * owed)),
-            (Deed::Notify, 12 * has(notifications) + if told { 60 } else { 0 }),
-            (Deed::Free, counts * 30 * has(process.buffers.len())),
-            (Deed::Strange, if matches!(self.emphasis, Emphasis::CommandStreams) { 12 } else { 1 }),
-            (Deed::Look, 6),
-            (
-                Deed::Lifecycle,
-                match is_open && process.is_mapped {
-                    true if is_mourned => 16,
-                    true => 3,
-                    false => 20,
-                },
-            ),
-            (Deed::Freeze, if is_watched { 30 } else { 3 }),
-            (Deed::File, 4),
-            (Deed::Limit, 3),
-        ];
+        let weights = self.inclinations(can_call);
         let chosen = self.settler.choices.weighted(weights.iter().map(|(_, weight)| *weight));
         let Some(chosen) = chosen else { return };
         match weights[chosen].0 {
@@ -152,6 +97,66 @@ impl<'s, 'r, 'c, 'u> Scene<'s, 'r, 'c, 'u> {
             }
         }
         self.write();
+    }
+
+    /// How likely it does what.
+    fn inclinations(&self, can_call: bool) -> [(Deed, u32); 14] {
+        let process = &self.settler.situation.processes[self.thread.process];
+        let state = &process.threads[self.thread.thread];
+        let (top, is_looper) = (state.stack.last().copied(), state.is_looper);
+        let may_read = self.settler.may_read(self.thread);
+        let must_read = may_read && state.must_read;
+        let serves = top.is_none() && (self.thread.process == 0 || !process.objects.is_empty());
+        let has = |count: usize| u32::from(count > 0);
+        let counts = match self.emphasis {
+            Emphasis::ReferenceCounts => 3,
+            _ => 1,
+        };
+        let is_open = process.is_open;
+        let reading = match top {
+            _ if must_read => 10_000,
+            _ if !may_read => 0,
+            Some(Frame::Awaiting) => 300,
+            _ if serves => 100,
+            _ => 16,
+        };
+        let calling = match top {
+            Some(Frame::Awaiting) => 3,
+            _ if !can_call => 1,
+            _ => 80,
+        };
+        let owed = u32::from(process.objects.iter().any(|object| object.owes_increfs || object.owes_acquire));
+        let others = || {
+            let processes = self.settler.situation.processes.iter().enumerate();
+            processes.filter(|(place, _)| *place != self.thread.process).map(|(_, process)| process)
+        };
+        let is_mourned = self.thread.process != 0 && others().any(|process| !process.deaths.is_empty());
+        let is_watched = others().any(|process| !process.freezes.is_empty());
+        let told = process.deaths.iter().chain(&process.freezes).any(|notification| notification.is_told);
+        let notifications = process.handles.len() + process.deaths.len() + process.freezes.len();
+        [
+            (Deed::Enter, if is_looper || !is_open { 0 } else { 30 }),
+            (Deed::Read, reading),
+            (Deed::Call, calling),
+            (Deed::Send, if can_call { 32 } else { 1 }),
+            (Deed::Reply, if top == Some(Frame::Serving) { 200 } else { 0 }),
+            (Deed::Count, counts * (10 * has(process.handles.len() + process.objects.len()) + 30 * owed)),
+            (Deed::Notify, 12 * has(notifications) + if told { 60 } else { 0 }),
+            (Deed::Free, counts * 30 * has(process.buffers.len())),
+            (Deed::Strange, if matches!(self.emphasis, Emphasis::CommandStreams) { 12 } else { 1 }),
+            (Deed::Look, 6),
+            (
+                Deed::Lifecycle,
+                match is_open && process.is_mapped {
+                    true if is_mourned => 16,
+                    true => 3,
+                    false => 20,
+                },
+            ),
+            (Deed::Freeze, if is_watched { 30 } else { 3 }),
+            (Deed::File, 4),
+            (Deed::Limit, 3),
+        ]
     }
 
     /// Hands the commands in, and reads perhaps.
