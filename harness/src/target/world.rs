@@ -181,7 +181,8 @@ pub enum TargetError {
     /// Something that the target rests on is missing or refused. Says what, where, and what to do.
     #[error("{0}")]
     SetUp(String),
-    /// A process or thread of the world died or hung, which spoils this case and no other.
+    /// A process or thread of the world died or hung, or the world itself does not work as it should, which is a mistake of
+    /// ours. It spoils this case and no other.
     #[error("{0}")]
     Broken(String),
 }
