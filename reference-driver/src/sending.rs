@@ -64,7 +64,7 @@ impl Driver {
     /// BC_TRANSACTION, BC_REPLY and what is like them with scatter-gather buffers. That a transaction fails is told by
     /// the next read, and is no error here.
     pub(crate) fn transact(&mut self, sending: &Sending<'_>) {
-        let Sending { thread, data, direction, .. } = *sending;
+        let Sending { thread, ref data, direction, .. } = *sending;
         let id = self.begin_transaction(thread);
         self.findings = Findings::default();
         let sent = match direction {
@@ -110,9 +110,9 @@ impl Driver {
     }
 
     fn call(&mut self, sending: &Sending<'_>) -> Result<(), Failure> {
-        let Sending { thread, data, .. } = *sending;
+        let Sending { thread, ref data, .. } = *sending;
         let is_oneway = data.transaction.flags & TF_ONE_WAY != 0;
-        let (node, process) = self.callee(thread, &data).map_err(Failure::ToSender)?;
+        let (node, process) = self.callee(thread, data).map_err(Failure::ToSender)?;
         if self.profile.reports_name_processes_first {
             self.findings.to_pid = Some(self.processes[process].pid);
         }
