@@ -4,8 +4,9 @@
 //! are the system calls on a binder device; what sleeps and what is woken is told to whoever calls them.
 //!
 //! Each concept of the driver has a module of its own, under the name that the field knows it by. A call goes
-//! through `write` (the commands), `transaction`, `object`, `scatter` and `descriptor` (where it goes and what it carries), `buffer` and
-//! `node` and `reference` (what keeps it alive), `work` (the queues), and comes out of `read` (the returns).
+//! through `write` (the commands), `sending`, `object`, `scatter` and `descriptor` (where it goes and what it carries),
+//! `transaction`, `buffer`, `node` and `reference` (what keeps it alive), `work` (the queues), and comes out of `read`
+//! (the returns).
 
 mod audit;
 mod binderfs;
@@ -38,6 +39,7 @@ mod report;
 mod rust_counting;
 mod rust_freeze_notification;
 mod scatter;
+mod sending;
 mod statistics;
 mod table;
 mod thread;

@@ -210,9 +210,8 @@ impl Driver {
     pub(crate) fn offset_in_table(&self, process: Key<Process>, buffer: Key<Buffer>, index: u64) -> u64 {
         let allocator = &self.processes[process].allocator;
         let start = allocator.buffers[buffer].content.map_or(0, |content| content.offsets_start());
-        let entry = (start + index * 8) as usize;
-        let bytes = &allocator.bytes(buffer)[entry..entry + 8];
-        u64::from_ne_bytes(bytes.try_into().expect("an entry of the table is 8 bytes long"))
+        let (table, _) = allocator.bytes(buffer)[start as usize..].as_chunks();
+        u64::from_ne_bytes(table[index as usize])
     }
 
     /// A local object of the sender becomes a handle of the receiver.

@@ -175,6 +175,11 @@ impl Profile {
     /// All there are.
     pub const ALL: [Profile; 4] = [Profile::C, Profile::C_6_12, Profile::C_6_1, Profile::RUST];
 
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Profile> {
+        Profile::ALL.into_iter().find(|profile| profile.name == name)
+    }
+
     /// The C driver of Linux 7.2 and 7.3.
     pub const C: Profile = Profile {
         name: "c",

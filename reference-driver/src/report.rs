@@ -3,9 +3,9 @@
 
 use crate::context::ContextIndex;
 use crate::driver::Driver;
+use crate::sending::Direction;
 use crate::table::Key;
 use crate::thread::Thread;
-use crate::transaction::Direction;
 use crate::uapi::{Errno, TransactionData};
 
 /// One report.

@@ -244,9 +244,8 @@ impl Driver {
             let parent = self.object_in_buffer(process, buffer, array.parent);
             let Some(Found::Buffer(parent)) = parent else { continue };
             let place = (parent.buffer - start + array.parent_offset) as usize;
-            let bytes = &allocator.bytes(buffer)[place..][..array.num_fds as usize * size_of::<u32>()];
-            let chunks = bytes.chunks_exact(size_of::<u32>());
-            numbers.extend(chunks.map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("a chunk of 4"))));
+            let (all, _) = allocator.bytes(buffer)[place..].as_chunks();
+            numbers.extend(all[..array.num_fds as usize].iter().map(|number| u32::from_ne_bytes(*number)));
         }
         numbers
     }

@@ -6,9 +6,9 @@ use crate::memory::{Fault, UserMemory};
 use crate::node::Strength;
 use crate::process::Process;
 use crate::profile::FreezeNotifications;
+use crate::sending::{Direction, Sending};
 use crate::table::Key;
 use crate::thread::Thread;
-use crate::transaction::Direction;
 use crate::uapi::*;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -103,21 +103,18 @@ impl Driver {
                     descriptors.into_iter().for_each(|number| stream.memory.close(number));
                 }
             }
-            BC_TRANSACTION => {
-                let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, euid, &data, Direction::Call, &*stream.memory);
-            }
-            BC_REPLY => {
-                let data = TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 };
-                self.transact(thread, euid, &data, Direction::Reply, &*stream.memory);
-            }
-            BC_TRANSACTION_SG => {
-                let data = stream.next(self)?;
-                self.transact(thread, euid, &data, Direction::Call, &*stream.memory);
-            }
-            BC_REPLY_SG => {
-                let data = stream.next(self)?;
-                self.transact(thread, euid, &data, Direction::Reply, &*stream.memory);
+            code @ (BC_TRANSACTION | BC_REPLY | BC_TRANSACTION_SG | BC_REPLY_SG) => {
+                let data = match code {
+                    BC_TRANSACTION | BC_REPLY => {
+                        TransactionDataSg { transaction: stream.next(self)?, buffers_size: 0 }
+                    }
+                    _ => stream.next(self)?,
+                };
+                let direction = match code {
+                    BC_TRANSACTION | BC_TRANSACTION_SG => Direction::Call,
+                    _ => Direction::Reply,
+                };
+                self.transact(&Sending { thread, euid, data, direction, memory: &*stream.memory });
             }
             BC_REGISTER_LOOPER => self.register_looper(thread),
             BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,

@@ -43,7 +43,7 @@ fn what_a_kernel_runs_its_profile_runs() {
         cases.filter(|(_, (_, script))| is_about_the_driver(&script.program)).collect();
     let mut modelled = BTreeSet::new();
     for record in record::all().expect("records that can be read") {
-        let profile = Profile::ALL.into_iter().find(|profile| profile.name == record.profile);
+        let profile = Profile::named(&record.profile);
         let target = ReferenceTarget::new(profile.unwrap_or_else(|| panic!("no profile {}", record.profile)));
         let mut compared = 0;
         for recorded in &record.cases {

@@ -171,14 +171,13 @@ fn signature(program: &Program, runs: &[(String, Run)]) -> Option<Signature> {
     compare::divergence(&transcripts).map(|divergence| Signature::of(program, &divergence))
 }
 
-/// That of a target's driver, which is known once it has booted.
-fn profile_of(target: &mut dyn Target) -> Result<Profile, SetUpError> {
+/// The profile of a target's driver, which is known once it has booted.
+pub fn profile_of(target: &mut dyn Target) -> Result<Profile, SetUpError> {
     if target.profile().is_none() {
         // Whatever comes of it.
         target.run(&Program::default())?;
     }
-    let name = target.profile().unwrap_or_default();
-    let profile = Profile::ALL.into_iter().find(|profile| profile.name == name);
+    let profile = target.profile().and_then(|name| Profile::named(&name));
     profile.ok_or_else(|| SetUpError(format!("{} does not say which driver it has", target.name())))
 }
 

@@ -12,7 +12,7 @@ mod signature;
 mod source;
 mod tally;
 
-pub use bench::{Bench, Difference, Differences, Maker, fault_of_model};
+pub use bench::{Bench, Difference, Differences, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
 pub use side_by_side::side_by_side;
@@ -26,14 +26,11 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::SetUpError;
+use crate::engine::{self, SetUpError};
 use crate::generate::Depth;
 use crate::minimise::minimise;
 use crate::program::Program;
 use crate::target::Spent;
-
-/// The stack of a thread that runs programs, in bytes: as much as the first thread of a process has.
-const STACK: usize = 8 << 20;
 
 /// The most programs that are run at a time.
 const LARGEST_BATCH: usize = 64;
@@ -149,8 +146,7 @@ impl Campaign {
                             worker.tell(Event::Failed { lane: place, error });
                         }
                     };
-                    let thread = std::thread::Builder::new().stack_size(STACK);
-                    if let Err(error) = thread.spawn_scoped(scope, work) {
+                    if let Err(error) = engine::thread().spawn_scoped(scope, work) {
                         let error = SetUpError(format!("no thread can be started: {error}"));
                         tell(Event::Failed { lane: place, error });
                     }
@@ -210,8 +206,7 @@ impl Worker<'_> {
                     }
                 }
             };
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            thread
+            engine::thread()
                 .spawn_scoped(scope, make)
                 .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
             for batch in receiver {

@@ -102,12 +102,7 @@ fn did(program: &Program, step: usize, consumed: Option<u64>) -> String {
             });
             format!("{verb} {command}")
         }
-        Action::Call { .. } => {
-            let text = fragment::step(step);
-            let call = text.split_once("! ").map_or("", |(_, call)| call);
-            let end = call.find(['{', '=', '"']).unwrap_or(call.len());
-            call[..end].split_whitespace().next().unwrap_or("call").to_owned()
-        }
+        Action::Call { call, .. } => fragment::call(call).split(' ').next().unwrap_or_default().to_owned(),
     }
 }
 

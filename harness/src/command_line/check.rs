@@ -1,10 +1,20 @@
 //! `binderdrill check`: what is wrong with scripts, or doubtful in them.
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use super::{CheckArguments, CommandError, Status};
+use clap::Args;
+
+use super::{CommandError, Status};
 use crate::script::{self, Diagnostics};
 use crate::suite::read_script;
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Scripts; `-` is standard input
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+}
 
 pub(super) fn check(arguments: &CheckArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let mut status = Status::AsExpected;

@@ -12,7 +12,7 @@ use crate::suite::{self, Case};
 /// Programs that showed a mistake once, and the user's: scripts, what fuzzers keep, folders of these. None, where it is not
 /// known which profile models the driver.
 pub(super) fn corpus(paths: &[PathBuf], profile: Option<&str>) -> Result<Vec<Case>, CommandError> {
-    let Some(profile) = Profile::ALL.into_iter().find(|known| Some(known.name) == profile) else {
+    let Some(profile) = profile.and_then(Profile::named) else {
         return Ok(Vec::new());
     };
     let mut inputs: Vec<(String, Vec<u8>)> = binderdrill_suites::findings()

@@ -1,7 +1,7 @@
 //! `binderdrill coverage`: which of the driver's own lines run.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,10 +9,10 @@ use clap::Args;
 use super::corpus::corpus;
 use super::counting::{Counted, Counting};
 use super::run::Plan;
-use super::{CommandError, Format, GuestArguments, Status, give_seed, remark};
+use super::{CommandError, Format, GuestArguments, Status, give_seed, remark, write_json};
 use crate::coverage::{CoverageResults, Explanations, Origin, write_lcov};
 use crate::kernel::Store;
-use crate::report::site::SiteError;
+use crate::report::site::{self, SiteError};
 use crate::report::{write_alone, write_driver_coverage, write_driver_pages};
 use crate::suite::{self, Case};
 
@@ -61,7 +61,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
         true => Explanations::embedded(notes.driver()?)?,
         false => Explanations::default(),
     };
-    prepare(&arguments.out)?;
+    site::claim(&arguments.out, TRACEFILE)?;
     let counting = Counting::of(&notes)?;
     counting.boot(name, &arguments.guests.options)?;
     let suite = counting.run(&arguments.plan(&cases), Origin::Suite)?;
@@ -82,10 +82,7 @@ pub(super) fn coverage(arguments: &CoverageArguments, out: &mut dyn Write) -> Re
             let shown = arguments.out.join("index.html");
             writeln!(out, "\n{} has all of it, line by line", shown.display())?;
         }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &results).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Json => write_json(out, &results)?,
     }
     let deviating = [&suite, &replayed].map(|run| run.counts.failed + run.counts.unexpected_passes);
     if let deviating @ 1.. = deviating.iter().sum::<usize>() {
@@ -109,17 +106,6 @@ impl CoverageArguments {
             observer: None,
         }
     }
-}
-
-/// Makes the folder, unless it holds what is none of ours.
-fn prepare(folder: &Path) -> Result<(), SiteError> {
-    let failed = |source| SiteError::File { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(failed)?;
-    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
-    if is_empty || folder.join(TRACEFILE).is_file() {
-        return Ok(());
-    }
-    Err(SiteError::Occupied(folder.to_owned()))
 }
 
 fn write_lcov_file(folder: &Path, results: &CoverageResults, cases: bool) -> Result<(), SiteError> {

@@ -1,10 +1,10 @@
 //! `binderdrill diff`: what two kernels did otherwise, as it is kept.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::Args;
 
-use super::{CommandError, Format, Status, remark};
+use super::{CommandError, Format, Status, remark, write_json};
 use crate::difference::Differences;
 use crate::report::{CaseResult, kept, named, write_differences};
 use crate::suite;
@@ -48,10 +48,7 @@ pub(super) fn diff(arguments: &DiffArguments, out: &mut dyn Write) -> Result<Sta
     }
     match format {
         Format::Human => write_differences(out, &differences)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &differences).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Json => write_json(out, &differences)?,
     }
     Ok(if differences.is_nothing() { Status::AsExpected } else { Status::Deviation })
 }

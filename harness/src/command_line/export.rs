@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CommandError, Status};
+use super::{CommandError, Status, parse_or_complain, write_text};
 use crate::export::{Language, export as exported};
-use crate::script;
-use crate::suite::{FileError, read_script_or_case};
+use crate::suite::read_script_or_case;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArguments {
@@ -24,21 +23,11 @@ pub(super) struct ExportArguments {
 
 pub(super) fn export(arguments: &ExportArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let origin = arguments.file.display().to_string();
-    let script = match script::parse(&read_script_or_case(&arguments.file)?) {
-        Ok(script) => script,
-        Err(diagnostics) => {
-            // Where standard error is gone, there is nobody to tell.
-            let _ = write!(anstream::stderr(), "{}", diagnostics.render(&origin, true));
-            return Ok(Status::CouldNotRun);
-        }
+    let Some(script) = parse_or_complain(&read_script_or_case(&arguments.file)?, &origin) else {
+        return Ok(Status::CouldNotRun);
     };
     let text = exported(arguments.language, &script, &origin)
         .map_err(|error| CommandError::Options(format!("{origin}: {error}")))?;
-    match &arguments.out {
-        None => out.write_all(text.as_bytes())?,
-        Some(path) => {
-            std::fs::write(path, text).map_err(|source| FileError { path: path.clone(), source })?;
-        }
-    }
+    write_text(arguments.out.as_deref(), &text, out)?;
     Ok(Status::AsExpected)
 }

@@ -2,13 +2,24 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use similar::TextDiff;
 
-use super::{CommandError, FormatArguments, Status};
+use super::{CommandError, Status, parse_or_complain};
 use crate::script;
 use crate::suite::{FileError, read_script};
+
+#[derive(Debug, Args)]
+pub(super) struct FormatArguments {
+    /// Scripts; `-` is standard input, and written to standard output
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+    /// Change nothing, and say which scripts are not in canonical form
+    #[arg(long)]
+    check: bool,
+}
 
 pub(super) fn format(arguments: &FormatArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let mut status = Status::AsExpected;
@@ -27,13 +38,8 @@ pub(super) fn format(arguments: &FormatArguments, out: &mut dyn Write) -> Result
 
 fn format_one(path: &Path, source: &[u8], check: bool, out: &mut dyn Write) -> Result<Status, CommandError> {
     let origin = path.display().to_string();
-    let script = match script::parse(source) {
-        Ok(script) => script,
-        Err(diagnostics) => {
-            // Where standard error is gone, there is nobody to tell.
-            let _ = write!(anstream::stderr(), "{}", diagnostics.render(&origin, true));
-            return Ok(Status::CouldNotRun);
-        }
+    let Some(script) = parse_or_complain(source, &origin) else {
+        return Ok(Status::CouldNotRun);
     };
     let canonical = script::print(&script.program);
     let changed = canonical.as_bytes() != source;

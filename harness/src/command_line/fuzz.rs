@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use strum::IntoEnumIterator;
 
-use super::{CommandError, Format, Status, TargetArguments, complain, remark, tell};
+use super::{CommandError, Format, Status, TargetArguments, complain, remark, tell, write_json};
 use crate::campaign::{Bench, Campaign, Event, Finding, KnownDivergences, Lane, Source, Tally};
 use crate::engine::SetUpError;
 use crate::generate::Emphasis;
@@ -82,10 +82,7 @@ pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Sta
     let Conducted { tally, failures, .. } = campaign(arguments)?;
     match arguments.format {
         Format::Human => write_tally(out, &tally)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &tally).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Json => write_json(out, &tally)?,
     }
     for failure in &failures {
         complain(failure);

@@ -2,9 +2,21 @@
 
 use std::io::Write;
 
-use super::{CommandError, ListArguments, Status};
+use clap::Args;
+
+use super::{CommandError, Status};
 use crate::report::write_coverage;
 use crate::suite::{self, Case, Coverage};
+
+#[derive(Debug, Args)]
+pub(super) struct ListArguments {
+    /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
+    filter: Vec<String>,
+    /// Say instead how many of the cases use each command, return, ioctl, object type and transaction flag, and which
+    /// of them none does
+    #[arg(long)]
+    coverage: bool,
+}
 
 pub(super) fn list(arguments: &ListArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let cases = suite::select(&arguments.filter)?;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CommandError, Status, TargetArguments, tell};
+use super::{CommandError, Status, TargetArguments, parse_or_complain, tell, write_text};
 use crate::campaign::{Bench, Reduced, reduce, side_by_side};
 use crate::engine::Verdict;
-use crate::script::{self, print};
-use crate::suite::{FileError, read_script_or_case};
+use crate::script::{Script, print};
+use crate::suite::read_script_or_case;
 
 #[derive(Debug, Args)]
 pub(super) struct MinimiseArguments {
@@ -29,13 +29,9 @@ pub(super) struct MinimiseArguments {
 pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(&arguments.targets)?;
     let origin = arguments.file.display().to_string();
-    let program = match script::parse(&read_script_or_case(&arguments.file)?) {
-        Ok(script) => script.program,
-        Err(diagnostics) => {
-            // Where standard error is gone, there is nobody to tell.
-            let _ = write!(anstream::stderr(), "{}", diagnostics.render(&origin, true));
-            return Ok(Status::CouldNotRun);
-        }
+    let Some(Script { program, .. }) = parse_or_complain(&read_script_or_case(&arguments.file)?, &origin)
+    else {
+        return Ok(Status::CouldNotRun);
     };
     if program.race().is_some() {
         return Err(CommandError::Options(format!(
@@ -63,12 +59,7 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
         format!("On {}, in {}.", arguments.targets.join(", "), reduced.steadiness),
         format!("It was {origin}, which had {} steps.", program.steps.len()),
     ];
-    match &arguments.out {
-        None => out.write_all(print(&small).as_bytes())?,
-        Some(path) => {
-            std::fs::write(path, print(&small)).map_err(|source| FileError { path: path.clone(), source })?;
-        }
-    }
+    write_text(arguments.out.as_deref(), &print(&small), out)?;
     tell_apart(&reduced);
     Ok(Status::Deviation)
 }

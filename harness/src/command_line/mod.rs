@@ -26,14 +26,14 @@ mod trace;
 mod trial;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use strum::IntoEnumIterator;
 
-use self::rendering::{KcidbArguments, ResultsFormat};
 use crate::coverage::{GcovError, LlvmError, MalformedExplanations};
 use crate::engine::SetUpError;
 use crate::expectation::UnreadableExpectations;
@@ -43,6 +43,7 @@ use crate::patch::{DoesNotApply, MalformedBug, UnreadablePatch};
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::report::site::SiteError;
 use crate::report::{NoKeptResults, Unsendable};
+use crate::script::{self, Script};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
 use crate::target::qemu::Accelerator;
@@ -64,19 +65,19 @@ const AFTER_HELP: &str = "Exit status: 0 if all was as expected, 1 if there was 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run cases, and report those that deviate
-    Run(RunArguments),
+    Run(run::RunArguments),
     /// Run programs that nobody wrote on several drivers, and show where these part ways
     Fuzz(fuzz::FuzzArguments),
     /// List cases with what they are about
-    List(ListArguments),
+    List(list::ListArguments),
     /// Show what the specification says, with the cases that show it
-    Spec(SpecArguments),
+    Spec(spec::SpecArguments),
     /// Read scripts, and say what is wrong with them
-    Check(CheckArguments),
+    Check(check::CheckArguments),
     /// Run one script, and show what each of its steps did
-    Trace(TraceArguments),
+    Trace(trace::TraceArguments),
     /// Write scripts in their canonical form
-    Fmt(FormatArguments),
+    Fmt(format::FormatArguments),
     /// Make a script smaller on which targets part ways, as long as they still do so in the same way
     Minimise(minimise::MinimiseArguments),
     /// Run a program in a guest, such as what a script has been exported to
@@ -84,7 +85,7 @@ enum Command {
     /// Write one script as a program in C or for syzkaller, to attach to a report of a bug
     Export(export::ExportArguments),
     /// Run inputs that a fuzzer has kept, or any scripts, and say what the oracle and the targets make of them
-    Replay(ReplayArguments),
+    Replay(replay::ReplayArguments),
     /// Build a kernel with a patch, and say what that breaks, mends and changes
     Patch(patch::PatchArguments),
     /// Bring historical bugs of the driver back, one at a time, and say which cases catch them
@@ -99,44 +100,10 @@ enum Command {
     /// have kept, and the report
     Nightly(nightly::NightlyArguments),
     /// Write what fuzzing begins with, made of the suite
-    Seeds(SeedsArguments),
+    Seeds(seeds::SeedsArguments),
     /// Fetch, build, list and remove the kernels that can be booted
     #[command(subcommand)]
     Kernel(kernel::KernelCommand),
-}
-
-#[derive(Debug, Args)]
-struct RunArguments {
-    /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
-    filter: Vec<String>,
-    /// A driver to run on: `reference`, `reference:rust`, `device:/dev/binder`, `vm:debian-6.12`,
-    /// `vm:PATH/TO/bzImage`, `built:uml-c`, `uml:PATH/TO/linux`. Several are compared
-    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
-    targets: Vec<String>,
-    /// Run on the reference driver, the stock kernels, and the C and the Rust driver, each built for User-mode Linux
-    /// and QEMU, without and with sanitizers. What is missing is named with the command that makes it
-    #[arg(long, conflicts_with = "targets")]
-    matrix: bool,
-    /// What the delays of races are made of, in place of what their scripts say
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    #[command(flatten)]
-    options: TargetArguments,
-    /// How many guests run cases at a time, where a target is one [default: as many as there are processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: Option<u16>,
-    /// Keep what real kernels did with the whole suite in this folder, a file a kernel; the program's own records
-    /// are in `reports/records`
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["filter", "modules", "append"])]
-    records: Option<PathBuf>,
-    /// Compare with what was kept of another time: `record:debian-6.12`, a file of `run --format json`, or FILE@TARGET
-    #[arg(long, value_name = "RECORD|FILE")]
-    against: Vec<String>,
-    /// How to write the results
-    #[arg(long, value_enum, default_value_t = ResultsFormat::Human)]
-    format: ResultsFormat,
-    #[command(flatten)]
-    kcidb: KcidbArguments,
 }
 
 /// How guests are run that cases or kernels are tried in, and how what came of it is written.
@@ -229,86 +196,10 @@ enum Format {
     Json,
 }
 
-#[derive(Debug, Args)]
-struct ListArguments {
-    /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
-    filter: Vec<String>,
-    /// Say instead how many of the cases use each command, return, ioctl, object type and transaction flag, and which
-    /// of them none does
-    #[arg(long)]
-    coverage: bool,
-}
-
-#[derive(Debug, Args)]
-struct SpecArguments {
-    /// A clause such as txn.3, or a page such as txn or transactions; without any, all pages are listed
-    #[arg(value_name = "CLAUSE|PAGE")]
-    entry: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct CheckArguments {
-    /// Scripts; `-` is standard input
-    #[arg(required = true)]
-    file: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct TraceArguments {
-    /// A script, or the name of a case of the suite; `-` is standard input
-    file: PathBuf,
-    /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
-    #[arg(long, value_name = "TARGET", default_value = "reference")]
-    target: String,
-    /// What the delays of races are made of, in place of what their scripts say
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    #[command(flatten)]
-    options: TargetArguments,
-}
-
-#[derive(Debug, Args)]
-struct ReplayArguments {
-    /// Inputs, and folders of them
-    #[arg(required = true, value_name = "FILE|FOLDER")]
-    paths: Vec<PathBuf>,
-    /// A driver to run on, as of `run`. Each input does what the reference driver does as a model of that one
-    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
-    targets: Vec<String>,
-    /// The fuzz target whose inputs these are, which says what is made of those that are no scripts [default: the one
-    /// that a folder they are in is named after, or else command_stream]
-    #[arg(long = "as", value_name = "FUZZ TARGET", value_parser = fuzz_target)]
-    fuzz_target: Option<FuzzTarget>,
-    #[command(flatten)]
-    options: TargetArguments,
-}
-
-#[derive(Debug, Args)]
-struct SeedsArguments {
-    /// A folder for the seeds, a file each
-    #[arg(required_unless_present = "dictionary")]
-    folder: Option<PathBuf>,
-    /// The fuzz target that they are for
-    #[arg(long = "for", value_name = "FUZZ TARGET", default_value = "command_stream", value_parser = fuzz_target)]
-    target: FuzzTarget,
-    /// Print the words of scripts, in the form of libFuzzer's dictionaries
-    #[arg(long)]
-    dictionary: bool,
-}
-
+/// The fuzz target of this name.
 fn fuzz_target(text: &str) -> Result<FuzzTarget, String> {
     let known: Vec<String> = FuzzTarget::iter().map(|target| target.to_string()).collect();
     FuzzTarget::from_str(text).map_err(|_| format!("there is {}", known.join(", ")))
-}
-
-#[derive(Debug, Args)]
-struct FormatArguments {
-    /// Scripts; `-` is standard input, and written to standard output
-    #[arg(required = true)]
-    file: Vec<PathBuf>,
-    /// Change nothing, and say which scripts are not in canonical form
-    #[arg(long)]
-    check: bool,
 }
 
 /// What the program says with its exit status.
@@ -324,6 +215,22 @@ enum Status {
     DoesNotApply,
     /// 4: a patch does not compile.
     DoesNotCompile,
+}
+
+impl Status {
+    /// A deviation is worse than that something could not be run.
+    fn of(deviates: bool, is_incomplete: bool) -> Status {
+        match (deviates, is_incomplete) {
+            (true, _) => Status::Deviation,
+            (false, true) => Status::CouldNotRun,
+            (false, false) => Status::AsExpected,
+        }
+    }
+
+    /// Of several things that were done, without those that only patches come to.
+    fn of_all(all: &[Status]) -> Status {
+        Status::of(all.contains(&Status::Deviation), all.contains(&Status::CouldNotRun))
+    }
 }
 
 /// Why a command ends before it is done.
@@ -414,6 +321,34 @@ impl CommandLine {
         };
         ExitCode::from(status as u8)
     }
+}
+
+/// Reads a script. Where it is wrong, that is said on standard error.
+fn parse_or_complain(source: &[u8], origin: &str) -> Option<Script> {
+    let diagnostics = match script::parse(source) {
+        Ok(script) => return Some(script),
+        Err(diagnostics) => diagnostics,
+    };
+    // Where standard error is gone, there is nobody to tell.
+    let _ = write!(anstream::stderr(), "{}", diagnostics.render(origin, true));
+    None
+}
+
+/// Writes a script, or what has been made of one, into a file, or to the standard output if there is none.
+fn write_text(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<(), CommandError> {
+    match path {
+        None => out.write_all(text.as_bytes())?,
+        Some(path) => {
+            std::fs::write(path, text).map_err(|source| FileError { path: path.to_owned(), source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes results for programs.
+fn write_json(out: &mut dyn Write, results: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, results)?;
+    writeln!(out)
 }
 
 /// Says on standard error how far something is, or what belongs to no result. Where that is gone, there is nobody to

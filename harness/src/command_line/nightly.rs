@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use super::fuzz::{self, Conducted, FuzzArguments, duration};
 use super::rendering::{KcidbArguments, ResultsFormat};
 use super::replay::{Input, inputs, replay_on};
-use super::run::{run_all, without};
-use super::{CommandError, Format, RunArguments, Status, TargetArguments, report, tell};
+use super::run::{RunArguments, run_all, without};
+use super::{CommandError, Format, Status, TargetArguments, report, tell};
 use crate::campaign::Tally;
 use crate::generate::Emphasis;
 use crate::report::site::{self, Report, file_stem};
@@ -91,7 +91,7 @@ pub(super) fn nightly(arguments: &NightlyArguments, out: &mut dyn Write) -> Resu
     let (report, _) = report::write(results.with_known_scripts(), None, notices, &arguments.out)?;
     worst.push(report::status(&report.notices));
     writeln!(out, "{}", line(&report, &arguments.out))?;
-    Ok(overall(&worst))
+    Ok(Status::of_all(&worst))
 }
 
 /// Runs programs that nobody wrote on each driver beside its model.
@@ -204,17 +204,7 @@ fn replay(
             }
         }
     }
-    Ok(overall(&status))
-}
-
-/// A deviation is worse than that something could not be run.
-fn overall(all: &[Status]) -> Status {
-    let has = |status: Status| all.contains(&status);
-    match (has(Status::Deviation), has(Status::CouldNotRun)) {
-        (true, _) => Status::Deviation,
-        (false, true) => Status::CouldNotRun,
-        (false, false) => Status::AsExpected,
-    }
+    Ok(Status::of_all(&status))
 }
 
 /// What there is to say in a chat.
@@ -233,7 +223,7 @@ fn line(report: &Report, folder: &Path) -> String {
         counts.passed,
         site::to_look_at(results),
         counts.known_deviations,
-        site::counted(results.runs.len(), "target"),
+        crate::report::counted(results.runs.len(), "target"),
         folder.join("index.html").display()
     )
 }

@@ -103,7 +103,7 @@ fn counted(
 
 /// The first programs of a campaign, as the model of a driver does them.
 fn of_campaign(tally: &Tally, profile: Option<&str>) -> Vec<Case> {
-    let Some(profile) = Profile::ALL.into_iter().find(|known| Some(known.name) == profile) else {
+    let Some(profile) = profile.and_then(Profile::named) else {
         return Vec::new();
     };
     let corpus = suite::embedded().into_iter().filter_map(|case| Some(case.script.ok()?.program)).collect();

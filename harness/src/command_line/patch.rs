@@ -1,6 +1,6 @@
 //! `binderdrill patch`: what a patch of the driver breaks, mends and changes.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::corpus::corpus;
 use super::fuzz::{self, FuzzArguments, duration};
 use super::own_lines::{Patched, Programs, own_lines_of};
 use super::trial::{Base, Trial, in_order, of_source, watched};
-use super::{CommandError, Format, GuestArguments, Status, complain, remark, tell};
+use super::{CommandError, Format, GuestArguments, Status, complain, remark, tell, write_json};
 use crate::generate::Emphasis;
 use crate::kernel::{BUILT_PREFIX, KernelError, Order, PACKAGE_PREFIX, SourceChoice, Store};
 use crate::patch::{
@@ -134,16 +134,9 @@ pub(super) fn patch(arguments: &PatchArguments, out: &mut dyn Write) -> Result<S
     }
     match arguments.guests.format {
         Format::Human => write_verdicts(out, &results.patches)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &results).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Json => write_json(out, &results)?,
     }
-    let status = match (results.is_broken(), check.has_failed.load(Ordering::Relaxed)) {
-        (true, _) => Status::Deviation,
-        (false, true) => Status::CouldNotRun,
-        (false, false) => Status::AsExpected,
-    };
+    let status = Status::of(results.is_broken(), check.has_failed.load(Ordering::Relaxed));
     refused.unwrap_or(Ok(status))
 }
 

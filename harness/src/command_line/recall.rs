@@ -1,12 +1,12 @@
 //! `binderdrill recall`: which of the historical bugs of the driver the suite finds again.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Instant;
 
 use clap::Args;
 
 use super::trial::{self, Base, Trial, in_order, watched};
-use super::{CommandError, Format, GuestArguments, Status, give_seed};
+use super::{CommandError, Format, GuestArguments, Status, give_seed, write_json};
 use crate::kernel::{KernelError, SourceChoice, Store};
 use crate::patch::{
     BugKind, Changes, KernelVerdict, KnownBug, Patch, RecallResults, Recalled, Repeated, known_bugs,
@@ -62,17 +62,10 @@ pub(super) fn recall(arguments: &RecallArguments, out: &mut dyn Write) -> Result
     let results = RecallResults::of(recalled);
     match arguments.guests.format {
         Format::Human => write_recall(out, &results.bugs)?,
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &results).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        Format::Json => write_json(out, &results)?,
     }
     let any = |is: fn(&Recalled) -> bool| results.bugs.iter().any(is);
-    Ok(match (any(Recalled::is_missed), any(|bug| bug.untried.is_some())) {
-        (true, _) => Status::Deviation,
-        (false, true) => Status::CouldNotRun,
-        (false, false) => Status::AsExpected,
-    })
+    Ok(Status::of(any(Recalled::is_missed), any(|bug| bug.untried.is_some())))
 }
 
 /// The bugs that are asked for.

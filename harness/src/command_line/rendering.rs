@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 
-use super::CommandError;
+use super::{CommandError, write_json};
 use crate::report::{
     BuildId, Origin, Results, Submission, Unsendable, write_case, write_junit, write_kcidb, write_ktap,
     write_matrix, write_summary,
@@ -58,10 +58,7 @@ pub(super) fn write_results(
 ) -> Result<(), CommandError> {
     match format {
         ResultsFormat::Human => write_for_people(out, results)?,
-        ResultsFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, results).map_err(io::Error::from)?;
-            writeln!(out)?;
-        }
+        ResultsFormat::Json => write_json(out, results)?,
         ResultsFormat::Ktap => write_ktap(out, results)?,
         ResultsFormat::Junit => write_junit(out, results)?,
         ResultsFormat::Kcidb => write_kcidb(out, results, submission).map_err(|error| match error {

@@ -5,11 +5,12 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
+use clap::Args;
 use reference_driver::Profile;
 use strum::IntoEnumIterator;
 
-use super::{CommandError, ReplayArguments, Status, TargetArguments, complain};
-use crate::campaign::{KnownDivergences, Signature};
+use super::{CommandError, Status, TargetArguments, complain};
+use crate::campaign::{KnownDivergences, Signature, profile_of};
 use crate::compare::divergence;
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::fuzz_target::FuzzTarget;
@@ -20,29 +21,41 @@ use crate::script::{parse, print};
 use crate::suite::{Case, files_under, is_script, read_script};
 use crate::target::{ReferenceTarget, Target};
 
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// Inputs, and folders of them
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    paths: Vec<PathBuf>,
+    /// A driver to run on, as of `run`. Each input does what the reference driver does as a model of that one
+    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
+    targets: Vec<String>,
+    /// The fuzz target whose inputs these are, which says what is made of those that are no scripts [default: the one
+    /// that a folder they are in is named after, or else command_stream]
+    #[arg(long = "as", value_name = "FUZZ TARGET", value_parser = super::fuzz_target)]
+    fuzz_target: Option<FuzzTarget>,
+    #[command(flatten)]
+    options: TargetArguments,
+}
+
 pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(&arguments.targets)?;
     let inputs = inputs(&arguments.paths, arguments.fuzz_target)?;
-    let mut status = Status::AsExpected;
+    let mut statuses = Vec::new();
     for name in &arguments.targets {
         match replay_on(name, &arguments.options, &inputs, out) {
             Ok((replayed, _)) => {
                 writeln!(out, "{} on {name} in {:.2} s", told(&replayed), replayed.seconds)?;
-                status = match status_of(&replayed) {
-                    _ if status == Status::Deviation => status,
-                    Status::AsExpected => status,
-                    other => other,
-                };
+                statuses.push(status_of(&replayed));
             }
             // What the other targets show is not lost over it.
             Err(error @ (CommandError::SetUp(_) | CommandError::Target(_))) => {
                 complain(&format!("{name}: {error}"));
-                status = if status == Status::Deviation { status } else { Status::CouldNotRun };
+                statuses.push(Status::CouldNotRun);
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(status)
+    Ok(Status::of_all(&statuses))
 }
 
 /// A file that a fuzzer has kept.
@@ -141,7 +154,7 @@ pub(super) fn replay_on(
     let started = Instant::now();
     let mut target = options.target(name, false)?;
     let target = target.as_mut();
-    let profile = profile(target)?;
+    let profile = profile_of(target)?;
     let known = KnownDivergences::of_profile(profile.name).map_err(|error| SetUpError(error.to_string()))?;
     let counts = Replayed { target: name.to_owned(), inputs: inputs.len(), ..Replayed::default() };
     let mut replaying = Replaying { counts, found: Vec::new(), known, out };
@@ -164,21 +177,6 @@ pub(super) fn replay_on(
     }
     replaying.counts.seconds = started.elapsed().as_secs_f64();
     Ok((replaying.counts, replaying.found))
-}
-
-/// A script that does next to nothing, for which a kernel has to boot.
-const BOOTS: &[u8] = b"# Boots.\n\nprocess first\n\nfirst  ! poll = 0\n";
-
-/// The profile that a target is to be compared with. A kernel has to boot before that is known.
-fn profile(target: &mut dyn Target) -> Result<Profile, CommandError> {
-    if target.profile().is_none()
-        && let Ok(script) = parse(BOOTS)
-    {
-        target.run(&script.program)?;
-    }
-    let name = target.profile();
-    let profile = Profile::ALL.into_iter().find(|profile| Some(profile.name) == name.as_deref());
-    profile.ok_or_else(|| SetUpError("it does not say which driver it has".to_owned()).into())
 }
 
 impl Replaying<'_> {
@@ -278,19 +276,5 @@ fn told(replayed: &Replayed) -> String {
 }
 
 pub(super) fn status_of(replayed: &Replayed) -> Status {
-    match (replayed.deviations, replayed.broken) {
-        (0, 0) => Status::AsExpected,
-        (0, _) => Status::CouldNotRun,
-        _ => Status::Deviation,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_script_that_boots_a_kernel_is_one() {
-        assert!(parse(BOOTS).is_ok());
-    }
+    Status::of(replayed.deviations > 0, replayed.broken > 0)
 }

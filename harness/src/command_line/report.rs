@@ -1,12 +1,12 @@
 //! `binderdrill report`: results as a site.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::rendering::{KcidbArguments, ResultsFormat, write_results};
-use super::{CommandError, Status, complain};
+use super::{CommandError, Status, complain, write_json};
 use crate::report::site::{Past, Report, Summary, Written};
 use crate::report::{self, Results};
 
@@ -33,8 +33,7 @@ pub(super) struct ReportArguments {
 
 pub(super) fn report(arguments: &ReportArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     if arguments.schema {
-        serde_json::to_writer_pretty(&mut *out, &report::schema()).map_err(io::Error::from)?;
-        writeln!(out)?;
+        write_json(out, &report::schema())?;
         return Ok(Status::AsExpected);
     }
     let submission = arguments.kcidb.submission(arguments.format)?;

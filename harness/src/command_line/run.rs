@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::Scope;
 use std::time::Instant;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::rendering::{ResultsFormat, write_results};
-use super::{CommandError, RunArguments, Status, TargetArguments, complain, give_seed, remark, tell};
-use crate::engine::{SetUpError, Verdict};
+use super::rendering::{KcidbArguments, ResultsFormat, write_results};
+use super::{CommandError, Status, TargetArguments, complain, give_seed, remark, tell};
+use crate::engine::{self, SetUpError, Verdict};
 use crate::kernel::{Store, Usual, usual};
 use crate::record;
 use crate::report::{
@@ -25,8 +27,39 @@ use crate::target::{NoTarget, Target, is_guest};
 /// So many cases are worth a guest of their own.
 const CASES_A_GUEST: usize = 30;
 
-/// The stack of a thread that runs cases, in bytes: as much as the first thread of a process has.
-const STACK: usize = 8 << 20;
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// Part of a case's name, a clause such as txn.3, a .drill file or a folder; without any, all cases
+    pub(super) filter: Vec<String>,
+    /// A driver to run on: `reference`, `reference:rust`, `device:/dev/binder`, `vm:debian-6.12`,
+    /// `vm:PATH/TO/bzImage`, `built:uml-c`, `uml:PATH/TO/linux`. Several are compared
+    #[arg(long = "target", value_name = "TARGET", default_value = "reference")]
+    pub(super) targets: Vec<String>,
+    /// Run on the reference driver, the stock kernels, and the C and the Rust driver, each built for User-mode Linux
+    /// and QEMU, without and with sanitizers. What is missing is named with the command that makes it
+    #[arg(long, conflicts_with = "targets")]
+    pub(super) matrix: bool,
+    /// What the delays of races are made of, in place of what their scripts say
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) options: TargetArguments,
+    /// How many guests run cases at a time, where a target is one [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) jobs: Option<u16>,
+    /// Keep what real kernels did with the whole suite in this folder, a file a kernel; the program's own records
+    /// are in `reports/records`
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["filter", "modules", "append"])]
+    pub(super) records: Option<PathBuf>,
+    /// Compare with what was kept of another time: `record:debian-6.12`, a file of `run --format json`, or FILE@TARGET
+    #[arg(long, value_name = "RECORD|FILE")]
+    pub(super) against: Vec<String>,
+    /// How to write the results
+    #[arg(long, value_enum, default_value_t = ResultsFormat::Human)]
+    pub(super) format: ResultsFormat,
+    #[command(flatten)]
+    pub(super) kcidb: KcidbArguments,
+}
 
 pub(super) fn run(arguments: &RunArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     // What cannot be written must not be found out when all has been run.
@@ -63,11 +96,7 @@ impl Outcome {
     pub(super) fn status(&self) -> Status {
         let counts = Counts::of(self.ran().iter().flat_map(|run| &run.cases));
         let deviations = counts.failed + counts.unexpected_passes + self.results.divergences.len();
-        match (deviations, counts.broken + self.results.unusable.len()) {
-            (0, 0) => Status::AsExpected,
-            (0, _) => Status::CouldNotRun,
-            _ => Status::Deviation,
-        }
+        Status::of(deviations > 0, counts.broken + self.results.unusable.len() > 0)
     }
 
     /// Whether nothing ran.
@@ -228,7 +257,7 @@ fn run_groups(
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let first = || work.begin(target, scope, sender);
-            thread()
+            engine::thread()
                 .spawn_scoped(scope, first)
                 .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
             while let Ok(ran) = receiver.recv() {
@@ -332,7 +361,7 @@ impl Work<'_> {
                 Err(error) => drop(sender.send(Err(error.into()))),
             };
             // Without it, the others have more to do.
-            let _ = thread().spawn_scoped(scope, run);
+            let _ = engine::thread().spawn_scoped(scope, run);
         }
         while self.run_one(target.as_mut(), &sender) {}
     }
@@ -383,11 +412,6 @@ impl Work<'_> {
         let worth = if self.races { self.indices.len() } else { self.indices.len().div_ceil(CASES_A_GUEST) };
         most.min(worth)
     }
-}
-
-/// A thread that runs cases.
-fn thread() -> std::thread::Builder {
-    std::thread::Builder::new().stack_size(STACK)
 }
 
 /// On a terminal, how far the run is; elsewhere nothing.

@@ -2,11 +2,26 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{CommandError, SeedsArguments, Status};
-use crate::fuzz_target::dictionary;
+use clap::Args;
+
+use super::{CommandError, Status, fuzz_target};
+use crate::fuzz_target::{FuzzTarget, dictionary};
 use crate::suite::FileError;
+
+#[derive(Debug, Args)]
+pub(super) struct SeedsArguments {
+    /// A folder for the seeds, a file each
+    #[arg(required_unless_present = "dictionary")]
+    folder: Option<PathBuf>,
+    /// The fuzz target that they are for
+    #[arg(long = "for", value_name = "FUZZ TARGET", default_value = "command_stream", value_parser = fuzz_target)]
+    target: FuzzTarget,
+    /// Print the words of scripts, in the form of libFuzzer's dictionaries
+    #[arg(long)]
+    dictionary: bool,
+}
 
 pub(super) fn seeds(arguments: &SeedsArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     if arguments.dictionary {

@@ -3,12 +3,22 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::{CommandError, SpecArguments, Status};
+use clap::Args;
+
+use super::{CommandError, Status};
 use crate::engine::Verdict;
 use crate::expectation::{self, KnownDeviation};
 use crate::record::{self, Record};
+use crate::report::counted;
 use crate::specification::{Entry, Page, Specification, SpecifiedClause};
 use crate::suite::{self, Case};
+
+#[derive(Debug, Args)]
+pub(super) struct SpecArguments {
+    /// A clause such as txn.3, or a page such as txn or transactions; without any, all pages are listed
+    #[arg(value_name = "CLAUSE|PAGE")]
+    entry: Option<String>,
+}
 
 pub(super) fn spec(arguments: &SpecArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     let specification = Specification::embedded()?;
@@ -137,11 +147,4 @@ fn about(case: &Case) -> String {
     let driver = case.script.as_ref().ok().and_then(|script| script.program.driver);
     let driver = driver.map(|driver| format!(" (driver: {driver})"));
     format!("{}{}", case.title(), driver.unwrap_or_default())
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }

@@ -1,11 +1,28 @@
 //! `binderdrill trace`: what each step of one script did.
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use super::{CommandError, Status, TraceArguments, give_seed};
+use clap::Args;
+
+use super::{CommandError, Status, TargetArguments, give_seed};
 use crate::engine::Verdict;
 use crate::report::{CaseResult, write_case, write_transcript};
 use crate::suite::{Case, read_script_or_case};
+
+#[derive(Debug, Args)]
+pub(super) struct TraceArguments {
+    /// A script, or the name of a case of the suite; `-` is standard input
+    file: PathBuf,
+    /// The driver to run on: `reference`, `device:/dev/binder`, `vm:debian-6.12`, `vm:PATH/TO/bzImage`
+    #[arg(long, value_name = "TARGET", default_value = "reference")]
+    target: String,
+    /// What the delays of races are made of, in place of what their scripts say
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    options: TargetArguments,
+}
 
 pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(std::slice::from_ref(&arguments.target))?;

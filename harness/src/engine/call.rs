@@ -1,11 +1,12 @@
-//! Calls other than BINDER_WRITE_READ: how they are done, and whether they gave what they must.
+//! Calls other than BINDER_WRITE_READ: by which system call they are done, and whether they gave what they must.
 
 use reference_driver::uapi::*;
 use zerocopy::{Immutable, IntoBytes};
 
+use super::bindings::Bindings;
 use super::cast::Cast;
 use super::fault::ScriptFault;
-use super::symbols::{Bindings, Symbols};
+use super::symbols::Symbols;
 use super::told;
 use crate::program::{Argument, Call, CallExpectation, Descriptor, Ioctl, Name, PollEvents, Token, Told};
 use crate::target::{Area, Image, SystemCall, ThreadIndex, UNMAPPED};
@@ -183,15 +184,6 @@ fn means_of_ioctl(
             SystemCall::Ioctl { request: *request, argument: *argument, memory: Image::default() }
         }
     })
-}
-
-/// Whether the thread is meant to be left sleeping in a call. Else, if it sleeps, time passes until it does not.
-pub(super) fn may_park(expected: &CallExpectation) -> bool {
-    match expected {
-        CallExpectation::Parked => true,
-        CallExpectation::AnyOf(choices) => choices.iter().any(may_park),
-        _ => false,
-    }
 }
 
 /// Whether a call gives a number where its argument was.

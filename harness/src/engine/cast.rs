@@ -63,6 +63,11 @@ impl Cast {
         &self.processes
     }
 
+    /// The threads of a process.
+    pub(super) fn threads(&self, process: usize) -> impl Iterator<Item = ThreadIndex> + use<> {
+        (0..self.threads[process].len()).map(move |thread| ThreadIndex { process, thread })
+    }
+
     /// The index of a process.
     pub(super) fn process(&self, name: &Name) -> Result<usize, ScriptFault> {
         let position = self.processes.iter().position(|process| process.name == *name);

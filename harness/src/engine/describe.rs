@@ -50,14 +50,7 @@ impl Reader<'_> {
     pub(super) fn describe(&self, came: &Return, like: Option<&ReturnPattern>) -> ReturnPattern {
         let node = |numbers: &PointerCookie| self.symbols.node_named(self.process, *numbers);
         let cookie = |number: &u64| self.symbols.cookie_named(*number);
-        let like_data = match like {
-            Some(
-                ReturnPattern::Transaction(like)
-                | ReturnPattern::TransactionSecCtx { transaction: like, .. }
-                | ReturnPattern::Reply(like),
-            ) => &like.data[..],
-            _ => &[],
-        };
+        let like_data = like.and_then(ReturnPattern::arrival).map_or(&[][..], |like| &like.data);
         match came {
             Return::Error(error) => ReturnPattern::Error(*error),
             Return::Ok => ReturnPattern::Ok,

@@ -4,10 +4,11 @@ use reference_driver::uapi::*;
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
+use super::bindings::Bindings;
 use super::fault::ScriptFault;
 use super::payload::{self, Placed, Sender};
-use super::symbols::{Bindings, Symbols};
-use crate::program::{Command, Handle, Node, Object, Transaction, WriteReadOptions};
+use super::symbols::Symbols;
+use crate::program::{Command, Handle, Node, Object, Token, Transaction, WriteReadOptions};
 use crate::target::{Area, Image, ThreadIndex, UNMAPPED};
 
 /// Zero bytes behind each payload and table, for a driver that reads more than it should.
@@ -167,11 +168,7 @@ impl<'a> Encoder<'a> {
         self.put(code, self.symbols.node(node));
     }
 
-    fn handle_cookie(
-        &self,
-        handle: &crate::program::Handle,
-        cookie: &crate::program::Token,
-    ) -> Result<HandleCookie, ScriptFault> {
+    fn handle_cookie(&self, handle: &Handle, cookie: &Token) -> Result<HandleCookie, ScriptFault> {
         Ok(HandleCookie { handle: self.bindings.handle(handle)?, cookie: self.symbols.cookie(cookie) })
     }
 
@@ -212,8 +209,8 @@ impl<'a> Encoder<'a> {
         let offsets_size = sent.offsets_size.unwrap_or(table_length);
         let table_address = self.reserve(table_length)?;
         let bytes = self.image.put_zeroes(table_address, table_length as usize, zeroes_behind(table_length));
-        for (entry, offset) in bytes.chunks_exact_mut(size_of::<u64>()).zip(table) {
-            entry.copy_from_slice(&offset.to_le_bytes());
+        for (entry, offset) in bytes.as_chunks_mut().0.iter_mut().zip(table) {
+            *entry = offset.to_le_bytes();
         }
         Ok(TransactionData {
             target: target.into(),

@@ -2,28 +2,26 @@
 
 use smallvec::SmallVec;
 
-use super::call::{self, CallResult, Means};
+use super::bindings::Bindings;
+use super::call::CallResult;
 use super::cast::Cast;
 use super::encode;
 use super::fault::ScriptFault;
-use super::judge::{Difference, Pending, WriteReadResult, judge_call, judge_read, judge_write};
+use super::judge::{Difference, Pending, WriteReadResult, judge_read, judge_write};
 use super::matching::{Reader, Refusal};
 use super::per_thread::PerThread;
-use super::symbols::{Bindings, KnownProcess, Symbols};
-use super::told;
+use super::symbols::Symbols;
 use super::transcript::{StepOutcome, StepRecord, Transcript, WriteReadRecord};
 use super::verdict::Deviation;
 use super::wording;
 use super::write_read::{Finished, finish};
 use crate::program::*;
 use crate::script::fragment;
-use crate::target::{
-    Answer, Area, Closing, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World,
-};
+use crate::target::{Closing, Outcome, ProcessSpecification, SystemCall, TargetError, ThreadIndex, World};
 
 /// A program that is being run.
 pub(super) struct Execution<'a> {
-    program: &'a Program,
+    pub(super) program: &'a Program,
     /// The how manieth run of the program this is, from 1; only a race makes a difference of it.
     pub(super) repetition: u32,
     pub(super) cast: Cast,
@@ -120,7 +118,7 @@ impl<'a> Execution<'a> {
     }
 
     fn unawaited(&self, thread: ThreadIndex, finished: &Finished) -> Deviation {
-        let came = self.reader(thread).came(finished, &[]);
+        let came = self.reader(thread).came(finished, Vec::new());
         Deviation {
             step: None,
             expected: "no return that nothing in the script awaits".to_owned(),
@@ -158,38 +156,21 @@ impl<'a> Execution<'a> {
             Action::Call { call, expected } => self.call(index, step, thread, call, expected)?,
             Action::Write { options, commands, written } => {
                 self.idle(index, thread)?;
-                let (call, pending) = self.begin(thread, commands, options, 0, written)?;
-                let result = self.write_read(thread, call, pending.clone())?;
-                self.record(index, step, thread, &result, &[])?;
+                let (pending, result) = self.write_read(thread, commands, options, 0, written)?;
+                self.record(index, step, thread, &result, Vec::new())?;
                 judge_write(&pending, &result)
             }
             Action::Read { options, expected } => {
-                let (pending, result) = match self.states.remove(thread) {
-                    Some(state) => {
-                        if *options != WriteReadOptions::default() {
-                            return Err(
-                                ScriptFault::OptionsOfParkedRead(self.cast.name(thread).clone()).into()
-                            );
-                        }
-                        self.await_read(thread, state)?
-                    }
-                    None => {
-                        let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
-                        let written = WriteExpectation::default();
-                        let (call, pending) = self.begin(thread, &[], options, read_size, &written)?;
-                        (pending.clone(), self.write_read(thread, call, pending)?)
-                    }
-                };
-                self.record(index, step, thread, &result, &wording::patterns(expected))?;
+                let (pending, result) = self.read(thread, options)?;
+                self.record(index, step, thread, &result, expected.patterns())?;
                 self.judge_and_bind(thread, &pending, Some(expected), &result)?
             }
             Action::WriteRead { options, commands, written, expected } => {
                 self.idle(index, thread)?;
-                let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
-                let (call, pending) = self.begin(thread, commands, options, read_size, written)?;
-                let result = self.write_read(thread, call, pending.clone())?;
-                let patterns = expected.as_ref().map(wording::patterns).unwrap_or_default();
-                self.record(index, step, thread, &result, &patterns)?;
+                let (pending, result) =
+                    self.write_read(thread, commands, options, options.room(), written)?;
+                let patterns = expected.as_ref().map(ReadExpectation::patterns).unwrap_or_default();
+                self.record(index, step, thread, &result, patterns)?;
                 self.judge_and_bind(thread, &pending, expected.as_ref(), &result)?
             }
         };
@@ -301,18 +282,37 @@ impl<'a> Execution<'a> {
         Ok((call, Pending { given: encoded.argument, written: written.clone() }))
     }
 
+    /// Does a BINDER_WRITE_READ.
     pub(super) fn write_read(
         &mut self,
         thread: ThreadIndex,
-        call: SystemCall,
-        pending: Pending,
-    ) -> Result<WriteReadResult, Stop> {
+        commands: &[Command],
+        options: &WriteReadOptions,
+        read_size: u64,
+        written: &WriteExpectation,
+    ) -> Result<(Pending, WriteReadResult), Stop> {
+        let (call, pending) = self.begin(thread, commands, options, read_size, written)?;
         let outcome = self.world.call(thread, call)?;
-        self.ended_or_parked(thread, pending, outcome)
+        Ok((pending.clone(), self.ended_or_parked(thread, pending, outcome)?))
+    }
+
+    /// Reads, or awaits the end of a read.
+    pub(super) fn read(
+        &mut self,
+        thread: ThreadIndex,
+        options: &WriteReadOptions,
+    ) -> Result<(Pending, WriteReadResult), Stop> {
+        match self.states.remove(thread) {
+            Some(_) if *options != WriteReadOptions::default() => {
+                Err(ScriptFault::OptionsOfParkedRead(self.cast.name(thread).clone()).into())
+            }
+            Some(state) => self.await_read(thread, state),
+            None => self.write_read(thread, &[], options, options.room(), &WriteExpectation::default()),
+        }
     }
 
     /// The end of a read in which a thread was parked, or that it still is.
-    pub(super) fn await_read(
+    fn await_read(
         &mut self,
         thread: ThreadIndex,
         state: ThreadState,
@@ -374,157 +374,9 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn call(
-        &mut self,
-        index: usize,
-        step: &Step,
-        thread: ThreadIndex,
-        call: &Call,
-        expected: &CallExpectation,
-    ) -> Result<Result<(), Difference>, Stop> {
-        let result = self.do_call(index, thread, call, expected)?;
-        self.note(index, step, wording::call_outcome(&result));
-        self.wake(index, thread)?;
-        Ok(judge_call(expected, &result, &self.symbols))
-    }
-
-    /// Does a call, or awaits one.
-    pub(super) fn do_call(
-        &mut self,
-        index: usize,
-        thread: ThreadIndex,
-        call: &Call,
-        expected: &CallExpectation,
-    ) -> Result<CallResult, Stop> {
-        let result = match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
-            Means::Await => self.await_call(thread, expected)?,
-            Means::Count(counter) => {
-                self.idle(index, thread)?;
-                CallResult::Succeeded(Some(self.world.count(thread.process, counter)? as i64))
-            }
-            Means::Signal(target) => {
-                self.idle(index, thread)?;
-                match self.world.signal(target)? {
-                    Ok(()) => CallResult::Succeeded(None),
-                    Err(errno) => CallResult::Failed(errno),
-                }
-            }
-            Means::System(system_call) => {
-                self.idle(index, thread)?;
-                let outcome = self.world.call(thread, system_call)?;
-                self.end_of_call(thread, call, expected, outcome)?
-            }
-        };
-        if *call == Call::Exit {
-            self.end(thread.process);
-        }
-        Ok(result)
-    }
-
-    /// The end of a call in which a thread was parked, or that it still is.
-    fn await_call(&mut self, thread: ThreadIndex, expected: &CallExpectation) -> Result<CallResult, Stop> {
-        match self.states.remove(thread) {
-            Some(ThreadState::Returned { result }) => Ok(result),
-            Some(ThreadState::ParkedInCall(call)) => {
-                let outcome = self.world.collect(thread)?;
-                self.end_of_call(thread, &call, expected, outcome)
-            }
-            Some(ThreadState::Parked(_) | ThreadState::Woken { .. }) | None => {
-                Err(ScriptFault::NotInCall(self.cast.name(thread).clone()).into())
-            }
-            Some(ThreadState::Ended) => Err(ScriptFault::Ended(self.cast.name(thread).clone()).into()),
-        }
-    }
-
-    /// What came of a call. Where it sleeps and is not meant to be left at that, time passes first.
-    pub(super) fn end_of_call(
-        &mut self,
-        thread: ThreadIndex,
-        call: &Call,
-        expected: &CallExpectation,
-        mut outcome: Outcome,
-    ) -> Result<CallResult, Stop> {
-        if outcome == Outcome::Parked && call.may_sleep() && !call::may_park(expected) {
-            outcome = self.world.expire(thread)?;
-        }
-        match outcome {
-            Outcome::Parked => {
-                self.states.insert(thread, ThreadState::ParkedInCall(call.clone()));
-                Ok(CallResult::Parked)
-            }
-            Outcome::Done(result) => self.call_result(thread, call, result),
-        }
-    }
-
-    /// What a call returned, with what it tells where its argument was.
-    fn call_result(
-        &mut self,
-        thread: ThreadIndex,
-        call: &Call,
-        result: Result<Answer, Errno>,
-    ) -> Result<CallResult, Stop> {
-        match result {
-            Err(errno) => return Ok(CallResult::Failed(errno)),
-            Ok(Answer::Events(events)) => return Ok(CallResult::Polled(events)),
-            Ok(Answer::Scheduling(told)) => return Ok(CallResult::Told(Told::Scheduling(told))),
-            Ok(Answer::Report(report)) => {
-                return Ok(CallResult::Told(told::report(&report, &self.cast, &self.symbols)));
-            }
-            Ok(Answer::Nice(nice)) => return Ok(CallResult::Succeeded(Some(nice.into()))),
-            Ok(Answer::Number(number)) => return Ok(CallResult::Succeeded(Some(number))),
-            Ok(Answer::Success) => {
-                if let Call::Fork(child) = call {
-                    self.introduce(thread.process, self.cast.process(child)?)?;
-                }
-            }
-            Ok(answer) => {
-                self.bind_descriptors(thread.process, call, answer);
-                return Ok(CallResult::Succeeded(None));
-            }
-        }
-        let address = Area::Argument.addresses(thread.thread).start;
-        if call::gives_number(call) {
-            let bytes = self.world.read_memory(thread.process, address, 4)?;
-            let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-            return Ok(CallResult::Succeeded(number.map(i64::from)));
-        }
-        if let Some(size) = told::size(call)
-            && let Some(bytes) = self.world.read_memory(thread.process, address, size)?
-            && let Some(told) = told::read(call, &bytes, thread.process, &self.symbols)
-        {
-            return Ok(CallResult::Told(told));
-        }
-        Ok(CallResult::Succeeded(None))
-    }
-
-    /// Keeps the numbers of descriptors that a call has made.
-    fn bind_descriptors(&mut self, process: usize, call: &Call, answer: Answer) {
-        match (call, answer) {
-            (Call::Memfd(file) | Call::Dup(file), Answer::Descriptor(number)) => {
-                self.bindings.bind_descriptor(process, file.clone(), number);
-            }
-            (Call::Pipe { reading, writing }, Answer::Pipe { reading: to_read, writing: to_write }) => {
-                self.bindings.bind_descriptor(process, reading.clone(), to_read);
-                self.bindings.bind_descriptor(process, writing.clone(), to_write);
-            }
-            _ => {}
-        }
-    }
-
-    /// A process has been forked, and is known from here on.
-    fn introduce(&mut self, parent: usize, child: usize) -> Result<(), Stop> {
-        let is_told_contexts = self.program.requires.contains(&Feature::Lsm);
-        let context = is_told_contexts.then(|| self.world.security_context(child)).transpose()?;
-        let known = KnownProcess { pid: self.world.pid(child), security_context: context.flatten() };
-        self.symbols.introduce(child, known);
-        self.bindings.fork(parent, child);
-        Ok(())
-    }
-
     /// All threads of a process are gone. What they had read, they had.
     pub(super) fn end(&mut self, process: usize) {
-        let threads = self.cast.specifications()[process].threads.len();
-        for thread in (0..threads).map(|thread| ThreadIndex { process, thread }) {
+        for thread in self.cast.threads(process) {
             let state = self.states.get(thread);
             if !matches!(state, Some(ThreadState::Woken { .. } | ThreadState::Returned { .. })) {
                 self.states.insert(thread, ThreadState::Ended);
@@ -550,7 +402,7 @@ impl<'a> Execution<'a> {
         step: &Step,
         thread: ThreadIndex,
         result: &WriteReadResult,
-        like: &[&ReturnPattern],
+        like: Vec<&ReturnPattern>,
     ) -> Result<(), Stop> {
         let outcome = match result {
             WriteReadResult::Parked => StepOutcome::Parked,

@@ -2,9 +2,10 @@
 
 use reference_driver::uapi::{Errno, WriteRead};
 
+use super::bindings::{Bindings, Bound};
 use super::call::{self, CallResult};
 use super::matching::{Reader, Refusal, match_returns};
-use super::symbols::{Bindings, Bound, Symbols};
+use super::symbols::Symbols;
 use super::wording;
 use super::write_read::Finished;
 use crate::program::{CallExpectation, ReadExpectation, WriteExpectation};
@@ -93,7 +94,9 @@ pub(super) fn judge_read(
             .map_or_else(|| wording::written(&pending.written, &pending.given), fragment::read_expectation)
     };
     let finished = match result {
-        WriteReadResult::Parked if expected.is_some_and(may_park) => return Ok(Bound::default()),
+        WriteReadResult::Parked if expected.is_some_and(ReadExpectation::may_park) => {
+            return Ok(Bound::default());
+        }
         WriteReadResult::Parked => {
             return Err(Refusal::Differs(Difference {
                 expected: expected_text(),
@@ -111,18 +114,10 @@ pub(super) fn judge_read(
         Refusal::Fault(fault) => Refusal::Fault(fault),
         Refusal::Differs(difference) => Refusal::Differs(Difference {
             expected: expected_text(),
-            came: reader.came(finished, &wording::patterns(expected)),
+            came: reader.came(finished, expected.patterns()),
             difference,
         }),
     })
-}
-
-fn may_park(expected: &ReadExpectation) -> bool {
-    match expected {
-        ReadExpectation::Parked => true,
-        ReadExpectation::AnyOf(choices) => choices.iter().any(may_park),
-        ReadExpectation::Returns(_) | ReadExpectation::Failed { .. } => false,
-    }
 }
 
 /// Judges how the writing ended. An error that comes with everything written is that of the reading.

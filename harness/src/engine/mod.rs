@@ -4,7 +4,10 @@
 //! calls, decodes what comes back, and matches that against what the program expects, binding symbols as it
 //! goes. What a run did is its [`Transcript`], what it says of the target its [`Verdict`].
 
+mod appearance;
+mod bindings;
 mod call;
+mod calling;
 mod cast;
 mod decode;
 mod describe;
@@ -69,6 +72,11 @@ impl Run {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetUpError(pub String);
+
+/// A thread that runs programs: with a stack as large as the first thread of a process has.
+pub(crate) fn thread() -> std::thread::Builder {
+    std::thread::Builder::new().stack_size(8 << 20)
+}
 
 /// Why a program is not about a target, if it is not: that lacks something, or has too much.
 pub fn inapplicable(program: &Program, worlds: &dyn Worlds) -> Option<String> {

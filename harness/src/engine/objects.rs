@@ -45,8 +45,8 @@ impl ArrivedObject {
 impl Received {
     /// The table of offsets.
     pub(super) fn table(&self) -> Vec<u64> {
-        let entries = self.offsets.as_deref().unwrap_or_default().chunks_exact(8);
-        entries.map(|entry| u64::from_le_bytes(entry.try_into().expect("a chunk of 8"))).collect()
+        let (entries, _) = self.offsets.as_deref().unwrap_or_default().as_chunks();
+        entries.iter().map(|entry| u64::from_le_bytes(*entry)).collect()
     }
 
     /// The object at this offset of the payload, if there is one.
@@ -78,9 +78,9 @@ impl Received {
         };
         let Some(content) = content() else { return Vec::new() };
         let start = usize::try_from(array.parent_offset).unwrap_or(usize::MAX);
-        let numbers = content.get(start..).unwrap_or_default().chunks_exact(size_of::<u32>());
+        let (numbers, _) = content.get(start..).unwrap_or_default().as_chunks();
         let places = (array.parent_offset..).step_by(size_of::<u32>());
-        let numbers = numbers.map(|bytes| u32::from_le_bytes(bytes.try_into().expect("a chunk of 4")));
+        let numbers = numbers.iter().map(|number| u32::from_le_bytes(*number));
         places.zip(numbers).take(usize::try_from(array.num_fds).unwrap_or(usize::MAX)).collect()
     }
 

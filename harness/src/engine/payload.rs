@@ -7,8 +7,9 @@ use reference_driver::uapi::{
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
+use super::bindings::Bindings;
 use super::fault::ScriptFault;
-use super::symbols::{Bindings, Symbols};
+use super::symbols::Symbols;
 use crate::program::{BufferObject, DataItem, Handle, Object, Parent};
 
 /// Flags of a local object about which a script says nothing: the least priority, and descriptors are taken.

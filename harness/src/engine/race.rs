@@ -9,7 +9,7 @@ use super::fault::ScriptFault;
 use super::judge::{Difference, Pending, judge_call, judge_write};
 use super::verdict::{Deviation, Verdict};
 use super::wording;
-use crate::program::{Action, Actor, Call, Race, Step, WriteExpectation, WriteReadOptions};
+use crate::program::{Action, Actor, Call, Race, ReadExpectation, Step, WriteExpectation};
 use crate::target::{Outcome, Racer, SystemCall, ThreadIndex};
 
 /// The longest delay, in nanoseconds. Most are much shorter: few calls take as long.
@@ -75,8 +75,6 @@ impl Execution<'_> {
         let (Actor::Thread(name) | Actor::AnyOf { alias: name, .. }) = &step.actor;
         let thread = self.cast.thread(name)?;
         self.idle(index, thread)?;
-        let size =
-            |options: &WriteReadOptions| options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
         let (call, pending) = match &step.action {
             Action::Call { call, .. } => {
                 match call::means(call, thread, &self.cast, &self.symbols, &self.bindings)? {
@@ -90,10 +88,10 @@ impl Execution<'_> {
                 self.begin(thread, commands, options, 0, written)?
             }
             Action::Read { options, .. } => {
-                self.begin(thread, &[], options, size(options), &WriteExpectation::default())?
+                self.begin(thread, &[], options, options.room(), &WriteExpectation::default())?
             }
             Action::WriteRead { options, commands, written, .. } => {
-                self.begin(thread, commands, options, size(options), written)?
+                self.begin(thread, commands, options, options.room(), written)?
             }
         };
         Ok((thread, call, Some(pending)))
@@ -124,8 +122,8 @@ impl Execution<'_> {
         };
         let pending = pending.expect("`racer` gives one for all that reads or writes");
         let result = self.ended_or_parked(thread, pending.clone(), outcome)?;
-        let patterns = expected.map(wording::patterns).unwrap_or_default();
-        self.record(index, step, thread, &result, &patterns)?;
+        let patterns = expected.map(ReadExpectation::patterns).unwrap_or_default();
+        self.record(index, step, thread, &result, patterns)?;
         match &step.action {
             Action::Write { .. } => Ok(judge_write(&pending, &result)),
             _ => self.judge_and_bind(thread, &pending, expected, &result),

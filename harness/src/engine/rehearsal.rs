@@ -163,36 +163,23 @@ impl<'a> Rehearsal<'a> {
             }
             Action::Write { options, commands, written } => {
                 self.execution.idle(index, thread)?;
-                let (call, pending) = self.execution.begin(thread, commands, options, 0, written)?;
-                let given = pending.given;
-                let WriteReadResult::Finished(finished) = self.execution.write_read(thread, call, pending)?
-                else {
+                let (pending, result) = self.execution.write_read(thread, commands, options, 0, written)?;
+                let WriteReadResult::Finished(finished) = result else {
                     return Err(Interrupted::Unspeakable("a write that parks".to_owned()));
                 };
                 sound(&finished)?;
-                *written = how_written(&finished, given.write_size, false);
+                *written = how_written(&finished, pending.given.write_size, false);
             }
             Action::Read { options, expected } => {
-                let (pending, result) = match self.execution.states.remove(thread) {
-                    Some(state) => self.execution.await_read(thread, state)?,
-                    None => {
-                        let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
-                        let nothing = WriteExpectation::default();
-                        let (call, pending) =
-                            self.execution.begin(thread, &[], options, read_size, &nothing)?;
-                        (pending.clone(), self.execution.write_read(thread, call, pending)?)
-                    }
-                };
+                let (pending, result) = self.execution.read(thread, options)?;
                 *expected = self.expectation(thread, &result, wishes)?;
                 let judged = self.execution.judge_and_bind(thread, &pending, Some(expected), &result)?;
                 judged.map_err(|difference| Interrupted::Unspeakable(difference.difference))?;
             }
             Action::WriteRead { options, commands, written, expected } => {
                 self.execution.idle(index, thread)?;
-                let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
-                let (call, mut pending) =
-                    self.execution.begin(thread, commands, options, read_size, written)?;
-                let result = self.execution.write_read(thread, call, pending.clone())?;
+                let (mut pending, result) =
+                    self.execution.write_read(thread, commands, options, options.room(), written)?;
                 if let WriteReadResult::Finished(finished) = &result {
                     *written = how_written(finished, pending.given.write_size, true);
                     pending.written = written.clone();
@@ -230,16 +217,11 @@ impl<'a> Rehearsal<'a> {
         if let Some(errno) = finished.errno {
             return Ok(ReadExpectation::Failed { errno, consumed: Some(finished.read_consumed) });
         }
-        let like: Vec<&ReturnPattern> = wishes.patterns.iter().collect();
-        let mut patterns = self.execution.reader(thread).described(&finished.returns, &like);
-        for pattern in &mut patterns {
-            if let ReturnPattern::Transaction(transaction)
-            | ReturnPattern::TransactionSecCtx { transaction, .. }
-            | ReturnPattern::Reply(transaction) = pattern
-            {
-                self.name_handles(thread.process, &mut transaction.data, &mut wishes);
-                transaction.capture = Some(self.new_name(wishes.buffers.pop(), "b"));
-            }
+        let reader = self.execution.reader(thread);
+        let mut patterns = reader.described(&finished.returns, wishes.expected.patterns());
+        for arrival in patterns.iter_mut().filter_map(ReturnPattern::arrival_mut) {
+            self.name_handles(thread.process, &mut arrival.data, &mut wishes);
+            arrival.capture = Some(self.new_name(wishes.buffers.pop(), "b"));
         }
         Ok(ReadExpectation::Returns(patterns.into_iter().map(ReturnItem::One).collect()))
     }
@@ -269,61 +251,38 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
-/// The names that an expectation would have given, the first one last.
-#[derive(Default)]
+/// What was expected of a read, and the names that this would have given, the first one last.
 struct Wishes {
     handles: Vec<Name>,
     buffers: Vec<Name>,
-    patterns: Vec<ReturnPattern>,
+    expected: ReadExpectation,
 }
 
 impl Wishes {
     fn taken_from(action: &mut Action) -> Wishes {
-        let (Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. }) = action
-        else {
-            return Wishes::default();
+        let expected = match action {
+            Action::Read { expected, .. } | Action::WriteRead { expected: Some(expected), .. } => {
+                std::mem::replace(expected, ReadExpectation::Parked)
+            }
+            _ => ReadExpectation::Parked,
         };
-        let mut wishes = Wishes::default();
-        add_patterns(std::mem::replace(expected, ReadExpectation::Parked), &mut wishes.patterns);
-        for pattern in &wishes.patterns {
-            if let ReturnPattern::Transaction(transaction)
-            | ReturnPattern::TransactionSecCtx { transaction, .. }
-            | ReturnPattern::Reply(transaction) = pattern
-            {
-                wishes.buffers.extend(transaction.capture.clone());
-                for item in &transaction.data {
-                    if let DataItem::Object(Object::Handle {
-                        handle: HandlePattern::Bind(name) | HandlePattern::Is(Handle::Symbol(name)),
-                        ..
-                    }) = item.without_place()
-                    {
-                        wishes.handles.push(name.clone());
-                    }
+        let (mut handles, mut buffers) = (Vec::new(), Vec::new());
+        expected.visit(&mut |pattern| {
+            let Some(arrival) = pattern.arrival() else { return };
+            buffers.extend(arrival.capture.clone());
+            for item in &arrival.data {
+                if let DataItem::Object(Object::Handle {
+                    handle: HandlePattern::Bind(name) | HandlePattern::Is(Handle::Symbol(name)),
+                    ..
+                }) = item.without_place()
+                {
+                    handles.push(name.clone());
                 }
             }
-        }
-        wishes.handles.reverse();
-        wishes.buffers.reverse();
-        wishes
-    }
-}
-
-/// Adds all patterns of an expectation, in the order in which they are written.
-fn add_patterns(expected: ReadExpectation, patterns: &mut Vec<ReturnPattern>) {
-    match expected {
-        ReadExpectation::Parked | ReadExpectation::Failed { .. } => {}
-        ReadExpectation::AnyOf(choices) => {
-            choices.into_iter().for_each(|choice| add_patterns(choice, patterns));
-        }
-        ReadExpectation::Returns(items) => {
-            for item in items {
-                match item {
-                    ReturnItem::One(pattern) => patterns.push(pattern),
-                    ReturnItem::InAnyOrder(all) => patterns.extend(all),
-                    ReturnItem::AnyOf(lists) => patterns.extend(lists.into_iter().flatten()),
-                }
-            }
-        }
+        });
+        handles.reverse();
+        buffers.reverse();
+        Wishes { handles, buffers, expected }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Symbols: the numbers behind the names of a program, and the way back.
 //!
 //! The numbers of objects and cookies are chosen here, by the order in which a program first names them, so
-//! that they are the same in every run. Those of handles and buffers are the driver's: they are bound when a
-//! read shows them.
+//! that they are the same in every run. Those of handles and buffers are the driver's (`bindings.rs`).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::cast::Cast;
 use super::fault::ScriptFault;
 use crate::program::*;
-use crate::target::{FileId, InstanceId, UNMAPPED};
+use crate::target::{FileId, InstanceId};
 
 /// What a process is to the target that it runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,137 +46,6 @@ pub(super) struct Symbols {
     security_contexts: BTreeMap<Name, Vec<u8>>,
     /// How many objects each process has so far.
     object_counts: Vec<u64>,
-}
-
-/// What the driver chose.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Bindings {
-    handles: FxHashMap<Name, u32>,
-    buffers: FxHashMap<Name, u64>,
-    /// The last descriptor that a process got for a file.
-    descriptors: BTreeMap<(usize, Name), u32>,
-}
-
-impl Bindings {
-    /// The number of a handle.
-    pub(super) fn handle(&self, handle: &Handle) -> Result<u32, ScriptFault> {
-        match handle {
-            Handle::Number(number) => Ok(*number),
-            Handle::Symbol(name) => {
-                self.handles.get(name).copied().ok_or_else(|| ScriptFault::UnboundHandle(name.clone()))
-            }
-        }
-    }
-
-    /// The address of a named buffer.
-    pub(super) fn buffer(&self, name: &Name) -> Result<u64, ScriptFault> {
-        self.buffers.get(name).copied().ok_or_else(|| ScriptFault::UnboundBuffer(name.clone()))
-    }
-
-    /// An address that a process hands to the driver.
-    pub(super) fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
-        match address {
-            Address::Number(number) => Ok(*number),
-            Address::Buffer { buffer, offset } => Ok(self.buffer(buffer)?.wrapping_add(*offset)),
-            Address::Unmapped => Ok(UNMAPPED),
-        }
-    }
-
-    /// The number of a process' descriptor.
-    pub(super) fn descriptor(&self, process: usize, descriptor: &Descriptor) -> Result<u32, ScriptFault> {
-        match descriptor {
-            Descriptor::Number(number) => Ok(*number),
-            Descriptor::File(name) => self
-                .descriptors
-                .get(&(process, name.clone()))
-                .copied()
-                .ok_or_else(|| ScriptFault::NoDescriptor(name.clone())),
-        }
-    }
-
-    /// A process has got a descriptor for a file.
-    pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
-        self.descriptors.insert((process, name), number);
-    }
-
-    /// A process has been made that has the descriptors of another.
-    pub(super) fn fork(&mut self, parent: usize, child: usize) {
-        let inherited = self.descriptors.iter().filter(|((process, _), _)| *process == parent);
-        let inherited: Vec<_> =
-            inherited.map(|((_, name), number)| ((child, name.clone()), *number)).collect();
-        self.descriptors.extend(inherited);
-    }
-
-    /// Takes these in, too.
-    pub(super) fn extend(&mut self, new: Bound) {
-        self.handles.extend(new.handles);
-        self.buffers.extend(new.buffers);
-        self.descriptors.extend(new.descriptors);
-    }
-}
-
-/// What a match has bound, in that order: of a name that was bound twice, the last counts. They are few.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Bound {
-    handles: Vec<(Name, u32)>,
-    buffers: Vec<(Name, u64)>,
-    descriptors: Vec<((usize, Name), u32)>,
-}
-
-/// What the driver chose according to a match that has not come to its end. If it fails, this is forgotten.
-#[derive(Debug, Clone)]
-pub(super) struct NewBindings<'a> {
-    known: &'a Bindings,
-    new: Bound,
-}
-
-impl<'a> NewBindings<'a> {
-    /// Nothing but what is known.
-    pub(super) fn after(known: &'a Bindings) -> NewBindings<'a> {
-        NewBindings { known, new: Bound::default() }
-    }
-
-    /// The number of a handle.
-    pub(super) fn handle(&self, handle: &Handle) -> Result<u32, ScriptFault> {
-        let bound = match handle {
-            Handle::Symbol(name) => last(&self.new.handles, name),
-            Handle::Number(number) => Some(*number),
-        };
-        bound.map_or_else(|| self.known.handle(handle), Ok)
-    }
-
-    pub(super) fn bind_handle(&mut self, name: Name, number: u32) {
-        self.new.handles.push((name, number));
-    }
-
-    pub(super) fn bind_buffer(&mut self, name: Name, address: u64) {
-        self.new.buffers.push((name, address));
-    }
-
-    pub(super) fn bind_descriptor(&mut self, process: usize, name: Name, number: u32) {
-        self.new.descriptors.push(((process, name), number));
-    }
-
-    /// An address that a process hands to the driver.
-    pub(super) fn address(&self, address: &Address) -> Result<u64, ScriptFault> {
-        let bound = match address {
-            Address::Buffer { buffer, offset } => {
-                last(&self.new.buffers, buffer).map(|start| start.wrapping_add(*offset))
-            }
-            Address::Number(_) | Address::Unmapped => None,
-        };
-        bound.map_or_else(|| self.known.address(address), Ok)
-    }
-
-    /// Those that are new.
-    pub(super) fn into_new(self) -> Bound {
-        self.new
-    }
-}
-
-/// What a name was bound to last.
-fn last<T: Copy>(bound: &[(Name, T)], name: &Name) -> Option<T> {
-    bound.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
 }
 
 /// A map with room for the names of a usual program, so that it does not grow again and again.
@@ -247,9 +115,35 @@ impl Symbols {
         Ok(symbols)
     }
 
-    /// Gives a number to each name that first appears in what a process does next.
-    pub(super) fn number(&mut self, process: usize, action: &Action) {
-        Appearance { symbols: self, process }.action(action);
+    /// Gives numbers to an object of a process, unless it has some.
+    pub(super) fn add_object(&mut self, process: usize, name: &Name) {
+        if self.objects.contains_key(name) {
+            return;
+        }
+        let earlier = &mut self.object_counts[process];
+        let place = process as u64 * PROCESS_STRIDE + *earlier * STRIDE;
+        *earlier += 1;
+        let numbers = PointerCookie { pointer: POINTERS + place, cookie: OBJECT_COOKIES + place };
+        self.objects.insert(name.clone(), numbers);
+        self.names.insert((process, numbers.pointer), name.clone());
+    }
+
+    /// Gives a number to the cookie of a notification, unless it has one.
+    pub(super) fn add_cookie(&mut self, name: &Name) {
+        let number = COOKIES + self.cookies.len() as u64 * STRIDE;
+        self.cookies.entry(name.clone()).or_insert(number);
+    }
+
+    /// Gives a number to a file, unless it has one.
+    pub(super) fn add_file(&mut self, name: &Name) {
+        let number = self.files.len() as u32 + 1;
+        self.files.entry(name.clone()).or_insert(FileId(number));
+    }
+
+    /// Gives a number to an instance of binderfs, unless it has one.
+    pub(super) fn add_instance(&mut self, name: &Name) {
+        let number = self.instances.len() as u32;
+        self.instances.entry(name.clone()).or_insert(InstanceId(number));
     }
 
     /// A process has come to be known.
@@ -379,183 +273,5 @@ fn is_called(known: &[u8], came: &[u8]) -> bool {
     match known.split_last() {
         Some((0, context)) => context == came,
         _ => came.starts_with(known),
-    }
-}
-
-/// A walk through a program in the order in which it is read, that numbers each name where it first appears.
-struct Appearance<'s> {
-    symbols: &'s mut Symbols,
-    /// The process whose step is being walked.
-    process: usize,
-}
-
-impl Appearance<'_> {
-    fn action(&mut self, action: &Action) {
-        match action {
-            Action::Write { commands, .. } => self.commands(commands),
-            Action::Read { expected, .. } => self.read(expected),
-            Action::WriteRead { commands, expected, .. } => {
-                self.commands(commands);
-                expected.iter().for_each(|expected| self.read(expected));
-            }
-            Action::Call { call: Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(object))), .. } => {
-                self.object(&object.object);
-            }
-            Action::Call { call: Call::Binderfs { instance, .. }, .. } => {
-                let number = self.symbols.instances.len() as u32;
-                self.symbols.instances.entry(instance.clone()).or_insert(InstanceId(number));
-            }
-            Action::Call { call: Call::Memfd(file) | Call::Dup(file), .. } => self.file(file),
-            Action::Call { call: Call::Pipe { reading, writing }, .. } => {
-                self.file(reading);
-                self.file(writing);
-            }
-            Action::Call { call, expected } => {
-                if let Call::Ioctl(Ioctl::GetNodeDebugInfo(Argument::Value(Token::Symbol(object)))) = call {
-                    self.object(object);
-                }
-                self.told(expected);
-            }
-        }
-    }
-
-    fn commands(&mut self, commands: &[Command]) {
-        for command in commands {
-            match command {
-                Command::Transaction { transaction, .. }
-                | Command::TransactionSg { transaction, .. }
-                | Command::Reply(transaction)
-                | Command::ReplySg { transaction, .. } => self.payload(&transaction.data),
-                Command::IncrefsDone(node) | Command::AcquireDone(node) => self.node(node),
-                Command::RequestDeathNotification(_, cookie)
-                | Command::ClearDeathNotification(_, cookie)
-                | Command::RequestFreezeNotification(_, cookie)
-                | Command::ClearFreezeNotification(_, cookie)
-                | Command::DeadBinderDone(cookie)
-                | Command::FreezeNotificationDone(cookie) => self.cookie(cookie),
-                Command::AcquireResult(_)
-                | Command::FreeBuffer(_)
-                | Command::Increfs(_)
-                | Command::Acquire(_)
-                | Command::Release(_)
-                | Command::Decrefs(_)
-                | Command::AttemptAcquire(_)
-                | Command::RegisterLooper
-                | Command::EnterLooper
-                | Command::ExitLooper
-                | Command::Bytes(_) => {}
-            }
-        }
-    }
-
-    fn read(&mut self, expected: &ReadExpectation) {
-        match expected {
-            ReadExpectation::Parked | ReadExpectation::Failed { .. } => {}
-            ReadExpectation::AnyOf(choices) => choices.iter().for_each(|choice| self.read(choice)),
-            ReadExpectation::Returns(items) => {
-                for item in items {
-                    match item {
-                        ReturnItem::One(pattern) => self.pattern(pattern),
-                        ReturnItem::InAnyOrder(patterns) => patterns.iter().for_each(|p| self.pattern(p)),
-                        ReturnItem::AnyOf(lists) => lists.iter().flatten().for_each(|p| self.pattern(p)),
-                    }
-                }
-            }
-        }
-    }
-
-    fn pattern(&mut self, pattern: &ReturnPattern) {
-        match pattern {
-            ReturnPattern::Transaction(transaction)
-            | ReturnPattern::TransactionSecCtx { transaction, .. }
-            | ReturnPattern::Reply(transaction) => {
-                transaction.target.iter().for_each(|node| self.node(node));
-                self.payload(&transaction.data);
-            }
-            ReturnPattern::Increfs(node)
-            | ReturnPattern::Acquire(node)
-            | ReturnPattern::Release(node)
-            | ReturnPattern::Decrefs(node) => self.node(node),
-            ReturnPattern::DeadBinder(cookie)
-            | ReturnPattern::ClearDeathNotificationDone(cookie)
-            | ReturnPattern::FrozenBinder { cookie, .. }
-            | ReturnPattern::ClearFreezeNotificationDone(cookie) => self.cookie(cookie),
-            ReturnPattern::Error(_)
-            | ReturnPattern::Ok
-            | ReturnPattern::AcquireResult(_)
-            | ReturnPattern::DeadReply
-            | ReturnPattern::TransactionComplete
-            | ReturnPattern::Noop
-            | ReturnPattern::SpawnLooper
-            | ReturnPattern::Finished
-            | ReturnPattern::FailedReply
-            | ReturnPattern::FrozenReply
-            | ReturnPattern::OnewaySpamSuspect
-            | ReturnPattern::TransactionPendingFrozen => {}
-        }
-    }
-
-    fn told(&mut self, expected: &CallExpectation) {
-        match expected {
-            CallExpectation::Tells(Told::NodeDebugInfo { node, .. }) => self.node(node),
-            CallExpectation::AnyOf(choices) => choices.iter().for_each(|choice| self.told(choice)),
-            _ => {}
-        }
-    }
-
-    fn payload<H>(&mut self, items: &[DataItem<H>]) {
-        for item in items {
-            match item.without_place() {
-                DataItem::Object(Object::Binder { object, .. }) => self.object(object),
-                DataItem::Object(Object::Fd { descriptor, .. }) | DataItem::Descriptor(descriptor) => {
-                    self.descriptor(descriptor);
-                }
-                DataItem::Object(Object::Buffer(buffer)) => self.payload(&buffer.content),
-                _ => {}
-            }
-        }
-    }
-
-    fn node(&mut self, node: &Node) {
-        match node {
-            Node::Object(name) => self.object(name),
-            Node::Explicit { pointer, cookie } => {
-                for token in [pointer, cookie] {
-                    if let Token::Symbol(name) = token {
-                        self.object(name);
-                    }
-                }
-            }
-        }
-    }
-
-    fn object(&mut self, name: &Name) {
-        if self.symbols.objects.contains_key(name) {
-            return;
-        }
-        let earlier = &mut self.symbols.object_counts[self.process];
-        let place = self.process as u64 * PROCESS_STRIDE + *earlier * STRIDE;
-        *earlier += 1;
-        let numbers = PointerCookie { pointer: POINTERS + place, cookie: OBJECT_COOKIES + place };
-        self.symbols.objects.insert(name.clone(), numbers);
-        self.symbols.names.insert((self.process, numbers.pointer), name.clone());
-    }
-
-    fn descriptor(&mut self, descriptor: &Descriptor) {
-        if let Descriptor::File(name) = descriptor {
-            self.file(name);
-        }
-    }
-
-    fn file(&mut self, name: &Name) {
-        let number = self.symbols.files.len() as u32 + 1;
-        self.symbols.files.entry(name.clone()).or_insert(FileId(number));
-    }
-
-    fn cookie(&mut self, token: &Token) {
-        if let Token::Symbol(name) = token {
-            let number = COOKIES + self.symbols.cookies.len() as u64 * STRIDE;
-            self.symbols.cookies.entry(name.clone()).or_insert(number);
-        }
     }
 }

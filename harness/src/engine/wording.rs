@@ -42,39 +42,6 @@ pub(super) fn write_result(errno: Option<Errno>, consumed: u64, given: &WriteRea
     format!("{how}, with {consumed} of {} bytes of commands consumed", given.write_size)
 }
 
-/// All patterns of an expectation, in the order in which they are written.
-pub(super) fn patterns(expected: &ReadExpectation) -> Vec<&ReturnPattern> {
-    match expected {
-        ReadExpectation::Parked | ReadExpectation::Failed { .. } => Vec::new(),
-        ReadExpectation::AnyOf(choices) => choices.iter().flat_map(patterns).collect(),
-        ReadExpectation::Returns(items) => {
-            let mut patterns = Vec::new();
-            for item in items {
-                match item {
-                    ReturnItem::One(pattern) => patterns.push(pattern),
-                    ReturnItem::InAnyOrder(all) => patterns.extend(all),
-                    ReturnItem::AnyOf(lists) => patterns.extend(lists.iter().flatten()),
-                }
-            }
-            patterns
-        }
-    }
-}
-
-/// The events of a poll.
-fn events(events: PollEvents) -> Vec<String> {
-    [
-        (events.readable, "POLLIN"),
-        (events.error, "POLLERR"),
-        (events.hangup, "POLLHUP"),
-        (events.invalid, "POLLNVAL"),
-    ]
-    .into_iter()
-    .filter(|(set, _)| *set)
-    .map(|(_, name)| name.to_owned())
-    .collect()
-}
-
 /// What came of a call, after `=`.
 pub(super) fn call_result(result: &CallResult) -> String {
     match result {
@@ -83,7 +50,7 @@ pub(super) fn call_result(result: &CallResult) -> String {
         CallResult::Failed(errno) => errno.to_string(),
         CallResult::Succeeded(None) => "success".to_owned(),
         CallResult::Succeeded(Some(value)) => value.to_string(),
-        CallResult::Polled(found) => match &events(*found)[..] {
+        CallResult::Polled(found) => match &found.names()[..] {
             [] => "0".to_owned(),
             names => names.join(" | "),
         },
@@ -108,13 +75,15 @@ pub(super) fn call_outcome(result: &CallResult) -> StepOutcome {
         CallResult::Parked => StepOutcome::Parked,
         CallResult::Failed(errno) => StepOutcome::Failed { errno: errno.to_string() },
         CallResult::Succeeded(value) => StepOutcome::Succeeded { value: *value },
-        CallResult::Polled(found) => StepOutcome::Polled { events: events(*found) },
+        CallResult::Polled(found) => {
+            StepOutcome::Polled { events: found.names().into_iter().map(str::to_owned).collect() }
+        }
     }
 }
 
 impl Reader<'_> {
     /// What a read gave, as a script would write it. Payloads are read as the patterns read theirs.
-    pub(super) fn came(&self, finished: &Finished, like: &[&ReturnPattern]) -> String {
+    pub(super) fn came(&self, finished: &Finished, like: Vec<&ReturnPattern>) -> String {
         let mut parts: Vec<String> =
             self.described(&finished.returns, like).iter().map(fragment::return_pattern).collect();
         if let Some(errno) = finished.errno {
@@ -129,20 +98,18 @@ impl Reader<'_> {
     }
 
     /// Returns for the transcript.
-    pub(super) fn records(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnRecord> {
+    pub(super) fn records(&self, returns: &[Return], like: Vec<&ReturnPattern>) -> Vec<ReturnRecord> {
         let described = self.described(returns, like);
         let record = |(came, pattern): (&Return, &ReturnPattern)| ReturnRecord {
             name: describe::name(came).to_owned(),
             script: fragment::return_pattern(pattern),
             payload: came.received().map(|received| PayloadRecord {
-                items: match pattern {
-                    ReturnPattern::Transaction(transaction)
-                    | ReturnPattern::TransactionSecCtx { transaction, .. }
-                    | ReturnPattern::Reply(transaction) => {
-                        transaction.data.iter().map(fragment::data_item).collect()
-                    }
-                    _ => Vec::new(),
-                },
+                items: pattern
+                    .arrival()
+                    .iter()
+                    .flat_map(|arrival| &arrival.data)
+                    .map(fragment::data_item)
+                    .collect(),
                 bytes: received.masked(),
                 offsets: received.offsets.as_deref().map(hex::encode),
             }),
@@ -151,8 +118,7 @@ impl Reader<'_> {
     }
 
     /// Each return described like the first pattern of its name that no earlier return has taken.
-    pub(super) fn described(&self, returns: &[Return], like: &[&ReturnPattern]) -> Vec<ReturnPattern> {
-        let mut left = like.to_vec();
+    pub(super) fn described(&self, returns: &[Return], mut left: Vec<&ReturnPattern>) -> Vec<ReturnPattern> {
         let mut describe_one = |came: &Return| {
             let place =
                 left.iter().position(|pattern| fragment::return_word(pattern) == describe::name(came));

@@ -227,12 +227,7 @@ impl Out {
                 ReturnItem::AnyOf(lists) => lists.first().into_iter().flatten().collect(),
             };
             for pattern in patterns {
-                let (ReturnPattern::Transaction(arrived)
-                | ReturnPattern::TransactionSecCtx { transaction: arrived, .. }
-                | ReturnPattern::Reply(arrived)) = pattern
-                else {
-                    continue;
-                };
+                let Some(arrived) = pattern.arrival() else { continue };
                 for object in layout::objects(&arrived.data) {
                     if let Object::Handle { handle: HandlePattern::Bind(name), .. } = object {
                         let given = self.given.entry(process.clone()).or_default();

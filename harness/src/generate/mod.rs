@@ -11,6 +11,7 @@ mod mutate;
 mod payloads;
 mod raw;
 mod repair;
+mod scene;
 mod settle;
 mod situation;
 #[cfg(test)]

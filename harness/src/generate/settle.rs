@@ -261,9 +261,7 @@ impl Settler<'_, '_, '_> {
         while self.fault.is_none() && self.rehearsal.woken().next().is_some() {
             let woken: SmallVec<[_; 8]> = self.rehearsal.woken().collect();
             for thread in woken {
-                let read =
-                    Action::Read { options: WriteReadOptions::default(), expected: ReadExpectation::Parked };
-                if !self.perform(thread, read) {
+                if !self.perform(thread, Action::read()) {
                     return;
                 }
             }

@@ -53,7 +53,7 @@ pub(super) fn split_overtaking(action: &mut Action, process: &ProcessSituation) 
     let waking = (0..commands.len()).find(is_told)?;
     let behind = commands.split_off(waking + 1);
     // What is sent goes to other processes as a rule, and whoever has sent it reads on at once.
-    if behind.is_empty() && (sent(&commands[waking]).is_some() || !reads) {
+    if behind.is_empty() && (commands[waking].sent().is_some() || !reads) {
         return None;
     }
     let at_once = std::mem::replace(commands, behind);
@@ -68,19 +68,8 @@ pub(super) fn split_overtaking(action: &mut Action, process: &ProcessSituation) 
     Some(rest)
 }
 
-/// What a command sends.
-fn sent(command: &Command) -> Option<&Transaction> {
-    match command {
-        Command::Transaction { transaction, .. }
-        | Command::TransactionSg { transaction, .. }
-        | Command::Reply(transaction)
-        | Command::ReplySg { transaction, .. } => Some(transaction),
-        _ => None,
-    }
-}
-
 fn sends_bytes(command: &Command) -> bool {
-    sent(command).is_some_and(|transaction| objects(&transaction.data).next().is_none())
+    command.sent().is_some_and(|(transaction, _)| objects(&transaction.data).next().is_none())
 }
 
 /// Whether another thread may find something because of a command of this process, which these others may change.
@@ -116,7 +105,7 @@ pub(super) fn avoid(action: &mut Action, process: &ProcessSituation) -> bool {
 }
 
 fn avoid_in_options(options: &mut WriteReadOptions) {
-    let read_size = options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE);
+    let read_size = options.room();
     // Where something is said to be there already, the driver writes nothing before it sleeps.
     if options.read_consumed.is_some_and(|consumed| consumed > read_size || options.read_buffer_unmapped) {
         options.read_consumed = None;

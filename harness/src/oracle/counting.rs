@@ -5,12 +5,12 @@
 //! it would become complicated (a process or thread ends, a call fails on its way, sizes are wrong and nothing came of
 //! it) it gives up, and holds its peace from there on; [`Coverage`] tells how far it came. It is about the C driver.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use reference_driver::uapi::{TF_ONE_WAY, TF_UPDATE_TXN};
 
 use super::Violation;
+use super::fates::{Fate, fates};
 use super::history::{Event, Happening, History};
 use crate::program::{
     self, Address, Argument, Call, Command, DataItem, Handle, HandlePattern, Ioctl, Name, Node, Program,
@@ -48,77 +48,6 @@ fn count(history: &History<'_>) -> Result<Coverage, Violation> {
         }
     }
     Ok(Coverage { events: history.events.len(), counted: history.events.len() })
-}
-
-/// What becomes of something that is sent. Its sender learns of it later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Accepted,
-    Refused,
-    /// It was accepted and failed, one cannot tell when.
-    Failed,
-}
-
-/// The fates of what the events of a history send, for each event. What has none cannot be told.
-fn fates(history: &History<'_>) -> Vec<Option<Fate>> {
-    #[derive(Clone, Default)]
-    struct Sender {
-        /// What it has not been told anything of, and whether that is a call.
-        untold: VecDeque<(usize, bool)>,
-        awaited: Option<usize>,
-    }
-    let mut fates = vec![None; history.events.len()];
-    let mut senders = vec![Sender::default(); history.threads.len()];
-    for (place, event) in history.events.iter().enumerate() {
-        let sender = &mut senders[event.thread];
-        match &event.what {
-            Happening::Command(command) => {
-                if let Some((transaction, target)) = sent(command) {
-                    let is_call = target.is_some() && transaction.flags & TF_ONE_WAY == 0;
-                    sender.untold.push_back((place, is_call));
-                }
-            }
-            Happening::Return(
-                ReturnPattern::TransactionComplete
-                | ReturnPattern::OnewaySpamSuspect
-                | ReturnPattern::TransactionPendingFrozen,
-            ) => {
-                if let Some((sent, is_call)) = sender.untold.pop_front() {
-                    fates[sent] = Some(Fate::Accepted);
-                    if is_call {
-                        sender.awaited = Some(sent);
-                    }
-                }
-            }
-            Happening::Return(ReturnPattern::Reply(_)) => sender.awaited = None,
-            Happening::Return(
-                ReturnPattern::FailedReply | ReturnPattern::DeadReply | ReturnPattern::FrozenReply,
-            ) => match (sender.awaited.take(), sender.untold.pop_back()) {
-                (None, Some((sent, _))) => {
-                    fates[sent] = Some(Fate::Refused);
-                }
-                // Which of them it is about cannot be told.
-                (awaited, sent) => {
-                    let untold = std::mem::take(&mut sender.untold);
-                    let all = awaited.into_iter().chain(sent.into_iter().chain(untold).map(|(sent, _)| sent));
-                    all.for_each(|sent| fates[sent] = Some(Fate::Failed));
-                }
-            },
-            _ => {}
-        }
-    }
-    fates
-}
-
-/// What a command sends, and to which handle if it is no reply.
-fn sent(command: &Command) -> Option<(&Transaction, Option<&Handle>)> {
-    match command {
-        Command::Transaction { target, transaction } | Command::TransactionSg { target, transaction, .. } => {
-            Some((transaction, Some(target)))
-        }
-        Command::Reply(transaction) | Command::ReplySg { transaction, .. } => Some((transaction, None)),
-        _ => None,
-    }
 }
 
 /// An object: its place in the ledger.
@@ -265,7 +194,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
         match event.what {
             Happening::Unclear => Err(Stop::GiveUp),
             Happening::Call(call) => self.call(event, call),
-            Happening::Command(command) => match sent(command) {
+            Happening::Command(command) => match command.sent() {
                 Some((transaction, target)) => {
                     self.sent_by(event, transaction);
                     match fate {

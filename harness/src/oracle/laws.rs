@@ -14,17 +14,6 @@ fn clear<'h, 'p>(history: &'h History<'p>) -> impl Iterator<Item = &'h Event<'p>
     history.events.iter().take_while(|event| !matches!(event.what, Happening::Unclear))
 }
 
-/// What is sent by a command, and whether it is a reply.
-fn sent(command: &Command) -> Option<(&Transaction, bool)> {
-    match command {
-        Command::Transaction { transaction, .. } | Command::TransactionSg { transaction, .. } => {
-            Some((transaction, false))
-        }
-        Command::Reply(transaction) | Command::ReplySg { transaction, .. } => Some((transaction, true)),
-        _ => None,
-    }
-}
-
 /// Whether a call takes everything away that its process, or its thread, had to do with the driver.
 fn ends(call: &Call) -> bool {
     matches!(call, Call::Close | Call::Exit | Call::Ioctl(Ioctl::ThreadExit))
@@ -44,10 +33,8 @@ pub(super) fn each_call_is_answered_once(history: &History<'_>) -> Result<(), Vi
         let nothing = || Violation::AnswerToNothing { step: event.step, thread: history.name(event.thread) };
         match &event.what {
             Happening::Command(command) => {
-                if let Some((transaction, is_reply)) = sent(command) {
-                    account.sent += 1;
-                    account.calls += u32::from(!is_reply && transaction.flags & TF_ONE_WAY == 0);
-                }
+                account.sent += u32::from(command.sent().is_some());
+                account.calls += u32::from(command.awaits_reply());
             }
             Happening::Return(ReturnPattern::Reply(_)) => {
                 account.calls = account.calls.checked_sub(1).ok_or_else(nothing)?;
@@ -68,12 +55,14 @@ pub(super) fn what_is_sent_arrives_once(history: &History<'_>) -> Result<(), Vio
     for event in clear(history) {
         match &event.what {
             Happening::Command(command) => {
-                if let Some((transaction, is_reply)) = sent(command) {
+                if let Some((transaction, target)) = command.sent() {
+                    let is_reply = target.is_none();
                     *under_way.entry((transaction.code, transaction.flags, is_reply)).or_default() += 1;
                 }
             }
             Happening::Return(pattern) => {
-                let Some((transaction, is_reply)) = arrived(pattern) else { continue };
+                let Some(transaction) = pattern.arrival() else { continue };
+                let is_reply = matches!(pattern, ReturnPattern::Reply(_));
                 let left = under_way.get_mut(&(transaction.code, transaction.flags, is_reply));
                 match left.filter(|left| **left > 0) {
                     Some(left) => *left -= 1,
@@ -88,17 +77,6 @@ pub(super) fn what_is_sent_arrives_once(history: &History<'_>) -> Result<(), Vio
     Ok(())
 }
 
-/// What arrived with a return, and whether it is a reply.
-fn arrived(pattern: &ReturnPattern) -> Option<(&TransactionPattern, bool)> {
-    match pattern {
-        ReturnPattern::Transaction(transaction) | ReturnPattern::TransactionSecCtx { transaction, .. } => {
-            Some((transaction, false))
-        }
-        ReturnPattern::Reply(transaction) => Some((transaction, true)),
-        _ => None,
-    }
-}
-
 /// Messages to a node arrive in the order in which they were sent, and none before the one before it has been freed.
 pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Violation> {
     /// When a message was sent. Messages are told from each other by their codes, as far as these are different.
@@ -109,7 +87,7 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
     let mut order: FxHashMap<u32, Order> = FxHashMap::default();
     for (place, event) in clear(history).enumerate() {
         if let Happening::Command(command) = &event.what
-            && let Some((transaction, false)) = sent(command)
+            && let Some((transaction, Some(_))) = command.sent()
             && transaction.flags & TF_ONE_WAY != 0
         {
             let order = order.entry(transaction.code).or_insert(Order { place, is_ambiguous: false });
@@ -137,7 +115,11 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
                 receivers.retain(|receiver| receiver.process != event.process);
             }
             Happening::Return(pattern) => {
-                let Some((transaction, false)) = arrived(pattern) else { continue };
+                let (ReturnPattern::Transaction(transaction)
+                | ReturnPattern::TransactionSecCtx { transaction, .. }) = pattern
+                else {
+                    continue;
+                };
                 let (Some(target), true) = (&transaction.target, transaction.flags & TF_ONE_WAY != 0) else {
                     continue;
                 };

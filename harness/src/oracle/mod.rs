@@ -6,6 +6,7 @@
 //! the model agrees with it. [`compare`] is the other oracle, and the strongest: another driver must do the same.
 
 mod counting;
+mod fates;
 mod history;
 mod laws;
 #[cfg(test)]

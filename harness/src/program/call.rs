@@ -264,6 +264,17 @@ pub enum CallExpectation {
     AnyOf(Vec<CallExpectation>),
 }
 
+impl CallExpectation {
+    /// Whether the thread may be left sleeping in the call. Else, if it sleeps, time passes until it does not.
+    pub fn may_park(&self) -> bool {
+        match self {
+            CallExpectation::Parked => true,
+            CallExpectation::AnyOf(choices) => choices.iter().any(CallExpectation::may_park),
+            _ => false,
+        }
+    }
+}
+
 /// What a poll finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PollEvents {
@@ -275,4 +286,13 @@ pub struct PollEvents {
     pub hangup: bool,
     /// POLLNVAL: the descriptor is closed.
     pub invalid: bool,
+}
+
+impl PollEvents {
+    /// The names of what is found.
+    pub fn names(self) -> Vec<&'static str> {
+        let PollEvents { readable, error, hangup, invalid } = self;
+        let all = [(readable, "POLLIN"), (error, "POLLERR"), (hangup, "POLLHUP"), (invalid, "POLLNVAL")];
+        all.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
+    }
 }

@@ -101,6 +101,22 @@ impl Command {
             Command::Bytes(_) => return None,
         })
     }
+
+    /// What it sends, and the handle that it calls if it is no reply; `None` if it sends nothing.
+    pub fn sent(&self) -> Option<(&Transaction, Option<&Handle>)> {
+        match self {
+            Command::Transaction { target, transaction }
+            | Command::TransactionSg { target, transaction, .. } => Some((transaction, Some(target))),
+            Command::Reply(transaction) | Command::ReplySg { transaction, .. } => Some((transaction, None)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a call, whose sender is to get a reply.
+    pub fn awaits_reply(&self) -> bool {
+        self.sent()
+            .is_some_and(|(transaction, target)| target.is_some() && transaction.flags & TF_ONE_WAY == 0)
+    }
 }
 
 /// What is sent in a call, a oneway message or a reply (`struct binder_transaction_data`).

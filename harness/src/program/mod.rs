@@ -240,6 +240,23 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// A read that sleeps.
+    pub fn read() -> Action {
+        Action::Read { options: WriteReadOptions::default(), expected: ReadExpectation::Parked }
+    }
+
+    /// A call that succeeds.
+    pub fn call(call: Call) -> Action {
+        Action::Call { call, expected: CallExpectation::Succeeds }
+    }
+
+    /// An ioctl that succeeds.
+    pub fn ioctl(ioctl: Ioctl) -> Action {
+        Action::call(Call::Ioctl(ioctl))
+    }
+}
+
 /// `(write_size 3, read_buffer unmapped)`: fields of `struct binder_write_read` that a well-behaved process
 /// would have set otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -261,6 +278,11 @@ pub struct WriteReadOptions {
 impl WriteReadOptions {
     /// Room for returns in a read about which the script says nothing, in bytes: what libbinder uses.
     pub const DEFAULT_READ_SIZE: u64 = 256;
+
+    /// Room for returns in a read, in bytes.
+    pub fn room(&self) -> u64 {
+        self.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE)
+    }
 }
 
 /// `= EINVAL consumed 4`: how the writing must end. Without it, in success, with all consumed.
@@ -300,6 +322,39 @@ impl ReadExpectation {
                 returns.iter().any(|item| matches!(item, ReturnItem::AnyOf(_)))
             }
             ReadExpectation::AnyOf(_) => true,
+        }
+    }
+
+    /// Whether the read may be left sleeping.
+    pub fn may_park(&self) -> bool {
+        match self {
+            ReadExpectation::Parked => true,
+            ReadExpectation::AnyOf(choices) => choices.iter().any(ReadExpectation::may_park),
+            ReadExpectation::Returns(_) | ReadExpectation::Failed { .. } => false,
+        }
+    }
+
+    /// All returns that it speaks of, in the order in which they are written.
+    pub fn patterns(&self) -> Vec<&ReturnPattern> {
+        let mut patterns = Vec::new();
+        self.visit(&mut |pattern| patterns.push(pattern));
+        patterns
+    }
+
+    /// Calls `visit` with each of these.
+    pub fn visit<'p>(&'p self, visit: &mut impl FnMut(&'p ReturnPattern)) {
+        match self {
+            ReadExpectation::Parked | ReadExpectation::Failed { .. } => {}
+            ReadExpectation::AnyOf(choices) => choices.iter().for_each(|choice| choice.visit(visit)),
+            ReadExpectation::Returns(items) => {
+                for item in items {
+                    match item {
+                        ReturnItem::One(pattern) => visit(pattern),
+                        ReturnItem::InAnyOrder(all) => all.iter().for_each(&mut *visit),
+                        ReturnItem::AnyOf(lists) => lists.iter().flatten().for_each(&mut *visit),
+                    }
+                }
+            }
         }
     }
 }

@@ -74,6 +74,28 @@ pub enum ReturnPattern {
     ClearFreezeNotificationDone(Token),
 }
 
+impl ReturnPattern {
+    /// The call, message or reply that it brings, if it does.
+    pub fn arrival(&self) -> Option<&TransactionPattern> {
+        match self {
+            ReturnPattern::Transaction(arrival)
+            | ReturnPattern::TransactionSecCtx { transaction: arrival, .. }
+            | ReturnPattern::Reply(arrival) => Some(arrival),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn arrival_mut(&mut self) -> Option<&mut TransactionPattern> {
+        match self {
+            ReturnPattern::Transaction(arrival)
+            | ReturnPattern::TransactionSecCtx { transaction: arrival, .. }
+            | ReturnPattern::Reply(arrival) => Some(arrival),
+            _ => None,
+        }
+    }
+}
+
 /// A security context as it must arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecurityContextPattern {

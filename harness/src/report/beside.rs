@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::results::CaseResult;
+use super::case_result::CaseResult;
 use super::style::{NAME, Styled};
 use super::transcript::{elide, plain_lines};
 use crate::campaign::side_by_side;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::beside::write_beside;
-use super::site::counted;
+use super::counted;
 use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use crate::difference::{Changed, Differences, Lacking, Side};
 

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::results::CaseResult;
+use super::case_result::CaseResult;
 use crate::campaign::{Finding, Signature, Steadiness};
 use crate::compare::divergence;
 use crate::engine::{Deviation, Run, Verdict};

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::results::{CaseResult, Counts, TargetResults};
+use super::case_result::CaseResult;
+use super::results::{Counts, TargetResults};
 use super::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, write_transcript};
 use crate::engine::{Deviation, Verdict};

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::case_result::CaseResult;
 use super::outcome::{COMPARISON, Outcome, UNUSABLE, told, told_divergence};
-use super::results::{CaseResult, Results, TargetResults, Unusable};
+use super::results::{Results, TargetResults, Unusable};
 
 /// Writes results as JUnit XML.
 pub fn write_junit(out: &mut dyn Write, results: &Results) -> io::Result<()> {

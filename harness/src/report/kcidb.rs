@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::case_result::CaseResult;
 use super::outcome::{Outcome, told};
-use super::results::{CaseResult, Results, TargetResults};
+use super::results::{Results, TargetResults};
 use crate::engine::Verdict;
 
 /// The longest excerpt of a log that is taken, in characters.

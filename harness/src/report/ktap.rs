@@ -5,8 +5,9 @@
 
 use std::io::{self, Write};
 
+use super::case_result::CaseResult;
 use super::outcome::{COMPARISON, Outcome, UNUSABLE, told, told_divergence};
-use super::results::{CaseResult, Counts, Results, TargetResults, Unusable};
+use super::results::{Counts, Results, TargetResults, Unusable};
 
 /// What the subtests of a test are indented by.
 const INDENTATION: &str = "  ";

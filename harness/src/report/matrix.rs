@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::case_result::CaseResult;
 use super::human::write_table;
-use super::results::{CaseDivergence, CaseResult, Counts, Results};
+use super::results::{CaseDivergence, Counts, Results};
 use super::style::{BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, remarks};
 

@@ -1,9 +1,11 @@
 //! Reports: what running cases on a target showed, for people and for programs.
 
 mod beside;
+mod case_result;
 mod coverage;
 pub mod diagram;
 mod difference;
+mod divergences;
 mod driver;
 mod found;
 mod human;
@@ -24,6 +26,7 @@ mod style;
 mod tally;
 mod transcript;
 
+pub use case_result::CaseResult;
 pub use coverage::write_coverage;
 pub use difference::{named, write_differences};
 pub use driver::{write_alone, write_driver_coverage, write_driver_pages};
@@ -42,13 +45,20 @@ pub use patch::{
 pub use reading::{UnreadableResults, merge, read, write_compressed};
 pub use recall::write_recall;
 pub use results::{
-    CaseDivergence, CaseResult, Counts, FORMAT_VERSION, Provenance, Replayed, Results, TargetResults,
-    Unusable,
+    CaseDivergence, Counts, FORMAT_VERSION, Provenance, Replayed, Results, TargetResults, Unusable,
 };
 pub use schema::schema;
 pub use tally::write_tally;
 pub use transcript::write_transcript;
 pub(crate) use transcript::{plain_lines, remarks};
+
+/// How many there are of something, in words.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -1,8 +1,9 @@
 //! Outcomes: what became of a case, in the few words that the formats of other programs have for it.
 
+use super::case_result::CaseResult;
 use super::human::write_case;
 use super::matrix::write_divergence;
-use super::results::{CaseDivergence, CaseResult, Results};
+use super::results::{CaseDivergence, Results};
 use crate::engine::Verdict;
 
 /// What the test is called in which targets are compared.

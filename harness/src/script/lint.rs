@@ -42,19 +42,14 @@ pub(crate) fn features_of_program(program: &Program) -> Vec<Feature> {
 fn wants_security_context(program: &Program) -> bool {
     use reference_driver::uapi::FLAT_BINDER_FLAG_TXN_SECURITY_CTX as WANTED;
     let is_wanted = |flags: u32| flags & WANTED != 0;
-    let in_command = |command: &Command| match command {
-        Command::Transaction { transaction, .. }
-        | Command::TransactionSg { transaction, .. }
-        | Command::Reply(transaction)
-        | Command::ReplySg { transaction, .. } => {
-            transaction.data.iter().any(|item| match item.without_place() {
-                DataItem::Object(
-                    Object::Binder { flags: Some(flags), .. } | Object::Explicit { flags, .. },
-                ) => is_wanted(*flags),
-                _ => false,
-            })
+    let in_item = |item: &DataItem<_>| match item.without_place() {
+        DataItem::Object(Object::Binder { flags: Some(flags), .. } | Object::Explicit { flags, .. }) => {
+            is_wanted(*flags)
         }
         _ => false,
+    };
+    let in_command = |command: &Command| {
+        command.sent().is_some_and(|(transaction, _)| transaction.data.iter().any(in_item))
     };
     program.steps.iter().flat_map(|noted| noted.value.steps()).any(|step| match &step.action {
         Action::Write { commands, .. } | Action::WriteRead { commands, .. } => {

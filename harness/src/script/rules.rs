@@ -126,13 +126,7 @@ fn payload_of(command: &Command) -> u64 {
             .map(|items| items.iter().fold(0, |start, item| end_of(item, start)))
             .fold(0, u64::saturating_add)
     };
-    match command {
-        Command::Transaction { transaction, .. }
-        | Command::TransactionSg { transaction, .. }
-        | Command::Reply(transaction)
-        | Command::ReplySg { transaction, .. } => length(transaction),
-        _ => 0,
-    }
+    command.sent().map_or(0, |(transaction, _)| length(transaction))
 }
 
 fn context_managers(reading: &Reading<'_>, diagnostics: &mut Vec<Diagnostic>) {

@@ -93,8 +93,7 @@ pub fn named(name: &str, options: &TargetOptions) -> Result<Box<dyn Target>, NoT
     match name.split_once(':') {
         None if name == "reference" => Ok(Box::new(ReferenceTarget::new(Profile::C))),
         Some(("reference", model)) => {
-            let profile = Profile::ALL.into_iter().find(|profile| profile.name == model);
-            let profile = profile.ok_or_else(|| NoTarget::Unknown { name: name.to_owned() })?;
+            let profile = Profile::named(model).ok_or_else(|| NoTarget::Unknown { name: name.to_owned() })?;
             Ok(Box::new(ReferenceTarget::new(profile)))
         }
         Some(("device" | "vm" | "uml" | "built" | "patched", "")) => {

@@ -8,7 +8,9 @@ mod binderfs;
 mod files;
 mod mapping;
 mod memory;
+mod opening;
 mod polling;
+mod process;
 mod reports;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,22 +18,20 @@ use std::collections::{BTreeMap, VecDeque};
 use strum::VariantArray;
 
 use reference_driver::uapi::Errno;
-use reference_driver::{
-    Caller, Completion, ContextIndex, Device, Driver, Fault, OpenFile, PiecesGivenMemory, Profile, UserMemory,
-};
+use reference_driver::{Completion, Device, Driver, Fault, PiecesGivenMemory, Profile, UserMemory};
 
-use super::mappings::Mappings;
-use binderfs::{Mounted, Namespace};
+use binderfs::Mounted;
 use files::{End, File};
 use memory::Memory;
-use polling::{Sleep, Watch, WatchId};
-use reports::ListenerId;
+use opening::Opening;
+use polling::Watch;
+use process::{PIDS, Process, Thread};
 
 use super::{
     Answer, Closing, DescriptorState, FileId, Image, InstanceId, Outcome, Piece, ProcessSpecification,
     Report, SystemCall, TargetError, ThreadIndex, World, Worlds, left_after_all,
 };
-use crate::program::{Context, Counter, DriverKind, Feature, Name, PollEvents, Scheduling, SchedulingPolicy};
+use crate::program::{Context, Counter, DriverKind, Feature, PollEvents};
 
 /// What the security module calls every process, as one does that has no policy.
 const SECURITY_CONTEXT: &str = "kernel";
@@ -173,216 +173,7 @@ struct ReferenceWorld {
     instances: BTreeMap<InstanceId, Mounted>,
 }
 
-/// An opened device: it lasts as long as a descriptor, a mapping, a call or a transaction on its way uses it.
-struct Opening {
-    device: Device,
-    open: OpenFile,
-    /// Index of the process that opened it.
-    opener: usize,
-    /// What it is known by as a file of the script, if it is.
-    file: Option<FileId>,
-    /// The instance of binderfs that its device is in, if it is in one of the script's.
-    instance: Option<InstanceId>,
-}
-
-/// The open file of a device has a number from here on. Those below are of files that scripts make.
-const OPENINGS: u32 = 1 << 31;
-
-struct Process {
-    name: Name,
-    pid: i32,
-    euid: u32,
-    alive: bool,
-    threads: Vec<Thread>,
-    /// How each of them is scheduled.
-    scheduling: Vec<Scheduling>,
-    memory: Memory,
-    /// The descriptor by which it calls the device.
-    descriptor: Option<u32>,
-    /// The devices that it has mapped.
-    mapped: Mappings<Device>,
-    next_mapping: u64,
-    /// The namespaces that it is in, if not those of the target.
-    namespace: Option<Namespace>,
-    /// What its epoll instance watches, if it has one.
-    watching: Option<WatchId>,
-    /// Which of those that listen it is, if it does.
-    listening: Option<ListenerId>,
-}
-
-/// How threads are scheduled that have never said anything about it.
-const NO_PREFERENCE: Scheduling = Scheduling { policy: SchedulingPolicy::SchedOther, priority: 0 };
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Thread {
-    Idle,
-    /// It sleeps in the driver.
-    Parked(Device),
-    /// It sleeps in a poll.
-    Polling(Sleep),
-    /// Its parked call has returned, and nobody has collected it.
-    Returned(Result<Answer, Errno>),
-}
-
-impl Process {
-    fn new(index: usize, specification: &ProcessSpecification) -> Process {
-        let pid = (index as i32 + 1) * PIDS;
-        Process {
-            name: specification.name.clone(),
-            pid,
-            euid: specification.uid.unwrap_or(0),
-            alive: !specification.forked,
-            threads: vec![Thread::Idle; specification.threads.len()],
-            scheduling: vec![NO_PREFERENCE; specification.threads.len()],
-            memory: Memory::of_threads(specification.threads.len(), pid),
-            descriptor: None,
-            mapped: Mappings::default(),
-            next_mapping: 0x7000_0000_0000,
-            namespace: None,
-            watching: None,
-            listening: None,
-        }
-    }
-
-    fn caller(&self, thread: usize) -> Caller {
-        Caller { pid: self.pid, tid: self.pid + thread as i32, euid: self.euid }
-    }
-
-    fn is_in_call(&self, device: Device) -> bool {
-        self.threads.iter().any(|thread| match thread {
-            Thread::Parked(parked) => *parked == device,
-            Thread::Polling(sleep) => sleep.is_at(device),
-            Thread::Idle | Thread::Returned(_) => false,
-        })
-    }
-}
-
-/// From the id of one process to that of the next; its threads have those in between.
-const PIDS: i32 = 1000;
-
 impl ReferenceWorld {
-    fn open(
-        &mut self,
-        at: ThreadIndex,
-        context: ContextIndex,
-        nonblock: bool,
-        instance: Option<InstanceId>,
-    ) -> Result<Answer, Errno> {
-        let process = &mut self.processes[at.process];
-        if process.descriptor.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        let open = OpenFile::new(OPENINGS + self.opened);
-        let number = process.memory.descriptors.open(open.clone(), true)?;
-        let device = self.driver.open(process.caller(at.thread), context, nonblock)?;
-        process.descriptor = Some(number);
-        self.openings
-            .insert(open.number(), Opening { device, open, opener: at.process, file: None, instance });
-        self.opened += 1;
-        Ok(Answer::Success)
-    }
-
-    /// The opening that a descriptor of a process is for. EBADF if there is none.
-    fn opening_at(&mut self, process: usize, number: u32) -> Result<&mut Opening, Errno> {
-        let descriptor = self.processes[process].memory.descriptors.at(number).ok_or(Errno::EBADF)?;
-        self.openings.get_mut(&descriptor.file.number()).ok_or(Errno::EBADF)
-    }
-
-    /// The opening that a process' calls go to.
-    fn opening(&mut self, process: usize) -> Result<&mut Opening, Errno> {
-        let number = self.processes[process].descriptor.ok_or(Errno::EBADF)?;
-        self.opening_at(process, number)
-    }
-
-    fn device(&mut self, at: ThreadIndex) -> Result<Device, Errno> {
-        Ok(self.opening(at.process)?.device)
-    }
-
-    fn close(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let number = self.processes[at.process].descriptor.take().ok_or(Errno::EBADF)?;
-        self.close_descriptor(at, number)
-    }
-
-    fn flush(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
-        let device = self.device(at)?;
-        self.driver.flush(device);
-        Ok(Answer::Success)
-    }
-
-    /// Makes a process like another, but for its threads and its mappings of devices.
-    fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Answer, Errno> {
-        let parent = &self.processes[at.process];
-        let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
-        let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
-        let (scheduling, namespace) = (parent.scheduling[at.thread], parent.namespace);
-        self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);
-        if namespace.is_some() {
-            self.driver.enter_user_namespace(self.processes[child].pid, euid);
-        }
-        let child = &mut self.processes[child];
-        *child = Process {
-            name: child.name.clone(),
-            pid: child.pid,
-            euid,
-            alive: true,
-            threads: vec![Thread::Idle],
-            scheduling: vec![scheduling],
-            memory,
-            descriptor,
-            mapped: Mappings::default(),
-            next_mapping: child.next_mapping,
-            namespace,
-            watching,
-            listening,
-        };
-        Ok(Answer::Success)
-    }
-
-    fn set_scheduler(&mut self, at: ThreadIndex, scheduling: Scheduling) -> Result<Answer, Errno> {
-        let process = &mut self.processes[at.process];
-        let caller = process.caller(at.thread);
-        let own = &mut process.scheduling[at.thread];
-        let is_real_time = scheduling.policy.is_real_time();
-        let possible = if is_real_time { 1..=99 } else { 0..=0 };
-        if !possible.contains(&scheduling.priority) {
-            return Err(Errno::EINVAL);
-        }
-        // An idle thread is as one with a nice value beyond all others.
-        let is_idle_no_more =
-            own.policy == SchedulingPolicy::SchedIdle && scheduling.policy != SchedulingPolicy::SchedIdle;
-        let nice = self.driver.priority(caller.tid);
-        if process.euid != 0
-            && (is_real_time || is_idle_no_more && !self.driver.may_have_priority(caller, nice))
-        {
-            return Err(Errno::EPERM);
-        }
-        *own = scheduling;
-        Ok(Answer::Success)
-    }
-
-    fn exit(&mut self, at: ThreadIndex) {
-        let process = &mut self.processes[at.process];
-        process.alive = false;
-        process.descriptor = None;
-        let descriptors = std::mem::take(&mut process.memory.descriptors);
-        self.driver.process_ended(process.pid);
-        for (index, thread) in process.threads.iter_mut().enumerate() {
-            if let Thread::Parked(device) = *thread {
-                // A thread that is killed returns to nobody.
-                let _ = self.driver.interrupt(device, process.pid + index as i32, &mut process.memory);
-            }
-            *thread = Thread::Idle;
-        }
-        for device in std::mem::take(&mut process.mapped).all() {
-            self.driver.munmap(device, 0..u64::MAX);
-        }
-        for file in descriptors.files() {
-            if let Some(opening) = self.openings.get(&file.number()) {
-                self.driver.flush(opening.device);
-            }
-        }
-    }
-
     fn ioctl(
         &mut self,
         at: ThreadIndex,
@@ -469,29 +260,6 @@ impl ReferenceWorld {
             *thread = Thread::Returned(result);
         }
         Ok(())
-    }
-
-    fn release_unused_devices(&mut self) {
-        let processes = &self.processes;
-        let driver = &mut self.driver;
-        let is_used = |opening: &Opening| {
-            // It is held by this world, too.
-            opening.open.holders() > 1
-                || processes
-                    .iter()
-                    .any(|process| process.mapped.holds(opening.device) || process.is_in_call(opening.device))
-        };
-        // As a rule there is none: that is soon seen.
-        if self.openings.values().all(is_used) {
-            return;
-        }
-        self.openings.retain(|_, opening| {
-            let is_used = is_used(opening);
-            if !is_used {
-                driver.release(opening.device);
-            }
-            is_used
-        });
     }
 }
 

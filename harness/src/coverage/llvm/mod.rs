@@ -127,9 +127,8 @@ impl Llvm {
             let expected = self.counters * COUNTER_SIZE;
             return Err(LlvmError::OtherCounters { came: bytes.len(), expected });
         }
-        let words = bytes.chunks_exact(COUNTER_SIZE);
-        let words = words.map(|word| u64::from_le_bytes(word.try_into().expect("a chunk has this size")));
-        let words: Vec<u64> = words.collect();
+        let (words, _) = bytes.as_chunks::<COUNTER_SIZE>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
         let counted: Vec<Counted<'_>> =
             self.functions.iter().map(|function| Counted::of(function, &words)).collect();
         let total = |sites: &Vec<Site>| {

@@ -8,10 +8,11 @@ use std::fmt::Display;
 
 use reference_driver::uapi::PointerCookie;
 
+use super::bindings::NewBindings;
 use super::decode::Return;
 use super::describe;
 use super::fault::ScriptFault;
-use super::symbols::{NewBindings, Symbols};
+use super::symbols::Symbols;
 use crate::program::{Node, ReturnPattern, SecurityContextPattern, Token};
 use crate::script::fragment;
 

@@ -4,6 +4,7 @@ use reference_driver::uapi::{BINDER_TYPE_FD, BINDER_TYPE_FDA, BINDER_TYPE_PTR, F
 use zerocopy::FromBytes;
 
 use super::{Reader, Refusal, differs};
+use crate::engine::bindings::NewBindings;
 use crate::engine::decode::Received;
 use crate::engine::describe;
 use crate::engine::objects::ArrivedObject;
@@ -11,7 +12,6 @@ use crate::engine::payload::{
     NO_PARENT, Placed, binder_type, buffer_flags, handle_type, object_offsets, place, plain_bytes,
     read_str16, total_length,
 };
-use crate::engine::symbols::NewBindings;
 use crate::engine::wording;
 use crate::program::{BufferObject, DataItem, Descriptor, HandlePattern, Name, Object, PayloadPattern};
 use crate::script::fragment;
@@ -347,10 +347,10 @@ fn match_zeroes(part: Part<'_>, start: u64, end: u64) -> Result<(), Refusal> {
 
 fn match_offsets(expected: &[u64], table: &[u8]) -> Result<(), Refusal> {
     let expected_size = expected.len() * 8;
-    let entries = table.chunks_exact(8);
-    let came: Vec<u64> = entries.map(|e| u64::from_le_bytes(e.try_into().expect("chunks of 8"))).collect();
-    for (index, (came, expected)) in came.iter().zip(expected).enumerate() {
-        if came != expected {
+    let (entries, _) = table.as_chunks();
+    let came = entries.iter().map(|entry| u64::from_le_bytes(*entry));
+    for (index, (came, expected)) in came.zip(expected).enumerate() {
+        if came != *expected {
             return differs(format!("offset {index} is {came}, not {expected}"));
         }
     }

@@ -6,10 +6,10 @@
 use smallvec::SmallVec;
 
 use super::{Reader, Refusal};
+use crate::engine::bindings::{Bindings, Bound, NewBindings};
 use crate::engine::decode::Return;
 use crate::engine::describe;
 use crate::engine::fault::ScriptFault;
-use crate::engine::symbols::{Bindings, Bound, NewBindings};
 use crate::program::{ReturnItem, ReturnPattern};
 use crate::script::fragment;
 

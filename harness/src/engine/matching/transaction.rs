@@ -3,8 +3,8 @@
 use reference_driver::uapi::PointerCookie;
 
 use super::{Reader, Refusal, differs, same};
+use crate::engine::bindings::NewBindings;
 use crate::engine::decode::Received;
-use crate::engine::symbols::NewBindings;
 use crate::program::TransactionPattern;
 use crate::script::fragment;
 

@@ -6,12 +6,13 @@ use zerocopy::IntoBytes;
 
 use super::fake::{MAPPING, Reply, noop_and, plain, with};
 use super::{difference, run_script};
+use crate::engine::bindings::Bindings;
 use crate::engine::cast::Cast;
 use crate::engine::decode::{Received, Return, decode};
 use crate::engine::matching::{Reader, Refusal, match_returns};
 use crate::engine::objects::ArrivedObject;
 use crate::engine::payload::{read_str16, str16};
-use crate::engine::symbols::{Bindings, Symbols};
+use crate::engine::symbols::Symbols;
 use crate::engine::{Run, ScriptFault, Verdict};
 use crate::program::{DataItem, Name, Program, ReturnItem, ReturnPattern, TransactionPattern};
 

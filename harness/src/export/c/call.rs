@@ -174,10 +174,10 @@ pub(super) fn step(
             self::ioctl(ioctl, names)
         }
     };
-    if call.may_sleep() && !may_park(expected) {
+    if call.may_sleep() && !expected.may_park() {
         flags.push("TAKES_TIME");
     }
-    if may_park(expected) {
+    if expected.may_park() {
         flags.push("MAY_PARK");
     }
     let mut check = String::new();
@@ -209,14 +209,6 @@ fn tells(ioctl: &Ioctl) -> bool {
     )
 }
 
-fn may_park(expected: &CallExpectation) -> bool {
-    match expected {
-        CallExpectation::Parked => true,
-        CallExpectation::AnyOf(choices) => choices.iter().any(may_park),
-        _ => false,
-    }
-}
-
 /// Whether a poll is what must come to its end.
 fn speaks_of_events(expected: &CallExpectation) -> bool {
     match expected {
@@ -243,13 +235,7 @@ fn condition(expected: &CallExpectation, kind: &Kind, names: &mut Names) -> Stri
             Kind::Plain | Kind::Told | Kind::Scheduling => format!("error == 0 && {value} == 0"),
         },
         CallExpectation::Events(events) => {
-            let all = [
-                (events.readable, "POLLIN"),
-                (events.error, "POLLERR"),
-                (events.hangup, "POLLHUP"),
-                (events.invalid, "POLLNVAL"),
-            ];
-            let set: Vec<&str> = all.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
+            let set = events.names();
             format!("events_found() == ({})", if set.is_empty() { "0".to_owned() } else { set.join(" | ") })
         }
         CallExpectation::Tells(told) => format!("error == 0 && {}", told_condition(told, names)),

@@ -43,7 +43,7 @@ pub(super) fn step(action: &Action, number: usize, names: &mut Names) -> Result<
     let amount = written.consumed.map_or_else(|| "ANY_AMOUNT".to_owned(), |consumed| consumed.to_string());
     // Without an error, any amount means all of it.
     line(&mut act, &format!("expect_written({must_fail_with}, {amount});"));
-    let read_size = if reads { options.read_size.unwrap_or(WriteReadOptions::DEFAULT_READ_SIZE) } else { 0 };
+    let read_size = if reads { options.room() } else { 0 };
     line(&mut act, &format!("write_read({read_size}, {});", departures(options)));
 
     let mut check = String::new();
@@ -56,7 +56,7 @@ pub(super) fn step(action: &Action, number: usize, names: &mut Names) -> Result<
         (false, _) | (true, None) => {}
         (true, Some(expected)) => {
             let alternatives = alternatives(expected, names)?;
-            if may_park(expected) {
+            if expected.may_park() {
                 flags.push("MAY_PARK");
             }
             match &alternatives[..] {
@@ -96,14 +96,6 @@ fn departures(options: &WriteReadOptions) -> String {
         options.write_buffer_unmapped,
         options.read_buffer_unmapped
     )
-}
-
-fn may_park(expected: &ReadExpectation) -> bool {
-    match expected {
-        ReadExpectation::Parked => true,
-        ReadExpectation::AnyOf(choices) => choices.iter().any(may_park),
-        ReadExpectation::Returns(_) | ReadExpectation::Failed { .. } => false,
-    }
 }
 
 /// What must hold of a read that has returned: one of these.

@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use strum::VariantArray;
 
+use super::counted;
 use super::human::write_table;
-use super::site::counted;
 use super::style::{ASIDE, NAME, Styled};
 use crate::coverage::{CoverageResults, FileShares, Origin, Share, Totals, Unreached};
 

@@ -8,7 +8,8 @@ use askama::Template;
 
 use super::{shown, within_reach};
 use crate::coverage::{Coverage, CoverageResults, FileCoverage, LineCoverage, Origin, Unreached};
-use crate::report::site::{Head, STYLE, SiteError, counted};
+use crate::report::counted;
+use crate::report::site::{Head, STYLE, SiteError};
 
 /// So many cases that ran a line are named.
 const NAMED: usize = 5;

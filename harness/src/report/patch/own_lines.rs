@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::patch::{CountedLines, OwnLine, OwnLines, Ran};
+use crate::report::counted;
 use crate::report::human::write_table;
-use crate::report::site::counted;
 use crate::report::style::{ASIDE, BAD, FAINT, GOOD, NAME, Styled};
 
 /// So many lines are shown; of more, those that never ran come first.

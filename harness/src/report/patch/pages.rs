@@ -10,8 +10,9 @@ use askama::Template;
 
 use super::own_lines::{summary, told};
 use crate::patch::{Change, ChangeKind, KernelVerdict, OwnLines, PatchResults, PatchVerdict, Ran};
-use crate::report::results::{CaseResult, Counts, Results, TargetResults};
-use crate::report::site::{Head, Report, STYLE, SiteError};
+use crate::report::case_result::CaseResult;
+use crate::report::results::{Counts, Results, TargetResults};
+use crate::report::site::{Head, Report, STYLE, SiteError, claim};
 use crate::suite::Case;
 
 /// All of it, which also tells that a folder is one of a verdict.
@@ -95,13 +96,7 @@ pub fn write_patch_pages(
 
 /// Makes the folder, unless it holds what is none of ours.
 pub fn prepare_patch_pages(folder: &Path) -> Result<(), SiteError> {
-    let failed = |source| SiteError::File { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(failed)?;
-    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
-    if is_empty || folder.join(RESULTS).is_file() {
-        return Ok(());
-    }
-    Err(SiteError::Occupied(folder.to_owned()))
+    claim(folder, RESULTS)
 }
 
 fn put(path: &Path, text: &str) -> Result<(), SiteError> {

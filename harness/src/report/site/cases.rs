@@ -9,9 +9,10 @@ use super::marks::Mark;
 use super::{Head, Pages, Site, SiteError, case_page};
 use crate::engine::{Deviation, Verdict};
 use crate::program::Declaration;
+use crate::report::case_result::CaseResult;
 use crate::report::diagram::{Diagram, Layout};
 use crate::report::human::quoted;
-use crate::report::results::{CaseResult, Results};
+use crate::report::results::Results;
 use crate::script::Script;
 
 /// A case, and what became of it on each target.

@@ -121,7 +121,7 @@ fn push(pieces: &mut Vec<Piece>, differs: bool, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::results::CaseResult;
+    use crate::report::case_result::CaseResult;
 
     #[test]
     fn what_is_not_kept_of_a_race_is_compared_with_nothing() {

@@ -1,8 +1,9 @@
 //! The headline: what there is to know in ten seconds, on the overview and in the line for a chat.
 
+use super::Report;
 use super::changes::{Cause, Changes};
-use super::{Report, counted};
 use crate::campaign::Tally;
+use crate::report::counted;
 
 /// What there is to know in ten seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use askama::Template;
 
 use super::{Head, Pages, Site, SiteError};
-use crate::report::results::{CaseResult, Counts};
+use crate::report::case_result::CaseResult;
+use crate::report::results::Counts;
 
 #[derive(Template)]
 #[template(path = "matrix.html")]

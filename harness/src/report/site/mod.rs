@@ -158,13 +158,9 @@ impl<'r> Site<'r> {
 
 /// Makes the folder of a site, unless it holds what is none of ours, which would be written over.
 pub fn prepare(folder: &Path) -> Result<(), SiteError> {
-    let failed = |source| SiteError::File { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(failed)?;
-    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
-    if !is_empty && !folder.join(PAST).is_dir() {
-        return Err(SiteError::Occupied(folder.to_owned()));
-    }
-    fs::create_dir_all(folder.join(PAST)).map_err(failed)
+    claim(folder, PAST)?;
+    let past = folder.join(PAST);
+    fs::create_dir_all(&past).map_err(|source| SiteError::File { path: past, source })
 }
 
 /// The files of a site, as they are written.
@@ -216,6 +212,17 @@ impl Pages {
     }
 }
 
+/// Makes a folder for pages, unless it holds what is none of ours: in ours there is something of this name.
+pub(crate) fn claim(folder: &Path, mark: &str) -> Result<(), SiteError> {
+    let failed = |source| SiteError::File { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(failed)?;
+    let is_empty = fs::read_dir(folder).map_err(failed)?.next().is_none();
+    if is_empty || folder.join(mark).exists() {
+        return Ok(());
+    }
+    Err(SiteError::Occupied(folder.to_owned()))
+}
+
 /// What stands at the head of every page.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
@@ -247,12 +254,4 @@ fn page_name(id: &str) -> String {
 /// The page of a case, in the folder of the site.
 fn case_page(id: &str) -> String {
     format!("case/{}.html", page_name(id))
-}
-
-/// How many there are of something, in words.
-pub(crate) fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }

@@ -11,8 +11,9 @@ use super::past::Summary;
 use super::trend::{Plot, plots};
 use super::{Head, Pages, Site, SiteError, case_page};
 use crate::campaign::{Group, LaneTally, Tally};
+use crate::report::case_result::CaseResult;
 use crate::report::found::Whence;
-use crate::report::results::{CaseResult, Counts, Provenance, Replayed, Results, TargetResults, Unusable};
+use crate::report::results::{Counts, Provenance, Replayed, Results, TargetResults, Unusable};
 
 #[derive(Template)]
 #[template(path = "overview.html")]

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::SiteError;
 use crate::engine::Verdict;
+use crate::report::case_result::CaseResult;
 use crate::report::found::Whence;
-use crate::report::results::{CaseResult, Counts, Results, TargetResults};
+use crate::report::results::{Counts, Results, TargetResults};
 
 /// The folder of summaries in the folder of a site.
 pub const PAST: &str = "past";

@@ -7,8 +7,9 @@ use reference_driver::Profile;
 
 use crate::engine::Verdict;
 use crate::record;
+use crate::report::case_result::CaseResult;
 use crate::report::kept::{RECORD, kept};
-use crate::report::results::{CaseResult, Results, TargetResults};
+use crate::report::results::{Results, TargetResults};
 use crate::suite::Case;
 use crate::target::{ReferenceTarget, Target};
 
@@ -67,7 +68,7 @@ fn as_expected<'c>(cases: &'c [CaseResult], case: &CaseResult) -> Option<&'c Cas
 /// What the model of a target's driver does.
 fn on_model(results: &Results, run: &TargetResults, case: &CaseResult) -> Option<(String, CaseResult)> {
     let text = results.scripts.get(&case.digest)?;
-    let profile = Profile::ALL.into_iter().find(|profile| Some(profile.name) == run.profile.as_deref())?;
+    let profile = Profile::named(run.profile.as_deref()?)?;
     let mut model = ReferenceTarget::new(profile);
     let name = model.name();
     let done = CaseResult::of(&Case::new(&*case.id, &*case.origin, text.as_bytes()), &mut model).ok()?;

@@ -1,12 +1,11 @@
 //! Printing parts of a script on one line each, for messages that speak of them.
 
-use super::ioctl;
 use super::layout::Statement;
-use super::operand;
 use super::payload::{self, PayloadHandle};
 use super::step as steps;
+use super::{call as calls, command, ioctl, operand, returns};
 use crate::program::{
-    CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern,
+    Call, CallExpectation, Command, DataItem, Ioctl, Node, PidPattern, ReadExpectation, ReturnPattern,
     SecurityContextPattern, Step, Token, Told,
 };
 
@@ -24,17 +23,17 @@ pub(crate) fn step(step: &Step) -> String {
 
 /// What a read must give.
 pub(crate) fn read_expectation(expected: &ReadExpectation) -> String {
-    line(|statement| steps::read_expectation(statement, expected))
+    line(|statement| returns::read_expectation(statement, expected))
 }
 
 /// A return.
 pub(crate) fn return_pattern(pattern: &ReturnPattern) -> String {
-    line(|statement| steps::pattern(statement, pattern))
+    line(|statement| returns::pattern(statement, pattern))
 }
 
 /// The word that a return begins with.
 pub(crate) fn return_word(pattern: &ReturnPattern) -> &'static str {
-    steps::return_word(pattern)
+    returns::return_word(pattern)
 }
 
 /// What an ioctl tells.
@@ -44,17 +43,22 @@ pub(crate) fn told(told: &Told) -> String {
 
 /// The word that a command begins with.
 pub(crate) fn command_word(command: &Command) -> &'static str {
-    steps::command_word(command)
+    command::command_word(command)
+}
+
+/// A call other than BINDER_WRITE_READ.
+pub(crate) fn call(call: &Call) -> String {
+    line(|statement| calls::call(statement, call))
 }
 
 /// An ioctl.
 pub(crate) fn ioctl(ioctl: &Ioctl) -> String {
-    line(|statement| steps::ioctl_of(statement, ioctl))
+    line(|statement| ioctl::ioctl(statement, ioctl))
 }
 
 /// What must come of a call, as after `=`; `success` where a script says nothing.
 pub(crate) fn call_expectation(expected: &CallExpectation) -> String {
-    line(|statement| steps::call_expectation(statement, expected))
+    line(|statement| calls::call_expectation(statement, expected))
 }
 
 /// An item of a payload.

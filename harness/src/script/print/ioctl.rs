@@ -1,13 +1,83 @@
-//! Printing the structures that ioctls are given and those that they fill in.
+//! Printing ioctls, with the structures that they are given and those that they fill in.
 
 use reference_driver::uapi::return_name;
 
 use super::fragment;
 use super::layout::Statement;
-use super::operand::{errno, handle, hexadecimal, node, pid};
-use crate::program::{Errno, FreezeRequest, NodeInfoRequest, Report, Scheduling, Told, TransactionId};
+use super::operand::{errno, handle, hexadecimal, node, object_flags, pid, token};
+use crate::program::{
+    Argument, Errno, FreezeRequest, Ioctl, NodeInfoRequest, Report, Scheduling, Told, TransactionId,
+};
 
-pub(super) fn freeze_request(statement: &mut Statement, request: &FreezeRequest) {
+pub(super) fn ioctl(statement: &mut Statement, ioctl: &Ioctl) {
+    fn word_and<T>(
+        statement: &mut Statement,
+        word: &str,
+        argument: &Argument<T>,
+        put: impl FnOnce(&mut Statement, &T),
+    ) {
+        statement.put(word);
+        statement.put(" ");
+        match argument {
+            Argument::Value(value) => put(statement, value),
+            Argument::Unmapped => statement.put("unmapped"),
+        }
+    }
+    match ioctl {
+        Ioctl::WriteReadUnmapped => statement.put("BINDER_WRITE_READ unmapped"),
+        Ioctl::SetIdleTimeout(timeout) => {
+            word_and(statement, "BINDER_SET_IDLE_TIMEOUT", timeout, |s, timeout| s.put_decimal(*timeout));
+        }
+        Ioctl::SetMaxThreads(threads) => {
+            word_and(statement, "BINDER_SET_MAX_THREADS", threads, |s, threads| s.put_decimal(*threads));
+        }
+        Ioctl::SetIdlePriority(priority) => {
+            word_and(statement, "BINDER_SET_IDLE_PRIORITY", priority, |s, priority| s.put_decimal(*priority));
+        }
+        Ioctl::SetContextMgr => statement.put("BINDER_SET_CONTEXT_MGR"),
+        Ioctl::ThreadExit => statement.put("BINDER_THREAD_EXIT"),
+        Ioctl::Version(Argument::Value(())) => statement.put("BINDER_VERSION"),
+        Ioctl::Version(Argument::Unmapped) => statement.put("BINDER_VERSION unmapped"),
+        Ioctl::GetNodeDebugInfo(start) => {
+            word_and(statement, "BINDER_GET_NODE_DEBUG_INFO", start, |statement, pointer| {
+                statement.put("{ ptr ");
+                token(statement, pointer);
+                statement.put(" }");
+            });
+        }
+        Ioctl::GetNodeInfoForRef(request) => {
+            word_and(statement, "BINDER_GET_NODE_INFO_FOR_REF", request, node_info_request);
+        }
+        Ioctl::Freeze(request) => word_and(statement, "BINDER_FREEZE", request, freeze_request),
+        Ioctl::GetFrozenInfo(process) => {
+            word_and(statement, "BINDER_GET_FROZEN_INFO", process, |statement, process| {
+                statement.put("{ pid ");
+                pid(statement, process);
+                statement.put(" }");
+            });
+        }
+        Ioctl::EnableOnewaySpamDetection(enable) => {
+            let word = "BINDER_ENABLE_ONEWAY_SPAM_DETECTION";
+            word_and(statement, word, enable, |statement, enable| statement.put_decimal(*enable));
+        }
+        Ioctl::GetExtendedError(Argument::Value(())) => statement.put("BINDER_GET_EXTENDED_ERROR"),
+        Ioctl::GetExtendedError(Argument::Unmapped) => statement.put("BINDER_GET_EXTENDED_ERROR unmapped"),
+        Ioctl::Raw { request, argument } => {
+            statement.put_formatted(format_args!("ioctl {request:#010x} {argument:#x}"));
+        }
+        Ioctl::SetContextMgrExt(object) => {
+            word_and(statement, "BINDER_SET_CONTEXT_MGR_EXT", object, |statement, object| {
+                statement.put(object.object.as_str());
+                if object.flags != 0 {
+                    statement.put(" flags ");
+                    object_flags(statement, object.flags);
+                }
+            });
+        }
+    }
+}
+
+fn freeze_request(statement: &mut Statement, request: &FreezeRequest) {
     statement.put("{ pid ");
     pid(statement, &request.pid);
     statement.put_formatted(format_args!(", enable {}", request.enable));
@@ -17,7 +87,7 @@ pub(super) fn freeze_request(statement: &mut Statement, request: &FreezeRequest)
     statement.put(" }");
 }
 
-pub(super) fn node_info_request(statement: &mut Statement, request: &NodeInfoRequest) {
+fn node_info_request(statement: &mut Statement, request: &NodeInfoRequest) {
     let others = [
         ("strong_count", request.strong_count),
         ("weak_count", request.weak_count),

@@ -1,17 +1,22 @@
 //! Printing: the one canonical script of a program.
 
 mod binderfs;
+mod call;
+mod command;
 pub(crate) mod fragment;
 mod ioctl;
 mod layout;
+mod lists;
 mod operand;
 mod payload;
+mod returns;
 mod step;
 
 use crate::program::{
     Actor, CommentLine, Context, Declaration, DeviceSetUp, Moment, Noted, Process, Program, Race, Step,
 };
 use layout::Statement;
+use lists::separated;
 
 /// The canonical script of a program. [`super::parse`] reads it back as the same program, if it is a valid one.
 pub fn print(program: &Program) -> String {
@@ -161,22 +166,4 @@ fn blank(text: &mut String) {
 /// Text that must not go on in the next line, nor act on a terminal.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
-}
-
-/// Items with a sign between them.
-fn separated<T>(
-    statement: &mut Statement,
-    sign: &str,
-    items: &[T],
-    mut item: impl FnMut(&mut Statement, &T),
-) {
-    for (index, value) in items.iter().enumerate() {
-        if index > 0 {
-            if sign != "," {
-                statement.put(" ");
-            }
-            statement.separate(sign);
-        }
-        item(statement, value);
-    }
 }

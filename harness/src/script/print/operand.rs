@@ -193,3 +193,15 @@ pub(super) fn string(statement: &mut Statement, text: &str) {
     }
     statement.put("\"");
 }
+
+/// ` EINVAL consumed 4`
+pub(super) fn failure(statement: &mut Statement, error: Option<Errno>, consumed: Option<u64>) {
+    if let Some(error) = error {
+        statement.put(" ");
+        errno(statement, error);
+    }
+    if let Some(consumed) = consumed {
+        statement.put(" consumed ");
+        size(statement, consumed);
+    }
+}

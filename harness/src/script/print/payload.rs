@@ -1,11 +1,11 @@
 //! Printing payloads.
 
 use super::layout::Statement;
+use super::lists::separated;
 use super::operand::{
     address, buffer_flags, descriptor, handle, handle_pattern, hexadecimal, number, object_flags,
     object_type, rounded_size, size, string,
 };
-use super::separated;
 use crate::program::{BufferObject, DataItem, Handle, HandlePattern, Object, Parent};
 
 /// A handle of a payload, be it one that is sent or one that is expected.

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use reference_driver::uapi::{
     BINDER_TYPE_BINDER, BINDER_TYPE_FD, BINDER_TYPE_FDA, BINDER_TYPE_HANDLE, BINDER_TYPE_PTR,
     BINDER_TYPE_WEAK_BINDER, BINDER_TYPE_WEAK_HANDLE, BUFFER_FLAGS, COMMANDS, FLAT_OBJECT_FLAGS, IOCTLS,
-    TF_ONE_WAY, TRANSACTION_FLAGS, argument_size, command_name, ioctl_name, object_type_name,
+    TRANSACTION_FLAGS, argument_size, command_name, ioctl_name, object_type_name,
 };
 
 use crate::engine::{USUAL_BINDER_FLAGS, buffer_flags, objects};
 use crate::program::{
     Action, Actor, Address, Argument, BinderfsCall, Call, CallExpectation, Command, ContextManagerObject,
     DataItem, Handle, Ioctl, Name, Node, Object, Program, ReadExpectation, ReturnItem, ReturnPattern, Step,
-    Token, Transaction, WriteExpectation, WriteReadOptions,
+    Token, WriteExpectation, WriteReadOptions,
 };
 use crate::script::fragment;
 
@@ -123,13 +123,10 @@ impl<'p> Walk<'p> {
         let (bad, good): (Vec<_>, Vec<_>) = words_of(command).into_iter().partition(|(_, bad)| *bad);
         self.uses.bad.extend(bad.into_iter().map(|(word, _)| word));
         let words = good.into_iter().map(|(word, _)| word);
-        let awaits_reply = match command {
-            Command::Transaction { transaction, .. } | Command::TransactionSg { transaction, .. } => {
-                transaction.flags & TF_ONE_WAY == 0
-            }
-            Command::Reply(_) | Command::ReplySg { .. } => false,
-            _ => return self.uses.good.extend(words),
-        };
+        if command.sent().is_none() {
+            return self.uses.good.extend(words);
+        }
+        let awaits_reply = command.awaits_reply();
         self.sent.entry(thread).or_default().push(Sent { awaits_reply, words: words.collect() });
     }
 
@@ -156,10 +153,7 @@ impl<'p> Walk<'p> {
 
     fn returned(&mut self, thread: &'p Name, came: &ReturnPattern) {
         self.uses.good.insert(fragment::return_word(came));
-        if let ReturnPattern::Transaction(pattern)
-        | ReturnPattern::Reply(pattern)
-        | ReturnPattern::TransactionSecCtx { transaction: pattern, .. } = came
-        {
+        if let Some(pattern) = came.arrival() {
             self.uses.good.extend(flag_words(TRANSACTION_FLAGS, pattern.flags));
             self.uses.good.extend(object_words(&pattern.data, |_| false).into_iter().map(|(word, _)| word));
             self.uses.good.extend(flags_of_objects(&pattern.data, 0));
@@ -233,23 +227,12 @@ fn words_of(command: &Command) -> Vec<(&'static str, bool)> {
         | Command::ExitLooper => false,
     };
     let mut words = vec![(fragment::command_word(command), bad)];
-    words.extend(sent_by(command).into_iter().flat_map(|sent| {
+    words.extend(command.sent().into_iter().flat_map(|(sent, _)| {
         let flags = flag_words(TRANSACTION_FLAGS, sent.flags);
         let flags = flags.chain(flags_of_objects(&sent.data, USUAL_BINDER_FLAGS)).map(|word| (word, false));
         flags.chain(object_words(&sent.data, is_untold)).collect::<Vec<_>>()
     }));
     words
-}
-
-/// What a command sends, if it does.
-fn sent_by(command: &Command) -> Option<&Transaction> {
-    match command {
-        Command::Transaction { transaction: sent, .. }
-        | Command::TransactionSg { transaction: sent, .. }
-        | Command::Reply(sent)
-        | Command::ReplySg { transaction: sent, .. } => Some(sent),
-        _ => None,
-    }
 }
 
 /// The flags of one family that are set.
@@ -350,43 +333,7 @@ pub(super) const SYSTEM_CALLS: &[&str] = &[
 ];
 
 fn system_call_word(call: &Call) -> Option<&'static str> {
-    Some(match call {
-        Call::Open { .. } => "open",
-        Call::Close | Call::CloseDescriptor(_) => "close",
-        Call::Flush => "flush",
-        Call::Mmap { .. } => "mmap",
-        Call::Munmap(_) => "munmap",
-        Call::Mprotect { .. } => "mprotect",
-        Call::Poll { .. } | Call::PollDescriptor(_) => "poll",
-        Call::Epoll => "epoll",
-        Call::EpollWait { .. } => "epoll_wait",
-        Call::Listen => "listen",
-        Call::Report => "report",
-        Call::EpollClose => "epoll_close",
-        Call::Exit => "exit",
-        Call::Fork(_) => "fork",
-        Call::Unshare => "unshare",
-        Call::Dup(_) => "dup",
-        Call::Use(_) => "use",
-        Call::Memfd(_) => "memfd",
-        Call::Pipe { .. } => "pipe",
-        Call::Signal(_) => "signal",
-        Call::LimitDescriptors(_) => "limit_descriptors",
-        Call::SetPriority(_) => "setpriority",
-        Call::GetPriority => "getpriority",
-        Call::SetScheduler(_) => "sched_setscheduler",
-        Call::GetScheduler => "sched_getscheduler",
-        Call::LimitNice(_) => "limit_nice",
-        Call::DropCaches => "drop_caches",
-        Call::Binderfs { call, .. } => match call {
-            BinderfsCall::Mount { .. } => "mount",
-            BinderfsCall::Unmount => "umount",
-            BinderfsCall::Open { .. } => "open",
-            BinderfsCall::Unlink(_) => "unlink",
-            BinderfsCall::Read(_) => "read",
-            BinderfsCall::Add(_) => return None,
-        },
-        // These are no calls of the process, or ioctls.
-        Call::Await | Call::Count(_) | Call::Ioctl(_) => return None,
-    })
+    let text = fragment::call(call);
+    let word = text.split(' ').next();
+    SYSTEM_CALLS.iter().copied().find(|known| Some(*known) == word)
 }

@@ -37,17 +37,9 @@ const MOST_SPARES: usize = 64;
 
 /// Agents in front of a device.
 pub struct DeviceWorld<'a> {
+    around: Surroundings<'a>,
     processes: Vec<Process>,
     openings: Vec<Opening>,
-    kind: DriverKind,
-    counters: Option<&'a Counters>,
-    log: Option<&'a mut KernelLog>,
-    /// Agents that are as good as new, if those of this world are to be kept.
-    spares: Option<&'a mut Vec<Process>>,
-    stopwatch: &'a mut Stopwatch,
-    workers: &'a mut Workers,
-    /// All agents run before the harness, on a machine with one processor.
-    agents_precede: bool,
     /// What the kernel has complained of since the world before was closed.
     complaints: Vec<String>,
     files: Files,
@@ -56,16 +48,12 @@ pub struct DeviceWorld<'a> {
     before: Alive,
     /// What the driver has told last, when it was asked whether it is done.
     told: Option<Alive>,
-    /// Where what is alive is told to the next world.
-    alive: &'a mut Option<Alive>,
     /// Openings of which a descriptor has been closed, and whose threads must still be told to return.
     flushed: Vec<Flushed>,
     /// Something has been closed that the driver may still have work with.
     work_put_off: bool,
     /// When the last call began, where it matters. To look at a clock takes some guests as long as any system call.
     began: Option<Instant>,
-    patience: Duration,
-    path: &'a Path,
 }
 
 /// What one world after another is in.
@@ -74,13 +62,14 @@ pub(super) struct Surroundings<'a> {
     pub(super) kind: DriverKind,
     pub(super) counters: Option<&'a Counters>,
     pub(super) log: Option<&'a mut KernelLog>,
-    /// Agents that can be used again, if they are to be.
+    /// Agents that are as good as new, if those of a world are to be kept.
     pub(super) spares: Option<&'a mut Vec<Process>>,
     pub(super) stopwatch: &'a mut Stopwatch,
     pub(super) workers: &'a mut Workers,
     /// Whether agents run before the harness, on a machine with one processor.
     pub(super) agents_precede: bool,
-    /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing.
+    /// What was alive in the driver when the world before had been closed, if that is known and it had left nothing. Each
+    /// world tells it to the next one.
     pub(super) alive: &'a mut Option<Alive>,
     pub(super) patience: Duration,
     /// The target's own device.
@@ -89,36 +78,17 @@ pub(super) struct Surroundings<'a> {
 
 impl<'a> DeviceWorld<'a> {
     pub(super) fn new(
-        surroundings: Surroundings<'a>,
+        mut around: Surroundings<'a>,
         specifications: &[ProcessSpecification],
     ) -> Result<DeviceWorld<'a>, TargetError> {
-        let Surroundings {
-            nursery,
-            kind,
-            counters,
-            mut log,
-            spares,
-            stopwatch,
-            workers,
-            agents_precede,
-            alive,
-            patience,
-            path,
-        } = surroundings;
-        let before = alive.take().or_else(|| counters.and_then(Counters::read)).unwrap_or_default();
-        let late = log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
+        let before =
+            around.alive.take().or_else(|| around.counters.and_then(Counters::read)).unwrap_or_default();
+        let late = around.log.as_mut().map(|log| log.new_complaints()).unwrap_or_default();
         let complaints = late.into_iter().map(|line| format!("{line} (after the case before)")).collect();
         let mut world = DeviceWorld {
+            around,
             processes: Vec::new(),
             openings: Vec::new(),
-            kind,
-            counters,
-            log,
-            spares,
-            stopwatch,
-            workers,
-            agents_precede,
-            alive,
             complaints,
             files: Files::default(),
             instances: Instances::default(),
@@ -127,11 +97,9 @@ impl<'a> DeviceWorld<'a> {
             flushed: Vec::new(),
             work_put_off: false,
             began: None,
-            patience,
-            path,
         };
         for specification in specifications {
-            let spare = world.spares.as_mut().and_then(|spares| {
+            let spare = world.around.spares.as_mut().and_then(|spares| {
                 Some(spares.swap_remove(spares.iter().position(|spare| spare.suits(specification))?))
             });
             world.processes.push(match spare {
@@ -139,10 +107,10 @@ impl<'a> DeviceWorld<'a> {
                     spare.become_one(specification);
                     spare
                 }
-                None => Process::start(nursery, specification, patience)?,
+                None => Process::start(world.around.nursery, specification, world.around.patience)?,
             });
         }
-        world.stopwatch.lap(Part::Starting);
+        world.around.stopwatch.lap(Part::Starting);
         Ok(world)
     }
 
@@ -207,7 +175,7 @@ impl<'a> DeviceWorld<'a> {
         let came = netlink::read(&message).map_err(TargetError::Broken)?;
         let Some(from) = self.thread_with(came.from_tid as i32) else { return Ok(None) };
         let is_own_device =
-            self.path.file_name().is_some_and(|name| name == std::ffi::OsStr::new(&came.context));
+            self.around.path.file_name().is_some_and(|name| name == std::ffi::OsStr::new(&came.context));
         Ok(Some(Report {
             error: came.error,
             context: if is_own_device { Some(Context::Binder) } else { came.context.parse().ok() },
@@ -246,7 +214,7 @@ impl<'a> DeviceWorld<'a> {
             for number in openings_of(parent.pid) {
                 self.openings[number as OpeningIndex].is_shared = true;
             }
-            self.processes[child].come_to_life(pid as i32, ours, self.patience)?;
+            self.processes[child].come_to_life(pid as i32, ours, self.around.patience)?;
             self.processes[child].device = device;
             self.processes[child].is_apart = is_apart;
         }
@@ -309,7 +277,7 @@ impl<'a> DeviceWorld<'a> {
             call if call.is_patient_poll() => return Ok(()),
             _ => {}
         }
-        match self.processes[at.process].await_answer(at.thread, self.patience) {
+        match self.processes[at.process].await_answer(at.thread, self.around.patience) {
             Ok(_) => {}
             Err(Silence::Died) => return Err(died(&self.processes[at.process])),
             Err(Silence::Lasting) => return Err(TargetError::Broken(self.what_hangs())),
@@ -327,7 +295,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// Keeps agents for the next world that can be made as good as new, if any are to be kept.
     fn keep_agents(&mut self) {
-        let Some(spares) = &mut self.spares else { return };
+        let Some(spares) = &mut self.around.spares else { return };
         let mut asked = Vec::new();
         for mut process in std::mem::take(&mut self.processes) {
             match process.ask_to_renew() {
@@ -336,7 +304,7 @@ impl<'a> DeviceWorld<'a> {
             }
         }
         for (mut process, renewer) in asked {
-            match process.is_as_new(renewer, self.patience) && spares.len() < MOST_SPARES {
+            match process.is_as_new(renewer, self.around.patience) && spares.len() < MOST_SPARES {
                 true => spares.push(process),
                 false => self.processes.push(process),
             }
@@ -345,7 +313,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// Has agents be scheduled as a script expects that begins to care for it, and no more after it.
     fn renounce_precedence(&mut self) {
-        if !std::mem::take(&mut self.agents_precede) {
+        if !std::mem::take(&mut self.around.agents_precede) {
             return;
         }
         for process in self.processes.iter_mut().filter(|process| process.alive) {
@@ -400,13 +368,13 @@ impl World for DeviceWorld<'_> {
             self.settle(at)?;
             return Ok(Outcome::Done(Ok(Answer::Success)));
         }
-        self.stopwatch.lap(Part::Working);
+        self.around.stopwatch.lap(Part::Working);
         let flushed = self.flushed_by(at, &call);
         self.ask(at, &call, 0)?;
         self.await_end(at, &call, flushed)?;
-        self.stopwatch.lap(Part::Calling);
+        self.around.stopwatch.lap(Part::Calling);
         self.settle(at)?;
-        self.stopwatch.lap(Part::Resting);
+        self.around.stopwatch.lap(Part::Resting);
         match self.outcome(at, &call) {
             Outcome::Done(Ok(Answer::Number(length))) if call == SystemCall::Report => {
                 match self.report(at, length as usize)? {
@@ -456,7 +424,7 @@ impl World for DeviceWorld<'_> {
     fn expire(&mut self, at: ThreadIndex) -> Result<Outcome, TargetError> {
         let process = &mut self.processes[at.process];
         if process.threads[at.thread].is_in_call() {
-            match process.await_answer(at.thread, self.patience) {
+            match process.await_answer(at.thread, self.around.patience) {
                 Ok(_) => {}
                 Err(Silence::Died) => return Err(died(process)),
                 Err(Silence::Lasting) => return Ok(Outcome::Parked),
@@ -505,7 +473,7 @@ impl World for DeviceWorld<'_> {
                 TargetError::Unsupported("the descriptors of processes cannot be looked at here".to_owned())
             });
         }
-        let count = self.counters.and_then(|counters| match counter {
+        let count = self.around.counters.and_then(|counters| match counter {
             Counter::Buffers => counters.buffers_of(self.processes[process].pid),
             counter => counted(counter, &counters.read()?, &self.before),
         });
@@ -513,29 +481,29 @@ impl World for DeviceWorld<'_> {
     }
 
     fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
-        self.stopwatch.lap(Part::Working);
+        self.around.stopwatch.lap(Part::Working);
         self.keep_agents();
         self.processes.iter_mut().for_each(Process::kill);
-        self.stopwatch.lap(Part::Ending);
+        self.around.stopwatch.lap(Part::Ending);
         // Nothing is on its way to anybody.
         self.openings.clear();
         self.flushed.clear();
         self.work_put_off = true;
         let mut start = None;
         while !self.is_deferred_work_done() {
-            if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
+            if start.get_or_insert_with(Instant::now).elapsed() > self.around.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
             std::thread::sleep(Duration::from_micros(200));
         }
         let told = self.told.filter(|told| *told == self.before);
-        let now = told.or_else(|| self.counters.and_then(Counters::read));
-        *self.alive = now.filter(|now| *now == self.before);
+        let now = told.or_else(|| self.around.counters.and_then(Counters::read));
+        *self.around.alive = now.filter(|now| *now == self.before);
         let now = now.unwrap_or_default();
-        let log = self.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();
+        let log = self.around.log.as_mut().map(|log| log.new_lines()).unwrap_or_default();
         let mut complaints = std::mem::take(&mut self.complaints);
         complaints.extend(kernel_log::complaints(&log));
-        self.stopwatch.lap(Part::Forgetting);
+        self.around.stopwatch.lap(Part::Forgetting);
         Ok(Closing { left: now.leaked_since(&self.before), complaints, log })
     }
 }

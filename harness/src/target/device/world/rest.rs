@@ -43,7 +43,7 @@ impl DeviceWorld<'_> {
         let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
-            if start.get_or_insert_with(Instant::now).elapsed() > self.patience {
+            if start.get_or_insert_with(Instant::now).elapsed() > self.around.patience {
                 return Err(TargetError::Broken(self.what_hangs()));
             }
             self.processes[at.process].wait_for_answer(at.thread, pause);
@@ -60,7 +60,7 @@ impl DeviceWorld<'_> {
     /// so none has woken another. The one that has been given something to do may have, before it went to sleep; so it is
     /// looked at before all others, and once more after them.
     fn is_at_rest(&mut self, at: ThreadIndex) -> Result<bool, TargetError> {
-        if self.agents_precede {
+        if self.around.agents_precede {
             return self.is_still(at);
         }
         if !self.may_have_deferred_work() {
@@ -176,7 +176,7 @@ impl DeviceWorld<'_> {
         if !self.processes.iter().filter(|process| !process.alive).all(Process::is_gone) {
             return false;
         }
-        let Some(counters) = self.counters else {
+        let Some(counters) = self.around.counters else {
             return self.flushed.iter().all(|flushed| flushed.since.elapsed() > UNSEEN_WORK);
         };
         let in_use = self.openings_in_use();
@@ -191,13 +191,13 @@ impl DeviceWorld<'_> {
         }
         // Of some work no counter tells whether it is done, so the workers are asked who do it. Of flushes the driver in C
         // would tell, but changes its nodes to do so.
-        let done = match self.kind {
+        let done = match self.around.kind {
             DriverKind::C => {
                 self.flushed.is_empty()
-                    || self.workers.are_idle()
+                    || self.around.workers.are_idle()
                         && self.flushed.iter().all(|flushed| self.have_returned(flushed))
             }
-            DriverKind::Rust => !self.work_put_off || self.workers.are_idle(),
+            DriverKind::Rust => !self.work_put_off || self.around.workers.are_idle(),
         };
         if done {
             self.flushed.clear();
@@ -256,11 +256,11 @@ impl DeviceWorld<'_> {
             }
         }
         if busy.is_empty() {
-            let known = self.counters.and_then(Counters::read).unwrap_or_default().processes;
+            let known = self.around.counters.and_then(Counters::read).unwrap_or_default().processes;
             let expected = self.before.processes + self.openings_in_use().certain;
             busy.push(format!("the driver has work left: it knows {known} open devices, not {expected}"));
         }
-        let seconds = self.patience.as_secs();
+        let seconds = self.around.patience.as_secs();
         format!("hangs: after {seconds} s {} (--patience gives it longer)", busy.join(", "))
     }
 
