@@ -98,6 +98,22 @@ fn an_owner_that_is_told_twice_is_noticed() {
 }
 
 #[test]
+fn each_opening_of_a_device_has_nodes_of_its_own() {
+    let again = "app-2  ! open\n\
+        app-2  >< BC_TRANSACTION { handle 0, code 3, flags TF_ONE_WAY, data [ binder foo ] } -> BR_INCREFS foo, BR_ACQUIRE foo, BR_TRANSACTION_COMPLETE\n";
+    let told_late = "app  < BR_INCREFS foo, BR_ACQUIRE foo, BR_TRANSACTION_COMPLETE\n";
+    let parked = "app  >< BC_TRANSACTION { handle 0, code 1, flags TF_ONE_WAY, data [ binder foo ] } -> parked\n\
+        app-2  ! close\n";
+    for steps in [format!("{parked}{told_late}{again}"), format!("{parked}{again}{told_late}")] {
+        assert_eq!(verdict(&steps), Ok(()), "{steps}");
+    }
+    let passed_on = format!("{parked}app-2  ! open\napp-2  ! dup shared\napp-2  ! use shared\n");
+    let twice =
+        format!("{passed_on}{again}{again}{told_late}").replace("app-2  ! open\napp-2  >", "app-2  >");
+    assert!(matches!(verdict(&twice), Err(Violation::ToldTwice { step: 6, .. })), "{:?}", verdict(&twice));
+}
+
+#[test]
 fn a_death_that_nobody_asked_for_is_noticed() {
     let wrong = format!(
         "{OBJECT}manager  > BC_REQUEST_DEATH_NOTIFICATION h grave\nmanager  < BR_DEAD_BINDER grave\n\
