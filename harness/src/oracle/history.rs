@@ -11,6 +11,8 @@ pub(super) struct History<'p> {
     pub(super) processes: Vec<&'p Process>,
     /// The threads, each at its index, with the index of its process.
     pub(super) threads: Vec<(&'p Name, usize)>,
+    /// Of which driver, where laws differ.
+    pub(super) driver: Option<DriverKind>,
 }
 
 /// Something that happened.
@@ -49,8 +51,12 @@ impl<'p> History<'p> {
     /// What happened in a program that expects what came. Of one that leaves a choice, nothing is known behind that.
     pub(super) fn of(program: &'p Program) -> History<'p> {
         let room = 4 * program.steps.len();
-        let mut history =
-            History { events: Vec::with_capacity(room), processes: Vec::new(), threads: Vec::new() };
+        let mut history = History {
+            events: Vec::with_capacity(room),
+            processes: Vec::new(),
+            threads: Vec::new(),
+            driver: program.driver,
+        };
         for noted in &program.declarations {
             match &noted.value {
                 Declaration::Process(process) => {
