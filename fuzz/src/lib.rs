@@ -1,5 +1,7 @@
 //! What the fuzz targets share: how libFuzzer is handed what `binderdrill::fuzz_target` does.
 
+mod guidance;
+
 pub use binderdrill::fuzz_target::FuzzTarget;
 pub use libfuzzer_sys;
 
@@ -26,10 +28,11 @@ pub extern "C" fn __asan_default_options() -> *const c_char {
         .as_ptr()
 }
 
-/// Gets ready: a panic is caught where it is judged, and the corpus begins with the seeds of the suite.
+/// Gets ready: a panic is caught where it is judged, it is known what to be guided by, and the corpus begins with the seeds of the suite.
 pub fn begin(target: FuzzTarget) {
     // libFuzzer's own hook ends the process before it can be told which program it was.
     drop(std::panic::take_hook());
+    guidance::find(target);
     if let Some(corpus) = corpus() {
         for seed in target.seeds() {
             let path = corpus.join(seed.file_name());
@@ -55,7 +58,9 @@ fn corpus() -> Option<PathBuf> {
 
 /// Judges an input. If that shows something, tells it as a script with the command that replays it, and dies.
 pub fn judge(target: FuzzTarget, input: &[u8]) {
-    let Err(finding) = target.judge_of_many(input) else { return };
+    let judged = target.judge_of_many(input);
+    guidance::set_back_others();
+    let Err(finding) = judged else { return };
     eprintln!("\n{target}: {finding}\n");
     match finding.script {
         None => eprintln!("The input is no script. To replay it: {} INPUT", command(target)),

@@ -4,7 +4,7 @@ use crate::driver::Driver;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::reference::Reference;
-use crate::rust_counting::Notices;
+use crate::rust_counting::{Counts, Notices};
 use crate::table::Key;
 use crate::uapi::{
     FLAT_BINDER_FLAG_ACCEPTS_FDS, FLAT_BINDER_FLAG_PRIORITY_MASK, FLAT_BINDER_FLAG_TXN_SECURITY_CTX,
@@ -39,6 +39,9 @@ pub(crate) struct Node {
     pub(crate) internal_weak: u32,
     pub(crate) local_strong: u32,
     pub(crate) local_weak: u32,
+    /// How many of these count no more, as buffers have given them up that had taken others: of the node that had this pointer
+    /// before. Only as the driver in Rust counts.
+    pub(crate) overdrawn: Counts,
     /// Held while the driver works on the node.
     pub(crate) temporary: u32,
     /// The owner has been told to keep a strong reference, and has not been told to let it go.
@@ -173,12 +176,13 @@ impl Driver {
     /// One strong, or weak, reference of a process less.
     pub(crate) fn drop_internal(&mut self, node: Key<Node>, strength: Strength) {
         let state = &mut self.nodes[node];
+        let was_counted = state.count(strength) > 0;
         match strength {
             Strength::Strong => state.internal_strong -= 1,
             Strength::Weak => state.internal_weak -= 1,
         }
         if self.counts_as_rust_does() {
-            self.announce_less(node, strength);
+            self.count_less(node, strength, was_counted);
         } else if strength == Strength::Strong {
             self.settle_strong(node);
         }
@@ -186,15 +190,22 @@ impl Driver {
 
     /// One reference of the driver's own less.
     pub(crate) fn drop_local(&mut self, node: Key<Node>, strength: Strength) {
+        let by_rust = self.counts_as_rust_does();
         let state = &mut self.nodes[node];
-        match strength {
-            Strength::Strong => state.local_strong -= 1,
-            Strength::Weak => state.local_weak -= 1,
-        }
-        if self.counts_as_rust_does() {
-            self.announce_less(node, strength);
+        let was_counted = state.count(strength) > 0;
+        let (local, overdrawn) = match strength {
+            Strength::Strong => (&mut state.local_strong, &mut state.overdrawn.strong),
+            Strength::Weak => (&mut state.local_weak, &mut state.overdrawn.weak),
+        };
+        if by_rust {
+            match local.checked_sub(1) {
+                Some(less) => *local = less,
+                None => *overdrawn += 1,
+            }
+            self.count_less(node, strength, was_counted);
             return;
         }
+        *local -= 1;
         match strength {
             Strength::Strong => self.settle_strong(node),
             Strength::Weak => self.settle_weak(node),

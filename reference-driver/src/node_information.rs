@@ -2,6 +2,7 @@
 
 use crate::driver::Driver;
 use crate::memory::UserMemory;
+use crate::node::Strength;
 use crate::process::Process;
 use crate::table::Key;
 use crate::uapi::*;
@@ -49,8 +50,8 @@ impl Driver {
             false => self.strong_reference(process, info.handle),
         };
         let node = &self.nodes[self.references[reference?].node];
-        info.strong_count = node.local_strong + node.internal_strong;
-        info.weak_count = node.local_weak + if by_rust { node.internal_weak } else { 0 };
+        info.strong_count = node.count(Strength::Strong);
+        info.weak_count = if by_rust { node.count(Strength::Weak) } else { node.local_weak };
         memory.put(argument, &info)?;
         Ok(())
     }

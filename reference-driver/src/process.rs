@@ -62,6 +62,8 @@ pub struct Process {
     pub(crate) nodes: FxHashMap<u64, Key<Node>>,
     /// Nodes that no pointer stands for any more, though they have not been forgotten.
     pub(crate) lost_nodes: Vec<Key<Node>>,
+    /// It has had such nodes. Since then what its buffers hold may have been taken of another node than they will give it back to.
+    pub(crate) has_lost_nodes: bool,
     pub(crate) handles: Handles,
     pub(crate) references_by_node: FxHashMap<Key<Node>, Key<Reference>>,
     pub(crate) allocator: Allocator,

@@ -4,7 +4,7 @@ use crate::death::Stage;
 use crate::driver::{Deferred, Driver};
 use crate::node::Node;
 use crate::process::Process;
-use crate::rust_counting::{Kept, Notices};
+use crate::rust_counting::{Counts, Notices};
 use crate::table::Key;
 use crate::thread::Thread;
 use crate::transaction::Transaction;
@@ -123,7 +123,7 @@ impl Driver {
     /// The owner of a node dies: whoever asked is told, as a rule. The node stays for as long as it is referred to.
     pub(crate) fn release_node(&mut self, owner: Key<Process>, node: Key<Node>, is_told: bool) {
         self.hold_node(node);
-        let Kept { strong, weak } = self.kept_by_buffers(owner, node);
+        let Counts { strong, weak } = self.kept_by_buffers(owner, node);
         self.release_work(WorkQueue::Asynchronous(node), true);
         if let Some(place) = self.nodes[node].work {
             self.dequeue(place);
@@ -132,6 +132,7 @@ impl Driver {
         state.process = None;
         state.local_strong = strong;
         state.local_weak = weak;
+        state.overdrawn = Counts::default();
         state.notices = Notices::default();
         if is_told {
             self.announce_death(node);

@@ -27,9 +27,9 @@ pub(crate) struct Notices {
     pub(crate) unanswered: u8,
 }
 
-/// References to a node that nothing will give up any more.
+/// So many references to a node.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct Counts {
     pub(crate) strong: u32,
     pub(crate) weak: u32,
 }
@@ -73,6 +73,21 @@ impl Driver {
         if self.counts_as_rust_does() {
             self.announce_less(node, Strength::Weak);
         }
+    }
+
+    /// A reference to a node has been given up. One that was not counted had been given up before in the name of another: it
+    /// changes nothing.
+    pub(crate) fn count_less(&mut self, node: Key<Node>, strength: Strength, was_counted: bool) {
+        if was_counted {
+            self.announce_less(node, strength);
+            return;
+        }
+        let overdrawn = &mut self.nodes[node].overdrawn;
+        match strength {
+            Strength::Strong => overdrawn.strong -= 1,
+            Strength::Weak => overdrawn.weak -= 1,
+        }
+        self.forget_unused(node);
     }
 
     /// A count of a node has become smaller.
@@ -196,6 +211,7 @@ impl Driver {
             && found != node
         {
             owner.lost_nodes.push(found);
+            owner.has_lost_nodes = true;
             self.nodes[found].is_lost = true;
         }
     }
@@ -210,8 +226,8 @@ impl Driver {
 
     /// What the buffers of a node's owner hold of it. If the owner dies this is never given up: by the time that the
     /// buffers are freed, their pointers to the node lead nowhere.
-    pub(crate) fn kept_by_buffers(&self, owner: Key<Process>, node: Key<Node>) -> Kept {
-        let mut kept = Kept::default();
+    pub(crate) fn kept_by_buffers(&self, owner: Key<Process>, node: Key<Node>) -> Counts {
+        let mut kept = Counts::default();
         let state = &self.nodes[node];
         if !self.counts_as_rust_does() || state.local_strong + state.local_weak == 0 {
             return kept;
@@ -249,10 +265,10 @@ impl Driver {
 
 impl Node {
     /// How many references there are.
-    fn count(&self, strength: Strength) -> u32 {
+    pub(crate) fn count(&self, strength: Strength) -> u32 {
         match strength {
-            Strength::Strong => self.internal_strong + self.local_strong,
-            Strength::Weak => self.internal_weak + self.local_weak,
+            Strength::Strong => self.internal_strong + self.local_strong - self.overdrawn.strong,
+            Strength::Weak => self.internal_weak + self.local_weak - self.overdrawn.weak,
         }
     }
 

@@ -11,6 +11,8 @@ pub(super) struct History<'p> {
     pub(super) processes: Vec<&'p Process>,
     /// The threads, each at its index, with the index of its process.
     pub(super) threads: Vec<(&'p Name, usize)>,
+    /// Of which driver, where laws differ.
+    pub(super) driver: Option<DriverKind>,
 }
 
 /// Something that happened.
@@ -21,8 +23,14 @@ pub(super) struct Event<'p> {
     pub(super) process: usize,
     /// The index of the thread.
     pub(super) thread: usize,
+    /// Which opening of a device it was about. A process can have several, one after the other or, by descriptors that were
+    /// passed, at once; and one can be that of several processes.
+    pub(super) opening: OpeningIndex,
     pub(super) what: Happening<'p>,
 }
+
+/// Which of the openings in a history.
+pub(super) type OpeningIndex = usize;
 
 /// What happened.
 #[derive(Clone, Copy)]
@@ -43,8 +51,12 @@ impl<'p> History<'p> {
     /// What happened in a program that expects what came. Of one that leaves a choice, nothing is known behind that.
     pub(super) fn of(program: &'p Program) -> History<'p> {
         let room = 4 * program.steps.len();
-        let mut history =
-            History { events: Vec::with_capacity(room), processes: Vec::new(), threads: Vec::new() };
+        let mut history = History {
+            events: Vec::with_capacity(room),
+            processes: Vec::new(),
+            threads: Vec::new(),
+            driver: program.driver,
+        };
         for noted in &program.declarations {
             match &noted.value {
                 Declaration::Process(process) => {
@@ -58,6 +70,7 @@ impl<'p> History<'p> {
                 }
             }
         }
+        let mut openings = Openings::of(&history);
         for (index, noted) in program.steps.iter().enumerate() {
             for step in noted.value.steps() {
                 let Actor::Thread(name) = &step.actor else { return history };
@@ -65,8 +78,19 @@ impl<'p> History<'p> {
                     return history;
                 };
                 let process = history.threads[thread].1;
-                let mut add = |what| history.events.push(Event { step: index, process, thread, what });
+                let opening = openings.begin(&step.action, process, thread);
+                let mut add =
+                    |what| history.events.push(Event { step: index, process, thread, opening, what });
                 happenings(&step.action, &mut add);
+                if openings.end(&step.action, process, thread, opening, &history.processes).is_none() {
+                    history.events.push(Event {
+                        step: index,
+                        process,
+                        thread,
+                        opening,
+                        what: Happening::Unclear,
+                    });
+                }
             }
         }
         history
@@ -75,6 +99,71 @@ impl<'p> History<'p> {
     /// The name of a thread, for messages.
     pub(super) fn name(&self, thread: usize) -> String {
         self.threads[thread].0.to_string()
+    }
+}
+
+/// Which openings the calls of processes go to.
+struct Openings<'p> {
+    /// How many there have been.
+    count: usize,
+    /// That of each process.
+    current: Vec<OpeningIndex>,
+    /// That in which each thread sleeps, or has slept and has not told what it got.
+    parked: Vec<Option<OpeningIndex>>,
+    /// Those that scripts have given a name, as files.
+    named: Vec<(&'p Name, OpeningIndex)>,
+}
+
+impl<'p> Openings<'p> {
+    /// Each process has one of its own, to begin with.
+    fn of(history: &History<'p>) -> Openings<'p> {
+        let count = history.processes.len();
+        let parked = vec![None; history.threads.len()];
+        Openings { count, current: (0..count).collect(), parked, named: Vec::new() }
+    }
+
+    /// The opening that an action of a thread is about.
+    fn begin(&mut self, action: &Action, process: usize, thread: usize) -> OpeningIndex {
+        let slept = match action {
+            Action::Read { .. } => self.parked[thread].take(),
+            _ => None,
+        };
+        slept.unwrap_or(self.current[process])
+    }
+
+    /// Takes note of what an action has changed. `None` if that cannot be told.
+    fn end(
+        &mut self,
+        action: &'p Action,
+        process: usize,
+        thread: usize,
+        opening: OpeningIndex,
+        processes: &[&Process],
+    ) -> Option<()> {
+        match action {
+            Action::Read { expected: ReadExpectation::Parked, .. }
+            | Action::WriteRead { expected: Some(ReadExpectation::Parked), .. } => {
+                self.parked[thread] = Some(opening);
+            }
+            Action::Call { expected: CallExpectation::Fails(_), .. } => {}
+            Action::Call { call, .. } => match call {
+                Call::Open { .. } | Call::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
+                    self.current[process] = self.count;
+                    self.count += 1;
+                }
+                Call::Dup(file) => self.named.push((file, opening)),
+                Call::Use(file) => {
+                    self.current[process] = self.named.iter().rfind(|(known, _)| *known == file)?.1;
+                }
+                Call::Fork(child) => {
+                    let child = processes.iter().position(|process| process.name == *child)?;
+                    self.current[child] = opening;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        Some(())
     }
 }
 

@@ -5,18 +5,13 @@ use reference_driver::uapi::TF_ONE_WAY;
 use rustc_hash::FxHashMap;
 
 use super::Violation;
-use super::history::{Event, Happening, History};
+use super::history::{Event, Happening, History, OpeningIndex};
 use crate::program::*;
 use crate::script::fragment;
 
 /// The events up to where something is unclear.
 fn clear<'h, 'p>(history: &'h History<'p>) -> impl Iterator<Item = &'h Event<'p>> {
     history.events.iter().take_while(|event| !matches!(event.what, Happening::Unclear))
-}
-
-/// Whether a call takes everything away that its process, or its thread, had to do with the driver.
-fn ends(call: &Call) -> bool {
-    matches!(call, Call::Close | Call::Exit | Call::Ioctl(Ioctl::ThreadExit))
 }
 
 /// BR_REPLY comes to whoever has made a call that has not been answered; and nobody is told more often than he has sent
@@ -94,9 +89,9 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
             order.is_ambiguous = order.place != place;
         }
     }
-    /// A node of a process to which messages have come.
+    /// A node of an opening to which messages have come.
     struct Receiver<'p> {
-        process: usize,
+        opening: OpeningIndex,
         node: &'p Node,
         /// The code of the last one.
         last: u32,
@@ -107,12 +102,9 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
     for event in clear(history) {
         match &event.what {
             Happening::Command(Command::FreeBuffer(Address::Buffer { buffer, offset: 0 })) => {
-                for receiver in receivers.iter_mut().filter(|receiver| receiver.process == event.process) {
+                for receiver in receivers.iter_mut().filter(|receiver| receiver.opening == event.opening) {
                     receiver.held = receiver.held.filter(|held| *held != buffer);
                 }
-            }
-            Happening::Call(call) if ends(call) => {
-                receivers.retain(|receiver| receiver.process != event.process);
             }
             Happening::Return(pattern) => {
                 let (ReturnPattern::Transaction(transaction)
@@ -126,9 +118,9 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
                 let code = transaction.code;
                 let held = transaction.capture.as_ref();
                 let is_it =
-                    |known: &&mut Receiver<'_>| known.process == event.process && known.node == target;
+                    |known: &&mut Receiver<'_>| known.opening == event.opening && known.node == target;
                 let Some(receiver) = receivers.iter_mut().find(is_it) else {
-                    receivers.push(Receiver { process: event.process, node: target, last: code, held });
+                    receivers.push(Receiver { opening: event.opening, node: target, last: code, held });
                     continue;
                 };
                 if let Some(name) = receiver.held {
@@ -154,23 +146,22 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
 /// An owner is asked by BR_ACQUIRE for what it does not keep, and told by BR_RELEASE of what it does; likewise by
 /// BR_INCREFS and BR_DECREFS.
 pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Violation> {
-    let mut kept: Vec<(usize, bool, &Node)> = Vec::new();
+    let mut kept: Vec<(OpeningIndex, bool, &Node)> = Vec::new();
     for event in clear(history) {
         let (node, is_strong, begins) = match &event.what {
             Happening::Return(ReturnPattern::Increfs(node)) => (node, false, true),
             Happening::Return(ReturnPattern::Acquire(node)) => (node, true, true),
             Happening::Return(ReturnPattern::Release(node)) => (node, true, false),
             Happening::Return(ReturnPattern::Decrefs(node)) => (node, false, false),
-            Happening::Call(Call::Close | Call::Exit) => {
-                kept.retain(|(process, ..)| *process != event.process);
-                continue;
-            }
             _ => continue,
         };
-        let key = (event.process, is_strong, node);
+        let key = (event.opening, is_strong, node);
         let place = kept.iter().position(|known| *known == key);
+        // In Rust an object that has been forgotten once more than it was told of is a new one (rust.45).
+        let may_be_another = history.driver == Some(DriverKind::Rust);
         match place {
             None if begins => kept.push(key),
+            Some(_) if begins && may_be_another => kept.push(key),
             Some(place) if !begins => drop(kept.swap_remove(place)),
             _ => {
                 let told = match (is_strong, begins) {
@@ -190,7 +181,7 @@ pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Vi
 pub(super) fn notifications_are_asked_for(history: &History<'_>) -> Result<(), Violation> {
     let mut accounts = Accounts(Vec::new());
     for event in clear(history) {
-        let process = event.process;
+        let opening = event.opening;
         let told = |cookie: &Token, asked: &mut u32, what: &'static str, once: bool| match asked {
             0 => {
                 Err(Violation::NotAskedFor { step: event.step, told: what, cookie: fragment::token(cookie) })
@@ -202,35 +193,35 @@ pub(super) fn notifications_are_asked_for(history: &History<'_>) -> Result<(), V
         };
         match &event.what {
             Happening::Command(Command::RequestDeathNotification(_, cookie)) => {
-                accounts.of(process, cookie).deaths += 1;
+                accounts.of(opening, cookie).deaths += 1;
             }
             Happening::Command(Command::ClearDeathNotification(_, cookie)) => {
-                accounts.of(process, cookie).deaths_cleared += 1;
+                accounts.of(opening, cookie).deaths_cleared += 1;
             }
             Happening::Command(Command::RequestFreezeNotification(_, cookie)) => {
-                accounts.of(process, cookie).freezes += 1;
+                accounts.of(opening, cookie).freezes += 1;
             }
             Happening::Command(Command::ClearFreezeNotification(_, cookie)) => {
-                accounts.of(process, cookie).freezes_cleared += 1;
+                accounts.of(opening, cookie).freezes_cleared += 1;
             }
             Happening::Return(ReturnPattern::DeadBinder(cookie)) => {
-                told(cookie, &mut accounts.of(process, cookie).deaths, "BR_DEAD_BINDER", true)?;
+                told(cookie, &mut accounts.of(opening, cookie).deaths, "BR_DEAD_BINDER", true)?;
             }
             Happening::Return(ReturnPattern::ClearDeathNotificationDone(cookie)) => {
                 told(
                     cookie,
-                    &mut accounts.of(process, cookie).deaths_cleared,
+                    &mut accounts.of(opening, cookie).deaths_cleared,
                     "BR_CLEAR_DEATH_NOTIFICATION_DONE",
                     true,
                 )?;
             }
             Happening::Return(ReturnPattern::FrozenBinder { cookie, .. }) => {
-                told(cookie, &mut accounts.of(process, cookie).freezes, "BR_FROZEN_BINDER", false)?;
+                told(cookie, &mut accounts.of(opening, cookie).freezes, "BR_FROZEN_BINDER", false)?;
             }
             Happening::Return(ReturnPattern::ClearFreezeNotificationDone(cookie)) => {
                 told(
                     cookie,
-                    &mut accounts.of(process, cookie).freezes_cleared,
+                    &mut accounts.of(opening, cookie).freezes_cleared,
                     "BR_CLEAR_FREEZE_NOTIFICATION_DONE",
                     true,
                 )?;
@@ -241,7 +232,7 @@ pub(super) fn notifications_are_asked_for(history: &History<'_>) -> Result<(), V
     Ok(())
 }
 
-/// How often a process has asked for something with a cookie, and has not been told of it.
+/// How often something has been asked for with a cookie, of which nothing has been told.
 #[derive(Default)]
 struct Asked {
     deaths: u32,
@@ -250,14 +241,14 @@ struct Asked {
     freezes_cleared: u32,
 }
 
-/// What processes have asked for, each with a cookie.
-struct Accounts<'p>(Vec<(usize, &'p Token, Asked)>);
+/// What has been asked for in openings, each with a cookie.
+struct Accounts<'p>(Vec<(OpeningIndex, &'p Token, Asked)>);
 
 impl<'p> Accounts<'p> {
-    fn of(&mut self, process: usize, cookie: &'p Token) -> &mut Asked {
-        let known = self.0.iter().position(|(owner, known, _)| *owner == process && *known == cookie);
+    fn of(&mut self, opening: OpeningIndex, cookie: &'p Token) -> &mut Asked {
+        let known = self.0.iter().position(|(owner, known, _)| *owner == opening && *known == cookie);
         let place = known.unwrap_or_else(|| {
-            self.0.push((process, cookie, Asked::default()));
+            self.0.push((opening, cookie, Asked::default()));
             self.0.len() - 1
         });
         &mut self.0[place].2

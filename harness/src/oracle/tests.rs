@@ -5,6 +5,7 @@ use reference_driver::Bug;
 
 use super::*;
 use crate::generate::{Emphasis, bytes_of_seed, generate, settle};
+use crate::program::DriverKind;
 
 /// A history that no driver made: a script whose expectations are the doctor's.
 fn doctored(steps: &str) -> Program {
@@ -95,6 +96,25 @@ fn an_owner_that_is_told_twice_is_noticed() {
     let wrong = format!("{OBJECT}app-2  < BR_ACQUIRE foo\n");
     let told = Violation::ToldTwice { step: 3, told: "BR_ACQUIRE", node: "foo".to_owned() };
     assert_eq!(verdict(&wrong), Err(told));
+    // In Rust it can be another object of that pointer.
+    let program = Program { driver: Some(DriverKind::Rust), ..doctored(&wrong) };
+    assert_eq!(laws_hold(&History::of(&program)), Ok(()));
+}
+
+#[test]
+fn each_opening_of_a_device_has_nodes_of_its_own() {
+    let again = "app-2  ! open\n\
+        app-2  >< BC_TRANSACTION { handle 0, code 3, flags TF_ONE_WAY, data [ binder foo ] } -> BR_INCREFS foo, BR_ACQUIRE foo, BR_TRANSACTION_COMPLETE\n";
+    let told_late = "app  < BR_INCREFS foo, BR_ACQUIRE foo, BR_TRANSACTION_COMPLETE\n";
+    let parked = "app  >< BC_TRANSACTION { handle 0, code 1, flags TF_ONE_WAY, data [ binder foo ] } -> parked\n\
+        app-2  ! close\n";
+    for steps in [format!("{parked}{told_late}{again}"), format!("{parked}{again}{told_late}")] {
+        assert_eq!(verdict(&steps), Ok(()), "{steps}");
+    }
+    let passed_on = format!("{parked}app-2  ! open\napp-2  ! dup shared\napp-2  ! use shared\n");
+    let twice =
+        format!("{passed_on}{again}{again}{told_late}").replace("app-2  ! open\napp-2  >", "app-2  >");
+    assert!(matches!(verdict(&twice), Err(Violation::ToldTwice { step: 6, .. })), "{:?}", verdict(&twice));
 }
 
 #[test]
