@@ -354,6 +354,12 @@ fn what_deviates_from_the_model_is_not_what_a_replay_is_about() {
     assert_eq!(status(&output), 0, "{}", stdout(&output));
 }
 
+#[test]
+fn a_replay_may_end_with_what_no_script_can_expect() {
+    let output = binderdrill(&["replay", "unreadable.drill"]);
+    assert!(stdout(&output).contains("1 input: 1 as the model says on reference"), "{}", stdout(&output));
+}
+
 /// Ctrl-C is no accident: what has been found by then is written and told.
 #[test]
 fn a_campaign_that_is_interrupted_tells_what_it_has_found() {
