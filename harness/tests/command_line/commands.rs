@@ -358,7 +358,7 @@ fn what_deviates_from_the_model_is_not_what_a_replay_is_about() {
 fn a_replay_may_end_with_what_no_script_can_expect() {
     // What comes to the child lies where it has no memory.
     let script = "# A call to a child.\ndriver: c\n\nprocess server context-manager\nprocess child forked\nprocess client\n\n\
-        server  ! fork child\nchild  < parked\nclient  >< BC_TRANSACTION { handle 0, data [ u32 7 ] } -> parked\n";
+        server  ! fork child\nchild  < nothing\nchild  < parked\nclient  >< BC_TRANSACTION { handle 0, data [ u32 7 ] } -> parked\n";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("unreadable.drill");
     fs::write(&path, script).unwrap();
