@@ -1,5 +1,5 @@
-//! Laws of the protocol: each holds in every history of every driver. Where it cannot be told what a driver took, a law
-//! holds its peace from there on.
+//! Laws of the protocol: each holds in every history of every driver; where the one in Rust is known to keep less of it, the
+//! law says so. Where it cannot be told what a driver took, a law holds its peace from there on.
 
 use reference_driver::uapi::TF_ONE_WAY;
 use rustc_hash::FxHashMap;
