@@ -189,6 +189,7 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
         OP_MEMFD => make_memfd(request.argument),
         OP_PIPE => make_pipe(),
         OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
+        OP_POLL_DESCRIPTOR if request.detail == 0 => poll(request.argument as RawFd, 0),
         OP_POLL_DESCRIPTOR => poll_patiently(request.argument as RawFd),
         OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
         OP_DUP => Ok(nix::unistd::dup(borrowed(descriptor()?))?.into_raw_fd().into()),

@@ -10,7 +10,7 @@ pub struct Request {
     pub operation: u32,
     /// Of an ioctl, the request; of an open, whether O_NONBLOCK, and in the other bits the number that the opening is
     /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
-    /// policy.
+    /// policy; of the poll of a descriptor, whether patiently.
     pub detail: u32,
     /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;

@@ -52,6 +52,8 @@ pub struct DeviceWorld<'a> {
     flushed: Vec<Flushed>,
     /// Something has been closed that the driver may still have work with.
     work_put_off: bool,
+    /// The driver may have let go of files while it did work that it had put off: the kernel closes such ones a little later.
+    closes_late: bool,
     /// When the last call began, where it matters. To look at a clock takes some guests as long as any system call.
     began: Option<Instant>,
 }
@@ -96,6 +98,7 @@ impl<'a> DeviceWorld<'a> {
             told: None,
             flushed: Vec::new(),
             work_put_off: false,
+            closes_late: false,
             began: None,
         };
         for specification in specifications {
@@ -161,6 +164,8 @@ impl<'a> DeviceWorld<'a> {
             | SystemCall::SetScheduler(_)
             | SystemCall::Fork { .. } => process.is_spent = true,
             SystemCall::Binderfs { .. } => process.is_spent = true,
+            // It has been polled for longer than that takes.
+            SystemCall::PollDescriptor(_) if result == 0 => self.closes_late = false,
             SystemCall::Dup { .. } => {
                 process.device.into_iter().for_each(|device| self.openings[device].is_shared = true);
             }

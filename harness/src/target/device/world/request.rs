@@ -65,7 +65,9 @@ impl DeviceWorld<'_> {
             SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
             SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
             SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
-            SystemCall::PollDescriptor(number) => (OP_POLL_DESCRIPTOR, 0, (*number).into()),
+            SystemCall::PollDescriptor(number) => {
+                (OP_POLL_DESCRIPTOR, u32::from(self.closes_late), (*number).into())
+            }
             SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
             SystemCall::Fork { .. } => (OP_FORK, 0, self.processes[at.process].threads.len() as u64),
             SystemCall::Unshare => (OP_UNSHARE, 0, 0),

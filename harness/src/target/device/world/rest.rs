@@ -40,6 +40,7 @@ impl DeviceWorld<'_> {
     /// Waits until every thread is idle or parked and the driver has no deferred work left.
     pub(super) fn settle(&mut self, at: ThreadIndex) -> Result<(), TargetError> {
         self.processes.iter_mut().for_each(Process::forget_read_ahead);
+        self.closes_late |= self.may_have_deferred_work();
         let mut start = None;
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
