@@ -18,23 +18,21 @@ const DRIVER: &str = "reference_driver";
 /// The addresses of counters that do not count, once they are known.
 static IGNORED: OnceLock<Vec<Range<usize>>> = OnceLock::new();
 
-/// Finds out what to be guided by. Where that cannot be told, as of a program without symbols, it is by all there is; so too
-/// where parser and printer are fuzzed.
+/// Finds out what to be guided by, and says so. Where that cannot be told, as of a program without symbols, it is by all there
+/// is; so too where parser and printer are fuzzed.
 pub fn find(target: FuzzTarget) {
-    let ignored = match target {
-        FuzzTarget::Script => None,
-        FuzzTarget::CommandStream
-        | FuzzTarget::Refcount
-        | FuzzTarget::MalformedTransaction
-        | FuzzTarget::RawWriteRead => counters_of_others(),
-    };
-    if let Some(ignored) = ignored {
-        let count: usize = ignored.iter().map(Range::len).sum();
-        eprintln!(
-            "INFO: guided by the reference driver's code alone, without {count} counters of other code"
-        );
-        IGNORED.get_or_init(|| ignored);
+    if target == FuzzTarget::Script {
+        return;
     }
+    let Some(ignored) = counters_of_others() else {
+        eprintln!(
+            "INFO: guided by all code, as the symbols that tell which is the reference driver's are not there"
+        );
+        return;
+    };
+    let count: usize = ignored.iter().map(Range::len).sum();
+    eprintln!("INFO: guided by the reference driver's code alone, without {count} counters of other code");
+    IGNORED.get_or_init(|| ignored);
 }
 
 /// Has libFuzzer see nothing of what others than the driver have done.

@@ -13,6 +13,7 @@ pub mod expectation;
 pub mod export;
 pub mod fuzz_target;
 pub mod generate;
+pub mod input;
 pub mod kernel;
 pub mod minimise;
 pub mod oracle;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, Subcommand};
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::{CommandError, Status, tell};
+use super::{CommandError, Status, complain, tell};
 use crate::kernel::{
     BUILT_PREFIX, BuiltFor, BuiltName, Choices, DriverKind, Instrument, KernelError, Order, PACKAGE_PREFIX,
     PATCHED_PREFIX, STOCK, SourceChoice, Store, Supply, Told, usual,
@@ -87,17 +87,28 @@ pub(super) fn kernel(command: &KernelCommand, out: &mut dyn Write) -> Result<Sta
         }
         KernelCommand::Path { name } => writeln!(out, "{}", store.kernel(name)?.image().display())?,
         KernelCommand::Remove { name } => {
-            for name in name {
-                store.remove(name)?;
-                let is_target = name.starts_with(BUILT_PREFIX) || name.starts_with(PATCHED_PREFIX);
-                let target = if is_target { name.clone() } else { format!("vm:{name}") };
-                if name.parse::<Supply>().is_err() {
-                    qemu::forget_snapshots(&target)?;
-                }
+            // One that cannot be removed does not keep the others.
+            let mut errors: Vec<CommandError> =
+                name.iter().filter_map(|name| remove(&store, name).err()).collect();
+            let last = errors.pop();
+            errors.iter().for_each(|error| complain(&error.to_string()));
+            if let Some(last) = last {
+                return Err(last);
             }
         }
     }
     Ok(Status::AsExpected)
+}
+
+/// Removes a kernel, and what of it is kept elsewhere.
+fn remove(store: &Store, name: &str) -> Result<(), CommandError> {
+    store.remove(name)?;
+    let is_target = name.starts_with(BUILT_PREFIX) || name.starts_with(PATCHED_PREFIX);
+    let target = if is_target { name.to_owned() } else { format!("vm:{name}") };
+    if name.parse::<Supply>().is_err() {
+        qemu::forget_snapshots(&target)?;
+    }
+    Ok(())
 }
 
 fn build(store: &Store, arguments: &BuildArguments, out: &mut dyn Write) -> Result<(), CommandError> {

@@ -34,7 +34,7 @@ const MOST_REPEATED: usize = 100;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct PatchArguments {
-    /// Patches, in order: mails of git format-patch, mailboxes, plain diffs
+    /// Patches, in order: mails of git format-patch, mailboxes, plain diffs; - for standard input
     #[arg(required = true, value_name = "PATCH")]
     patches: Vec<PathBuf>,
     /// What they are for: a kernel that was built here (built:uml-c), a stock kernel (debian-6.12), of which the driver's

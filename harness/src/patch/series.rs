@@ -1,12 +1,13 @@
 //! Series: the patches in a file, which is a mail of `git format-patch`, a mailbox with several of them, or a plain diff.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use diffy::patch_set::{FileOperation, FilePatch, ParseOptions, PatchSet};
 use mail_parser::MessageParser;
 use mail_parser::mailbox::mbox::MessageIterator;
+
+use crate::input;
 
 /// A file larger than this, in bytes, is no patch that anybody has read.
 const LARGEST: u64 = 32 << 20;
@@ -67,18 +68,21 @@ pub enum UnreadablePatch {
     },
 }
 
-/// The patches in a file, in their order. There is at least one.
+/// The patches in a file or, for `-`, in standard input, in their order. There is at least one.
 pub fn read(path: &Path) -> Result<Vec<Patch>, UnreadablePatch> {
     let failed = |error| UnreadablePatch::File { path: path.to_owned(), error };
-    if fs::metadata(path).map_err(failed)?.len() > LARGEST {
+    let bytes = input::read(path, LARGEST).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
         let error = io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 32 MiB");
         return Err(failed(error));
     }
-    let bytes = fs::read(path).map_err(failed)?;
     if bytes.trim_ascii().is_empty() {
         return Err(UnreadablePatch::Empty { path: path.to_owned() });
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = match input::is_standard(path) {
+        true => "standard input".into(),
+        false => path.file_name().unwrap_or_default().to_string_lossy(),
+    };
     let patches = parse(&bytes, &name);
     if patches.is_empty() {
         let path = path.to_owned();
@@ -296,7 +300,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let refused = |text: &str| {
             let path = folder.path().join("fix.patch");
-            fs::write(&path, text).unwrap();
+            std::fs::write(&path, text).unwrap();
             read(&path).unwrap_err().to_string()
         };
         assert!(refused(" \n").ends_with("is empty"));

@@ -1,12 +1,13 @@
 //! Scripts in files: one, or all of a folder.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use binderdrill_suites::EXTENSION;
 
 use super::Case;
+use crate::input;
 use crate::script::LARGEST_SCRIPT;
 
 /// Folders that lie deeper in one another than this are not looked into, so that links in a circle end.
@@ -25,15 +26,7 @@ pub struct FileError {
 /// The text of a script, from a file or, for `-`, from standard input. Of one that is too long, only so much is
 /// read as it takes to see that.
 pub fn read_script(path: &Path) -> Result<Vec<u8>, FileError> {
-    let failed = |source| FileError { path: path.to_owned(), source };
-    let mut text = Vec::new();
-    let most = LARGEST_SCRIPT as u64 + 1;
-    if path.as_os_str() == "-" {
-        io::stdin().take(most).read_to_end(&mut text).map_err(failed)?;
-    } else {
-        fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)).map_err(failed)?;
-    }
-    Ok(text)
+    input::read(path, LARGEST_SCRIPT as u64).map_err(|source| FileError { path: path.to_owned(), source })
 }
 
 /// The text of a script, from a file as [`read_script`] reads it, or of the case of the suite with this name.

@@ -97,6 +97,33 @@ fn scripts_are_read_from_standard_input() {
 }
 
 #[test]
+fn patches_are_read_from_standard_input() {
+    let refused = |input: &[u8]| {
+        let output = binderdrill_with_input(&["patch", "-"], input);
+        assert_eq!(status(&output), 2, "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert!(refused(b"\n").contains("the patch - is empty"));
+    assert!(refused(b"words\n").contains("- holds no patch"));
+    let cut_off = "--- a/drivers/android/binder.c\n+++ b/drivers/android/binder.c\n@@ -1,2 +1,2 @@\n-a\n";
+    let said = refused(cut_off.as_bytes());
+    assert!(said.contains("-: \"standard input\" is not a whole patch"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else() {
+    let cache = tempfile::tempdir().unwrap();
+    let kernels = cache.path().join("binderdrill/kernels");
+    fs::create_dir_all(kernels.join("built/mine")).unwrap();
+    let mut command = command(&["kernel", "remove", "built:none", "built:mine", "debian-6.1"]);
+    let output = command.env("XDG_CACHE_HOME", cache.path()).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(status(&output), 2, "{said}");
+    assert!(said.contains("none") && said.contains("debian-6.1"), "{said}");
+    assert!(!kernels.join("built/mine").exists(), "{said}");
+}
+
+#[test]
 fn check_shows_every_mistake() {
     let output = binderdrill(&["check", "malformed.drill"]);
     let text = stdout(&output);
