@@ -205,7 +205,7 @@ fn verdict(stop: Stop) -> Result<Verdict, SetUpError> {
         Stop::Fault(fault) => Verdict::Broken { reason: format!("the script is wrong: {fault}") },
         Stop::SetUp(reason) => Verdict::Broken { reason },
         Stop::Target(TargetError::Unsupported(reason)) => Verdict::Skip { reason },
-        Stop::Target(TargetError::Broken(reason)) => Verdict::Broken { reason },
         Stop::Target(TargetError::SetUp(reason)) => return Err(SetUpError(reason)),
+        Stop::Target(error) => Verdict::Broken { reason: error.to_string() },
     })
 }

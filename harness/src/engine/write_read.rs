@@ -38,7 +38,7 @@ pub(super) fn finish(
     let address = Area::Argument.addresses(thread.thread).start;
     let mut argument = WriteRead::new_zeroed();
     if !world.look_at_memory(thread.process, address, argument.as_mut_bytes())? {
-        return Err(TargetError::Broken(
+        return Err(TargetError::Failed(
             "the target lost the memory that holds the argument of an ioctl".to_owned(),
         ));
     }

@@ -184,7 +184,7 @@ impl ReferenceWorld {
         let process = &mut self.processes[at.process];
         for Piece { address, bytes, zeroes } in memory.iter() {
             process.memory.put(address, bytes, zeroes).map_err(|Fault| {
-                TargetError::Broken(format!(
+                TargetError::Bug(format!(
                     "{}: {} bytes at {address:#x} lie outside of the thread's arena",
                     process.name,
                     bytes.len() + zeroes
@@ -230,8 +230,8 @@ impl ReferenceWorld {
         if complaints.is_empty() {
             return Ok(());
         }
-        Err(TargetError::Broken(format!(
-            "the reference driver's own state makes no sense (a bug of binderdrill): {}",
+        Err(TargetError::Bug(format!(
+            "the reference driver's own state makes no sense: {}",
             complaints.join("; ")
         )))
     }
@@ -282,7 +282,7 @@ impl World for ReferenceWorld {
         let process = &self.processes[at.process];
         if !process.alive || process.threads[at.thread] != Thread::Idle {
             let why = if process.alive { "is in a call already" } else { "has exited" };
-            return Err(TargetError::Broken(format!("{} {why}", process.name)));
+            return Err(TargetError::Bug(format!("{} {why}", process.name)));
         }
         let answer = match call {
             SystemCall::Open { context, nonblock } => self.open(at, context as usize, nonblock, None),
@@ -361,7 +361,7 @@ impl World for ReferenceWorld {
                 *thread = Thread::Idle;
                 Ok(Outcome::Done(result))
             }
-            Thread::Idle => Err(TargetError::Broken(format!("{} is in no call", process.name))),
+            Thread::Idle => Err(TargetError::Bug(format!("{} is in no call", process.name))),
         }
     }
 

@@ -172,7 +172,7 @@ pub(crate) fn left_after_all(count: u64, (one, several): (&str, &str)) -> String
     }
 }
 
-/// That a target could not do what it was asked to: never the fault of the driver under test.
+/// That a target could not do what it was asked to. All but the first two spoil the case at hand and no other.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// The target, in its present state, does not do this at all: the case is skipped, not failed.
@@ -181,8 +181,17 @@ pub enum TargetError {
     /// Something that the target rests on is missing or refused. Says what, where, and what to do.
     #[error("{0}")]
     SetUp(String),
-    /// A process or thread of the world died or hung, or the world itself does not work as it should, which is a mistake of
-    /// ours. It spoils this case and no other.
+    /// A process of the world has ended that was not meant to: by the kernel, or by whoever else can kill it.
+    #[error("the process {0} has died")]
+    Died(Name),
+    /// Something that the driver or its kernel should have done long since has not been done. Says what, and how long it has
+    /// been waited for.
     #[error("{0}")]
-    Broken(String),
+    Hangs(String),
+    /// The machine did not do what the target needs besides the driver, or the driver tells what has no meaning.
+    #[error("{0}")]
+    Failed(String),
+    /// What no target is asked for, or a target that does not work as it should: in either case a mistake of ours.
+    #[error("{0} (a bug of binderdrill)")]
+    Bug(String),
 }

@@ -155,9 +155,9 @@ impl Process {
                 _ if self.uid.is_some() && !nix::unistd::geteuid().is_root() => {
                     TargetError::Unsupported("acting as another user takes root".to_owned())
                 }
-                Silence::Died => TargetError::Broken(format!("the process {} has died", self.name)),
+                Silence::Died => TargetError::Died(self.name.clone()),
                 Silence::Lasting => {
-                    TargetError::Broken(format!("the process {} does not get ready", self.name))
+                    TargetError::Hangs(format!("the process {} does not get ready", self.name))
                 }
             })?;
             self.threads[thread].tid = ready as i32;
@@ -294,7 +294,7 @@ impl Process {
         for Piece { address, bytes, zeroes } in image.iter() {
             let length = bytes.len() + zeroes;
             if length > 0 && !self.memory.write(address, bytes, zeroes) {
-                return Err(TargetError::Broken(format!(
+                return Err(TargetError::Bug(format!(
                     "{}: some of {length} bytes at {address:#x} lie outside of the thread's arena",
                     self.name,
                 )));
@@ -351,8 +351,8 @@ impl Process {
                 "the memory of the process {} may not be looked at: run as root, or allow it (ptrace_scope)",
                 self.name
             )),
-            Errno::ESRCH => TargetError::Broken(format!("the process {} has died", self.name)),
-            errno => TargetError::Broken(format!("the memory of {} cannot be reached: {errno}", self.name)),
+            Errno::ESRCH => TargetError::Died(self.name.clone()),
+            errno => TargetError::Failed(format!("the memory of {} cannot be reached: {errno}", self.name)),
         }
     }
 
@@ -389,7 +389,7 @@ impl Process {
     pub(super) fn parked(&self, thread: usize) -> Result<Option<Parked>, TargetError> {
         let watch = &self.threads[thread].watch;
         let watch = watch.get_or_init(|| Watch::of(self.pid, self.threads[thread].tid, self.are_places_told));
-        let gone = || TargetError::Broken(format!("the process {} has died", self.name));
+        let gone = || TargetError::Died(self.name.clone());
         let switches = match watch.as_ref().ok_or_else(gone)?.glance() {
             Glance::SeemsToSleep { switches } => switches,
             Glance::Runs => return Ok(None),
@@ -449,7 +449,7 @@ pub(super) fn nice_value(tid: i32) -> Option<i64> {
 }
 
 fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {
-    TargetError::Broken(format!("{name}: {what}: {error}"))
+    TargetError::Failed(format!("{name}: {what}: {error}"))
 }
 
 impl ReadAhead {

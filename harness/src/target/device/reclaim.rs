@@ -19,7 +19,7 @@ pub(super) fn drop_caches() -> Result<(), TargetError> {
         ErrorKind::NotFound => TargetError::Unsupported(format!(
             "this kernel cannot be told to reclaim memory: there is no {DROP_CACHES}"
         )),
-        _ => TargetError::Broken(format!(
+        _ => TargetError::Failed(format!(
             "the kernel was not told by {DROP_CACHES} to reclaim memory: {error}"
         )),
     })

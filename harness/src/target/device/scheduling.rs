@@ -53,7 +53,7 @@ pub(super) fn limit_nice(pid: i32, limit: u32) -> Result<(), TargetError> {
         Err(nix::errno::Errno::EPERM) => {
             Err(TargetError::Unsupported("raising the RLIMIT_NICE of a process takes root".to_owned()))
         }
-        Err(errno) => Err(TargetError::Broken(format!("the RLIMIT_NICE of process {pid} stays: {errno}"))),
+        Err(errno) => Err(TargetError::Failed(format!("the RLIMIT_NICE of process {pid} stays: {errno}"))),
     }
 }
 

@@ -177,7 +177,7 @@ impl<'a> DeviceWorld<'a> {
     fn report(&mut self, at: ThreadIndex, length: usize) -> Result<Option<Report>, TargetError> {
         let address = Area::Payload.addresses(at.thread).start;
         let message = self.read_memory(at.process, address, length)?.unwrap_or_default();
-        let came = netlink::read(&message).map_err(TargetError::Broken)?;
+        let came = netlink::read(&message).map_err(TargetError::Failed)?;
         let Some(from) = self.thread_with(came.from_tid as i32) else { return Ok(None) };
         let is_own_device =
             self.around.path.file_name().is_some_and(|name| name == std::ffi::OsStr::new(&came.context));
@@ -205,7 +205,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// Has a process make another one.
     fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Outcome, TargetError> {
-        let no_socket = |errno| TargetError::Broken(format!("no socket for a new process: {errno}"));
+        let no_socket = |errno| TargetError::Failed(format!("no socket for a new process: {errno}"));
         let (ours, theirs) = line().map_err(no_socket)?;
         let call = SystemCall::Fork { child };
         let handed_over = self.processes[at.process].hand_over(&theirs, self.processes[child].memory());
@@ -252,7 +252,7 @@ impl<'a> DeviceWorld<'a> {
             return Ok(());
         }
         let why = if process.alive { "is in a call already" } else { "has exited" };
-        Err(TargetError::Broken(format!("{} {why}", process.threads[at.thread].name)))
+        Err(TargetError::Bug(format!("{} {why}", process.threads[at.thread].name)))
     }
 
     /// Awaits what [`DeviceWorld::await_plain`] does, or the end of a process. Openings of which that closes a descriptor
@@ -285,7 +285,7 @@ impl<'a> DeviceWorld<'a> {
         match self.processes[at.process].await_answer(at.thread, self.around.patience) {
             Ok(_) => {}
             Err(Silence::Died) => return Err(died(&self.processes[at.process])),
-            Err(Silence::Lasting) => return Err(TargetError::Broken(self.what_hangs())),
+            Err(Silence::Lasting) => return Err(TargetError::Hangs(self.what_hangs())),
         }
         match self.processes[at.process].threads[at.thread].state {
             State::Returned(result @ 0..) => {
@@ -348,7 +348,7 @@ impl<'a> DeviceWorld<'a> {
 
 /// Says that a process has died that was not meant to.
 fn died(process: &Process) -> TargetError {
-    TargetError::Broken(format!("the process {} has died", process.name))
+    TargetError::Died(process.name.clone())
 }
 
 impl World for DeviceWorld<'_> {
@@ -422,7 +422,7 @@ impl World for DeviceWorld<'_> {
                 thread.state = State::Idle;
                 Ok(Outcome::Done(late_answer(thread.polls, result)))
             }
-            State::Idle => Err(TargetError::Broken(format!("{} is in no call", thread.name))),
+            State::Idle => Err(TargetError::Bug(format!("{} is in no call", thread.name))),
         }
     }
 
@@ -497,7 +497,7 @@ impl World for DeviceWorld<'_> {
         let mut start = None;
         while !self.is_deferred_work_done() {
             if start.get_or_insert_with(Instant::now).elapsed() > self.around.patience {
-                return Err(TargetError::Broken(self.what_hangs()));
+                return Err(TargetError::Hangs(self.what_hangs()));
             }
             std::thread::sleep(Duration::from_micros(200));
         }

@@ -114,7 +114,7 @@ impl DeviceWorld<'_> {
         instance: InstanceId,
         call: &BinderfsCall,
     ) -> Result<(u32, u32, u64), TargetError> {
-        let no_folder = |error| TargetError::Broken(format!("no folder to mount binderfs on: {error}"));
+        let no_folder = |error| TargetError::Failed(format!("no folder to mount binderfs on: {error}"));
         let is_apart = self.processes[at.process].is_apart;
         let (operation, mut detail, words) =
             self.instances.request(instance, call, is_apart).map_err(no_folder)?;

@@ -45,7 +45,7 @@ impl DeviceWorld<'_> {
         let mut pause = Duration::from_micros(50);
         while !self.is_at_rest(at)? {
             if start.get_or_insert_with(Instant::now).elapsed() > self.around.patience {
-                return Err(TargetError::Broken(self.what_hangs()));
+                return Err(TargetError::Hangs(self.what_hangs()));
             }
             self.processes[at.process].wait_for_answer(at.thread, pause);
             pause = (pause * 2).min(Duration::from_millis(1));
