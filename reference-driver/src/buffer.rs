@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use crate::free_buffers::FreeBuffers;
 use crate::mapping::Mapping;
 use crate::node::Node;
 use crate::oneway_spam::SpamDetection;
@@ -112,9 +113,7 @@ pub(crate) struct Allocator {
     present: Vec<bool>,
     pub(crate) buffers: Table<Buffer>,
     first: Option<Key<Buffer>>,
-    /// Free buffers, by size and then by address. Which of several equally large ones is taken is up to a driver;
-    /// here it is the first.
-    free: BTreeSet<(u64, u64)>,
+    free: FreeBuffers,
     placing: Placing,
     /// There have been more than [`FEW_BUFFERS`] at a time since there was none.
     had_many: bool,
@@ -126,6 +125,8 @@ pub(crate) struct Allocator {
     pub(crate) spam_detected: bool,
     pub(crate) spam_detection: SpamDetection,
     pieces_given_memory: PiecesGivenMemory,
+    /// A buffer is taken only once there is memory for it.
+    memory_comes_first: bool,
     planted: Planted,
     in_use: usize,
 }
@@ -133,8 +134,21 @@ pub(crate) struct Allocator {
 impl Allocator {
     /// One without a mapping.
     pub(crate) fn new(profile: &Profile) -> Allocator {
-        let Profile { spam_detection, planted, pieces_given_memory, placing, .. } = *profile;
-        Allocator { spam_detection, planted, pieces_given_memory, placing, ..Allocator::default() }
+        let Profile { spam_detection, planted, pieces_given_memory, placing, memory_comes_first, .. } =
+            *profile;
+        let free = match placing {
+            Placing::Smallest => FreeBuffers::default(),
+            Placing::BehindTheLast => FreeBuffers::Sorted(BTreeSet::new()),
+        };
+        Allocator {
+            spam_detection,
+            planted,
+            pieces_given_memory,
+            placing,
+            memory_comes_first,
+            free,
+            ..Allocator::default()
+        }
     }
 
     /// Takes a new mapping into use. Its size is what the process asked for, in bytes.
@@ -152,7 +166,7 @@ impl Allocator {
         let whole = Buffer { start: 0, size, before: None, after: None, sender_pid: 0, content: None };
         let key = self.buffers.insert(whole);
         self.first = Some(key);
-        self.free.insert((size, 0));
+        self.free.insert(key, &self.buffers);
         self.by_start.insert(0, key);
         Ok(())
     }
@@ -235,14 +249,17 @@ impl Allocator {
         if request.is_async && self.free_async_space < size {
             return Err(Errno::ENOSPC);
         }
-        let (found, start) = self.place(size).ok_or(Errno::ENOSPC)?;
+        let key = self.place(size).ok_or(Errno::ENOSPC)?;
+        let Buffer { start, size: found, .. } = self.buffers[key];
         let pages = (start / PAGE) as usize..((start + size).div_ceil(PAGE)) as usize;
-        pages.clone().try_for_each(|page| self.install(page))?;
-        self.free.remove(&(found, start));
-        let key = self.by_start[&start];
+        if self.memory_comes_first {
+            pages.clone().try_for_each(|page| self.install(page))?;
+        }
+        // The rest is among the free ones before this one is not.
         if found > size {
             self.split(key, size);
         }
+        self.free.remove(key, start, found);
         if request.is_async {
             self.free_async_space -= size;
         }
@@ -259,13 +276,19 @@ impl Allocator {
         });
         self.in_use += 1;
         self.judge_sender(key, request);
+        if !self.memory_comes_first
+            && let Err(errno) = pages.clone().try_for_each(|page| self.install(page))
+        {
+            self.release(key);
+            return Err(errno);
+        }
         let end = (pages.end * PAGE as usize).min(self.size as usize);
         self.memory.resize(self.memory.len().max(end), 0);
         Ok(key)
     }
 
-    /// The free buffer that is taken for so many bytes: its size, and where it begins.
-    fn place(&self, size: u64) -> Option<(u64, u64)> {
+    /// The free buffer that is taken for so many bytes.
+    fn place(&self, size: u64) -> Option<Key<Buffer>> {
         match self.placing {
             Placing::BehindTheLast if !self.had_many => {
                 // They are few: this is no search.
@@ -278,12 +301,12 @@ impl Allocator {
                         && buffer.size >= size
                         && (fitting.is_none() || next.is_none())
                     {
-                        fitting = Some((buffer.size, buffer.start));
+                        fitting = Some(key);
                     }
                 }
                 fitting
             }
-            _ => self.free.range((size, 0)..).next().copied(),
+            _ => self.free.with_room_for(size, &self.buffers),
         }
     }
 
@@ -312,7 +335,7 @@ impl Allocator {
         self.size
     }
 
-    /// Cuts a buffer that has just been taken from the free ones; the rest is free.
+    /// Cuts a buffer that is about to be taken from the free ones; the rest is free.
     fn split(&mut self, key: Key<Buffer>, size: u64) {
         let buffer = &mut self.buffers[key];
         let rest = Buffer {
@@ -324,13 +347,13 @@ impl Allocator {
             content: None,
         };
         buffer.size = size;
-        let (rest_size, rest_start, after) = (rest.size, rest.start, rest.after);
+        let (rest_start, after) = (rest.start, rest.after);
         let rest = self.buffers.insert(rest);
         self.buffers[key].after = Some(rest);
         if let Some(after) = after {
             self.buffers[after].before = Some(rest);
         }
-        self.free.insert((rest_size, rest_start));
+        self.free.insert(rest, &self.buffers);
         self.by_start.insert(rest_start, rest);
     }
 
@@ -355,28 +378,35 @@ impl Allocator {
         self.in_use -= 1;
         self.had_many &= self.in_use > 0;
         let (before, after) = (self.buffers[key].before, self.buffers[key].after);
-        self.free.insert((size, start));
-        if let Some(after) = after.filter(|after| self.buffers[*after].content.is_none()) {
+        let mut whole = key;
+        if let Some(after) = self.take_if_free(after) {
             self.join(key, after);
         }
-        if let Some(before) = before.filter(|before| self.buffers[*before].content.is_none()) {
+        if let Some(before) = self.take_if_free(before) {
             self.join(before, key);
+            whole = before;
         }
+        self.free.insert(whole, &self.buffers);
     }
 
-    /// Joins two free neighbours.
+    /// Takes a neighbour from the free ones, if it is there and one of them.
+    fn take_if_free(&mut self, neighbour: Option<Key<Buffer>>) -> Option<Key<Buffer>> {
+        let key = neighbour.filter(|neighbour| self.buffers[*neighbour].content.is_none())?;
+        let Buffer { start, size, .. } = self.buffers[key];
+        self.free.remove(key, start, size);
+        Some(key)
+    }
+
+    /// Joins two neighbours that are in use no more.
     fn join(&mut self, left: Key<Buffer>, right: Key<Buffer>) {
         let gone = self.buffers.remove(right);
-        self.free.remove(&(gone.size, gone.start));
         self.by_start.remove(&gone.start);
         if let Some(after) = gone.after {
             self.buffers[after].before = Some(left);
         }
         let left = &mut self.buffers[left];
-        self.free.remove(&(left.size, left.start));
         left.size += gone.size;
         left.after = gone.after;
-        self.free.insert((left.size, left.start));
     }
 
     /// Writes a security context, which is some multiple of 8 bytes long, to the end of a buffer in use.
@@ -442,7 +472,7 @@ impl Allocator {
                 }
                 None => {
                     free += 1;
-                    if !self.free.contains(&(buffer.size, buffer.start)) {
+                    if !self.free.contains(key, buffer.start, buffer.size) {
                         complain(format!("free buffer {key:?} cannot be found by its size"));
                     }
                     if before.is_some_and(|before| self.buffers[before].content.is_none()) {

@@ -17,6 +17,7 @@ mod death;
 mod descriptor;
 mod driver;
 mod extended_error;
+mod free_buffers;
 mod freeze;
 mod freeze_notification;
 mod mapping;

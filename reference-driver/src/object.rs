@@ -105,6 +105,9 @@ impl Driver {
         files: &mut Vec<FileOnItsWay>,
     ) -> Result<u64, Refused> {
         let data = &passage.data.transaction;
+        if self.profile.alignment_is_looked_at_first && !offset.is_multiple_of(4) {
+            return Err(INVALID);
+        }
         if offset != copied {
             let is_beyond = offset > data.data_size && !self.profile.planted.is(Bug::DataOverOffsets);
             if offset < copied || is_beyond {

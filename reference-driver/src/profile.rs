@@ -60,6 +60,8 @@ pub struct Profile {
     /// Which pieces of a mapping are given memory, where it is in several.
     pub pieces_given_memory: PiecesGivenMemory,
     pub(crate) placing: Placing,
+    /// A buffer is taken only once there is memory for it, and not given back if there is none.
+    pub(crate) memory_comes_first: bool,
     /// The context manager's object is handle 0 however it comes, and not only to those who ask for handle 0.
     pub(crate) manager_is_always_zero: bool,
     /// Handle 0 cannot be called by any device of the context manager's process.
@@ -72,6 +74,8 @@ pub struct Profile {
     pub(crate) replies_fail_alike: bool,
     /// Sizes that no transaction can have are refused before the receiver's mapping is looked at.
     pub(crate) sizes_are_looked_at_first: bool,
+    /// Whether an object can be at its offset is looked at before what lies before it is copied.
+    pub(crate) alignment_is_looked_at_first: bool,
     /// A caller is known by its pid even if its thread has ended, and a thread that has ended is still called back.
     pub(crate) callers_outlive_threads: bool,
 
@@ -206,12 +210,14 @@ impl Profile {
         unmapping_ends_transactions: true,
         pieces_given_memory: PiecesGivenMemory::All,
         placing: Placing::Smallest,
+        memory_comes_first: false,
         manager_is_always_zero: true,
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
         unread_transactions_forbid_calls: true,
         replies_fail_alike: false,
         sizes_are_looked_at_first: false,
+        alignment_is_looked_at_first: false,
         callers_outlive_threads: false,
         first_object_can_be_parent: false,
         pointers_are_aligned: true,
@@ -258,6 +264,7 @@ impl Profile {
         name: "c-6.1",
         has_pending_frozen: false,
         freeze_notifications: FreezeNotifications::None,
+        memory_comes_first: true,
         spam_detection: SpamDetection { counts_message: true, ..Profile::C.spam_detection },
         ..Profile::C_6_12
     };
@@ -288,12 +295,14 @@ impl Profile {
         unmapping_ends_transactions: false,
         pieces_given_memory: PiecesGivenMemory::First,
         placing: Placing::BehindTheLast,
+        memory_comes_first: true,
         manager_is_always_zero: false,
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,
         unread_transactions_forbid_calls: false,
         replies_fail_alike: true,
         sizes_are_looked_at_first: true,
+        alignment_is_looked_at_first: true,
         callers_outlive_threads: true,
         first_object_can_be_parent: true,
         pointers_are_aligned: false,

@@ -1,15 +1,16 @@
 //! A red-black tree of numbers, as kernels balance theirs. The driver in Rust keeps handles in one, and lets go of those of a
-//! process that ends as the tree is taken apart: children before their parents. That order depends on how the tree is
-//! balanced, and so on the order in which handles came and went.
+//! process that ends as the tree is taken apart: children before their parents. The driver in C keeps free buffers in one,
+//! and of several that fit exactly takes the one that it comes to first. Both depend on how the tree is balanced, and so on
+//! the order in which numbers came and went.
 //!
 //! Only the shape is kept. What is done on one side is done on the other with the sides changed over, so a node's children are
 //! found by their side.
 
 /// A side of a node: that of lower numbers is 0, that of higher ones 1.
-type Side = usize;
+pub(crate) type Side = usize;
 
-const LOWER: Side = 0;
-const HIGHER: Side = 1;
+pub(crate) const LOWER: Side = 0;
+pub(crate) const HIGHER: Side = 1;
 
 /// A number in the tree.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,33 +24,64 @@ struct Node {
 #[derive(Debug, Default)]
 pub(crate) struct RedBlackTree {
     root: Option<u32>,
-    /// Each at the place of its number. What is at other places means nothing.
+    count: usize,
+    /// Each at the place of its number. What is at other places is related to nothing.
     nodes: Vec<Node>,
 }
 
 impl RedBlackTree {
-    /// Adds a number that is not in it.
+    /// Adds a number that is not in it, among those in their order.
     pub(crate) fn insert(&mut self, number: u32) {
+        self.insert_by(number, |there| Side::from(number > there));
+    }
+
+    /// Adds a number that is not in it, on this side of each that is in the way.
+    pub(crate) fn insert_by(&mut self, number: u32, side_of: impl Fn(u32) -> Side) {
         let place = number as usize;
         if self.nodes.len() <= place {
             self.nodes.resize(place + 1, Node::default());
         }
-        let (mut parent, mut next) = (None, self.root);
-        while let Some(there) = next {
-            parent = Some(there);
-            next = self.child(there, Side::from(number > there));
-        }
+        let mut above = None;
+        self.descend(|there| {
+            let side = side_of(there);
+            above = Some((there, side));
+            Some(side)
+        });
+        let parent = above.map(|(parent, _)| parent);
         self.nodes[place] = Node { parent, children: [None; 2], is_red: true };
-        match parent {
+        match above {
             None => self.root = Some(number),
-            Some(parent) => self.nodes[parent as usize].children[Side::from(number > parent)] = Some(number),
+            Some((parent, side)) => self.nodes[parent as usize].children[side] = Some(number),
         }
+        self.count += 1;
         self.balance_after_insertion(number);
+    }
+
+    /// Goes down from the root, at each number to the side that it is told, until it is told none or nothing is there.
+    pub(crate) fn descend(&self, mut turn: impl FnMut(u32) -> Option<Side>) {
+        let mut next = self.root;
+        while let Some(there) = next {
+            next = turn(there).and_then(|side| self.child(there, side));
+        }
+    }
+
+    /// How many numbers are in it.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a number is in it.
+    pub(crate) fn contains(&self, number: u32) -> bool {
+        self.nodes.get(number as usize).is_some_and(|node| match node.parent {
+            Some(parent) => self.nodes[parent as usize].children.contains(&Some(number)),
+            None => self.root == Some(number),
+        })
     }
 
     /// Removes a number that is in it.
     pub(crate) fn remove(&mut self, number: u32) {
         let Node { parent, children, is_red } = self.nodes[number as usize];
+        self.count -= 1;
         // Where a black node is missing then, if one is.
         let mut short = None;
         match children {
@@ -89,6 +121,7 @@ impl RedBlackTree {
         if let Some((parent, side)) = short {
             self.balance_after_removal(parent, side);
         }
+        self.nodes[number as usize] = Node::default();
     }
 
     /// All numbers, children before their parents, lower ones first.
@@ -271,6 +304,8 @@ mod tests {
                 black_nodes(&tree, tree.root, None, &mut numbers);
                 prop_assert!(!tree.is_red(tree.root));
                 prop_assert!(numbers.iter().eq(&expected));
+                prop_assert_eq!(tree.len(), expected.len());
+                prop_assert!((0..60).all(|number| tree.contains(number) == expected.contains(&number)));
                 let mut apart = tree.children_first();
                 apart.sort_unstable();
                 prop_assert_eq!(apart, numbers);

@@ -137,8 +137,10 @@ impl Driver {
         let transaction = self.prepare(sending, &destination)?;
         self.findings.to_tid = callee_tid;
         if let Callee::Ended(_) = callee {
+            let is_refused = self.refuses_as_frozen(process, is_oneway);
             self.retract(transaction, node, process);
-            return Err(Failure::ToSender(Rejection::plain(BR_DEAD_REPLY)));
+            let command = if is_refused { BR_FROZEN_REPLY } else { BR_DEAD_REPLY };
+            return Err(Failure::ToSender(Rejection::plain(command)));
         }
         if is_oneway {
             match self.send(transaction, node, process, None) {

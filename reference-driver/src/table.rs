@@ -1,5 +1,6 @@
 //! Tables: where the driver keeps objects of one kind, each under a key that only fits that table.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
@@ -29,6 +30,18 @@ impl<T> PartialEq for Key<T> {
 
 impl<T> Eq for Key<T> {}
 
+impl<T> PartialOrd for Key<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Key<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.index.cmp(&other.index)
+    }
+}
+
 impl<T> std::hash::Hash for Key<T> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.index.hash(state);
@@ -45,6 +58,16 @@ impl<T> Key<T> {
     fn new(index: usize) -> Key<T> {
         let index = u32::try_from(index).expect("a table of 2^32 objects would not fit into memory");
         Key { index, kind: PhantomData }
+    }
+
+    /// The number that [`Key::numbered`] makes this key of. Of two objects that are in a table none has the other's.
+    pub(crate) fn number(self) -> u32 {
+        self.index
+    }
+
+    /// The key that has this number.
+    pub(crate) fn numbered(number: u32) -> Key<T> {
+        Key { index: number, kind: PhantomData }
     }
 }
 
