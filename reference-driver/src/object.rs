@@ -60,10 +60,11 @@ impl Driver {
     /// read it, and so exactly once.
     pub(crate) fn fill(&mut self, passage: &Passage<'_>) -> Result<Vec<FileOnItsWay>, NotFilled> {
         let TransactionDataSg { transaction: data, buffers_size } = passage.data;
-        let (process, to) = (self.threads[passage.sender].process, (passage.receiver, passage.buffer));
         let table = data.data_size.next_multiple_of(8);
-        self.copy_to_buffer(process, passage.memory, data.offsets, to, table, data.offsets_size)
-            .map_err(|Fault| NotFilled { translated: 0, reason: Errno::EFAULT })?;
+        if !self.profile.offsets_are_read_singly {
+            self.copy_offsets(passage, table, 0..data.offsets_size)
+                .map_err(|Fault| NotFilled { translated: 0, reason: Errno::EFAULT })?;
+        }
         for (size, bug) in [
             (data.offsets_size, Bug::MisalignedTableAllReleased),
             (*buffers_size, Bug::MisalignedRoomAllReleased),
@@ -83,6 +84,10 @@ impl Driver {
         let mut copied = 0;
         let all = data.offsets_size / 8;
         for index in 0..all {
+            if self.profile.offsets_are_read_singly {
+                self.copy_offsets(passage, table, index * 8..(index + 1) * 8)
+                    .map_err(|Fault| NotFilled { translated: index, reason: Errno::EFAULT })?;
+            }
             let offset = self.offset_in_table(passage.receiver, passage.buffer, index);
             copied = self
                 .pass_object(passage, (index, offset), copied, &mut scatter, &mut files)
@@ -93,6 +98,14 @@ impl Driver {
             .and_then(|()| self.copy_scattered(passage, scatter))
             .map_err(|Refused(reason)| NotFilled { translated: all, reason })?;
         Ok(files)
+    }
+
+    /// Copies some of the table of offsets, which begins there in the receiver's buffer.
+    fn copy_offsets(&mut self, passage: &Passage<'_>, table: u64, part: Range<u64>) -> Result<(), Fault> {
+        let sender = self.threads[passage.sender].process;
+        let from = passage.data.transaction.offsets.wrapping_add(part.start);
+        let (buffer, to) = ((passage.receiver, passage.buffer), table + part.start);
+        self.copy_to_buffer(sender, passage.memory, from, buffer, to, part.end - part.start)
     }
 
     /// Copies a payload up to an object, and passes that on. Gives where it ends.

@@ -74,6 +74,8 @@ pub struct Profile {
     pub(crate) replies_fail_alike: bool,
     /// Sizes that no transaction can have are refused before the receiver's mapping is looked at.
     pub(crate) sizes_are_looked_at_first: bool,
+    /// Of the table of offsets, each is read when the objects before have been passed on.
+    pub(crate) offsets_are_read_singly: bool,
     /// Whether an object can be at its offset is looked at before what lies before it is copied.
     pub(crate) alignment_is_looked_at_first: bool,
     /// A caller is known by its pid even if its thread has ended, and a thread that has ended is still called back.
@@ -217,6 +219,7 @@ impl Profile {
         unread_transactions_forbid_calls: true,
         replies_fail_alike: false,
         sizes_are_looked_at_first: false,
+        offsets_are_read_singly: false,
         alignment_is_looked_at_first: false,
         callers_outlive_threads: false,
         first_object_can_be_parent: false,
@@ -302,6 +305,7 @@ impl Profile {
         unread_transactions_forbid_calls: false,
         replies_fail_alike: true,
         sizes_are_looked_at_first: true,
+        offsets_are_read_singly: true,
         alignment_is_looked_at_first: true,
         callers_outlive_threads: true,
         first_object_can_be_parent: true,
