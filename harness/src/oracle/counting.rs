@@ -5,18 +5,15 @@
 //! it would become complicated (a process or thread ends, a call fails on its way, sizes are wrong and nothing came of
 //! it) it gives up, and holds its peace from there on; [`Coverage`] tells how far it came. It is about the C driver.
 
-use std::fmt;
-
 use reference_driver::uapi::{TF_ONE_WAY, TF_UPDATE_TXN};
 
 use super::Violation;
 use super::fates::{Fate, fates};
-use super::history::{Event, Happening, History};
+use super::history::{Called, Event, Happening, History};
 use crate::program::{
     self, Address, Argument, Call, Command, DataItem, Handle, HandlePattern, Ioctl, Name, Node, Program,
     ReturnPattern, Token, Transaction, TransactionPattern,
 };
-use crate::script::fragment;
 
 /// How far a program was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,36 +49,6 @@ fn count(history: &History<'_>) -> Result<Coverage, Violation> {
 
 /// An object: its place in the ledger.
 type ObjectId = usize;
-
-/// What an owner calls its object. One that has the numbers of another process' object is called as that one is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Called<'p> {
-    Object(&'p Name),
-    Numbers(&'p Node),
-}
-
-impl<'p> From<&'p Node> for Called<'p> {
-    fn from(node: &'p Node) -> Called<'p> {
-        match node {
-            Node::Object(name) => Called::Object(name),
-            Node::Explicit { pointer: Token::Symbol(pointer), cookie: Token::Symbol(cookie) }
-                if pointer == cookie =>
-            {
-                Called::Object(pointer)
-            }
-            node => Called::Numbers(node),
-        }
-    }
-}
-
-impl fmt::Display for Called<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Called::Object(name) => name.fmt(f),
-            Called::Numbers(node) => f.write_str(&fragment::node(node)),
-        }
-    }
-}
 
 /// What the context manager's object is called.
 static MANAGERS: Node = Node::Explicit { pointer: Token::Number(0), cookie: Token::Number(0) };

@@ -1,8 +1,10 @@
 //! A history: what the threads of a settled program told the driver, and what it told them, event by event. Laws are
 //! about histories alone, so that what they say does not rest on the model that they judge.
 
+use std::fmt;
+
 use crate::program::*;
-use crate::script::bytes_of;
+use crate::script::{bytes_of, fragment};
 
 /// What happened in a program.
 pub(super) struct History<'p> {
@@ -45,6 +47,36 @@ pub(super) enum Happening<'p> {
     Call(&'p Call),
     /// What the driver took cannot be told: bytes that may be any commands, or a write that was broken off.
     Unclear,
+}
+
+/// What an owner calls its object. One that has the numbers of another process' object is called as that one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Called<'p> {
+    Object(&'p Name),
+    Numbers(&'p Node),
+}
+
+impl<'p> From<&'p Node> for Called<'p> {
+    fn from(node: &'p Node) -> Called<'p> {
+        match node {
+            Node::Object(name) => Called::Object(name),
+            Node::Explicit { pointer: Token::Symbol(pointer), cookie: Token::Symbol(cookie) }
+                if pointer == cookie =>
+            {
+                Called::Object(pointer)
+            }
+            node => Called::Numbers(node),
+        }
+    }
+}
+
+impl fmt::Display for Called<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Called::Object(name) => name.fmt(f),
+            Called::Numbers(node) => f.write_str(&fragment::node(node)),
+        }
+    }
 }
 
 impl<'p> History<'p> {

@@ -5,7 +5,7 @@ use reference_driver::uapi::TF_ONE_WAY;
 use rustc_hash::FxHashMap;
 
 use super::Violation;
-use super::history::{Event, Happening, History, OpeningIndex};
+use super::history::{Called, Event, Happening, History, OpeningIndex};
 use crate::program::*;
 use crate::script::fragment;
 
@@ -92,7 +92,7 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
     /// A node of an opening to which messages have come.
     struct Receiver<'p> {
         opening: OpeningIndex,
-        node: &'p Node,
+        node: Called<'p>,
         /// The code of the last one.
         last: u32,
         /// The buffer of one that has not been freed.
@@ -115,7 +115,7 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
                 let (Some(target), true) = (&transaction.target, transaction.flags & TF_ONE_WAY != 0) else {
                     continue;
                 };
-                let code = transaction.code;
+                let (code, target) = (transaction.code, Called::from(target));
                 let held = transaction.capture.as_ref();
                 let is_it =
                     |known: &&mut Receiver<'_>| known.opening == event.opening && known.node == target;
@@ -146,7 +146,7 @@ pub(super) fn messages_keep_their_order(history: &History<'_>) -> Result<(), Vio
 /// An owner is asked by BR_ACQUIRE for what it does not keep, and told by BR_RELEASE of what it does; likewise by
 /// BR_INCREFS and BR_DECREFS.
 pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Violation> {
-    let mut kept: Vec<(OpeningIndex, bool, &Node)> = Vec::new();
+    let mut kept: Vec<(OpeningIndex, bool, Called<'_>)> = Vec::new();
     for event in clear(history) {
         let (node, is_strong, begins) = match &event.what {
             Happening::Return(ReturnPattern::Increfs(node)) => (node, false, true),
@@ -155,7 +155,7 @@ pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Vi
             Happening::Return(ReturnPattern::Decrefs(node)) => (node, false, false),
             _ => continue,
         };
-        let key = (event.opening, is_strong, node);
+        let key = (event.opening, is_strong, Called::from(node));
         let place = kept.iter().position(|known| *known == key);
         // In Rust an object that has been forgotten once more than it was told of is a new one (rust.45).
         let may_be_another = history.driver == Some(DriverKind::Rust);

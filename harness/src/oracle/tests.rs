@@ -118,6 +118,17 @@ fn each_opening_of_a_device_has_nodes_of_its_own() {
 }
 
 #[test]
+fn who_shares_an_opening_spells_out_what_others_name() {
+    let told = "app  >< BC_TRANSACTION { handle 0, code 1, flags TF_ONE_WAY, data [ weak_binder foo ] } ->\
+        BR_INCREFS foo, BR_TRANSACTION_COMPLETE\n";
+    let spelt = "BR_DECREFS { ptr foo, cookie foo }";
+    let given_up = format!("{told}manager  ! exit\napp-2  < {spelt}\n");
+    assert_eq!(verdict(&given_up), Ok(()));
+    let twice = format!("{given_up}app-2  < {spelt}\n");
+    assert!(matches!(verdict(&twice), Err(Violation::ToldTwice { step: 3, .. })), "{:?}", verdict(&twice));
+}
+
+#[test]
 fn a_death_that_nobody_asked_for_is_noticed() {
     let wrong = format!(
         "{OBJECT}manager  > BC_REQUEST_DEATH_NOTIFICATION h grave\nmanager  < BR_DEAD_BINDER grave\n\
