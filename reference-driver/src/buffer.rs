@@ -409,11 +409,11 @@ impl Allocator {
         left.after = gone.after;
     }
 
-    /// Writes a security context, which is some multiple of 8 bytes long, to the end of a buffer in use.
+    /// Writes a security context to the end of a buffer in use. What is behind it up to a multiple of 8 bytes stays as it was.
     pub(crate) fn append_security_context(&mut self, key: Key<Buffer>, context: &[u8]) {
         let bytes = self.bytes_mut(key);
-        let start = bytes.len() - context.len();
-        bytes[start..].copy_from_slice(context);
+        let start = bytes.len() - context.len().next_multiple_of(8);
+        bytes[start..start + context.len()].copy_from_slice(context);
         if let Some(content) = &mut self.buffers[key].content {
             content.security_context = Some(start as u64);
         }

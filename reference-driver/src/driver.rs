@@ -1,6 +1,7 @@
 //! The driver: its state as a whole, and the system calls that change it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -66,7 +67,7 @@ pub struct Driver {
     /// The RLIMIT_NICE of processes that have one, by their ids.
     pub(crate) nice_limits: FxHashMap<i32, u32>,
     /// What the security module calls every process; `None` without such a module.
-    pub(crate) security_context: Option<&'static str>,
+    pub(crate) security_context: Option<Arc<[u8]>>,
 }
 
 /// An opening of a device: what file descriptors stand for, in one process or in several.
@@ -129,8 +130,8 @@ impl Driver {
         }
     }
 
-    /// The same driver, on a system whose security module calls every process so.
-    pub fn with_security_context(self, context: &'static str) -> Driver {
+    /// The same driver, on a system whose security module calls every process so. Some modules end that with a 0.
+    pub fn with_security_context(self, context: Arc<[u8]>) -> Driver {
         Driver { security_context: Some(context), ..self }
     }
 

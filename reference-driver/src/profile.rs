@@ -76,6 +76,8 @@ pub struct Profile {
     pub(crate) sizes_are_looked_at_first: bool,
     /// Of the table of offsets, each is read when the objects before have been passed on.
     pub(crate) offsets_are_read_singly: bool,
+    /// A payload without objects arrives with 0 for the address of its table of offsets.
+    pub(crate) empty_tables_have_no_address: bool,
     /// Whether an object can be at its offset is looked at before what lies before it is copied.
     pub(crate) alignment_is_looked_at_first: bool,
     /// A caller is known by its pid even if its thread has ended, and a thread that has ended is still called back.
@@ -220,6 +222,7 @@ impl Profile {
         replies_fail_alike: false,
         sizes_are_looked_at_first: false,
         offsets_are_read_singly: false,
+        empty_tables_have_no_address: false,
         alignment_is_looked_at_first: false,
         callers_outlive_threads: false,
         first_object_can_be_parent: false,
@@ -306,6 +309,7 @@ impl Profile {
         replies_fail_alike: true,
         sizes_are_looked_at_first: true,
         offsets_are_read_singly: true,
+        empty_tables_have_no_address: true,
         alignment_is_looked_at_first: true,
         callers_outlive_threads: true,
         first_object_can_be_parent: true,

@@ -408,7 +408,10 @@ impl Driver {
             data_size: content.data_size,
             offsets_size: content.offsets_size,
             buffer: address,
-            offsets: address + content.offsets_start(),
+            offsets: match content.offsets_size {
+                0 if self.profile.empty_tables_have_no_address => 0,
+                _ => address + content.offsets_start(),
+            },
         };
         if let Some(start) = content.security_context {
             returns.put(&BR_TRANSACTION_SEC_CTX)?;

@@ -351,10 +351,13 @@ impl Driver {
         let is_call = direction == Direction::Call;
         let is_async = is_call && header.flags & TF_ONE_WAY != 0;
         let wants_context = destination.node.is_some_and(|node| self.nodes[node].wants_security_context);
-        let context = self.security_context.filter(|_| wants_context).map(terminated);
+        let context = self.security_context.clone().filter(|_| wants_context);
         let room = match &context {
             None if wants_context => Err(Errno::EOPNOTSUPP),
-            context => self.take_room(sending, destination.process, context.as_ref().map_or(0, Vec::len)),
+            context => {
+                let length = context.as_ref().map_or(0, |context| context.len().next_multiple_of(8));
+                self.take_room(sending, destination.process, length)
+            }
         };
         let buffer = match room {
             Ok(buffer) => buffer,
@@ -517,12 +520,4 @@ impl Driver {
             _ => Acceptance::Plain,
         }
     }
-}
-
-/// A security context as it is told: with a final 0, padded to a multiple of 8 bytes.
-fn terminated(context: &str) -> Vec<u8> {
-    let mut bytes = context.as_bytes().to_owned();
-    bytes.push(0);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
 }

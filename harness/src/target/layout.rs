@@ -16,6 +16,21 @@ pub const AREA_STRIDE: u64 = 0x200_0000;
 /// An address that no process of a world ever has memory at.
 pub const UNMAPPED: u64 = 0x1fff_ffff_0000;
 
+/// Where processes map devices, unless a script says where: the first mapping of each begins here.
+pub const MAPPINGS: u64 = 0x7000_0000_0000;
+
+/// What there is behind these.
+pub const MAPPINGS_END: u64 = 0x7800_0000_0000;
+
+/// Where a process maps something next that has mapped so many bytes at an address of those.
+pub const fn behind_mapping(address: u64, size: u64) -> u64 {
+    address + size.next_multiple_of(0x20_0000) + 0x20_0000
+}
+
+/// The lowest number of a descriptor that a process of a world makes. Those before it are taken: the standard streams, and
+/// a line to the harness.
+pub const FIRST_DESCRIPTOR: u32 = 4;
+
 /// Where each thread of a real process is told what to do, and says what it does.
 pub const DESKS: u64 = 0x1fff_f000_0000;
 

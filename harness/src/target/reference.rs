@@ -14,6 +14,7 @@ mod process;
 mod reports;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use strum::VariantArray;
 
@@ -34,7 +35,7 @@ use super::{
 use crate::program::{Context, Counter, DriverKind, Feature, PollEvents};
 
 /// What the security module calls every process, as one does that has no policy.
-const SECURITY_CONTEXT: &str = "kernel";
+const SECURITY_CONTEXT: &[u8] = b"kernel\0";
 
 /// When the state of a reference driver is audited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +48,29 @@ pub enum Audits {
 }
 
 /// The reference driver.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReferenceTarget {
     profile: Profile,
     audits: Audits,
     /// What a security module calls every process, if there is one.
-    security_context: Option<&'static str>,
+    security_context: Option<Arc<[u8]>>,
 }
 
 impl ReferenceTarget {
     /// The reference driver as a model of this driver.
     pub fn new(profile: Profile) -> ReferenceTarget {
-        ReferenceTarget { profile, audits: Audits::AfterEachCall, security_context: Some(SECURITY_CONTEXT) }
+        let security_context = Some(Arc::from(SECURITY_CONTEXT));
+        ReferenceTarget { profile, audits: Audits::AfterEachCall, security_context }
     }
 
     /// The same, audited at such times.
     pub fn audited(self, audits: Audits) -> ReferenceTarget {
         ReferenceTarget { audits, ..self }
+    }
+
+    /// The same on a system whose security module calls every process so.
+    pub fn with_security_context(self, context: &[u8]) -> ReferenceTarget {
+        ReferenceTarget { security_context: Some(Arc::from(context)), ..self }
     }
 
     /// The same on a system without a security module that tells the driver of processes.
@@ -123,8 +130,8 @@ impl Worlds for ReferenceTarget {
         // On a device that has been used before, the user who first became its context manager is remembered for good. So
         // let it be root here, too.
         let mut driver = Driver::new(self.profile.clone(), Context::VARIANTS.len()).with_managers_user(ROOT);
-        if let Some(context) = self.security_context {
-            driver = driver.with_security_context(context);
+        if let Some(context) = &self.security_context {
+            driver = driver.with_security_context(context.clone());
         }
         let processes =
             processes.iter().enumerate().map(|(index, specification)| Process::new(index, specification));
@@ -132,7 +139,7 @@ impl Worlds for ReferenceTarget {
             driver,
             audits: self.audits,
             processes: processes.collect(),
-            security_context: self.security_context,
+            security_context: self.security_context.clone(),
             files: BTreeMap::new(),
             openings: BTreeMap::new(),
             opened: 0,
@@ -157,7 +164,7 @@ struct ReferenceWorld {
     audits: Audits,
     processes: Vec<Process>,
     /// What a security module calls each of them.
-    security_context: Option<&'static str>,
+    security_context: Option<Arc<[u8]>>,
     files: BTreeMap<FileId, File>,
     /// Devices opened and not released, by the numbers of their open files.
     openings: BTreeMap<u32, Opening>,
@@ -452,7 +459,7 @@ impl World for ReferenceWorld {
     }
 
     fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {
-        Ok(self.security_context.map(|context| [context.as_bytes(), &[0]].concat()))
+        Ok(self.security_context.as_deref().map(<[u8]>::to_vec))
     }
 
     fn pid(&self, process: usize) -> i32 {

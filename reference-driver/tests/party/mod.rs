@@ -1,6 +1,7 @@
 //! Processes with threads and memory in front of a reference driver, for tests.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use reference_driver::uapi::*;
 use reference_driver::{
@@ -125,7 +126,7 @@ pub struct World {
 impl World {
     pub fn new(profile: Profile, parties: usize, threads: usize) -> World {
         let mut world = World {
-            driver: Driver::new(profile, 1).with_security_context("context"),
+            driver: Driver::new(profile, 1).with_security_context(Arc::from(b"context\0".as_slice())),
             parties: Vec::new(),
             threads,
             next_pid: 100,

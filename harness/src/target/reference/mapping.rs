@@ -6,7 +6,7 @@ use reference_driver::uapi::Errno;
 
 use super::{Answer, ReferenceWorld};
 use crate::program::{PAGE, Pages, Place, Protection};
-use crate::target::{ThreadIndex, is_too_long};
+use crate::target::{ThreadIndex, behind_mapping, is_too_long};
 
 impl ReferenceWorld {
     pub(super) fn mmap(
@@ -34,7 +34,7 @@ impl ReferenceWorld {
         let process = &mut self.processes[at.process];
         process.mapped.map(addresses, device);
         if place.is_none() {
-            process.next_mapping += size.next_multiple_of(0x20_0000) + 0x20_0000;
+            process.next_mapping = behind_mapping(process.next_mapping, size);
         }
         Ok(Answer::Success)
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use reference_driver::uapi::Errno;
 use reference_driver::{DescriptorTable, Fault, OpenFile, UserMemory};
 
-use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area};
+use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area, FIRST_DESCRIPTOR};
 
 /// The memory of a process: what has been written to in the arenas of its threads. The rest is zero. And its
 /// descriptors, for the driver reaches into both.
@@ -167,9 +167,6 @@ pub(super) struct Descriptor {
     pub(super) close_on_exec: bool,
 }
 
-/// The lowest number of a descriptor. Those before it are taken, as in any process.
-const FIRST: u32 = 10;
-
 impl Descriptors {
     /// Makes a descriptor with the lowest number that is free.
     pub(super) fn open(&mut self, file: OpenFile, close_on_exec: bool) -> Result<u32, Errno> {
@@ -205,7 +202,7 @@ impl Descriptors {
 
     /// The numbers that are not used, in order.
     fn free(&self) -> impl Iterator<Item = u32> {
-        (FIRST..self.limit.unwrap_or(u32::MAX)).filter(|number| !self.open.contains_key(number))
+        (FIRST_DESCRIPTOR..self.limit.unwrap_or(u32::MAX)).filter(|number| !self.open.contains_key(number))
     }
 }
 

@@ -10,7 +10,7 @@ use super::reports::ListenerId;
 use super::{Answer, ReferenceWorld};
 use crate::program::{Name, Scheduling, SchedulingPolicy};
 use crate::target::mappings::Mappings;
-use crate::target::{ProcessSpecification, ThreadIndex};
+use crate::target::{MAPPINGS, ProcessSpecification, ThreadIndex};
 
 pub(super) struct Process {
     pub(super) name: Name,
@@ -64,7 +64,7 @@ impl Process {
             memory: Memory::of_threads(specification.threads.len(), pid),
             descriptor: None,
             mapped: Mappings::default(),
-            next_mapping: 0x7000_0000_0000,
+            next_mapping: MAPPINGS,
             namespace: None,
             watching: None,
             listening: None,
