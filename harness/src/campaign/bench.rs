@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use arbitrary::Unstructured;
 use reference_driver::Profile;
 
+use super::known::KnownDivergences;
 use super::signature::Signature;
 use crate::compare;
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::generate::{Fault, settle};
 use crate::minimise::Trial;
 use crate::program::Program;
+use crate::target::tape::{self, Reel};
 use crate::target::{ReferenceTarget, Spent, Target};
 
 /// Targets that must do the same.
@@ -20,6 +22,10 @@ pub struct Bench {
     profile: Profile,
     /// Whether all targets have the driver that programs are settled for. Else what they require is not theirs.
     are_alike: bool,
+    /// The first target, if it is the model of the others.
+    model: Option<ReferenceTarget>,
+    /// Where they are known not to do what the model does.
+    known: KnownDivergences,
 }
 
 /// What targets did that should have done the same.
@@ -48,8 +54,15 @@ impl Bench {
     /// A target, and the model of its driver. Boots it.
     pub fn of_model_and(mut target: Box<dyn Target>) -> Result<Bench, SetUpError> {
         let profile = profile_of(target.as_mut())?;
-        let model = ReferenceTarget::new(profile.clone());
-        Ok(Bench { targets: vec![Box::new(model), target], profile, are_alike: true })
+        let mut model = ReferenceTarget::new(profile.clone());
+        if let Some(context) = target.security_context() {
+            model = model.with_security_context(&context);
+        }
+        // If the list cannot be read, whoever tells of divergences says so.
+        let known = KnownDivergences::of_profile(profile.name).unwrap_or_default();
+        let of_others = Some(model.clone());
+        let targets = vec![Box::new(model), target];
+        Ok(Bench { targets, profile, are_alike: true, model: of_others, known })
     }
 
     /// Targets of which none is right. Programs are settled for the driver of the first one. Boots all of them.
@@ -58,7 +71,7 @@ impl Bench {
         let profiles: Vec<Profile> = profiles.collect::<Result<_, _>>()?;
         let are_alike = profiles.windows(2).all(|pair| pair[0] == pair[1]);
         let profile = profiles.into_iter().next().unwrap_or(Profile::C);
-        Ok(Bench { targets, profile, are_alike })
+        Ok(Bench { targets, profile, are_alike, model: None, known: KnownDivergences::default() })
     }
 
     /// What programs are settled for.
@@ -66,9 +79,19 @@ impl Bench {
         &self.profile
     }
 
+    /// Whether targets are known to part ways so.
+    pub fn is_known(&self, signature: &Signature) -> bool {
+        self.known.reason(signature).is_some()
+    }
+
     /// What makes programs for this bench.
     pub fn maker(&self) -> Maker {
-        Maker { profile: self.profile.clone(), are_alike: self.are_alike }
+        Maker {
+            profile: self.profile.clone(),
+            are_alike: self.are_alike,
+            model: self.model.clone(),
+            makes_tapes: self.targets.iter().any(|target| target.plays_tapes()),
+        }
     }
 
     /// A program with what the driver that programs are settled for does with it, as the targets are given it. `None` if
@@ -87,23 +110,30 @@ impl Bench {
         Ok(signature(program, &runs).map(|signature| Difference { signature, runs }))
     }
 
-    /// Has all targets run programs one after the other, quicker than one by one. For each, `None` if they do the same.
-    pub fn differences(&mut self, programs: &[&Program]) -> Result<Differences, SetUpError> {
-        let started = Instant::now();
+    /// Has all targets run programs one after the other, quicker than one by one. For each, `None` if they do the same. What
+    /// the first one does may be [known](Maker::foretell) already.
+    pub fn differences(
+        &mut self,
+        programs: &[&Program],
+        foretold: Option<Foretold>,
+    ) -> Result<Differences, SetUpError> {
         let names: Vec<String> = self.targets.iter().map(|target| target.name()).collect();
         let Some((first, others)) = self.targets.split_first_mut() else {
             return Ok(Differences { found: vec![None; programs.len()], ..Differences::default() });
         };
-        let firsts = programs.iter().map(|program| first.run(program)).collect::<Result<Vec<Run>, _>>()?;
-        let by_first = started.elapsed();
+        let Foretold { runs: firsts, reel, time: by_first } = match foretold {
+            Some(foretold) => foretold,
+            None => Foretold::of(programs, |program| Ok((first.run(program)?, None)))?,
+        };
+        let started = Instant::now();
         let elsewhere: Vec<(&Program, &Run)> = programs.iter().copied().zip(&firsts).collect();
         let mut spent = Spent::default();
         let mut by_others = Vec::new();
         for other in others {
-            by_others.push(other.compare(&elsewhere)?);
+            by_others.push(other.compare(&elsewhere, &reel)?);
             spent += other.spent();
         }
-        let by_all = started.elapsed();
+        let time_of_others = started.elapsed();
         let mut found = Vec::with_capacity(programs.len());
         for (place, program) in programs.iter().enumerate() {
             let is_broken = matches!(firsts[place].verdict, Verdict::Broken { .. });
@@ -117,7 +147,7 @@ impl Bench {
                 names.iter().cloned().zip(std::iter::once(firsts[place].clone()).chain(runs)).collect();
             found.push(signature(program, &runs).map(|signature| Difference { signature, runs }));
         }
-        Ok(Differences { found, by_first, by_others: by_all - by_first, spent })
+        Ok(Differences { found, by_first, by_others: time_of_others, spent })
     }
 
     /// What is to be tried with smaller programs: whether they show this, in at most so many runs.
@@ -137,6 +167,10 @@ impl Bench {
 pub struct Maker {
     profile: Profile,
     are_alike: bool,
+    /// The first target, if it is the model of the others.
+    model: Option<ReferenceTarget>,
+    /// Whether one of the others plays tapes.
+    makes_tapes: bool,
 }
 
 impl Maker {
@@ -151,6 +185,39 @@ impl Maker {
             program.driver = None;
         }
         program
+    }
+
+    /// What the model will do with programs. `None` where the first target is none. An error as of [`Target::run`].
+    pub fn foretell(&mut self, programs: &[&Program]) -> Result<Option<Foretold>, SetUpError> {
+        let makes_tapes = self.makes_tapes;
+        let Some(model) = &mut self.model else { return Ok(None) };
+        let foretold = Foretold::of(programs, |program| match makes_tapes {
+            true => tape::record(program, model),
+            false => Ok((model.run(program)?, None)),
+        });
+        foretold.map(Some)
+    }
+}
+
+/// What a target does with several programs.
+#[derive(Debug)]
+pub struct Foretold {
+    runs: Vec<Run>,
+    /// The tapes of those of which there are any.
+    reel: Reel,
+    /// How long it took.
+    time: Duration,
+}
+
+impl Foretold {
+    fn of(
+        programs: &[&Program],
+        mut run: impl FnMut(&Program) -> Result<(Run, Option<Vec<u8>>), SetUpError>,
+    ) -> Result<Foretold, SetUpError> {
+        let started = Instant::now();
+        let all = programs.iter().map(|program| run(program)).collect::<Result<Vec<_>, _>>()?;
+        let (runs, tapes): (Vec<Run>, Vec<Option<Vec<u8>>>) = all.into_iter().unzip();
+        Ok(Foretold { runs, reel: Reel::of(&tapes), time: started.elapsed() })
     }
 }
 

@@ -12,7 +12,7 @@ mod signature;
 mod source;
 mod tally;
 
-pub use bench::{Bench, Difference, Differences, Maker, fault_of_model, profile_of};
+pub use bench::{Bench, Difference, Differences, Foretold, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
 pub use side_by_side::side_by_side;
@@ -177,6 +177,13 @@ struct Worker<'a> {
     sender: Sender<Event>,
 }
 
+/// Programs that are to be run at a time.
+struct Batch {
+    made: Vec<Made>,
+    /// What the model does with them, if there is one.
+    foretold: Option<Foretold>,
+}
+
 /// A program that is to be run.
 struct Made {
     seed: u64,
@@ -192,16 +199,16 @@ impl Worker<'_> {
     /// Runs programs batch by batch, while the next batch is made.
     fn work(&self, mut bench: Bench) -> Result<(), SetUpError> {
         self.tell(Event::Ready { lane: self.lane, profile: bench.profile().name });
-        let maker = bench.maker();
+        let mut maker = bench.maker();
         let most = AtomicUsize::new(1);
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(0);
-            let make = || {
-                let sender = sender;
+            let most_now = &most;
+            let make = move || {
                 loop {
-                    let batch = self.make(&maker, most.load(Ordering::Relaxed));
+                    let batch = self.make(&mut maker, most_now.load(Ordering::Relaxed));
                     // Whoever runs them ends when nothing can be run any more.
-                    if batch.is_empty() || sender.send(batch).is_err() {
+                    if batch.made.is_empty() || sender.send(batch).is_err() {
                         break;
                     }
                 }
@@ -211,7 +218,7 @@ impl Worker<'_> {
                 .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
             for batch in receiver {
                 let started = Instant::now();
-                let programs = batch.len();
+                let programs = batch.made.len();
                 self.run(&mut bench, batch)?;
                 let in_time = LONGEST_BATCH.as_secs_f64() / started.elapsed().as_secs_f64() * programs as f64;
                 most.store((in_time as usize).clamp(1, LARGEST_BATCH), Ordering::Relaxed);
@@ -221,7 +228,7 @@ impl Worker<'_> {
     }
 
     /// Makes the next programs, at most so many.
-    fn make(&self, maker: &Maker, most: usize) -> Vec<Made> {
+    fn make(&self, maker: &mut Maker, most: usize) -> Batch {
         let make = |seed| {
             let started = Instant::now();
             let settled = self.campaign.source.program(seed, maker.profile());
@@ -232,17 +239,21 @@ impl Worker<'_> {
         };
         // One of which settling leaves nothing is no program.
         let is_program = |made: &Made| !made.program.steps.is_empty();
-        std::iter::from_fn(|| self.next()).map(make).filter(is_program).take(most).collect()
+        let made: Vec<Made> =
+            std::iter::from_fn(|| self.next()).map(make).filter(is_program).take(most).collect();
+        let programs: Vec<&Program> = made.iter().map(|made| &made.program).collect();
+        // If it cannot be run there, the bench says so.
+        let foretold = maker.foretell(&programs).ok().flatten();
+        Batch { made, foretold }
     }
 
-    fn run(&self, bench: &mut Bench, batch: Vec<Made>) -> Result<(), SetUpError> {
-        let started = Instant::now();
-        let programs: Vec<&Program> = batch.iter().map(|made| &made.program).collect();
-        let Differences { found, by_first, by_others, spent } = bench.differences(&programs)?;
-        let running = started.elapsed() / batch.len() as u32;
-        let programs = batch.len() as u64;
+    fn run(&self, bench: &mut Bench, Batch { made, foretold }: Batch) -> Result<(), SetUpError> {
+        let programs: Vec<&Program> = made.iter().map(|made| &made.program).collect();
+        let Differences { found, by_first, by_others, spent } = bench.differences(&programs, foretold)?;
+        let running = (by_first + by_others) / made.len() as u32;
+        let programs = made.len() as u64;
         self.tell(Event::Took(Took { lane: self.lane, programs, first: by_first, others: by_others, spent }));
-        for (made, difference) in batch.into_iter().zip(found) {
+        for (made, difference) in made.into_iter().zip(found) {
             let Made { seed, program, depth, fault, making } = made;
             let signature = fault.or_else(|| difference.as_ref().map(|found| found.signature.clone()));
             self.tell(Event::Ran(Ran {
@@ -306,16 +317,20 @@ pub struct Reduced {
     pub steadiness: Steadiness,
 }
 
-/// Makes a settled program smaller that shows this difference, and sees how often it does. Once somebody wants an end, it
-/// is left as it is by then.
+/// Makes a settled program smaller that shows this difference, and sees how often it does. One that does not again is left
+/// as it is: what is tried then would tell nothing. So is one that is known to differ. Once somebody wants an end, it is left
+/// as it is by then.
 pub fn reduce(
     bench: &mut Bench,
     program: &Program,
     first: Difference,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Reduced, SetUpError> {
-    let is_steady = repeat(bench, program, &first.signature)?.0.is_steady();
-    let repetitions = if is_steady { 1 } else { REPETITIONS };
+    let (steadiness, last) = repeat(bench, program, &first.signature)?;
+    if steadiness.shown == 0 || bench.is_known(&first.signature) {
+        return Ok(Reduced { program: program.clone(), difference: last.unwrap_or(first), steadiness });
+    }
+    let repetitions = if steadiness.is_steady() { 1 } else { REPETITIONS };
     let mut trial = bench.trial(&first.signature, repetitions, MOST_RUNS, is_stopped);
     let minimised = minimise(program, &mut trial);
     if let Some(error) = trial.error {
@@ -344,6 +359,8 @@ fn repeat(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use reference_driver::Profile;
 
     use super::*;
@@ -424,6 +441,51 @@ mod tests {
         assert_eq!(whole.program, program);
         let small = reduce(&mut bench, &program, difference, &|| false).unwrap();
         assert!(small.program.steps.len() < program.steps.len());
+    }
+
+    /// A target that does less than it should with one program, once.
+    struct Fickle {
+        model: ReferenceTarget,
+        has_differed: bool,
+        runs: Arc<AtomicU64>,
+    }
+
+    impl Target for Fickle {
+        fn name(&self) -> String {
+            "fickle".to_owned()
+        }
+        fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
+            self.runs.fetch_add(1, Ordering::Relaxed);
+            let mut run = self.model.run(program)?;
+            if !self.has_differed && run.transcript.steps.len() > 3 {
+                self.has_differed = true;
+                run.transcript.steps.truncate(2);
+            }
+            Ok(run)
+        }
+        fn driver(&self) -> Option<String> {
+            None
+        }
+        fn profile(&self) -> Option<String> {
+            Target::profile(&self.model)
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_again_is_told_as_it_was() {
+        let runs = Arc::new(AtomicU64::new(0));
+        let fickle = || {
+            let model = ReferenceTarget::new(Profile::C);
+            Bench::of_model_and(Box::new(Fickle { model, has_differed: false, runs: runs.clone() }))
+        };
+        let (ran, findings) = run(&campaign(30), fickle);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!((finding.steadiness.shown, finding.program.steps.len()), (0, finding.steps_before));
+        assert_eq!(
+            runs.load(Ordering::Relaxed),
+            ran + u64::from(REPETITIONS),
+            "nothing smaller has been tried"
+        );
     }
 
     /// A target that dies over every program in which somebody dies.

@@ -66,6 +66,16 @@ impl Run {
     pub fn without_steps(verdict: Verdict) -> Run {
         Run { verdict, transcript: Transcript::default(), runs: 0, log: Vec::new() }
     }
+
+    /// The same, but for a kernel that has complained of this, and has had that in its log.
+    pub fn but_for(&self, complaints: Vec<String>, log: Vec<String>) -> Run {
+        let complaints: Vec<String> = complaints.iter().map(|line| complained(line)).collect();
+        let mut run = self.clone();
+        run.transcript.complaints.extend(complaints.iter().cloned());
+        run.verdict = judge_complaints(run.verdict, complaints);
+        run.log = shortened(log);
+        run
+    }
 }
 
 /// Something that the target rests on is missing or refused, so that no program can be run on it.
@@ -128,12 +138,16 @@ fn run_once(program: &Program, worlds: &mut dyn Worlds, repetition: u32) -> Resu
         Some(stop) => verdict(stop)?,
         None => judge_closing(&left),
     };
-    let complaints: Vec<String> =
-        complaints.into_iter().map(|line| format!("the kernel complains: {line}")).collect();
+    let complaints: Vec<String> = complaints.iter().map(|line| complained(line)).collect();
     transcript.complaints = left.into_iter().chain(complaints.clone()).collect();
     let verdict = judge_complaints(judged, complaints);
     let log = if verdict == Verdict::Pass { Vec::new() } else { shortened(log) };
     Ok(Run { verdict, transcript, runs: 1, log })
+}
+
+/// A line in which a kernel complains, as it is told.
+fn complained(line: &str) -> String {
+    format!("the kernel complains: {line}")
 }
 
 /// A kernel's log with as many lines as people read.

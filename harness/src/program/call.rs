@@ -218,6 +218,8 @@ pub struct NodeInfoRequest {
     PartialEq,
     Eq,
     Hash,
+    serde::Serialize,
+    serde::Deserialize,
     strum::Display,
     strum::EnumString,
     strum::EnumIter,

@@ -10,6 +10,8 @@
     PartialOrd,
     Ord,
     Hash,
+    serde::Serialize,
+    serde::Deserialize,
     strum::Display,
     strum::EnumString,
     strum::EnumIter,

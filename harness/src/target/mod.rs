@@ -15,6 +15,7 @@ pub mod qemu;
 mod reference;
 mod spent;
 mod system_call;
+pub mod tape;
 pub mod uml;
 mod world;
 
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 use crate::engine::{self, Run, SetUpError};
 use crate::program::Program;
 use system_call::is_too_long;
+use tape::Reel;
 
 /// Guests are booted with the program that asks for them as their first process, and devices are driven by further ones
 /// of it: a program that has targets calls this before anything else, and ends with the status if there is one.
@@ -55,10 +57,24 @@ pub trait Target: Send {
     /// run on this target.
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
 
+    /// What the security module of its kernel calls processes, once that is known: the model of its driver is to do the same.
+    fn security_context(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Whether it makes use of tapes.
+    fn plays_tapes(&self) -> bool {
+        false
+    }
+
     /// Runs programs one after the other, and gives for each what came of it, or `None` where that is what came of it
     /// elsewhere. Where many are run, this is quicker: processes may be used again where that makes no difference to the
-    /// driver. An error as of [`Target::run`].
-    fn compare(&mut self, elsewhere: &[(&Program, &Run)]) -> Result<Vec<Option<Run>>, SetUpError> {
+    /// driver. There may be tapes of some of them. An error as of [`Target::run`].
+    fn compare(
+        &mut self,
+        elsewhere: &[(&Program, &Run)],
+        _tapes: &Reel,
+    ) -> Result<Vec<Option<Run>>, SetUpError> {
         let runs = elsewhere.iter().map(|(program, expected)| {
             let run = self.run(program)?;
             Ok((run != **expected).then_some(run))

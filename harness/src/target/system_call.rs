@@ -1,6 +1,7 @@
 //! System calls as worlds do them, with concrete numbers, and what comes of them.
 
 use reference_driver::uapi::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::{Image, ThreadIndex};
 use crate::program::{BinderfsCall, Context, PLACES, Pages, Place, PollEvents, Protection, Scheduling};
@@ -200,7 +201,7 @@ pub struct Report {
 }
 
 /// What a world knows a file by that a script has made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FileId(pub u32);
 
 /// What a world knows an instance of binderfs by.

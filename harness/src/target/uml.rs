@@ -14,7 +14,8 @@ use nix::unistd::Pid;
 use object::{Object, ObjectSection, ReadCache};
 
 use super::guest::{
-    CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, channel, greet_by_terminal, inherited,
+    CONSOLE, GuestOptions, Initramfs, Launched, Launcher, Machine, Mailbox, channel, greet_by_terminal,
+    inherited,
 };
 use crate::coverage::llvm::COUNTERS;
 use crate::engine::SetUpError;
@@ -66,6 +67,7 @@ impl Uml {
 
 impl Launcher for Uml {
     fn launch(&mut self) -> Result<Launched, SetUpError> {
+        let mailbox = Mailbox::within(&self.memory_folder);
         let started = channel().and_then(|(ours, guests_end)| {
             let guests = inherited(&guests_end);
             let mut command = Command::new(&self.kernel);
@@ -82,6 +84,7 @@ impl Launcher for Uml {
                 .args(["con=null", "con0=null,fd:1", CONSOLE, "panic=-1", "oops=panic"])
                 .args(["ssl=null".to_owned(), format!("ssl0=fd:{guests},fd:{guests}")])
                 .arg("binderdrill.channel=/dev/ttyS0")
+                .args(mailbox.as_ref().map(Mailbox::word))
                 .args(self.append.split_ascii_whitespace());
             if let Some(place) = self.place {
                 // SAFETY: one system call between fork and exec, which reads what the closure holds.
@@ -91,6 +94,7 @@ impl Launcher for Uml {
         });
         let machine = started.map_err(|silence| SetUpError(silence.to_string()))?;
         greet_by_terminal(machine, BOOT_PATIENCE.mul_f64(self.scale))
+            .map(|launched| launched.with_mailbox(mailbox))
             .map_err(|reason| reason.of(&self.kernel))
     }
 

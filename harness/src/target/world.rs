@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reference_driver::Profile;
 use reference_driver::uapi::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::{FileId, Outcome, SystemCall};
 use crate::program::{Counter, DriverKind, Feature, Name};
@@ -51,7 +52,7 @@ pub struct ProcessSpecification {
 }
 
 /// A thread of a world: which process of the list, and which thread of that process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ThreadIndex {
     /// Index of the process.
     pub process: usize,
@@ -145,7 +146,7 @@ pub struct Racer {
 }
 
 /// What a descriptor of a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescriptorState {
     /// The open file that it is for; `None` for one that no script has made.
     pub file: Option<FileId>,

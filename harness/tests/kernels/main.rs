@@ -14,19 +14,26 @@ mod exported;
 mod guests;
 mod patches;
 mod refusals;
+mod tapes;
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Output};
 
 use binderdrill::kernel::Store;
+use binderdrill::target::live_as_asked;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() -> ExitCode {
+    // Guests and agents are this program once more.
+    if let Some(status) = live_as_asked() {
+        return status;
+    }
     let arguments = Arguments::from_args();
     let can_boot = can_boot();
     let guests = guests::TESTS
         .iter()
         .chain(ends::IN_QEMU)
+        .chain(tapes::ON_STOCK)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("guest").with_ignored_flag(!can_boot));
     let has_uml = Store::of_user().is_ok_and(|store| store.built("uml-c").is_ok());
     let uml = guests::IN_UML
@@ -34,10 +41,12 @@ fn main() -> ExitCode {
         .chain(ends::IN_UML)
         .chain(exported::IN_UML)
         .chain(coverage::IN_UML)
+        .chain(tapes::IN_UML)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml));
     let has_uml_of_rust = Store::of_user().is_ok_and(|store| store.built("uml-rust").is_ok());
     let uml_of_rust = exported::IN_RUST
         .iter()
+        .chain(tapes::IN_RUST)
         .map(|(name, test)| Trial::test(*name, *test).with_kind("uml").with_ignored_flag(!has_uml_of_rust));
     let can_count = coverage::can_count();
     let coverage = coverage::IN_GCOV

@@ -1,7 +1,8 @@
 //! Agents: the processes that do system calls on behalf of a script, and the threads in them.
 //!
 //! An agent is a fork of the nursery. Each of its threads waits at its desk for requests, does one system call at a time,
-//! and tells what came of it. It decides nothing and remembers only its descriptor and its epoll instance.
+//! and tells what came of it; or it plays a [part](super::part), which is several of them with what must come. It remembers only
+//! its descriptor and its epoll instance.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -26,7 +27,7 @@ use super::message::*;
 use super::netlink;
 use super::nursery::end_with_parent;
 use super::shared_memory::{self, MOST_THREADS};
-use crate::program::Context;
+use crate::program::{Context, PLACES};
 use crate::target::{Area, DESKS};
 
 /// What an agent has of the device.
@@ -165,7 +166,7 @@ pub fn now() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
-fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
+pub(super) fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
     match request.operation {
         OP_OPEN => {
             let context = Context::VARIANTS.get(request.argument as usize).ok_or(Errno::ENOSYS)?;
@@ -209,7 +210,8 @@ fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64>
             super::binderfs::carry_out(&request)
         }
         OP_IOCTL => ioctl(request.detail, request.argument, thread),
-        OP_RENEW => renew(request.address, request.argument),
+        OP_RENEW => renew(request.address, request.argument, request.detail != 0),
+        OP_PLAY => super::part::play(device, request.argument, thread),
         // SAFETY: _exit ends the process without running any of its code.
         OP_EXIT => unsafe { nix::libc::_exit(0) },
         _ => Err(Errno::ENOSYS),
@@ -243,6 +245,16 @@ fn open(device: &Path, nonblock: bool, number: u32) -> nix::Result<i64> {
     let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
     let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
+    if number != NUMBERLESS {
+        lock_byte(&file, number)?;
+    }
+    let descriptor = file.into_raw_fd();
+    holding().descriptor = Some(descriptor);
+    Ok(descriptor.into())
+}
+
+/// Locks the byte of an open device at this place.
+fn lock_byte(file: &OwnedFd, number: u32) -> nix::Result<()> {
     let byte = nix::libc::flock {
         l_type: nix::libc::F_RDLCK as nix::libc::c_short,
         l_whence: nix::libc::SEEK_SET as nix::libc::c_short,
@@ -250,10 +262,7 @@ fn open(device: &Path, nonblock: bool, number: u32) -> nix::Result<i64> {
         l_len: 1,
         l_pid: 0,
     };
-    nix::fcntl::fcntl(&file, FcntlArg::F_OFD_SETLK(&byte))?;
-    let descriptor = file.into_raw_fd();
-    holding().descriptor = Some(descriptor);
-    Ok(descriptor.into())
+    nix::fcntl::fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop)
 }
 
 /// The device of a context. All but the first are beside that one.
@@ -269,15 +278,20 @@ fn close() -> nix::Result<i64> {
     nix::unistd::close(descriptor).map(|()| 0)
 }
 
-/// Maps the device at an address that scripts have to themselves, or, with 0, where the kernel likes.
+/// Maps the device at an address that scripts have to themselves, or at one that must be free; or, with 0, where the kernel
+/// likes.
 fn map_device(address: u64, size: u64, how: u32) -> nix::Result<i64> {
     let descriptor = descriptor()?;
     let length = NonZeroUsize::new(size as usize).ok_or(Errno::EINVAL)?;
     let write = if how & MMAP_WRITE != 0 { ProtFlags::PROT_WRITE } else { ProtFlags::empty() };
     let sharing = if how & MMAP_SHARED != 0 { MapFlags::MAP_SHARED } else { MapFlags::MAP_PRIVATE };
-    let fixed = if address != 0 { MapFlags::MAP_FIXED } else { MapFlags::empty() };
-    // SAFETY: without an address the kernel chooses one at which nothing is mapped; at those of scripts there is nothing
-    // but their own mappings.
+    let fixed = match (address, how & MMAP_FREE != 0) {
+        (0, _) => MapFlags::empty(),
+        (_, true) => MapFlags::MAP_FIXED_NOREPLACE,
+        (_, false) => MapFlags::MAP_FIXED,
+    };
+    // SAFETY: without an address the kernel chooses one at which nothing is mapped, and where it must be free, nothing is
+    // replaced; at those of scripts there is nothing but their own mappings.
     let address = unsafe {
         nix::sys::mman::mmap(
             NonZeroUsize::new(address as usize),
@@ -308,9 +322,12 @@ fn pointer(address: u64) -> nix::Result<std::ptr::NonNull<std::ffi::c_void>> {
 }
 
 /// Has this process be what it was when it started.
-fn renew(address: u64, size: u64) -> nix::Result<i64> {
+fn renew(address: u64, size: u64, has_places: bool) -> nix::Result<i64> {
     if size > 0 {
         unmap(address, size)?;
+    }
+    if has_places {
+        unmap(PLACES.start, PLACES.end - PLACES.start)?;
     }
     *holding() = Holding { descriptor: None, epoll: None, reports: None };
     let line = LINE.load(Ordering::SeqCst);

@@ -3,6 +3,9 @@
 //! Requests say which system call to do, with plain numbers, and lie on the [`Desk`](super::desk::Desk) of the thread. What
 //! comes of it is one number: what the system call returned, or a negative errno.
 
+use crate::program::Protection;
+use crate::target::SystemCall;
+
 /// What a thread is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
@@ -20,6 +23,42 @@ pub struct Request {
     pub address: u64,
     /// When to begin, in nanoseconds of CLOCK_MONOTONIC; at once, if that is past.
     pub begin: u64,
+}
+
+/// What stands for a system call that is asked for in the same way in every world: the operation, its detail and its
+/// argument.
+pub fn plain(call: &SystemCall) -> Option<(u32, u32, u64)> {
+    Some(match call {
+        SystemCall::Close => (OP_CLOSE, 0, 0),
+        SystemCall::Flush => (OP_FLUSH, 0, 0),
+        SystemCall::Mprotect { pages, protection } => {
+            let protection = match protection {
+                Protection::None => nix::libc::PROT_NONE,
+                Protection::Read => nix::libc::PROT_READ,
+                Protection::Write => nix::libc::PROT_READ | nix::libc::PROT_WRITE,
+            };
+            (OP_MPROTECT, protection as u32, pages.size())
+        }
+        SystemCall::Poll { timeout_ms } => (OP_POLL, 0, (*timeout_ms).into()),
+        SystemCall::Epoll => (OP_EPOLL, 0, 0),
+        SystemCall::EpollWait { timeout_ms } => (OP_EPOLL_WAIT, 0, (*timeout_ms).into()),
+        SystemCall::EpollClose => (OP_EPOLL_CLOSE, 0, 0),
+        SystemCall::Exit => (OP_EXIT, 0, 0),
+        SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
+        SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
+        SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
+        SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
+        SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
+        SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
+        SystemCall::Ioctl { request, argument, .. } => (OP_IOCTL, *request, *argument),
+        _ => return None,
+    })
+}
+
+/// The bits of `MMAP_` by which a device is mapped so.
+pub fn mapping_bits(write: bool, shared: bool) -> u32 {
+    let write = if write { MMAP_WRITE } else { 0 };
+    write | if shared { MMAP_SHARED } else { 0 }
 }
 
 /// Opens the device of the context that has this place among [`crate::program::Context`]: the result is the descriptor.
@@ -95,6 +134,12 @@ pub const OP_GET_SCHEDULER: u32 = 30;
 pub const MMAP_WRITE: u32 = 1;
 /// Of an mmap: with MAP_SHARED, not MAP_PRIVATE.
 pub const MMAP_SHARED: u32 = 2;
-/// Gives up the mapping at these addresses, and all else that it has open but for its line: the result is 0. Nothing else
-/// of it may have changed.
+/// Of an mmap: only if nothing is mapped at the address.
+pub const MMAP_FREE: u32 = 4;
+/// Of an open: the number of what need not be known by a number.
+pub const NUMBERLESS: u32 = u32::MAX >> 1;
+/// Gives up the mapping at these addresses, with 1 for `detail` what is mapped at places of scripts too, and all else that it
+/// has open but for its line: the result is 0. Nothing else of it may have changed but priorities.
 pub const OP_RENEW: u32 = 31;
+/// Plays the part that begins at `argument` in the process' parts: the result is 0 if all came as it must.
+pub const OP_PLAY: u32 = 35;

@@ -5,11 +5,13 @@ mod binderfs;
 mod counters;
 mod desk;
 mod files;
-mod kernel_log;
-mod message;
+pub(super) mod kernel_log;
+pub(super) mod message;
 mod netlink;
 pub mod nursery;
 mod observation;
+mod part;
+mod player;
 mod probe;
 mod process;
 mod reclaim;
@@ -121,6 +123,11 @@ impl DeviceTarget {
         self.agents_precede = self.nursery.give_precedence(are_kept && scheduling::has_one_processor());
     }
 
+    /// What the security module calls processes, if there is one that tells the driver.
+    pub fn security_context(&self) -> Option<Vec<u8>> {
+        self.is_told_contexts.then(|| security::context_of(std::process::id() as i32)).flatten()
+    }
+
     /// What measures the parts of programs.
     pub fn stopwatch(&mut self) -> &mut Stopwatch {
         &mut self.stopwatch
@@ -129,6 +136,11 @@ impl DeviceTarget {
     /// The path of the device.
     pub fn device(&self) -> &Path {
         &self.path
+    }
+
+    /// What the kernel's log has had since it was last asked.
+    pub fn new_lines(&mut self) -> Vec<String> {
+        self.log.as_mut().map(KernelLog::new_lines).unwrap_or_default()
     }
 
     /// What the kernel has complained of since it was last asked.

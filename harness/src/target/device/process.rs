@@ -2,23 +2,25 @@
 
 use std::cell::OnceCell;
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::agent::DISMISSAL;
-use super::message::{OP_IOCTL, OP_RENEW, Request};
+use super::message::{OP_IOCTL, OP_PLAY, OP_RENEW, Request};
 use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
 use super::shared_memory::{MOST_THREADS, SharedMemory};
 use crate::program::{Name, PAGE};
 use crate::target::mappings::Mappings;
-
-use crate::target::{Image, Piece, ProcessSpecification, TargetError};
+use crate::target::tape::Role;
+use crate::target::{FIRST_DESCRIPTOR, Image, Piece, ProcessSpecification, TargetError};
 
 /// How long an answer is awaited before it is asked whether the process is still there.
 const LIFE_SIGN: Duration = Duration::from_millis(20);
@@ -41,6 +43,8 @@ pub struct Process {
     uid: Option<u32>,
     /// It cannot be made as good as new.
     pub(super) is_spent: bool,
+    /// Threads have set their own priorities.
+    pub(super) sets_priorities: bool,
     /// It is in a user namespace of its own.
     pub(super) is_apart: bool,
     /// Whether the kernel tells in what its threads sleep.
@@ -121,6 +125,7 @@ impl Process {
             alive: false,
             uid: *uid,
             is_spent: *forked,
+            sets_priorities: false,
             is_apart: false,
             are_places_told: nursery.are_places_told(),
             nice_value: nursery.nice_value(),
@@ -171,6 +176,11 @@ impl Process {
         &self.memory
     }
 
+    /// The same, for who has something to put there.
+    pub(super) fn memory_mut(&mut self) -> &mut SharedMemory {
+        &mut self.memory
+    }
+
     /// Gives it the line and the memory of another one, that it has just been asked to make.
     pub(super) fn hand_over(&self, line: &OwnedFd, memory: &SharedMemory) -> nix::Result<()> {
         let over = self.line.as_ref().ok_or(Errno::EBADF)?;
@@ -184,7 +194,7 @@ impl Process {
     pub(super) fn ask(&mut self, thread: usize, request: Request, device: Option<OpeningIndex>) {
         let asked = &mut self.threads[thread];
         asked.state = State::Calling { device };
-        asked.has_called |= request.operation == OP_IOCTL;
+        asked.has_called |= matches!(request.operation, OP_IOCTL | OP_PLAY);
         self.memory.desk(thread).ask(request);
     }
 
@@ -224,6 +234,11 @@ impl Process {
         !forked && self.uid == *uid && self.threads.len() == threads.len()
     }
 
+    /// Whether it can play this, if it is as good as new.
+    pub(super) fn could_play(&self, role: &Role<'_>) -> bool {
+        self.uid == role.uid && self.threads.len() == role.threads as usize
+    }
+
     /// Is this one from here on.
     pub(super) fn become_one(&mut self, specification: &ProcessSpecification) {
         self.name.clone_from(&specification.name);
@@ -235,14 +250,19 @@ impl Process {
     /// Asks for it to be made as good as new: to have nothing open, nothing mapped, and memory without a trace of what was
     /// there. Nobody may use it before [`Process::is_as_new`] of the thread that does it. `None` if it cannot be.
     pub(super) fn ask_to_renew(&mut self) -> Option<usize> {
+        // What it has mapped beside the one mapping may lie anywhere among its own memory.
+        let mapped = self.mapped.at_most_one_piece().ok()?;
+        self.ask_to_renew_but_for(mapped, false)
+    }
+
+    /// The same, where it has mapped devices at these addresses only, and maybe at places that the script has chosen.
+    pub(super) fn ask_to_renew_but_for(&mut self, mapped: Range<u64>, has_places: bool) -> Option<usize> {
         if !self.alive || self.is_spent {
             return None;
         }
-        // What it has mapped beside the one mapping may lie anywhere among its own memory.
-        let mapped = self.mapped.at_most_one_piece().ok()?;
         let request = Request {
             operation: OP_RENEW,
-            detail: 0,
+            detail: has_places.into(),
             argument: mapped.end - mapped.start,
             address: mapped.start,
             begin: 0,
@@ -261,15 +281,45 @@ impl Process {
 
     /// Waits until a thread has done what [`Process::ask_to_renew`] asks for, and says whether the process is of use again.
     pub(super) fn is_as_new(&mut self, renewer: usize, patience: Duration) -> bool {
+        let cleared = self.is_renewed(renewer, patience) && self.memory.clear().is_ok();
+        cleared && self.has_usual_priorities()
+    }
+
+    /// The same of one of which it is known what of its memory it has used, if the driver has done to it what it should:
+    /// whether it has, [`Process::is_left_as_it_should`] tells later.
+    pub(super) fn is_as_new_by_all_accounts(&mut self, renewer: usize, patience: Duration) -> bool {
+        let is_renewed = self.is_renewed(renewer, patience);
+        // Else a thread may still use it.
+        if is_renewed {
+            self.memory.clear_known();
+        }
+        is_renewed
+    }
+
+    /// Whether no driver has changed anything of it.
+    pub(super) fn is_left_as_it_should(&mut self) -> bool {
+        self.has_usual_priorities() && self.memory.has_nothing_unknown().unwrap_or(false)
+    }
+
+    fn is_renewed(&mut self, renewer: usize, patience: Duration) -> bool {
         let renewed = self.await_answer(renewer, patience).is_ok_and(|result| result == 0);
-        let cleared = renewed && self.have_all_returned(patience) && self.memory.clear().is_ok();
+        let have_returned = renewed && self.have_all_returned(patience);
         self.forget();
         self.alive = true;
-        // A driver that has lent a thread the priority of a caller may not have taken it back.
+        if std::mem::take(&mut self.sets_priorities) {
+            let usual = self.nice_value.unwrap_or_default();
+            self.threads.iter().for_each(|thread| set_nice_value(thread.tid, usual));
+        }
+        have_returned
+    }
+
+    /// Whether its threads have the priorities that they began with: a driver that has lent one that of a caller may not have
+    /// taken it back.
+    fn has_usual_priorities(&mut self) -> bool {
         let usual = self.nice_value;
         let is_usual =
             |thread: &mut Thread| !std::mem::take(&mut thread.has_called) || nice_value(thread.tid) == usual;
-        cleared && self.threads.iter_mut().all(is_usual)
+        self.threads.iter_mut().all(is_usual)
     }
 
     /// Waits until all threads have come back from their calls, now that the device is closed: which is what the driver
@@ -286,7 +336,7 @@ impl Process {
 
     /// Whether a descriptor is one that it has had from the beginning: its standard streams and its line.
     pub(super) fn is_own(&self, descriptor: u32) -> bool {
-        descriptor <= nix::libc::STDERR_FILENO as u32 + 1
+        descriptor < FIRST_DESCRIPTOR
     }
 
     /// Copies bytes into the arenas of its threads, each to its address.
@@ -365,7 +415,7 @@ impl Process {
     pub(super) fn kill(&mut self) {
         if self.alive {
             // It may have ended by itself in the meantime.
-            let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), Signal::SIGKILL);
             self.forget();
         }
     }
@@ -401,11 +451,20 @@ impl Process {
 
     /// Has a thread, which is in a call, come back from it. False if there is no such thread.
     fn call_back(&self, thread: usize) -> bool {
+        self.signal(thread, DISMISSAL).is_ok()
+    }
+
+    /// Sends a thread a signal that agents handle.
+    pub(super) fn signal(&self, thread: usize, signal: Signal) -> nix::Result<()> {
         let (pid, tid) = (self.pid, self.threads[thread].tid);
-        let number = DISMISSAL as nix::libc::c_int;
         // SAFETY: agents handle the signal, and no other thread has both of these ids.
-        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
-        sent == 0
+        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, signal as nix::libc::c_int) };
+        Errno::result(sent).map(drop)
+    }
+
+    /// Whether a thread that has been asked something has answered, of which no note has been taken.
+    pub(super) fn has_answered(&self, thread: usize) -> bool {
+        self.memory.desk(thread).answer().is_some()
     }
 
     /// Whether one of its threads has slept on since this look at it. It is in the same call then.
@@ -446,6 +505,14 @@ pub(super) fn nice_value(tid: i32) -> Option<i64> {
     // SAFETY: it only asks. The function of the C library would give -1, which could also be an error.
     let result = unsafe { nix::libc::syscall(nix::libc::SYS_getpriority, nix::libc::PRIO_PROCESS, tid) };
     Errno::result(result).ok()
+}
+
+/// Sets the nice value of a thread, which [`nice_value`] has told of another one. If that fails, it stays as it is.
+fn set_nice_value(tid: i32, told: i64) {
+    // What is told is 20 less the nice value.
+    let nice = 20 - told;
+    // SAFETY: it changes nothing but how that thread is scheduled.
+    unsafe { nix::libc::syscall(nix::libc::SYS_setpriority, nix::libc::PRIO_PROCESS, tid, nice) };
 }
 
 fn broken(name: &str, what: &str, error: std::io::Error) -> TargetError {

@@ -14,6 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::uio::pread;
+use nix::unistd::{Whence, lseek};
 
 use super::desk::Desk;
 use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area, DESKS};
@@ -23,7 +25,12 @@ pub const MOST_THREADS: usize = 256;
 
 /// The room for desks, in bytes.
 const DESKS_SIZE: u64 = 0x4000;
+/// Where the arenas begin in the file.
+const ARENAS: u64 = DESKS_SIZE + SHEET_SIZE;
 const _: () = assert!(MOST_THREADS * size_of::<Desk>() <= DESKS_SIZE as usize);
+
+/// The room for the parts that the agent [plays](super::part), and for what they need, in bytes.
+pub const SHEET_SIZE: u64 = 0x2_0000;
 
 const PAGE: u64 = 0x1000;
 
@@ -40,6 +47,8 @@ pub struct SharedMemory {
     file: OwnedFd,
     start: NonNull<u8>,
     threads: usize,
+    /// How many pages of the sheet are known to have memory.
+    sheet_pages: u64,
     /// The pages of the arenas that are known to have memory, by their numbers in the file.
     touched: BTreeSet<u64>,
 }
@@ -58,7 +67,7 @@ impl SharedMemory {
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
         // SAFETY: the kernel chooses addresses at which nothing is mapped.
         let start = unsafe { mmap(None, length, protection, flags, &file, 0) }?.cast();
-        let mut memory = SharedMemory { file, start, threads, touched: BTreeSet::new() };
+        let mut memory = SharedMemory { file, start, threads, sheet_pages: 0, touched: BTreeSet::new() };
         (0..threads).for_each(|thread| memory.desk(thread).open());
         memory.touch_usual();
         Ok(memory)
@@ -75,6 +84,32 @@ impl SharedMemory {
         // SAFETY: the file begins with a desk for each of its threads, of atomic numbers alone, and is mapped as long as
         // this lives.
         unsafe { self.start.cast::<Desk>().add(thread).as_ref() }
+    }
+
+    /// Puts bytes, one behind the other, where the agent finds the parts that it plays. False if there is no room for them.
+    pub fn put_on_sheet(&mut self, pieces: &[&[u8]]) -> bool {
+        let length = pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        if length > SHEET_SIZE {
+            return false;
+        }
+        self.sheet_pages = self.sheet_pages.max(length.div_ceil(PAGE));
+        let mut place = DESKS_SIZE as usize;
+        for piece in pieces {
+            // SAFETY: the sheet lies in the file, all of which is mapped, and has room for this. The agent plays no part.
+            unsafe {
+                let to = self.start.add(place).as_ptr();
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
+            }
+            place += piece.len();
+        }
+        true
+    }
+
+    /// Takes note that somebody else reads or writes so many bytes of an arena. Of what is in none nothing is noted.
+    pub fn note(&mut self, address: u64, length: usize) {
+        if let Some(place) = self.place(address, length) {
+            self.note_touched(&place);
+        }
     }
 
     /// Puts bytes into an arena, and so many zeroes behind them. False if not all of these addresses belong to one area.
@@ -106,22 +141,54 @@ impl SharedMemory {
 
     /// Forgets what is in the arenas: from here on they are full of zeroes.
     pub fn clear(&mut self) -> nix::Result<()> {
-        let desks = (self.threads * size_of::<Desk>()).div_ceil(PAGE as usize);
-        let known = (self.touched.len() + desks) as u64 * PAGE / BLOCK;
-        if nix::sys::stat::fstat(&self.file)?.st_blocks as u64 == known {
-            for page in &self.touched {
-                // SAFETY: the page lies in the file, all of which is mapped; the agent is in no call.
-                unsafe { self.start.add((page * PAGE) as usize).write_bytes(0, PAGE as usize) };
-            }
+        if self.is_known()? {
+            self.clear_known();
             return Ok(());
         }
         // The driver has looked at further ones, or written there.
         let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        let arenas = size(self.threads) - DESKS_SIZE;
-        fallocate(&self.file, flags, DESKS_SIZE as i64, arenas as i64)?;
+        let arenas = size(self.threads) - ARENAS;
+        fallocate(&self.file, flags, ARENAS as i64, arenas as i64)?;
         self.touched.clear();
         self.touch_usual();
         Ok(())
+    }
+
+    /// Forgets what is in those pages of the arenas that are known to have memory.
+    pub fn clear_known(&mut self) {
+        for page in &self.touched {
+            // SAFETY: the page lies in the file, all of which is mapped; the agent is in no call.
+            unsafe { self.start.add((page * PAGE) as usize).write_bytes(0, PAGE as usize) };
+        }
+    }
+
+    /// Whether no other pages have memory than those that are known to.
+    pub fn is_known(&self) -> nix::Result<bool> {
+        let desks = (self.threads * size_of::<Desk>()).div_ceil(PAGE as usize);
+        let known = (self.touched.len() as u64 + desks as u64 + self.sheet_pages) * PAGE / BLOCK;
+        Ok(nix::sys::stat::fstat(&self.file)?.st_blocks as u64 == known)
+    }
+
+    /// Whether nothing has been written to other pages than those that are known to have memory. A driver may have looked at
+    /// some.
+    pub fn has_nothing_unknown(&mut self) -> nix::Result<bool> {
+        if self.is_known()? {
+            return Ok(true);
+        }
+        let mut has_nothing = true;
+        let mut place = ARENAS as i64;
+        // Behind the last page that has memory this fails.
+        while let Ok(data) = lseek(&self.file, place, Whence::SeekData) {
+            let page = data as u64 / PAGE;
+            if !self.touched.contains(&page) {
+                let mut bytes = [0; PAGE as usize];
+                pread(&self.file, &mut bytes, data)?;
+                has_nothing &= bytes.iter().all(|byte| *byte == 0);
+            }
+            place = ((page + 1) * PAGE) as i64;
+        }
+        self.clear()?;
+        Ok(has_nothing)
     }
 
     /// Gives memory to the pages that nearly every call uses.
@@ -158,9 +225,16 @@ impl Drop for SharedMemory {
     }
 }
 
+/// What has been put on the sheet of this process, which is an agent.
+pub fn sheet() -> &'static [u8] {
+    // SAFETY: agents map it before they hear of anything to do, for as long as they live, and nobody writes there while they
+    // play a part.
+    unsafe { std::slice::from_raw_parts((DESKS + DESKS_SIZE) as *const u8, SHEET_SIZE as usize) }
+}
+
 /// Maps, in an agent, the memory that it shares. What is between the areas of arenas stays unmapped.
 pub fn map(file: &File, threads: usize) -> nix::Result<()> {
-    map_at(file, DESKS..DESKS + DESKS_SIZE, 0)?;
+    map_at(file, DESKS..DESKS + ARENAS, 0)?;
     for thread in 0..threads {
         for area in Area::ALL {
             map_at(file, area.addresses(thread), place_of(area, thread))?;
@@ -172,7 +246,7 @@ pub fn map(file: &File, threads: usize) -> nix::Result<()> {
 /// Takes away what [`map`] has mapped.
 pub fn unmap(threads: usize) -> nix::Result<()> {
     let areas = (0..threads).flat_map(|thread| Area::ALL.map(|area| area.addresses(thread)));
-    for addresses in areas.chain(std::iter::once(DESKS..DESKS + DESKS_SIZE)) {
+    for addresses in areas.chain(std::iter::once(DESKS..DESKS + ARENAS)) {
         let start = NonNull::new(addresses.start as *mut _).ok_or(Errno::EINVAL)?;
         // SAFETY: these addresses are for this alone, and nobody refers there any more.
         unsafe { munmap(start, (addresses.end - addresses.start) as usize) }?;
@@ -191,13 +265,13 @@ fn map_at(file: &File, addresses: Range<u64>, place: u64) -> nix::Result<()> {
 
 /// The size of the file for so many threads, in bytes.
 fn size(threads: usize) -> u64 {
-    DESKS_SIZE + threads as u64 * ARENA_SIZE
+    ARENAS + threads as u64 * ARENA_SIZE
 }
 
 /// Where an area begins in the file.
 fn place_of(area: Area, thread: usize) -> u64 {
     let before = Area::ALL.into_iter().take(area as usize).map(Area::size).sum::<u64>();
-    DESKS_SIZE + thread as u64 * ARENA_SIZE + before
+    ARENAS + thread as u64 * ARENA_SIZE + before
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use rest::Flushed;
 const HEAD_START: Duration = Duration::from_micros(500);
 
 /// The most agents that are kept for later.
-const MOST_SPARES: usize = 64;
+pub(super) const MOST_SPARES: usize = 64;
 
 /// Agents in front of a device.
 pub struct DeviceWorld<'a> {
@@ -159,10 +159,10 @@ impl<'a> DeviceWorld<'a> {
             }
             SystemCall::CloseDescriptor(number) if process.is_own(*number) => process.is_spent = true,
             SystemCall::Unshare => (process.is_apart, process.is_spent) = (true, true),
-            SystemCall::LimitDescriptors(_)
-            | SystemCall::SetPriority(_)
-            | SystemCall::SetScheduler(_)
-            | SystemCall::Fork { .. } => process.is_spent = true,
+            SystemCall::SetPriority(_) => process.sets_priorities = true,
+            SystemCall::LimitDescriptors(_) | SystemCall::SetScheduler(_) | SystemCall::Fork { .. } => {
+                process.is_spent = true
+            }
             SystemCall::Binderfs { .. } => process.is_spent = true,
             // It has been polled for longer than that takes.
             SystemCall::PollDescriptor(_) if result == 0 => self.closes_late = false,
@@ -440,14 +440,9 @@ impl World for DeviceWorld<'_> {
     }
 
     fn signal(&mut self, target: ThreadIndex) -> Result<Result<(), Errno>, TargetError> {
-        let process = &self.processes[target.process];
-        let (pid, tid) = (process.pid, process.threads[target.thread].tid);
-        let number = INTERRUPTION as nix::libc::c_int;
-        // SAFETY: agents handle the signal, and no other thread has both of these ids.
-        let sent = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, pid, tid, number) };
-        let sent = nix::errno::Errno::result(sent);
+        let sent = self.processes[target.process].signal(target.thread, INTERRUPTION);
         self.settle(target)?;
-        Ok(sent.map(drop).map_err(|errno| Errno(errno as i32)))
+        Ok(sent.map_err(|errno| Errno(errno as i32)))
     }
 
     fn read_memory(

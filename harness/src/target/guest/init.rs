@@ -17,12 +17,14 @@ use strum::VariantArray;
 use super::counters::{Counting, Since};
 use super::execute;
 use super::initramfs::MODULES;
-use super::message::{Compared, Reply, Request, digest, hear, say};
+use super::mailbox;
+use super::message::{Compared, Introduction, Reply, Request, digest, hear, say};
 use crate::engine::{Run, Verdict};
 use crate::program::Context;
 use crate::script;
-use crate::target::device::{DeviceTarget, KernelLog, device_of};
-use crate::target::{Part, Target, Worlds};
+use crate::target::device::{DeviceTarget, KernelLog, device_of, kernel_log};
+use crate::target::tape::Reel;
+use crate::target::{Part, Spent, Target, Worlds};
 
 /// What the channel is called on both sides.
 pub const CHANNEL: &str = "binderdrill";
@@ -64,26 +66,31 @@ fn serve() -> Result<(), String> {
     let mut target = prepared.map_err(|reason| format!("{kernel}: {reason}"));
     // What booting ran is no program's doing.
     let at_boot = counting.take().map_err(|error| format!("the counters of the kernel: {error}"))?;
+    let has_mailbox = command_line_word(mailbox::WORD).is_some_and(|folder| mailbox::open(&folder));
     let mut fault = Fault::asked_for();
+    let mut sample = Sample::default();
     let_precedence_hold();
     go_last();
     loop {
-        let request = hear(&mut channel).map_err(|error| format!("the channel: {error}"))?;
+        let (request, bytes) = hear(&mut channel).map_err(|error| format!("the channel: {error}"))?;
         let reply = match (request, &mut target) {
             (_, Err(reason)) => Reply::Unusable { reason: reason.clone() },
-            (Request::Hello, Ok(target)) => Reply::Ready {
+            (Request::Hello, Ok(target)) => Reply::Ready(Introduction {
                 driver: Worlds::driver(target).unwrap_or_default(),
                 profile: Worlds::profile(target).name.to_owned(),
-            },
+                security_context: target.security_context(),
+                has_mailbox,
+            }),
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
                 target.keep_agents(false);
                 Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
             }
             (Request::Compare { scripts }, Ok(target)) => {
-                compare(scripts, target, &mut fault, &mut channel)?;
+                compare(scripts, target, &mut fault, &mut sample, &mut channel)?;
                 continue;
             }
+            (Request::Play, Ok(target)) => play(&bytes, target, &mut fault, &mut sample)?,
             (Request::Count { since: Since::Boot }, Ok(_)) => Reply::Counted { counters: at_boot.clone() },
             (Request::Count { since: Since::Last }, Ok(_)) => match counting.take() {
                 Ok(counters) => Reply::Counted { counters },
@@ -113,11 +120,12 @@ fn compare(
     scripts: Vec<Compared>,
     target: &mut DeviceTarget,
     fault: &mut Fault,
+    sample: &mut Sample,
     channel: &mut File,
 ) -> Result<(), String> {
     target.keep_agents(true);
-    for (place, Compared { script, digest: expected }) in scripts.iter().enumerate() {
-        if place.is_multiple_of(MEASURED) {
+    for Compared { script, digest: expected } in &scripts {
+        if sample.has_next() {
             target.stopwatch().start();
         }
         fault.strike();
@@ -133,6 +141,54 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// Plays tapes one after the other. If something is left of them, or the kernel complains, none is said to have done the same.
+fn play(
+    reel: &[u8],
+    target: &mut DeviceTarget,
+    fault: &mut Fault,
+    sample: &mut Sample,
+) -> Result<Reply, String> {
+    let tapes = Reel::tapes(reel).map_err(|error| error.to_string())?;
+    target.keep_agents(true);
+    let mut same = Vec::with_capacity(tapes.len());
+    let mut spent = Spent::default();
+    let playable = if target.plays() { tapes.as_slice() } else { &[] };
+    for tape in playable {
+        if sample.has_next() {
+            target.stopwatch().start();
+        }
+        fault.strike();
+        // If something goes wrong with its processes, it is run from its script.
+        same.push(target.play(tape).unwrap_or(false));
+        spent += target.stopwatch().stop();
+    }
+    let has_forgotten = target.has_forgotten();
+    let mut log = target.new_lines();
+    let complaints = kernel_log::complaints(&log);
+    if complaints.is_empty() {
+        log.clear();
+    }
+    if !has_forgotten || !complaints.is_empty() {
+        same.fill(false);
+    }
+    Ok(Reply::Played { same, complaints, log, spent })
+}
+
+/// Chooses the programs that are measured.
+#[derive(Default)]
+struct Sample {
+    /// How many there have been.
+    programs: usize,
+}
+
+impl Sample {
+    /// Whether the next program is one of them.
+    fn has_next(&mut self) -> bool {
+        self.programs += 1;
+        self.programs % MEASURED == 1
+    }
 }
 
 /// Lets every other process of the guest go before this one, which has nothing to do while one of them has: so when it

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
+use super::mailbox::Mailbox;
 use super::message::{self, Reply, Request};
 
 /// The last lines of a console that are kept.
@@ -27,6 +28,8 @@ pub struct Machine {
     program: String,
     channel: UnixStream,
     console: Console,
+    /// If the guest can look into it.
+    mailbox: Option<Mailbox>,
 }
 
 /// Why a guest does not answer.
@@ -87,7 +90,12 @@ impl Machine {
             process.stderr.take().map(|stream| Box::new(stream) as _),
         ];
         streams.into_iter().flatten().for_each(|stream| console.follow(stream));
-        Ok(Machine { process, program, channel, console })
+        Ok(Machine { process, program, channel, console, mailbox: None })
+    }
+
+    /// What is long is put into this mailbox from here on.
+    pub fn use_mailbox(&mut self, mailbox: Option<Mailbox>) {
+        self.mailbox = mailbox;
     }
 
     /// The process that is the machine.
@@ -104,8 +112,14 @@ impl Machine {
 
     /// Asks the guest something, which it has heard when this returns, but for the end of it.
     pub fn ask(&mut self, request: &Request, patience: Duration) -> Result<(), Silence> {
+        self.ask_with(request, &[], patience)
+    }
+
+    /// The same, with bytes that go with it.
+    pub fn ask_with(&mut self, request: &Request, bytes: &[u8], patience: Duration) -> Result<(), Silence> {
         let timed = self.channel.set_read_timeout(Some(patience));
-        let asked = timed.and_then(|()| message::ask(&mut self.channel, request));
+        let asked =
+            timed.and_then(|()| message::ask(&mut self.channel, self.mailbox.as_mut(), request, bytes));
         asked.map_err(|error| self.silence(error, patience))
     }
 

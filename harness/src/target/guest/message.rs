@@ -1,4 +1,5 @@
-//! The messages between the harness and its guest: JSON, each after its length in four bytes.
+//! The messages between the harness and its guest: JSON, each after its length in four bytes. Behind the JSON of a request
+//! there can be tapes.
 //!
 //! What the guest is asked is compressed, as what it is asked at a time may be many scripts, and channels are slow. What the guest is asked comes in pieces, behind each of which but the last it says that it has read it.
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::counters::{PackedCounters, Since};
+use super::mailbox::{self, Mailbox};
 use crate::engine::Run;
 use crate::target::Spent;
 
@@ -20,6 +22,9 @@ const LONGEST: u32 = 256 << 20;
 /// How much a guest is sent at a time, in bytes. Where the channel is a terminal of User-mode Linux, the kernel stops
 /// listening once some 4,000 bytes are there that nobody has read, and does not begin again when they have been.
 const PIECE: usize = 2000;
+
+/// What is told in place of a length where a request is in the mailbox, under the number of eight bytes behind it.
+const IN_MAILBOX: u32 = u32::MAX;
 
 /// What a guest says to be sent the next piece.
 const GO_ON: u8 = b'+';
@@ -40,6 +45,8 @@ pub enum Request {
         /// The scripts, each with the digest of what another target did.
         scripts: Vec<Compared>,
     },
+    /// Plays the tapes that come with the request, answered by one [`Reply::Played`].
+    Play,
     /// Keeps a program, in place of the one that it has been given before.
     Keep {
         /// Its file, [packed](super::packed).
@@ -91,12 +98,7 @@ pub enum Reply {
     /// The channel is a terminal, and passes on what it is given from now on. Said once, unasked.
     Listening,
     /// It has booted, and the device is there. Answers [`Request::Hello`].
-    Ready {
-        /// Its driver, as [`crate::target::Target::driver`] calls it.
-        driver: String,
-        /// The profile that it is nearest to.
-        profile: String,
-    },
+    Ready(Introduction),
     /// It cannot run anything. Answers [`Request::Hello`].
     Unusable {
         /// Why not, and what to do.
@@ -123,6 +125,17 @@ pub enum Reply {
         /// Whether the kernel has complained: then it is of no more use.
         spoilt: bool,
     },
+    /// What came of tapes. Answers [`Request::Play`].
+    Played {
+        /// Of each, whether the driver did as on it. Of those behind the last one this is not known.
+        same: Vec<bool>,
+        /// What the kernel has complained of: then it is of no more use, and it is not known over which of them.
+        complaints: Vec<String>,
+        /// What its log has had meanwhile.
+        log: Vec<String>,
+        /// Where the time went.
+        spent: Spent,
+    },
     /// What came of one of several scripts.
     Compared {
         /// What did, if that is something else than another target did.
@@ -132,6 +145,19 @@ pub enum Reply {
         /// As of [`Reply::Ran`].
         spoilt: bool,
     },
+}
+
+/// What a guest says of its kernel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Its driver, as [`crate::target::Target::driver`] calls it.
+    pub driver: String,
+    /// The profile that it is nearest to.
+    pub profile: String,
+    /// What its security module calls processes, if it has one that tells the driver.
+    pub security_context: Option<Vec<u8>>,
+    /// Whether it can look into its mailbox.
+    pub has_mailbox: bool,
 }
 
 /// What came of a program that is none of ours.
@@ -145,11 +171,24 @@ pub struct Executed {
     pub complaints: Vec<String>,
 }
 
-/// Asks a guest, piece by piece.
-pub fn ask(guest: &mut (impl Read + Write), request: &Request) -> io::Result<()> {
+/// Asks a guest, by a letter if there is a mailbox and it is worth it, else piece by piece. With the request go these bytes.
+pub fn ask(
+    guest: &mut (impl Read + Write),
+    mailbox: Option<&mut Mailbox>,
+    request: &Request,
+    bytes: &[u8],
+) -> io::Result<()> {
     let mut text = DeflateEncoder::new(Vec::new(), Compression::fast());
     serde_json::to_writer(&mut text, request)?;
-    let framed = framed(&text.finish()?)?;
+    text.write_all(bytes)?;
+    let text = text.finish()?;
+    // Where there is no room for a letter, the channel will do.
+    if let Some(number) = mailbox.filter(|_| text.len() > PIECE).and_then(|mailbox| mailbox.post(&text).ok())
+    {
+        guest.write_all(&[IN_MAILBOX.to_le_bytes().as_slice(), &number.to_le_bytes()].concat())?;
+        return guest.flush();
+    }
+    let framed = framed(&text)?;
     let mut pieces = framed.chunks(PIECE).peekable();
     while let Some(piece) = pieces.next() {
         guest.write_all(piece)?;
@@ -165,9 +204,17 @@ pub fn ask(guest: &mut (impl Read + Write), request: &Request) -> io::Result<()>
     Ok(())
 }
 
-/// Hears, in a guest, what it is asked.
-pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<Request> {
-    let mut text = vec![0; length(harness)?];
+/// Hears, in a guest, what it is asked, and the bytes that go with that.
+pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<(Request, Vec<u8>)> {
+    let length = match word(harness)? {
+        IN_MAILBOX => {
+            let mut number = [0; size_of::<u64>()];
+            harness.read_exact(&mut number)?;
+            return read_request(&mailbox::take(u64::from_le_bytes(number))?);
+        }
+        length => believed(length)?,
+    };
+    let mut text = vec![0; length];
     let mut heard = 0;
     // The length belongs to the first piece.
     let mut end = PIECE - LENGTH;
@@ -175,14 +222,23 @@ pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<Request> {
         end = end.min(text.len());
         harness.read_exact(&mut text[heard..end])?;
         if end == text.len() {
-            let mut plain = String::new();
-            DeflateDecoder::new(text.as_slice()).take(LONGEST.into()).read_to_string(&mut plain)?;
-            return Ok(serde_json::from_str(&plain)?);
+            return read_request(&text);
         }
         harness.write_all(&[GO_ON])?;
         harness.flush()?;
         (heard, end) = (end, end + PIECE);
     }
+}
+
+/// A request, and the bytes that go with it, of what has been sent.
+fn read_request(text: &[u8]) -> io::Result<(Request, Vec<u8>)> {
+    let mut plain = Vec::new();
+    DeflateDecoder::new(text).take(LONGEST.into()).read_to_end(&mut plain)?;
+    let mut requests = serde_json::Deserializer::from_slice(&plain).into_iter();
+    let request = requests.next().ok_or_else(|| invalid("an empty request".to_owned()))??;
+    let length = requests.byte_offset();
+    plain.drain(..length);
+    Ok((request, plain))
 }
 
 /// Says something to the harness.
@@ -208,12 +264,21 @@ fn framed(text: &[u8]) -> io::Result<Vec<u8>> {
 
 /// The length of the message that follows.
 fn length(from: &mut impl Read) -> io::Result<usize> {
-    let mut length = [0; LENGTH];
-    from.read_exact(&mut length)?;
-    match u32::from_le_bytes(length) {
+    believed(word(from)?)
+}
+
+/// A length, if a message may be so long.
+fn believed(length: u32) -> io::Result<usize> {
+    match length {
         length if length > LONGEST => Err(invalid(format!("a message of {length} bytes"))),
         length => Ok(length as usize),
     }
+}
+
+fn word(from: &mut impl Read) -> io::Result<u32> {
+    let mut word = [0; LENGTH];
+    from.read_exact(&mut word)?;
+    Ok(u32::from_le_bytes(word))
 }
 
 fn invalid(what: String) -> io::Error {
@@ -229,10 +294,15 @@ mod tests {
 
     /// Asks a guest that a thread of its own stands for, and gives what that has heard.
     fn heard(request: Request) -> Request {
+        heard_with(request, &[]).0
+    }
+
+    /// The same, with bytes.
+    fn heard_with(request: Request, bytes: &[u8]) -> (Request, Vec<u8>) {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         std::thread::scope(|scope| {
             let guest = scope.spawn(move || hear(&mut theirs).unwrap());
-            ask(&mut ours, &request).unwrap();
+            ask(&mut ours, None, &request, bytes).unwrap();
             guest.join().unwrap()
         })
     }
@@ -252,11 +322,19 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_go_with_a_request_are_heard() {
+        for bytes in [&b""[..], b"\0\xff{}", b" 1", &[7; 5 * PIECE]] {
+            let (request, came) = heard_with(Request::Play, bytes);
+            assert!(matches!(request, Request::Play) && came == bytes);
+        }
+    }
+
+    #[test]
     fn no_more_than_a_piece_is_sent_unheard() {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let script = (0..4 * PIECE).map(|_| fastrand::digit(16)).collect();
-        let error = ask(&mut ours, &Request::Run { script }).unwrap_err();
+        let error = ask(&mut ours, None, &Request::Run { script }, &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         drop(ours);
         let mut sent = Vec::new();

@@ -7,6 +7,7 @@ mod execute;
 pub mod init;
 mod initramfs;
 mod machine;
+mod mailbox;
 mod memory;
 mod message;
 mod module;
@@ -18,6 +19,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::tape::Reel;
 use super::{Spent, Target};
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::program::Program;
@@ -26,9 +28,10 @@ pub use counters::{Counters, MODULE_COUNTERS, Since};
 pub use init::CHANNEL;
 pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
+pub use mailbox::Mailbox;
 use memory::MemoryCounters;
 pub use message::Executed;
-use message::{Compared, Reply, Request, digest};
+use message::{Compared, Introduction, Reply, Request, digest};
 pub use module::{Module, ModuleError, with_needs};
 
 /// How long a guest may take, in each step, to see to it that one thread is at rest.
@@ -45,13 +48,13 @@ pub struct GuestTarget {
     name: String,
     launcher: Box<dyn Launcher>,
     patience: Duration,
+    /// It has one processor, which playing tapes takes.
+    plays_tapes: bool,
     machine: Option<Machine>,
     /// The machine's counters, if they lie in its memory, or why they cannot be read.
     counters: Option<io::Result<MemoryCounters>>,
-    /// What the driver is called, once the kernel has booted.
-    driver: Option<String>,
-    /// The profile that it is nearest to.
-    profile: Option<String>,
+    /// What the guest says of its kernel, once that has booted.
+    introduction: Option<Introduction>,
     /// Where the time of some programs has gone in the guest.
     spent: Spent,
     /// The program that the guest has been given to keep.
@@ -86,11 +89,26 @@ pub trait Launcher: Send {
     }
 }
 
-/// A guest that waits for a script, and what its driver is called.
+/// What is known of programs once their tapes have been played.
+struct Played {
+    /// For each, what came of it, if that is known: as of [`Target::compare`].
+    runs: Vec<Option<Option<Run>>>,
+    /// What is told of the last of them if nothing comes of any when they are run one by one: the guest died, or complained.
+    trouble: Option<Run>,
+}
+
+/// A guest that waits for a script, and what it says of its kernel.
 pub struct Launched {
     machine: Machine,
-    driver: String,
-    profile: String,
+    introduction: Introduction,
+}
+
+impl Launched {
+    /// The same, asked by what is put into this mailbox if it can look there.
+    pub fn with_mailbox(mut self, mailbox: Option<Mailbox>) -> Launched {
+        self.machine.use_mailbox(mailbox.filter(|_| self.introduction.has_mailbox));
+        self
+    }
 }
 
 /// Why a guest that has been started does not say that it is ready.
@@ -138,10 +156,10 @@ impl GuestTarget {
             name: name.to_owned(),
             launcher: Box::new(launcher),
             patience: options.patience,
+            plays_tapes: options.cpus == 1,
             machine: None,
             counters: None,
-            driver: None,
-            profile: None,
+            introduction: None,
             spent: Spent::default(),
             kept: Vec::new(),
         }
@@ -150,9 +168,8 @@ impl GuestTarget {
     /// A guest that waits for a script.
     fn machine(&mut self) -> Result<&mut Machine, SetUpError> {
         if self.machine.is_none() {
-            let Launched { machine, driver, profile } = self.launcher.launch()?;
-            self.driver = Some(driver);
-            self.profile = Some(profile);
+            let Launched { machine, introduction } = self.launcher.launch()?;
+            self.introduction = Some(introduction);
             self.counters =
                 self.launcher.counters().map(|place| MemoryCounters::of(machine.process(), place));
             self.machine = Some(machine);
@@ -193,6 +210,38 @@ impl GuestTarget {
         let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
         let reason = format!("{silence}{}", last_lines(&console));
         Run::without_steps(Verdict::Broken { reason })
+    }
+
+    /// Has the guest play all tapes that there are. For each program, what came of it, where that is known by now: the same as
+    /// elsewhere, but for one over which the kernel has complained. If the guest dies over that, it is not known over which.
+    fn play(&mut self, elsewhere: &[(&Program, &Run)], reel: &Reel) -> Result<Played, SetUpError> {
+        let mut runs = vec![None; elsewhere.len()];
+        let Reel { places, bytes } = reel;
+        if places.is_empty() {
+            return Ok(Played { runs, trouble: None });
+        }
+        let looks = places.iter().map(|place| time_to_look(elsewhere[*place].0));
+        let patience = self.patience * 6 + looks.sum::<Duration>();
+        let machine = self.machine()?;
+        let asked = machine.ask_with(&Request::Play, bytes, patience);
+        let silence = match asked.and_then(|()| machine.receive(patience)) {
+            Ok(Reply::Played { same, complaints, log, spent }) => {
+                self.spent += spent;
+                for (place, _) in places.iter().zip(&same).filter(|(_, same)| **same) {
+                    runs[*place] = Some(None);
+                }
+                let last = places.last().filter(|_| !complaints.is_empty());
+                let trouble = last.map(|place| elsewhere[*place].1.but_for(complaints, log));
+                if trouble.is_some() {
+                    self.machine = None;
+                }
+                return Ok(Played { runs, trouble });
+            }
+            Ok(other) => Silence::Garbled(io::Error::other(format!("{other:?}"))),
+            Err(silence) => silence,
+        };
+        let trouble = Some(self.died(&silence));
+        Ok(Played { runs, trouble })
     }
 
     /// Has the guest run programs until one of them spoils it or is its death, which is the last of which it is given what
@@ -247,10 +296,34 @@ impl Target for GuestTarget {
         self.ask(&Request::Run { script: script::print(program) }, patience)
     }
 
-    fn compare(&mut self, elsewhere: &[(&Program, &Run)]) -> Result<Vec<Option<Run>>, SetUpError> {
-        let mut runs = Vec::new();
-        while runs.len() < elsewhere.len() {
-            runs.extend(self.compare_some(&elsewhere[runs.len()..])?);
+    fn plays_tapes(&self) -> bool {
+        self.plays_tapes
+    }
+
+    /// Programs of which a tape does not tell that they do the same are run from their scripts.
+    fn compare(
+        &mut self,
+        elsewhere: &[(&Program, &Run)],
+        tapes: &Reel,
+    ) -> Result<Vec<Option<Run>>, SetUpError> {
+        let Played { mut runs, trouble } = self.play(elsewhere, tapes)?;
+        let unknown: Vec<usize> = (0..runs.len()).filter(|place| runs[*place].is_none()).collect();
+        let rest: Vec<(&Program, &Run)> = unknown.iter().map(|place| elsewhere[*place]).collect();
+        let mut done = 0;
+        while done < rest.len() {
+            for run in self.compare_some(&rest[done..])? {
+                runs[unknown[done]] = Some(run);
+                done += 1;
+            }
+        }
+        let mut runs: Vec<Option<Run>> = runs.into_iter().map(Option::flatten).collect();
+        let tells_trouble = |run: &Run| {
+            matches!(run.verdict, Verdict::Broken { .. }) || !run.transcript.complaints.is_empty()
+        };
+        if let (Some(run), Some(last)) = (trouble, tapes.places.last())
+            && !runs.iter().flatten().any(tells_trouble)
+        {
+            runs[*last] = Some(run);
         }
         Ok(runs)
     }
@@ -304,20 +377,29 @@ impl Target for GuestTarget {
     }
 
     fn driver(&self) -> Option<String> {
-        self.driver.clone()
+        self.introduction.as_ref().map(|introduction| introduction.driver.clone())
     }
 
     fn profile(&self) -> Option<String> {
-        self.profile.clone()
+        self.introduction.as_ref().map(|introduction| introduction.profile.clone())
+    }
+
+    fn security_context(&self) -> Option<Vec<u8>> {
+        self.introduction.as_ref().and_then(|introduction| introduction.security_context.clone())
     }
 }
 
 /// How long a guest may take for a program. It guards against hanging itself, so it gets all the time that it might take.
 fn patience_for(program: &Program, patience: Duration) -> Duration {
+    patience * 6 + time_to_look(program)
+}
+
+/// How long it may take a guest to see that all is at rest, again and again.
+fn time_to_look(program: &Program) -> Duration {
     let (steps, threads) = (program.steps.len() as u32, program.declarations.len() as u32);
     let times = program.race().map_or(1, |race| race.times);
     let looks = steps.saturating_add(threads).saturating_mul(threads).saturating_mul(times);
-    patience * 6 + TIME_TO_LOOK.saturating_mul(looks)
+    TIME_TO_LOOK.saturating_mul(looks)
 }
 
 /// Waits until a guest is there that has been started, and whose channel is a terminal. What a terminal is given
@@ -334,11 +416,12 @@ pub fn greet_by_terminal(mut machine: Machine, patience: Duration) -> Result<Lau
 pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGreeting> {
     let answer = machine.ask(&Request::Hello, patience).and_then(|()| machine.receive(patience));
     match answer {
-        Ok(Reply::Ready { driver, profile }) => Ok(Launched { machine, driver, profile }),
+        Ok(Reply::Ready(introduction)) => Ok(Launched { machine, introduction }),
         Ok(Reply::Unusable { reason }) => Err(NoGreeting::Unusable(reason)),
         Ok(
             Reply::Ran { .. }
             | Reply::Compared { .. }
+            | Reply::Played { .. }
             | Reply::Listening
             | Reply::Kept
             | Reply::Counted { .. }

@@ -10,7 +10,7 @@ use super::super::message::*;
 use super::super::process::{Opening, Process};
 use super::super::{netlink, scheduling};
 use super::DeviceWorld;
-use crate::program::{BinderfsCall, Pages, Place, PollEvents, Protection, Scheduling};
+use crate::program::{BinderfsCall, Pages, Place, PollEvents, Scheduling};
 use crate::target::{Answer, Area, Image, InstanceId, SystemCall, TargetError, ThreadIndex, is_too_long};
 
 impl DeviceWorld<'_> {
@@ -30,62 +30,38 @@ impl DeviceWorld<'_> {
 
     /// The request that a call makes: an operation, its detail and its argument.
     fn request(&mut self, at: ThreadIndex, call: &SystemCall) -> Result<(u32, u32, u64), TargetError> {
+        if let SystemCall::Ioctl { memory, .. } = call {
+            self.processes[at.process].write_memory(memory)?;
+        }
+        if let Some(plain) = plain(call) {
+            return Ok(plain);
+        }
         Ok(match call {
             SystemCall::Binderfs { instance, call } => self.binderfs_request(at, *instance, call)?,
             SystemCall::Open { context, nonblock } => {
                 let number = self.new_opening(at);
                 (OP_OPEN, u32::from(*nonblock) | number << 1, *context as u64)
             }
-            SystemCall::Close => (OP_CLOSE, 0, 0),
-            SystemCall::Flush => (OP_FLUSH, 0, 0),
-            SystemCall::Mmap { size, write, shared, .. } => {
-                let write = if *write { MMAP_WRITE } else { 0 };
-                (OP_MMAP, write | if *shared { MMAP_SHARED } else { 0 }, *size)
-            }
+            SystemCall::Mmap { size, write, shared, .. } => (OP_MMAP, mapping_bits(*write, *shared), *size),
             SystemCall::Munmap(pages) => {
                 let addresses = self.addresses_of(at, *pages).unwrap_or_default();
                 (OP_MUNMAP, 0, addresses.end - addresses.start)
             }
-            SystemCall::Mprotect { pages, protection } => {
-                let protection = match protection {
-                    Protection::None => nix::libc::PROT_NONE,
-                    Protection::Read => nix::libc::PROT_READ,
-                    Protection::Write => nix::libc::PROT_READ | nix::libc::PROT_WRITE,
-                };
-                (OP_MPROTECT, protection as u32, pages.size())
-            }
-            SystemCall::Poll { timeout_ms } => (OP_POLL, 0, (*timeout_ms).into()),
-            SystemCall::Epoll => (OP_EPOLL, 0, 0),
-            SystemCall::EpollWait { timeout_ms } => (OP_EPOLL_WAIT, 0, (*timeout_ms).into()),
-            SystemCall::EpollClose => (OP_EPOLL_CLOSE, 0, 0),
             // `refusal` has looked for it.
             SystemCall::Listen => (OP_LISTEN, 0, netlink::group().unwrap_or(0).into()),
             SystemCall::Report => (OP_REPORT, 0, 0),
-            SystemCall::Exit => (OP_EXIT, 0, 0),
-            SystemCall::Memfd { file } => (OP_MEMFD, 0, file.0.into()),
-            SystemCall::Pipe { .. } => (OP_PIPE, 0, 0),
-            SystemCall::CloseDescriptor(number) => (OP_CLOSE_DESCRIPTOR, 0, (*number).into()),
             SystemCall::PollDescriptor(number) => {
                 (OP_POLL_DESCRIPTOR, u32::from(self.closes_late), (*number).into())
             }
-            SystemCall::LimitDescriptors(more) => (OP_LIMIT_DESCRIPTORS, 0, (*more).into()),
             SystemCall::Fork { .. } => (OP_FORK, 0, self.processes[at.process].threads.len() as u64),
             SystemCall::Unshare => (OP_UNSHARE, 0, 0),
             SystemCall::Dup { .. } => (OP_DUP, 0, 0),
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
-            SystemCall::SetPriority(nice) => (OP_SET_PRIORITY, 0, *nice as u64),
-            SystemCall::GetPriority => (OP_GET_PRIORITY, 0, 0),
             SystemCall::SetScheduler(Scheduling { policy, priority }) => {
                 (OP_SET_SCHEDULER, scheduling::number(*policy), *priority as u64)
             }
             SystemCall::GetScheduler => (OP_GET_SCHEDULER, 0, 0),
-            SystemCall::LimitNice(_) | SystemCall::DropCaches => {
-                unreachable!("`call` does it, and it does not race")
-            }
-            SystemCall::Ioctl { request, argument, memory } => {
-                self.processes[at.process].write_memory(memory)?;
-                (OP_IOCTL, *request, *argument)
-            }
+            _ => unreachable!("`plain` knows the rest, but for what `call` does, and that does not race"),
         })
     }
 
