@@ -1,14 +1,15 @@
 //! Mailboxes: a folder of this machine that a guest can look into. Where the channel is a terminal of User-mode Linux, its
 //! kernel asks this machine for each byte by itself; a file costs a few system calls, however long it is.
 //!
-//! A letter is a file with a number for a name. Its number is told over the channel; the guest takes it out.
+//! A letter is a file whose name has a number in it. The number is told over the channel, and the guest takes the letter out
+//! at once: so nothing is left there if somebody is killed, but in that moment.
 
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
-use tempfile::TempDir;
 
 /// The word on the kernel's command line that names the folder, with a `=` behind it.
 pub const WORD: &str = "binderdrill.mailbox=";
@@ -16,38 +17,56 @@ pub const WORD: &str = "binderdrill.mailbox=";
 /// Where the guest has it.
 const PLACE: &str = "/mailbox";
 
-/// A mailbox, as the harness has it. With it all that is still in it goes.
+/// A mailbox, as the harness has it.
 #[derive(Debug)]
 pub struct Mailbox {
-    folder: TempDir,
-    /// How many letters there have been.
-    letters: u64,
+    folder: PathBuf,
+    /// What it was sent last, which it may not have taken out.
+    last: Option<PathBuf>,
 }
 
 impl Mailbox {
-    /// An empty one, in a folder which has room. `None` if there cannot be one, or the guest could not be told where it is.
+    /// One in a folder which has room. `None` if the guest could not be told where it is.
     pub fn within(folder: &Path) -> Option<Mailbox> {
-        let folder = tempfile::Builder::new().prefix("binderdrill-").tempdir_in(folder).ok()?;
-        let path = folder.path().to_str()?;
+        let path = folder.to_str()?;
         let is_one_word = !path.contains(|c: char| c.is_whitespace() || c == '"' || c == ',');
-        is_one_word.then_some(Mailbox { folder, letters: 0 })
+        is_one_word.then(|| Mailbox { folder: folder.to_owned(), last: None })
     }
 
     /// The word for the kernel's command line.
     pub fn word(&self) -> String {
-        format!("{WORD}{}", self.folder.path().display())
+        format!("{WORD}{}", self.folder.display())
     }
 
     /// Puts a letter into it. Gives its number.
     pub fn post(&mut self, letter: &[u8]) -> io::Result<u64> {
-        self.letters += 1;
-        let path = self.folder.path().join(self.letters.to_string());
-        fs::write(&path, letter).inspect_err(|_| {
-            // Nobody will take it out.
-            let _ = fs::remove_file(&path);
-        })?;
-        Ok(self.letters)
+        self.empty();
+        let number = fastrand::u64(..);
+        let path = self.folder.join(name(number));
+        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        self.last = Some(path);
+        file.write_all(letter)?;
+        Ok(number)
     }
+
+    /// Takes out what nobody else has.
+    fn empty(&mut self) {
+        if let Some(path) = self.last.take() {
+            // As a rule it is gone.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.empty();
+    }
+}
+
+/// The name of a letter.
+fn name(number: u64) -> String {
+    format!("binderdrill-{number:016x}")
 }
 
 /// Has, in a guest, the mailbox that is this folder of the machine around it. False if it cannot.
@@ -58,7 +77,7 @@ pub fn open(folder: &str) -> bool {
 
 /// Takes, in a guest, a letter out.
 pub fn take(number: u64) -> io::Result<Vec<u8>> {
-    let path = Path::new(PLACE).join(number.to_string());
+    let path = Path::new(PLACE).join(name(number));
     let letter = fs::read(&path)?;
     fs::remove_file(&path)?;
     Ok(letter)
@@ -69,20 +88,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_are_in_the_folder_until_it_goes() {
+    fn a_letter_that_nobody_takes_out_goes_with_the_next_one() {
         let around = tempfile::tempdir().unwrap();
+        let letters = || fs::read_dir(around.path()).unwrap().count();
         let mut mailbox = Mailbox::within(around.path()).unwrap();
-        let folder = mailbox.word().strip_prefix(WORD).map(std::path::PathBuf::from).unwrap();
-        assert_eq!((mailbox.post(b"a").unwrap(), mailbox.post(b"bc").unwrap()), (1, 2));
-        assert_eq!(fs::read(folder.join("2")).unwrap(), b"bc");
+        let first = mailbox.post(b"a").unwrap();
+        let second = mailbox.post(b"bc").unwrap();
+        assert!(!around.path().join(name(first)).exists());
+        assert_eq!(fs::read(around.path().join(name(second))).unwrap(), b"bc");
         drop(mailbox);
-        assert!(!folder.exists());
-        assert!(Mailbox::within(&folder).is_none(), "there is no such folder");
+        assert_eq!(letters(), 0);
+        let mut nowhere = Mailbox::within(&around.path().join("nowhere")).unwrap();
+        assert!(nowhere.post(b"a").is_err());
     }
 
     #[test]
     fn a_folder_that_is_no_word_is_of_no_use() {
-        let around = tempfile::Builder::new().prefix("two words").tempdir().unwrap();
-        assert!(Mailbox::within(around.path()).is_none());
+        assert!(Mailbox::within(Path::new("/two words")).is_none());
     }
 }
