@@ -164,6 +164,10 @@ impl Driver {
             self.transactions[transaction].from_parent = self.threads[thread].transaction_stack;
             self.threads[thread].transaction_stack = Some(transaction);
             if let Err(rejection) = self.send(transaction, node, process, destination.thread) {
+                // It has not got as far as that thread.
+                if self.profile.reports_name_processes_first && rejection.command == BR_FROZEN_REPLY {
+                    self.findings.to_tid = None;
+                }
                 self.pop_transaction(thread, transaction);
                 self.dequeue(completion);
                 self.statistics.completions.delete();
