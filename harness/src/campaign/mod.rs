@@ -2,7 +2,7 @@
 //!
 //! A [`Lane`] is what is compared with what: a driver with its model, or drivers with each other. It has a [`bench`] for
 //! each guest that is up at a time. A divergence does not end a campaign: the program is made smaller
-//! ([`crate::minimise`]), told as a [`Finding`], and the next one runs.
+//! ([`crate::minimise`]), if that can tell anything, told as a [`Finding`], and the next one runs.
 
 mod bench;
 mod finding;
@@ -82,7 +82,7 @@ pub enum Event {
     Ran(Ran),
     /// Programs have been run that took so long.
     Took(Took),
-    /// A program has been made smaller on which targets part ways.
+    /// A program on which targets part ways has been looked into, and as a rule made smaller.
     Found(Box<Finding>),
     /// No more programs can be run there.
     Failed {

@@ -17,7 +17,7 @@ pub struct Request {
     pub detail: u32,
     /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
-    /// of scheduling, the priority.
+    /// of scheduling, the priority; of a part, where it begins.
     pub argument: u64,
     /// Of what concerns a mapping, the address; of an mmap, 0 leaves the choice to the kernel.
     pub address: u64,

@@ -5,7 +5,7 @@
 //!
 //! It does not wait until the driver has forgotten the processes of a program before the next one begins. Whether all has
 //! been forgotten, with nothing left, is seen when many programs have been played ([`DeviceTarget::has_forgotten`]). If
-//! something is left, none of them counts as played, and each is run by itself.
+//! something is left, or the kernel has complained by then, none of them counts as played, and each is run by itself.
 
 use std::time::{Duration, Instant};
 
