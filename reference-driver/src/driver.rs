@@ -364,11 +364,26 @@ impl Driver {
         bytes: &mut [u8],
     ) -> Result<(), Fault> {
         let process = &self.processes[process];
-        if !process.sees_in_mapping(memory, address) {
-            return memory.read(address, bytes);
+        if process.sees_in_mapping(memory, address) {
+            bytes.copy_from_slice(process.allocator.seen_at(address, bytes.len()).ok_or(Fault)?);
+            return Ok(());
         }
-        bytes.copy_from_slice(process.allocator.seen_at(address, bytes.len()).ok_or(Fault)?);
-        Ok(())
+        memory.read(address, bytes).or_else(|Fault| {
+            bytes.copy_from_slice(self.seen_in_any_mapping(memory, address, bytes.len())?);
+            Ok(())
+        })
+    }
+
+    /// What a process sees at an address in whichever of its mappings of devices has it.
+    pub(crate) fn seen_in_any_mapping(
+        &self,
+        memory: &dyn UserMemory,
+        address: u64,
+        length: usize,
+    ) -> Result<&[u8], Fault> {
+        let mut processes = self.processes.iter().map(|(_, process)| process);
+        let process = processes.find(|process| process.sees_in_mapping(memory, address)).ok_or(Fault)?;
+        process.allocator.seen_at(address, length).ok_or(Fault)
     }
 
     /// BINDER_WRITE_READ: writes what there is to write, then reads if there is room to.

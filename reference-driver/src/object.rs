@@ -180,7 +180,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Copies from a process' memory, which may be its own mapping, into a buffer of another.
+    /// Copies from a process' memory, which may be a mapping of a device, into a buffer.
     fn copy_to_buffer(
         &mut self,
         sender: Key<Process>,
@@ -201,7 +201,11 @@ impl Driver {
             receiver.allocator.bytes_mut(buffer)[range].copy_from_slice(source);
             return Ok(());
         }
-        memory.read(from, &mut self.processes[receiver].allocator.bytes_mut(buffer)[range])
+        if memory.read(from, &mut self.processes[receiver].allocator.bytes_mut(buffer)[range.clone()]).is_err() {
+            let source = self.seen_in_any_mapping(memory, from, range.len())?.to_vec();
+            self.processes[receiver].allocator.bytes_mut(buffer)[range].copy_from_slice(&source);
+        }
+        Ok(())
     }
 
     /// Looks at the object that the sender has at an offset of its payload.
