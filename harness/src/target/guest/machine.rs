@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
-use super::mailbox::Mailbox;
-use super::message::{self, Reply, Request};
+use super::message::{self, Reply, Request, Way};
 
 /// The last lines of a console that are kept.
 const CONSOLE_LINES: usize = 400;
@@ -28,8 +27,8 @@ pub struct Machine {
     program: String,
     channel: UnixStream,
     console: Console,
-    /// If the guest can look into it.
-    mailbox: Option<Mailbox>,
+    /// How the guest is asked.
+    way: Way,
 }
 
 /// Why a guest does not answer.
@@ -90,12 +89,12 @@ impl Machine {
             process.stderr.take().map(|stream| Box::new(stream) as _),
         ];
         streams.into_iter().flatten().for_each(|stream| console.follow(stream));
-        Ok(Machine { process, program, channel, console, mailbox: None })
+        Ok(Machine { process, program, channel, console, way: Way::Pieces })
     }
 
-    /// What is long is put into this mailbox from here on.
-    pub fn use_mailbox(&mut self, mailbox: Option<Mailbox>) {
-        self.mailbox = mailbox;
+    /// The guest is asked in this way from here on.
+    pub fn ask_by(&mut self, way: Way) {
+        self.way = way;
     }
 
     /// The process that is the machine.
@@ -118,8 +117,8 @@ impl Machine {
     /// The same, with bytes that go with it.
     pub fn ask_with(&mut self, request: &Request, bytes: &[u8], patience: Duration) -> Result<(), Silence> {
         let timed = self.channel.set_read_timeout(Some(patience));
-        let asked =
-            timed.and_then(|()| message::ask(&mut self.channel, self.mailbox.as_mut(), request, bytes));
+        let timed = timed.and_then(|()| self.channel.set_write_timeout(Some(patience)));
+        let asked = timed.and_then(|()| message::ask(&mut self.channel, &mut self.way, request, bytes));
         asked.map_err(|error| self.silence(error, patience))
     }
 

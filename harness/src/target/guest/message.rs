@@ -1,7 +1,9 @@
 //! The messages between the harness and its guest: JSON, each after its length in four bytes. Behind the JSON of a request
 //! there can be tapes.
 //!
-//! What the guest is asked is compressed, as what it is asked at a time may be many scripts, and channels are slow. What the guest is asked comes in pieces, behind each of which but the last it says that it has read it.
+//! What the guest is asked is compressed, as what it is asked at a time may be many scripts, and channels are slow.
+//! Where the channel would lose some of it, it comes in pieces, behind each of which but the last the guest says that it has
+//! read it.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -25,6 +27,20 @@ const PIECE: usize = 2000;
 
 /// What is told in place of a length where a request is in the mailbox, under the number of eight bytes behind it.
 const IN_MAILBOX: u32 = u32::MAX;
+
+/// What is told before the length of a request that is not sent in pieces.
+const WHOLE: u32 = u32::MAX - 1;
+
+/// How a guest is asked what is longer than a piece.
+#[derive(Debug)]
+pub enum Way {
+    /// Piece by piece.
+    Pieces,
+    /// By a letter, if there is room for one.
+    Mailbox(Mailbox),
+    /// At once, however long it is: the channel stops whoever is quicker than the guest.
+    Whole,
+}
 
 /// What a guest says to be sent the next piece.
 const GO_ON: u8 = b'+';
@@ -171,10 +187,10 @@ pub struct Executed {
     pub complaints: Vec<String>,
 }
 
-/// Asks a guest, by a letter if there is a mailbox and it is worth it, else piece by piece. With the request go these bytes.
+/// Asks a guest. With the request go these bytes.
 pub fn ask(
     guest: &mut (impl Read + Write),
-    mailbox: Option<&mut Mailbox>,
+    way: &mut Way,
     request: &Request,
     bytes: &[u8],
 ) -> io::Result<()> {
@@ -182,13 +198,21 @@ pub fn ask(
     serde_json::to_writer(&mut text, request)?;
     text.write_all(bytes)?;
     let text = text.finish()?;
-    // Where there is no room for a letter, the channel will do.
-    if let Some(number) = mailbox.filter(|_| text.len() > PIECE).and_then(|mailbox| mailbox.post(&text).ok())
-    {
-        guest.write_all(&[IN_MAILBOX.to_le_bytes().as_slice(), &number.to_le_bytes()].concat())?;
-        return guest.flush();
-    }
     let framed = framed(&text)?;
+    match way {
+        Way::Mailbox(mailbox) if text.len() > PIECE => {
+            // Where there is no room for a letter, the channel will do.
+            if let Ok(number) = mailbox.post(&text) {
+                guest.write_all(&[IN_MAILBOX.to_le_bytes().as_slice(), &number.to_le_bytes()].concat())?;
+                return guest.flush();
+            }
+        }
+        Way::Whole => {
+            guest.write_all(&[WHOLE.to_le_bytes().as_slice(), &framed].concat())?;
+            return guest.flush();
+        }
+        Way::Mailbox(_) | Way::Pieces => {}
+    }
     let mut pieces = framed.chunks(PIECE).peekable();
     while let Some(piece) = pieces.next() {
         guest.write_all(piece)?;
@@ -211,6 +235,11 @@ pub fn hear(harness: &mut (impl Read + Write)) -> io::Result<(Request, Vec<u8>)>
             let mut number = [0; size_of::<u64>()];
             harness.read_exact(&mut number)?;
             return read_request(&mailbox::take(u64::from_le_bytes(number))?);
+        }
+        WHOLE => {
+            let mut text = vec![0; length(harness)?];
+            harness.read_exact(&mut text)?;
+            return read_request(&text);
         }
         length => believed(length)?,
     };
@@ -299,10 +328,14 @@ mod tests {
 
     /// The same, with bytes.
     fn heard_with(request: Request, bytes: &[u8]) -> (Request, Vec<u8>) {
+        heard_by(&mut Way::Pieces, request, bytes)
+    }
+
+    fn heard_by(way: &mut Way, request: Request, bytes: &[u8]) -> (Request, Vec<u8>) {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         std::thread::scope(|scope| {
             let guest = scope.spawn(move || hear(&mut theirs).unwrap());
-            ask(&mut ours, None, &request, bytes).unwrap();
+            ask(&mut ours, way, &request, bytes).unwrap();
             guest.join().unwrap()
         })
     }
@@ -326,6 +359,8 @@ mod tests {
         for bytes in [&b""[..], b"\0\xff{}", b" 1", &[7; 5 * PIECE]] {
             let (request, came) = heard_with(Request::Play, bytes);
             assert!(matches!(request, Request::Play) && came == bytes);
+            let (request, came) = heard_by(&mut Way::Whole, Request::Play, bytes);
+            assert!(matches!(request, Request::Play) && came == bytes);
         }
     }
 
@@ -334,7 +369,7 @@ mod tests {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let script = (0..4 * PIECE).map(|_| fastrand::digit(16)).collect();
-        let error = ask(&mut ours, None, &Request::Run { script }, &[]).unwrap_err();
+        let error = ask(&mut ours, &mut Way::Pieces, &Request::Run { script }, &[]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         drop(ours);
         let mut sent = Vec::new();

@@ -30,8 +30,8 @@ pub use initramfs::Initramfs;
 pub use machine::{Machine, Silence, channel, inherited};
 pub use mailbox::Mailbox;
 use memory::MemoryCounters;
-pub use message::Executed;
 use message::{Compared, Introduction, Reply, Request, digest};
+pub use message::{Executed, Way};
 pub use module::{Module, ModuleError, with_needs};
 
 /// How long a guest may take, in each step, to see to it that one thread is at rest.
@@ -106,7 +106,9 @@ pub struct Launched {
 impl Launched {
     /// The same, asked by what is put into this mailbox if it can look there.
     pub fn with_mailbox(mut self, mailbox: Option<Mailbox>) -> Launched {
-        self.machine.use_mailbox(mailbox.filter(|_| self.introduction.has_mailbox));
+        if let Some(mailbox) = mailbox.filter(|_| self.introduction.has_mailbox) {
+            self.machine.ask_by(Way::Mailbox(mailbox));
+        }
         self
     }
 }
