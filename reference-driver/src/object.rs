@@ -201,7 +201,10 @@ impl Driver {
             receiver.allocator.bytes_mut(buffer)[range].copy_from_slice(source);
             return Ok(());
         }
-        if memory.read(from, &mut self.processes[receiver].allocator.bytes_mut(buffer)[range.clone()]).is_err() {
+        if memory
+            .read(from, &mut self.processes[receiver].allocator.bytes_mut(buffer)[range.clone()])
+            .is_err()
+        {
             let source = self.seen_in_any_mapping(memory, from, range.len())?.to_vec();
             self.processes[receiver].allocator.bytes_mut(buffer)[range].copy_from_slice(&source);
         }

@@ -35,8 +35,12 @@ pub(super) enum Means {
     Signal(ThreadIndex),
 }
 
-/// An ioctl whose argument points at a value, by the thread with this index in its process.
-pub(super) fn with_number<T: IntoBytes + Immutable>(request: u32, thread: usize, value: T) -> SystemCall {
+/// An ioctl whose argument points at a value, by this thread.
+pub(super) fn with_number<T: IntoBytes + Immutable>(
+    request: u32,
+    thread: ThreadIndex,
+    value: T,
+) -> SystemCall {
     let argument = Area::Argument.addresses(thread).start;
     SystemCall::Ioctl { request, argument, memory: Image::of(argument, value.as_bytes()) }
 }
@@ -47,7 +51,7 @@ fn unmapped(request: u32) -> SystemCall {
 
 fn with_argument<T: IntoBytes + Immutable + Copy>(
     request: u32,
-    thread: usize,
+    thread: ThreadIndex,
     argument: &Argument<T>,
 ) -> SystemCall {
     match argument {
@@ -104,7 +108,7 @@ pub(super) fn means(
         Call::Binderfs { instance, call } => {
             SystemCall::Binderfs { instance: symbols.instance(instance), call: call.clone() }
         }
-        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread.thread, symbols, bindings)?,
+        Call::Ioctl(ioctl) => means_of_ioctl(ioctl, thread, symbols, bindings)?,
         Call::Await => return Ok(Means::Await),
         Call::Count(counter) => return Ok(Means::Count(*counter)),
     }))
@@ -112,7 +116,7 @@ pub(super) fn means(
 
 fn means_of_ioctl(
     ioctl: &Ioctl,
-    thread: usize,
+    thread: ThreadIndex,
     symbols: &Symbols,
     bindings: &Bindings,
 ) -> Result<SystemCall, ScriptFault> {

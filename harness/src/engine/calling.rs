@@ -119,7 +119,7 @@ impl Execution<'_> {
                 return Ok(CallResult::Succeeded(None));
             }
         }
-        let address = Area::Argument.addresses(thread.thread).start;
+        let address = Area::Argument.addresses(thread).start;
         if call::gives_number(call) {
             let bytes = self.world.read_memory(thread.process, address, 4)?;
             let number = bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);

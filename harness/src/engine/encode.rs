@@ -40,7 +40,6 @@ pub(super) fn write_read(
     }
     let Encoder { stream, image: mut memory, .. } = encoder;
 
-    let thread = thread.thread;
     let room = Area::Commands.addresses(thread);
     let length = stream.len() as u64;
     if length > Area::Commands.size() {
@@ -82,7 +81,7 @@ struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     fn new(thread: ThreadIndex, symbols: &'a Symbols, bindings: &'a Bindings) -> Encoder<'a> {
-        let room = Area::Payload.addresses(thread.thread);
+        let room = Area::Payload.addresses(thread);
         Encoder {
             symbols,
             bindings,

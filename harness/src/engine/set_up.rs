@@ -24,7 +24,7 @@ impl Execution<'_> {
                 self.set_up_with(thread, &format_args!("mmap of {size} bytes"), call)?;
             }
             if context_manager {
-                let call = call::with_number(BINDER_SET_CONTEXT_MGR, thread.thread, 0_i32);
+                let call = call::with_number(BINDER_SET_CONTEXT_MGR, thread, 0_i32);
                 self.set_up_with(thread, &"BINDER_SET_CONTEXT_MGR", call)?;
             }
         }

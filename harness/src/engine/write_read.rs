@@ -35,7 +35,7 @@ pub(super) fn finish(
     given: &WriteRead,
     result: Result<Answer, Errno>,
 ) -> Result<Finished, TargetError> {
-    let address = Area::Argument.addresses(thread.thread).start;
+    let address = Area::Argument.addresses(thread).start;
     let mut argument = WriteRead::new_zeroed();
     if !world.look_at_memory(thread.process, address, argument.as_mut_bytes())? {
         return Err(TargetError::Failed(
@@ -90,7 +90,7 @@ fn stream(
     if end < start {
         return Ok(Err(format!("read_consumed went back from {start} to {end}")));
     }
-    let room = Area::Returns.addresses(thread.thread);
+    let room = Area::Returns.addresses(thread);
     let outside = || format!("read_consumed is {end}, and the read buffer has no such bytes");
     if given.read_buffer != room.start || end > Area::Returns.size() {
         return Ok(if end == start { Ok(nothing) } else { Err(outside()) });

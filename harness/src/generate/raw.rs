@@ -14,7 +14,7 @@ use super::mutate::{Proposal, proposals};
 use super::settle::{Author, Settled, Settler, Stage, settle_with};
 use crate::program::*;
 use crate::script::{MOST_STEPS, parse};
-use crate::target::Area;
+use crate::target::{Area, ThreadIndex};
 
 /// The most bytes of one write.
 const LONGEST: usize = 4096;
@@ -128,7 +128,7 @@ fn number(handle: &Handle) -> u32 {
 /// With as many items as there are, each of which is taken for 24 bytes.
 fn transaction_data(target: u32, transaction: &Transaction) -> reference_driver::uapi::TransactionData {
     const ITEM: u64 = 24;
-    let place = Area::Payload.addresses(0).start;
+    let place = Area::Payload.addresses(ThreadIndex { process: 0, thread: 0 }).start;
     reference_driver::uapi::TransactionData {
         target: target.into(),
         cookie: 0,

@@ -1,14 +1,19 @@
-//! Where a process of a world keeps its memory: the same on every target, so that programs are encoded once.
+//! Where the processes of a world keep their memory: the same on every target, so that programs are encoded once.
 //!
-//! Each thread has an arena of its own at a fixed address. It holds an area for the argument of an ioctl, one
+//! Each process has addresses that no other one of its world uses, so that several can live in one address space. Each
+//! thread has an arena of its own at a fixed address there. It holds an area for the argument of an ioctl, one
 //! for commands, one for returns and one for payloads, each followed by addresses that are never mapped.
 //! Commands are put at the very end of their area, so that a driver which reads past them faults, on every
 //! target alike. Returns and payloads are put at the start of theirs, with zeroes behind them.
 
 use std::ops::Range;
 
-/// The address of the first thread's arena.
+use super::ThreadIndex;
+
+/// The address of the first thread's arena of the first process.
 pub const ARENA_BASE: u64 = 0x2000_0000_0000;
+/// The distance from the first arena of one process to that of the next, in bytes.
+pub const PROCESS_STRIDE: u64 = 0x10_0000_0000;
 /// The distance from one thread's arena to the next, in bytes.
 pub const ARENA_STRIDE: u64 = 0x1000_0000;
 /// The distance from one area of an arena to the next, in bytes.
@@ -16,11 +21,34 @@ pub const AREA_STRIDE: u64 = 0x200_0000;
 /// An address that no process of a world ever has memory at.
 pub const UNMAPPED: u64 = 0x1fff_ffff_0000;
 
-/// Where processes map devices, unless a script says where: the first mapping of each begins here.
-pub const MAPPINGS: u64 = 0x7000_0000_0000;
+/// Where the first process maps devices, unless a script says where.
+const MAPPINGS: u64 = 0x7000_0000_0000;
 
-/// What there is behind these.
-pub const MAPPINGS_END: u64 = 0x7800_0000_0000;
+/// How many bytes each process has for that.
+const MAPPINGS_STRIDE: u64 = 0x8_0000_0000;
+
+/// So many processes have addresses of their own. Those behind them begin anew, in address spaces of their own.
+const MOST_PLACES: usize = 256;
+
+/// Where a process maps devices, unless a script says where: the first mapping begins at the start.
+pub const fn mappings_of(process: usize) -> Range<u64> {
+    let start = MAPPINGS + (process % MOST_PLACES) as u64 * MAPPINGS_STRIDE;
+    start..start + MAPPINGS_STRIDE
+}
+
+/// Where a process has the arenas of its threads.
+pub const fn arenas_of(process: usize) -> Range<u64> {
+    let start = ARENA_BASE + (process % MOST_PLACES) as u64 * PROCESS_STRIDE;
+    start..start + PROCESS_STRIDE
+}
+
+/// Whether any process of a world may have memory at an address, unless a script has chosen it.
+pub fn is_of_some_process(address: u64) -> bool {
+    let of_all =
+        |of_first: Range<u64>, stride: u64| of_first.start..of_first.start + MOST_PLACES as u64 * stride;
+    of_all(arenas_of(0), PROCESS_STRIDE).contains(&address)
+        || of_all(mappings_of(0), MAPPINGS_STRIDE).contains(&address)
+}
 
 /// Where a process maps something next that has mapped so many bytes at an address of those.
 pub const fn behind_mapping(address: u64, size: u64) -> u64 {
@@ -61,9 +89,10 @@ impl Area {
         }
     }
 
-    /// Its addresses in the arena of the thread with this index within its process.
-    pub const fn addresses(self, thread: usize) -> Range<u64> {
-        let start = ARENA_BASE + thread as u64 * ARENA_STRIDE + self as u64 * AREA_STRIDE;
+    /// Its addresses in the arena of a thread.
+    pub const fn addresses(self, thread: ThreadIndex) -> Range<u64> {
+        let ThreadIndex { process, thread } = thread;
+        let start = arenas_of(process).start + thread as u64 * ARENA_STRIDE + self as u64 * AREA_STRIDE;
         start..start + self.size()
     }
 }

@@ -303,10 +303,7 @@ impl World for ReferenceWorld {
             SystemCall::Epoll => self.epoll(at),
             SystemCall::Listen => self.listen(at),
             SystemCall::Report => self.next_report(at),
-            SystemCall::EpollClose => {
-                let closed = self.processes[at.process].watching.take();
-                closed.map(|_| Answer::Success).ok_or(Errno::EBADF)
-            }
+            SystemCall::EpollClose => self.close_epoll(at),
             SystemCall::Memfd { file } => self.make(at, file, None).map(Answer::Descriptor),
             SystemCall::Pipe { reading, writing } => self.make_pipe(at, reading, writing),
             SystemCall::CloseDescriptor(number) => self.close_descriptor(at, number),
@@ -456,6 +453,10 @@ impl World for ReferenceWorld {
             file: self.file_of(descriptor),
             close_on_exec: descriptor.close_on_exec,
         }))
+    }
+
+    fn has_reached_elsewhere(&self) -> bool {
+        self.processes.iter().any(|process| process.memory.has_reached_elsewhere())
     }
 
     fn security_context(&mut self, _: usize) -> Result<Option<Vec<u8>>, TargetError> {

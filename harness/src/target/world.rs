@@ -130,6 +130,11 @@ pub trait World {
     /// A counter of the driver, as the process sees it; an error if this target does not keep it.
     fn count(&mut self, process: usize, counter: Counter) -> Result<u64, TargetError>;
 
+    /// Whether some process has looked, in vain, for memory where another one may have some. A model can tell.
+    fn has_reached_elsewhere(&self) -> bool {
+        false
+    }
+
     /// Ends every process, waits until the driver has forgotten them, and says what is wrong after that.
     fn close(self: Box<Self>) -> Result<Closing, TargetError>;
 }

@@ -8,9 +8,10 @@ use super::{difference, run_on, run_script};
 use crate::engine::{Verdict, run};
 use crate::program::{Action, Command, DataItem, Handle, Transaction};
 use crate::script;
-use crate::target::{Area, Piece, UNMAPPED};
+use crate::target::{Area, Piece, ThreadIndex, UNMAPPED};
 
 const CALLER: &str = "process server context-manager\nprocess client\n\n";
+const CLIENT: ThreadIndex = ThreadIndex { process: 1, thread: 0 };
 
 /// The BINDER_WRITE_READs that a script makes of its first steps.
 fn write_reads(script: &str, replies: Vec<Reply>) -> Vec<(WriteRead, Ioctl)> {
@@ -40,10 +41,10 @@ fn only(script: &str) -> (WriteRead, Ioctl) {
 #[test]
 fn commands_end_where_their_area_ends() {
     let (argument, ioctl) = only("client  > BC_ENTER_LOOPER, BC_ACQUIRE 7\n");
-    let end = Area::Commands.addresses(0).end;
+    let end = Area::Commands.addresses(CLIENT).end;
     assert_eq!((argument.write_size, argument.write_buffer), (12, end - 12));
     assert_eq!((argument.read_size, argument.read_consumed), (0, 0));
-    assert_eq!(ioctl.argument, Area::Argument.addresses(0).start);
+    assert_eq!(ioctl.argument, Area::Argument.addresses(CLIENT).start);
     let expected = [plain(BC_ENTER_LOOPER), with(BC_ACQUIRE, 7_u32)].concat();
     assert_eq!(memory_at(&ioctl, end - 12), expected);
 }
@@ -55,7 +56,7 @@ fn a_payload_is_aligned_and_followed_by_zeroes() {
     let (argument, ioctl) = only(script);
     let command = memory_at(&ioctl, argument.write_buffer);
     let data = TransactionData::read_from_bytes(&command[4..]).unwrap();
-    let payload = Area::Payload.addresses(0).start;
+    let payload = Area::Payload.addresses(CLIENT).start;
     assert_eq!((data.target, data.code, data.flags), (0, 7, TF_ONE_WAY));
     // Three bytes, one to align, an object, then a length of 2, two units, a NUL and two bytes to align.
     assert_eq!((data.data_size, data.offsets_size, data.buffer), (4 + 24 + 12, 8, payload));
@@ -109,7 +110,7 @@ fn departures_from_a_well_made_argument_are_made() {
     let script = "client  < (read_size 64, read_consumed 8) nothing\n";
     let (argument, ioctl) = only(script);
     assert_eq!((argument.read_size, argument.read_consumed), (64, 8));
-    assert_eq!(argument.read_buffer, Area::Returns.addresses(0).start);
+    assert_eq!(argument.read_buffer, Area::Returns.addresses(CLIENT).start);
     assert!(memory_at(&ioctl, argument.read_buffer).iter().all(|byte| *byte == 0));
 }
 

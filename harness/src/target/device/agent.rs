@@ -1,16 +1,16 @@
 //! Agents: the processes that do system calls on behalf of a script, and the threads in them.
 //!
-//! An agent is a fork of the nursery. Each of its threads waits at its desk for requests, does one system call at a time,
-//! and tells what came of it; or it plays a [part](super::part), which is several of them with what must come. It remembers only
-//! its descriptor and its epoll instance.
+//! An agent is a fork of the nursery, or a [lodger](super::lodger) of the harness. Each of its threads waits at its desk for
+//! requests, does one system call at a time, and tells what came of it; or it plays a [part](super::part), which is several of
+//! them with what must come. It remembers only its descriptor and its epoll instance.
 
 use std::convert::Infallible;
 use std::fs::File;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
@@ -22,21 +22,50 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::sys::socket::MsgFlags;
 use strum::VariantArray;
 
-use super::desk::Desk;
+use super::desk::{Desk, Seat};
 use super::message::*;
 use super::netlink;
 use super::nursery::end_with_parent;
-use super::shared_memory::{self, MOST_THREADS};
+use super::part::Lines;
+use super::shared_memory::{self, SharedMemory};
 use crate::program::{Context, PLACES};
-use crate::target::{Area, DESKS};
+use crate::target::{Area, DESKS, ThreadIndex, mappings_of};
 
-/// What an agent has of the device.
+/// An agent: what all threads of the process know.
+pub(super) struct Agent {
+    /// The target's own device.
+    device: PathBuf,
+    /// Which process of its world it is: where its threads have their arenas follows from that.
+    place: usize,
+    /// Where its threads are told what to do.
+    desks: Desks,
+    /// The socket over which it is given descriptors: the first one behind its standard streams, if it has not been forked by
+    /// another agent.
+    line: RawFd,
+    holding: Mutex<Holding>,
+    /// What it plays.
+    role: Mutex<Arc<Lines>>,
+    /// Others live in its address space, who do not go when it does.
+    is_lodger: bool,
+    /// It has mapped devices at places that a script has chosen.
+    has_places: AtomicBool,
+}
+
+/// The desks of the threads of an agent, which lie one behind the other.
+pub(super) struct Desks {
+    /// The address of the first one.
+    address: usize,
+    count: usize,
+}
+
+/// What an agent has of the device: descriptors of its process, which ends them when it ends.
+#[derive(Default)]
 struct Holding {
     descriptor: Option<RawFd>,
-    /// Watches it.
-    epoll: Option<Epoll>,
+    /// That of an epoll instance, which watches the device.
+    epoll: Option<RawFd>,
     /// What the driver's reports come by, if it listens.
-    reports: Option<OwnedFd>,
+    reports: Option<RawFd>,
 }
 
 /// The signal that scripts send. It interrupts the system call that its thread is in, and does nothing else.
@@ -45,39 +74,34 @@ pub const INTERRUPTION: Signal = Signal::SIGUSR1;
 /// The signal that has a thread come back from the call that it is in, when nobody cares for that any more.
 pub const DISMISSAL: Signal = Signal::SIGUSR2;
 
-/// The socket over which this process is given descriptors: the first one behind its standard streams, if it has not been
-/// forked by another agent.
-static LINE: AtomicI32 = AtomicI32::new(-1);
+/// How long a pipe is polled each time, in milliseconds: what the kernel itself lets go of it closes with its next tick. In a
+/// machine that stands still now and then a single long wait can be over before the kernel has done anything.
+const LATE_CLOSING: i32 = 20;
 
-/// How often a pipe is polled, and how long each time, in milliseconds: what the kernel itself lets go of it closes a little
-/// later. In a machine that stands still now and then a single long wait can be over before the kernel has done anything.
-const LATE_CLOSING: (usize, i32) = (10, 20);
-
-static HOLDING: Mutex<Holding> = Mutex::new(Holding { descriptor: None, epoll: None, reports: None });
-
-/// Lives as an agent: maps the memory that it shares, starts its threads but for the first, and serves as that one itself.
-/// Returns only when something the harness did not ask for went wrong; the process then ends.
-pub fn live(device: &Path, threads: usize, line: OwnedFd, memory: OwnedFd) -> std::io::Error {
+/// Lives as an agent that is the process with this index of its world: maps the memory that it shares, starts its threads but
+/// for the first, and serves as that one itself. Returns only when something the harness did not ask for went wrong; the
+/// process then ends.
+pub fn live(device: PathBuf, place: usize, threads: usize, line: OwnedFd, memory: OwnedFd) -> std::io::Error {
     // The descriptor is closed: it would be among those that scripts count.
-    let mapped = shared_memory::map(&File::from(memory), threads);
+    let mapped = shared_memory::map(&File::from(memory), place, threads);
     if let Err(errno) = mapped.and_then(|()| handle_interruptions()) {
         return errno.into();
     }
-    LINE.store(line.into_raw_fd(), Ordering::SeqCst);
+    let agent = Agent::new(device, place, Desks::shared(threads), line.into_raw_fd());
+    // It is there for as long as the process.
+    let agent: &'static Agent = Box::leak(Box::new(agent));
     for thread in 1..threads {
-        let device = device.to_owned();
-        let serve = move || serve(&device, thread);
-        let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(serve);
+        let started = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || agent.serve(thread));
         if let Err(error) = started {
             return error;
         }
     }
-    serve(device, 0)
+    agent.serve(0)
 }
 
 /// Handles [`INTERRUPTION`] by going on. What the kernel can begin anew, it does, as for most handlers of Android; but not
 /// after [`DISMISSAL`].
-fn handle_interruptions() -> nix::Result<()> {
+pub(super) fn handle_interruptions() -> nix::Result<()> {
     extern "C" fn go_on(_: nix::libc::c_int) {}
     for (signal, flags) in [(INTERRUPTION, SaFlags::SA_RESTART), (DISMISSAL, SaFlags::empty())] {
         let action = SigAction::new(SigHandler::Handler(go_on), flags, SigSet::empty());
@@ -87,24 +111,106 @@ fn handle_interruptions() -> nix::Result<()> {
     Ok(())
 }
 
-/// The desk of a thread of this process.
-fn desk(thread: usize) -> &'static Desk {
-    assert!(thread < MOST_THREADS, "the harness asks for no more");
-    let address = DESKS as usize + thread * size_of::<Desk>();
-    // SAFETY: `live` maps the desks before any thread starts, and `fork` before it goes on, for as long as the process
-    // lives; they are made of atomic numbers alone.
-    unsafe { &*(address as *const Desk) }
+impl Desks {
+    /// So many that begin where the memory does that this process shares.
+    fn shared(count: usize) -> Desks {
+        Desks { address: DESKS as usize, count }
+    }
+
+    /// Those of memory that the harness has.
+    pub(super) fn of(memory: &SharedMemory) -> Desks {
+        Desks { address: std::ptr::from_ref(memory.desk(0)).addr(), count: memory.threads() }
+    }
+
+    /// The desk of a thread.
+    fn of_thread(&self, thread: usize) -> &Desk {
+        assert!(thread < self.count, "the harness asks for no more");
+        let address = self.address + thread * size_of::<Desk>();
+        // SAFETY: there are so many desks, one behind the other, which are mapped before there is an agent, for as long as it
+        // lives; they are made of atomic numbers alone.
+        unsafe { &*(address as *const Desk) }
+    }
 }
 
-/// Serves requests for as long as the process lives.
-fn serve(device: &Path, thread: usize) -> std::io::Error {
-    let Err(error) = serve_until(device, thread);
-    error
+/// Which of two processes this is.
+enum Fork {
+    Parent { child: i32 },
+    Child { agent: &'static Agent },
 }
 
-fn serve_until(device: &Path, mut thread: usize) -> std::io::Result<Infallible> {
-    let take = |thread| desk(thread).take(nix::unistd::gettid().as_raw());
-    let mut seat = take(thread);
+impl Agent {
+    pub(super) fn new(device: PathBuf, place: usize, desks: Desks, line: RawFd) -> Agent {
+        Agent {
+            device,
+            place,
+            desks,
+            line,
+            holding: Mutex::default(),
+            role: Mutex::default(),
+            is_lodger: false,
+            has_places: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, one that shares its address space with others.
+    pub(super) fn lodging(self) -> Agent {
+        Agent { is_lodger: true, ..self }
+    }
+
+    /// Is going to play this.
+    pub(super) fn learn(&self, lines: Lines) {
+        *lock(&self.role) = Arc::new(lines);
+    }
+
+    /// What it plays.
+    pub(super) fn lines(&self) -> Arc<Lines> {
+        Arc::clone(&lock(&self.role))
+    }
+
+    /// One of its threads.
+    pub(super) fn thread(&self, thread: usize) -> ThreadIndex {
+        ThreadIndex { process: self.place, thread }
+    }
+
+    fn take_desk(&self, thread: usize) -> Seat<'_> {
+        self.desks.of_thread(thread).take(nix::unistd::gettid().as_raw())
+    }
+
+    /// Serves requests for as long as the process lives.
+    pub(super) fn serve(&self, thread: usize) -> std::io::Error {
+        let Err(error) = serve_until(self, thread);
+        error
+    }
+
+    /// Makes a process like this one, which has so many threads, and becomes this one of the world. The outer error is about
+    /// what the new one is to have, which comes over the line.
+    fn fork(&self, threads: usize, place: usize) -> std::io::Result<nix::Result<Fork>> {
+        let (own, memory) =
+            super::nursery::receive(self.line, &mut [0])?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        // The nursery is its parent too, which reaps it, and outlives this process. No thread of this process but the
+        // calling one holds a lock: all the others wait for requests, or are in a system call.
+        let flags = nix::libc::CLONE_PARENT | nix::libc::SIGCHLD;
+        // SAFETY: without CLONE_VM it is a fork; no stack is passed.
+        let result = unsafe { nix::libc::syscall(nix::libc::SYS_clone, flags, 0, 0, 0, 0) };
+        match Errno::result(result) {
+            Ok(0) => {}
+            Ok(child) => return Ok(Ok(Fork::Parent { child: child as i32 })),
+            Err(errno) => return Ok(Err(errno)),
+        }
+        end_with_parent()?;
+        // What the other process shares is not for this one, which has one thread.
+        nix::unistd::close(self.line)?;
+        shared_memory::unmap(self.place, threads)?;
+        shared_memory::map(&File::from(memory), place, 1)?;
+        let holding = std::mem::take(&mut *self.holding());
+        let agent = Agent::new(self.device.clone(), place, Desks::shared(1), own.into_raw_fd());
+        *agent.holding() = holding;
+        Ok(Ok(Fork::Child { agent: Box::leak(Box::new(agent)) }))
+    }
+}
+
+fn serve_until(mut agent: &Agent, mut thread: usize) -> std::io::Result<Infallible> {
+    let mut seat = agent.take_desk(thread);
     loop {
         let request = seat.hear();
         // To ask for the time takes a while, too.
@@ -112,50 +218,21 @@ fn serve_until(device: &Path, mut thread: usize) -> std::io::Result<Infallible> 
             std::hint::spin_loop();
         }
         let result = if request.operation == OP_FORK {
-            match fork(request.argument as usize)? {
+            match agent.fork(request.argument as usize, request.detail as usize)? {
                 Ok(Fork::Parent { child }) => Ok(child.into()),
-                Ok(Fork::Child) => {
+                Ok(Fork::Child { agent: child }) => {
+                    agent = child;
                     thread = 0;
-                    seat = take(thread);
+                    seat = agent.take_desk(thread);
                     continue;
                 }
                 Err(errno) => Err(errno),
             }
         } else {
-            carry_out(device, request, thread)
+            agent.carry_out(request, thread)
         };
         seat.tell(result.unwrap_or_else(|errno| -i64::from(errno as i32)));
     }
-}
-
-/// Which of two processes this is.
-enum Fork {
-    Parent { child: i32 },
-    Child,
-}
-
-/// Makes a process like this one, which has so many threads. The outer error is about what the new one is to have, which
-/// comes over the line.
-fn fork(threads: usize) -> std::io::Result<nix::Result<Fork>> {
-    let line = LINE.load(Ordering::SeqCst);
-    let (own, memory) = super::nursery::receive(line, &mut [0])?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    // The nursery is its parent too, which reaps it, and outlives this process. No thread of this process but the
-    // calling one holds a lock: all the others wait for requests, or are in a system call.
-    let flags = nix::libc::CLONE_PARENT | nix::libc::SIGCHLD;
-    // SAFETY: without CLONE_VM it is a fork; no stack is passed.
-    let result = unsafe { nix::libc::syscall(nix::libc::SYS_clone, flags, 0, 0, 0, 0) };
-    match Errno::result(result) {
-        Ok(0) => {}
-        Ok(child) => return Ok(Ok(Fork::Parent { child: child as i32 })),
-        Err(errno) => return Ok(Err(errno)),
-    }
-    end_with_parent()?;
-    // What the other process shares is not for this one, which has one thread.
-    nix::unistd::close(line)?;
-    LINE.store(own.into_raw_fd(), Ordering::SeqCst);
-    shared_memory::unmap(threads)?;
-    shared_memory::map(&File::from(memory), 1)?;
-    Ok(Ok(Fork::Child))
 }
 
 /// The nanoseconds of the clock by which requests say when to begin.
@@ -166,91 +243,231 @@ pub fn now() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
-pub(super) fn carry_out(device: &Path, request: Request, thread: usize) -> nix::Result<i64> {
-    match request.operation {
-        OP_OPEN => {
-            let context = Context::VARIANTS.get(request.argument as usize).ok_or(Errno::ENOSYS)?;
-            open(&device_of(*context, device), request.detail & 1 != 0, request.detail >> 1)
+impl Agent {
+    pub(super) fn carry_out(&self, request: Request, thread: usize) -> nix::Result<i64> {
+        match request.operation {
+            OP_OPEN => {
+                let context = Context::VARIANTS.get(request.argument as usize).ok_or(Errno::ENOSYS)?;
+                self.open(&device_of(*context, &self.device), request.detail & 1 != 0, request.detail >> 1)
+            }
+            OP_CLOSE => self.close(),
+            OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(self.descriptor()?))?).map(|()| 0),
+            OP_MMAP => self.map_device(request.address, request.argument, request.detail),
+            OP_MUNMAP => unmap(request.address, request.argument),
+            OP_MPROTECT => protect(request.address, request.argument, request.detail),
+            // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
+            OP_POLL => {
+                let descriptor = self.holding().descriptor.unwrap_or(i32::MAX);
+                self.asleep(thread, || poll(descriptor, milliseconds(request.argument)))
+            }
+            OP_EPOLL => self.watch(),
+            OP_EPOLL_WAIT => self.asleep(thread, || self.watched(milliseconds(request.argument))),
+            OP_EPOLL_CLOSE => self.close_epoll(),
+            OP_LISTEN => self.listen(request.argument as u32),
+            OP_REPORT => self.next_report(thread),
+            OP_MEMFD => make_memfd(request.argument),
+            OP_PIPE => make_pipe(),
+            OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
+            OP_POLL_DESCRIPTOR if request.detail == 0 => poll(request.argument as RawFd, 0),
+            OP_POLL_DESCRIPTOR => poll_patiently(request.argument as RawFd, request.detail),
+            OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
+            OP_DUP => Ok(nix::unistd::dup(borrowed(self.descriptor()?))?.into_raw_fd().into()),
+            OP_UNSHARE => unshare(),
+            OP_USE => {
+                self.holding().descriptor = Some(request.argument as RawFd);
+                Ok(0)
+            }
+            OP_SET_PRIORITY => set_priority(request.argument as i32),
+            OP_GET_PRIORITY => priority(),
+            OP_SET_SCHEDULER => set_scheduler(request.detail, request.argument),
+            OP_GET_SCHEDULER => scheduler(),
+            OP_OPEN_PATH => self.open(
+                super::binderfs::path_at(request.argument),
+                request.detail & 1 != 0,
+                request.detail >> 1,
+            ),
+            OP_MOUNT | OP_UNMOUNT | OP_ADD_DEVICE | OP_UNLINK | OP_READ_NUMBER => {
+                super::binderfs::carry_out(&request)
+            }
+            OP_IOCTL => self.ioctl(request.detail, request.argument, thread),
+            OP_RENEW => self.renew(request.address, request.argument, request.detail != 0),
+            OP_ACT_AS => super::lodger::act_as(request.detail).map(|()| 0),
+            OP_PLAY => super::part::play(self, request.argument, thread),
+            OP_EXIT => self.exit(),
+            _ => Err(Errno::ENOSYS),
         }
-        OP_CLOSE => close(),
-        OP_FLUSH => nix::unistd::close(nix::unistd::dup(borrowed(descriptor()?))?).map(|()| 0),
-        OP_MMAP => map_device(request.address, request.argument, request.detail),
-        OP_MUNMAP => unmap(request.address, request.argument),
-        OP_MPROTECT => protect(request.address, request.argument, request.detail),
-        // A descriptor that is closed is what POLLNVAL is about, so a number that is none goes to the kernel too.
-        OP_POLL => {
-            let descriptor = holding().descriptor.unwrap_or(i32::MAX);
-            asleep(thread, || poll(descriptor, milliseconds(request.argument)))
-        }
-        OP_EPOLL => watch(),
-        OP_EPOLL_WAIT => asleep(thread, || watched(milliseconds(request.argument))),
-        OP_EPOLL_CLOSE => holding().epoll.take().map(|_| 0).ok_or(Errno::EBADF),
-        OP_LISTEN => listen(request.argument as u32),
-        OP_REPORT => next_report(thread),
-        OP_MEMFD => make_memfd(request.argument),
-        OP_PIPE => make_pipe(),
-        OP_CLOSE_DESCRIPTOR => nix::unistd::close(request.argument as RawFd).map(|()| 0),
-        OP_POLL_DESCRIPTOR if request.detail == 0 => poll(request.argument as RawFd, 0),
-        OP_POLL_DESCRIPTOR => poll_patiently(request.argument as RawFd),
-        OP_LIMIT_DESCRIPTORS => limit_descriptors(request.argument),
-        OP_DUP => Ok(nix::unistd::dup(borrowed(descriptor()?))?.into_raw_fd().into()),
-        OP_UNSHARE => unshare(),
-        OP_USE => {
-            holding().descriptor = Some(request.argument as RawFd);
-            Ok(0)
-        }
-        OP_SET_PRIORITY => set_priority(request.argument as i32),
-        OP_GET_PRIORITY => priority(),
-        OP_SET_SCHEDULER => set_scheduler(request.detail, request.argument),
-        OP_GET_SCHEDULER => scheduler(),
-        OP_OPEN_PATH => {
-            open(super::binderfs::path_at(request.argument), request.detail & 1 != 0, request.detail >> 1)
-        }
-        OP_MOUNT | OP_UNMOUNT | OP_ADD_DEVICE | OP_UNLINK | OP_READ_NUMBER => {
-            super::binderfs::carry_out(&request)
-        }
-        OP_IOCTL => ioctl(request.detail, request.argument, thread),
-        OP_RENEW => renew(request.address, request.argument, request.detail != 0),
-        OP_PLAY => super::part::play(device, request.argument, thread),
-        // SAFETY: _exit ends the process without running any of its code.
-        OP_EXIT => unsafe { nix::libc::_exit(0) },
-        _ => Err(Errno::ENOSYS),
     }
-}
 
-fn holding() -> std::sync::MutexGuard<'static, Holding> {
-    lock(&HOLDING)
+    fn holding(&self) -> std::sync::MutexGuard<'_, Holding> {
+        lock(&self.holding)
+    }
+
+    fn descriptor(&self) -> nix::Result<RawFd> {
+        self.holding().descriptor.ok_or(Errno::EBADF)
+    }
+
+    /// Opens the device. What is opened can be known by its number from any descriptor of it, in any process: it locks the
+    /// byte at that place, which means nothing to a driver, and [`Files`](super::files::Files) sees it.
+    fn open(&self, device: &Path, nonblock: bool, number: u32) -> nix::Result<i64> {
+        if self.holding().descriptor.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
+        let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
+        if number != NUMBERLESS {
+            lock_byte(&file, number)?;
+        }
+        let descriptor = file.into_raw_fd();
+        self.holding().descriptor = Some(descriptor);
+        Ok(descriptor.into())
+    }
+
+    fn close(&self) -> nix::Result<i64> {
+        let descriptor = self.holding().descriptor.take().ok_or(Errno::EBADF)?;
+        nix::unistd::close(descriptor).map(|()| 0)
+    }
+
+    /// Maps the device at an address that scripts have to themselves, or at one that must be free; or, with 0, where the kernel
+    /// likes.
+    fn map_device(&self, address: u64, size: u64, how: u32) -> nix::Result<i64> {
+        let descriptor = self.descriptor()?;
+        if PLACES.contains(&address) {
+            self.has_places.store(true, Ordering::SeqCst);
+        }
+        let length = NonZeroUsize::new(size as usize).ok_or(Errno::EINVAL)?;
+        let write = if how & MMAP_WRITE != 0 { ProtFlags::PROT_WRITE } else { ProtFlags::empty() };
+        let sharing = if how & MMAP_SHARED != 0 { MapFlags::MAP_SHARED } else { MapFlags::MAP_PRIVATE };
+        let fixed = match (address, how & MMAP_FREE != 0) {
+            (0, _) => MapFlags::empty(),
+            (_, true) => MapFlags::MAP_FIXED_NOREPLACE,
+            (_, false) => MapFlags::MAP_FIXED,
+        };
+        // SAFETY: without an address the kernel chooses one at which nothing is mapped, and where it must be free, nothing is
+        // replaced; at those of scripts there is nothing but their own mappings.
+        let address = unsafe {
+            nix::sys::mman::mmap(
+                NonZeroUsize::new(address as usize),
+                length,
+                ProtFlags::PROT_READ | write,
+                sharing | MapFlags::MAP_NORESERVE | fixed,
+                borrowed(descriptor),
+                0,
+            )?
+        };
+        Ok(address.as_ptr() as i64)
+    }
+
+    /// Has this process be what it was when it started.
+    fn renew(&self, address: u64, size: u64, has_places: bool) -> nix::Result<i64> {
+        if size > 0 {
+            unmap(address, size)?;
+        }
+        if has_places {
+            unmap(PLACES.start, PLACES.end - PLACES.start)?;
+        }
+        *self.holding() = Holding::default();
+        // What is behind the line has been opened for scripts.
+        close_from(self.line + 1)?;
+        Ok(0)
+    }
+
+    /// Takes away all devices that are mapped.
+    pub(super) fn unmap_devices(&self) -> nix::Result<()> {
+        let mappings = mappings_of(self.place);
+        unmap(mappings.start, mappings.end - mappings.start)?;
+        if self.has_places.swap(false, Ordering::SeqCst) {
+            unmap(PLACES.start, PLACES.end - PLACES.start)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the process. Of a lodger, its mappings of devices go first, as they do when an address space ends.
+    fn exit(&self) -> ! {
+        if self.is_lodger {
+            // What cannot be unmapped keeps its device open, which is seen.
+            let _ = self.unmap_devices();
+        }
+        // SAFETY: _exit ends the process without running any of its code.
+        unsafe { nix::libc::_exit(0) }
+    }
+
+    /// Makes an epoll instance that watches the device.
+    fn watch(&self) -> nix::Result<i64> {
+        let device = self.descriptor()?;
+        if self.holding().epoll.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(borrowed(device), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        self.holding().epoll = Some(epoll.0.into_raw_fd());
+        Ok(0)
+    }
+
+    fn close_epoll(&self) -> nix::Result<i64> {
+        let epoll = self.holding().epoll.take().ok_or(Errno::EBADF)?;
+        nix::unistd::close(epoll).map(|()| 0)
+    }
+
+    /// What that instance tells, be it after so many milliseconds.
+    fn watched(&self, milliseconds: i32) -> nix::Result<i64> {
+        // Whoever waits leaves what this process has to its other threads, which may close the instance.
+        let epoll = self.holding().epoll.ok_or(Errno::EBADF)?;
+        let mut event = nix::libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: one event, which outlives the call.
+        let count = Errno::result(unsafe { nix::libc::epoll_wait(epoll, &mut event, 1, milliseconds) })?;
+        Ok(if count == 0 { 0 } else { event.events.into() })
+    }
+
+    /// Listens to the driver's reports.
+    fn listen(&self, group: u32) -> nix::Result<i64> {
+        if self.holding().reports.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        self.holding().reports = Some(netlink::listen(group)?.into_raw_fd());
+        Ok(0)
+    }
+
+    /// Puts the next report where the thread's payloads are.
+    fn next_report(&self, thread: usize) -> nix::Result<i64> {
+        let holding = self.holding();
+        let socket = holding.reports.ok_or(Errno::EBADF)?;
+        let mut message = [0; netlink::LONGEST_MESSAGE];
+        let length = nix::sys::socket::recv(socket, &mut message, MsgFlags::MSG_DONTWAIT)?;
+        let place = pointer(Area::Payload.addresses(self.thread(thread)).start)?;
+        // SAFETY: the payloads of a thread are in memory that is mapped for as long as the process lives, is larger than this,
+        // and that nothing refers to while the thread is here.
+        unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), place.as_ptr().cast(), length) };
+        Ok(length as i64)
+    }
+
+    fn ioctl(&self, request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
+        let descriptor = self.descriptor()?;
+        // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
+        // names is either unmapped or the device's mapping, which this process cannot write to.
+        let call = || unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
+        self.asleep(thread, || Errno::result(call()).map(i64::from))
+    }
+
+    /// Does what a thread may sleep in: one system call, with nothing else around it to sleep in.
+    fn asleep(&self, thread: usize, call: impl FnOnce() -> nix::Result<i64>) -> nix::Result<i64> {
+        static CALLS: AtomicU64 = AtomicU64::new(1);
+        let desk = self.desks.of_thread(thread);
+        desk.note_call(CALLS.fetch_add(1, Ordering::SeqCst));
+        let result = call();
+        desk.note_call(0);
+        result
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn descriptor() -> nix::Result<RawFd> {
-    holding().descriptor.ok_or(Errno::EBADF)
-}
-
 fn borrowed(descriptor: RawFd) -> std::os::fd::BorrowedFd<'static> {
-    // SAFETY: the descriptor is open until `close` takes it out of `HOLDING`. A call in progress on a descriptor
+    // SAFETY: the descriptor is open until `close` takes it out of what the agent holds. A call in progress on a descriptor
     // that another thread closes is what some scripts are about, and the kernel keeps the file for it.
     unsafe { std::os::fd::BorrowedFd::borrow_raw(descriptor) }
-}
-
-/// Opens the device. What is opened can be known by its number from any descriptor of it, in any process: it locks the
-/// byte at that place, which means nothing to a driver, and [`Files`](super::files::Files) sees it.
-fn open(device: &Path, nonblock: bool, number: u32) -> nix::Result<i64> {
-    if holding().descriptor.is_some() {
-        return Err(Errno::EEXIST);
-    }
-    let nonblock = if nonblock { OFlag::O_NONBLOCK } else { OFlag::empty() };
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | nonblock;
-    let file = nix::fcntl::open(device, flags, nix::sys::stat::Mode::empty())?;
-    if number != NUMBERLESS {
-        lock_byte(&file, number)?;
-    }
-    let descriptor = file.into_raw_fd();
-    holding().descriptor = Some(descriptor);
-    Ok(descriptor.into())
 }
 
 /// Locks the byte of an open device at this place.
@@ -273,38 +490,6 @@ pub fn device_of(context: Context, device: &Path) -> PathBuf {
     }
 }
 
-fn close() -> nix::Result<i64> {
-    let descriptor = holding().descriptor.take().ok_or(Errno::EBADF)?;
-    nix::unistd::close(descriptor).map(|()| 0)
-}
-
-/// Maps the device at an address that scripts have to themselves, or at one that must be free; or, with 0, where the kernel
-/// likes.
-fn map_device(address: u64, size: u64, how: u32) -> nix::Result<i64> {
-    let descriptor = descriptor()?;
-    let length = NonZeroUsize::new(size as usize).ok_or(Errno::EINVAL)?;
-    let write = if how & MMAP_WRITE != 0 { ProtFlags::PROT_WRITE } else { ProtFlags::empty() };
-    let sharing = if how & MMAP_SHARED != 0 { MapFlags::MAP_SHARED } else { MapFlags::MAP_PRIVATE };
-    let fixed = match (address, how & MMAP_FREE != 0) {
-        (0, _) => MapFlags::empty(),
-        (_, true) => MapFlags::MAP_FIXED_NOREPLACE,
-        (_, false) => MapFlags::MAP_FIXED,
-    };
-    // SAFETY: without an address the kernel chooses one at which nothing is mapped, and where it must be free, nothing is
-    // replaced; at those of scripts there is nothing but their own mappings.
-    let address = unsafe {
-        nix::sys::mman::mmap(
-            NonZeroUsize::new(address as usize),
-            length,
-            ProtFlags::PROT_READ | write,
-            sharing | MapFlags::MAP_NORESERVE | fixed,
-            borrowed(descriptor),
-            0,
-        )?
-    };
-    Ok(address.as_ptr() as i64)
-}
-
 fn unmap(address: u64, size: u64) -> nix::Result<i64> {
     // SAFETY: these are addresses of a mapping of the device, or such as scripts have to themselves, and nothing in this
     // process refers there.
@@ -321,19 +506,11 @@ fn pointer(address: u64) -> nix::Result<std::ptr::NonNull<std::ffi::c_void>> {
     std::ptr::NonNull::new(address as *mut std::ffi::c_void).ok_or(Errno::EINVAL)
 }
 
-/// Has this process be what it was when it started.
-fn renew(address: u64, size: u64, has_places: bool) -> nix::Result<i64> {
-    if size > 0 {
-        unmap(address, size)?;
-    }
-    if has_places {
-        unmap(PLACES.start, PLACES.end - PLACES.start)?;
-    }
-    *holding() = Holding { descriptor: None, epoll: None, reports: None };
-    let line = LINE.load(Ordering::SeqCst);
-    // SAFETY: what is behind the line has been opened for scripts, and nothing here refers to it any more.
-    Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, line + 1, u32::MAX, 0) })?;
-    Ok(0)
+/// Closes all descriptors of this process from this one on.
+pub(super) fn close_from(descriptor: RawFd) -> nix::Result<()> {
+    // SAFETY: nothing here refers to any of them any more.
+    Errno::result(unsafe { nix::libc::syscall(nix::libc::SYS_close_range, descriptor, u32::MAX, 0) })
+        .map(drop)
 }
 
 /// Polls for so many milliseconds, or until there is something.
@@ -344,65 +521,20 @@ fn poll(descriptor: RawFd, milliseconds: i32) -> nix::Result<i64> {
     Ok(poll.revents.into())
 }
 
-/// Polls until there is something, or for as long as the kernel may take to close what it has let go of.
-fn poll_patiently(descriptor: RawFd) -> nix::Result<i64> {
-    let (times, milliseconds) = LATE_CLOSING;
+/// Polls until there is something, or for as long as the kernel may take to close what it has let go of: so many times.
+fn poll_patiently(descriptor: RawFd, times: u32) -> nix::Result<i64> {
     for _ in 1..times {
-        match poll(descriptor, milliseconds)? {
+        match poll(descriptor, LATE_CLOSING)? {
             0 => {}
             events => return Ok(events),
         }
     }
-    poll(descriptor, milliseconds)
-}
-
-/// Makes an epoll instance that watches the device.
-fn watch() -> nix::Result<i64> {
-    let device = descriptor()?;
-    if holding().epoll.is_some() {
-        return Err(Errno::EEXIST);
-    }
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    epoll.add(borrowed(device), EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-    holding().epoll = Some(epoll);
-    Ok(0)
-}
-
-/// What that instance tells, be it after so many milliseconds.
-fn watched(milliseconds: i32) -> nix::Result<i64> {
-    // Whoever waits leaves what this process has to its other threads, which may close the instance.
-    let epoll = holding().epoll.as_ref().ok_or(Errno::EBADF)?.0.as_raw_fd();
-    let mut event = nix::libc::epoll_event { events: 0, u64: 0 };
-    // SAFETY: one event, which outlives the call.
-    let count = Errno::result(unsafe { nix::libc::epoll_wait(epoll, &mut event, 1, milliseconds) })?;
-    Ok(if count == 0 { 0 } else { event.events.into() })
+    poll(descriptor, LATE_CLOSING)
 }
 
 /// A time to wait as system calls have it; one that they cannot express is for ever.
 fn milliseconds(argument: u64) -> i32 {
     i32::try_from(argument).unwrap_or(-1)
-}
-
-/// Listens to the driver's reports.
-fn listen(group: u32) -> nix::Result<i64> {
-    if holding().reports.is_some() {
-        return Err(Errno::EEXIST);
-    }
-    holding().reports = Some(netlink::listen(group)?);
-    Ok(0)
-}
-
-/// Puts the next report where the thread's payloads are.
-fn next_report(thread: usize) -> nix::Result<i64> {
-    let holding = holding();
-    let socket = holding.reports.as_ref().ok_or(Errno::EBADF)?;
-    let mut message = [0; netlink::LONGEST_MESSAGE];
-    let length = nix::sys::socket::recv(socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT)?;
-    let place = pointer(Area::Payload.addresses(thread).start)?;
-    // SAFETY: the payloads of a thread are in memory that is mapped for as long as the process lives, is larger than this,
-    // and that nothing refers to while the thread is here.
-    unsafe { std::ptr::copy_nonoverlapping(message.as_ptr(), place.as_ptr().cast(), length) };
-    Ok(length as i64)
 }
 
 /// Gives this process a user namespace of its own, whose root its user is, and a mount namespace.
@@ -472,21 +604,4 @@ fn scheduler() -> nix::Result<i64> {
         unsafe { (nix::libc::sched_getscheduler(0), nix::libc::sched_getparam(0, &mut parameters)) };
     Errno::result(told)?;
     Ok(i64::from(Errno::result(policy)?) | i64::from(parameters.sched_priority) << 32)
-}
-
-fn ioctl(request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
-    let descriptor = descriptor()?;
-    // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
-    // names is either unmapped or the device's mapping, which this process cannot write to.
-    let call = || unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
-    asleep(thread, || Errno::result(call()).map(i64::from))
-}
-
-/// Does what a thread may sleep in: one system call, with nothing else around it to sleep in.
-fn asleep(thread: usize, call: impl FnOnce() -> nix::Result<i64>) -> nix::Result<i64> {
-    static CALLS: AtomicU64 = AtomicU64::new(1);
-    desk(thread).note_call(CALLS.fetch_add(1, Ordering::SeqCst));
-    let result = call();
-    desk(thread).note_call(0);
-    result
 }

@@ -13,7 +13,7 @@ pub struct Request {
     pub operation: u32,
     /// Of an ioctl, the request; of an open, whether O_NONBLOCK, and in the other bits the number that the opening is
     /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
-    /// policy; of the poll of a descriptor, whether patiently.
+    /// policy; of the poll of a descriptor, how often before it is over, or 0 if it does not wait; of a fork, which process of its world the new one is; of who acts as a user, its id.
     pub detail: u32,
     /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
@@ -143,3 +143,5 @@ pub const NUMBERLESS: u32 = u32::MAX >> 1;
 pub const OP_RENEW: u32 = 31;
 /// Plays the part that begins at `argument` in the process' parts: the result is 0 if all came as it must.
 pub const OP_PLAY: u32 = 35;
+/// Has the thread act as a user, with the right to become another one again.
+pub const OP_ACT_AS: u32 = 36;

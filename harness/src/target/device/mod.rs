@@ -6,6 +6,7 @@ mod counters;
 mod desk;
 mod files;
 pub(super) mod kernel_log;
+mod lodger;
 pub(super) mod message;
 mod netlink;
 pub mod nursery;
@@ -52,6 +53,8 @@ pub struct DeviceTarget {
     log: Option<KernelLog>,
     /// Agents of earlier worlds that are as good as new, if they are kept.
     spares: Option<Vec<Process>>,
+    /// Agents that play, each at the place of the process of a world that it can be.
+    lodgers: Vec<Option<Process>>,
     stopwatch: Stopwatch,
     workers: Workers,
     /// What is alive in the driver, if it is known.
@@ -93,6 +96,7 @@ impl DeviceTarget {
             counters,
             log,
             spares: None,
+            lodgers: Vec::new(),
             stopwatch: Stopwatch::default(),
             workers: Workers::default(),
             alive: None,

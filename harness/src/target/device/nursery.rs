@@ -24,6 +24,7 @@ use super::agent;
 use super::observation::are_places_told;
 use super::process::nice_value;
 use super::scheduling::set_precedence;
+use super::shared_memory::SharedMemory;
 
 /// The hidden command that makes this program a nursery.
 pub const COMMAND: &str = "nursery";
@@ -38,6 +39,8 @@ struct Order {
     uid: i64,
     /// How many threads it shall have.
     threads: u64,
+    /// Which process of its world it shall be.
+    place: u64,
 }
 
 /// The nursery, as the harness sees it.
@@ -85,13 +88,16 @@ impl Nursery {
     pub fn agent(
         &self,
         uid: Option<u32>,
-        threads: usize,
         line: BorrowedFd<'_>,
-        memory: BorrowedFd<'_>,
+        memory: &SharedMemory,
     ) -> std::io::Result<i32> {
-        let order = Order { uid: uid.map_or(-1, i64::from), threads: threads as u64 };
+        let order = Order {
+            uid: uid.map_or(-1, i64::from),
+            threads: memory.threads() as u64,
+            place: memory.place() as u64,
+        };
         // The agent keeps the first one, and so this one has the lowest number.
-        let raw = [line.as_raw_fd(), memory.as_raw_fd()];
+        let raw = [line.as_raw_fd(), memory.file().as_raw_fd()];
         let rights = [ControlMessage::ScmRights(&raw)];
         sendmsg::<()>(
             self.control.as_raw_fd(),
@@ -146,7 +152,9 @@ fn serve(device: &Path) -> u8 {
         let answer = match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => child.as_raw(),
             Ok(ForkResult::Child) => {
-                let live = |()| agent::live(device, order.threads as usize, line, memory);
+                let live = |()| {
+                    agent::live(device.to_owned(), order.place as usize, order.threads as usize, line, memory)
+                };
                 let error = become_agent(order).map_err(Into::into).map_or_else(|error| error, live);
                 complain(&format!("a test process cannot go on: {error}"));
                 return 2;

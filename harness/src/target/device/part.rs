@@ -1,22 +1,26 @@
 //! Parts: what a thread of an agent does by itself when a [tape](crate::target::tape) is played.
 //!
-//! They lie where the harness has put them, on the *sheet*, behind the ids of the processes of the program. The thread does
-//! nothing there that costs a system call but those of the program.
+//! The agent has been given them before, with the ids of the processes of the program. The thread does nothing there that
+//! costs a system call but those of the program.
 
-use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::agent::carry_out;
+use super::agent::Agent;
 use super::message::Request;
-use super::shared_memory::sheet;
 use crate::program::PLACES;
-use crate::target::tape::{Act, Acts, MOST_ROLES};
-use crate::target::{Area, MAPPINGS, MAPPINGS_END};
+use crate::target::tape::{Act, Acts};
+use crate::target::{Area, ThreadIndex, mappings_of};
 
-/// How many bytes of the sheet the ids of processes take.
-pub(super) const PIDS_SIZE: usize = MOST_ROLES * size_of::<i32>();
+/// What an agent plays.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Lines {
+    /// The ids of the processes of the program.
+    pub(super) pids: Vec<i32>,
+    /// The parts of its threads, one behind the other.
+    pub(super) parts: Vec<u8>,
+}
 
 /// How often it is tried to become the manager of a context, and how long is waited in between.
 const MOST_TRIES: u32 = 100;
@@ -28,31 +32,32 @@ const OTHERWISE: Errno = Errno::EILSEQ;
 const MALFORMED: Errno = Errno::EBADMSG;
 
 /// Plays the part that begins at this place of the process' parts.
-pub(super) fn play(device: &Path, start: u64, thread: usize) -> nix::Result<i64> {
-    let (pids, parts) = sheet().split_at(PIDS_SIZE);
+pub(super) fn play(agent: &Agent, start: u64, thread: usize) -> nix::Result<i64> {
+    let lines = agent.lines();
     let pid = |process: u32| {
-        let place = process as usize * size_of::<i32>();
-        pids.get(place..place + size_of::<i32>()).ok_or(MALFORMED)
+        let pid = lines.pids.get(process as usize).ok_or(MALFORMED)?;
+        Ok::<[u8; 4], Errno>(pid.to_ne_bytes())
     };
-    let mut acts = Acts::at(parts, start as usize).map_err(|_| MALFORMED)?;
+    let own = agent.thread(thread);
+    let mut acts = Acts::at(&lines.parts, start as usize).map_err(|_| MALFORMED)?;
     loop {
         let act = acts.take().map_err(|_| MALFORMED)?;
         let is_as_expected = match act {
-            Act::Put { address, bytes } => put(thread, address, bytes)?,
-            Act::Clear { address, length } => clear(thread, address, length as usize)?,
-            Act::PutPid { address, process } => put(thread, address, pid(process)?)?,
+            Act::Put { address, bytes } => put(own, address, bytes)?,
+            Act::Clear { address, length } => clear(own, address, length as usize)?,
+            Act::PutPid { address, process } => put(own, address, &pid(process)?)?,
             Act::Call { operation, detail, argument, address, comes } => {
                 let request = Request { operation, detail, argument, address, begin: 0 };
                 let tries = if act.may_be_tried_again() { MOST_TRIES } else { 1 };
-                let result = carried_out(device, request, thread, tries);
+                let result = carried_out(agent, request, thread, tries);
                 comes.is(result.unwrap_or_else(|errno| -i64::from(errno as i32)))
             }
-            Act::Look { address, bytes } => memory(thread, address, bytes.len())? == bytes,
+            Act::Look { address, bytes } => memory(own, address, bytes.len())? == bytes,
             Act::LookForPid { address, process } => {
                 let pid = pid(process)?;
-                memory(thread, address, pid.len())? == pid
+                memory(own, address, pid.len())? == pid
             }
-            Act::LookForNumber { address } => memory(thread, address, 4)? != [0; 4],
+            Act::LookForNumber { address } => memory(own, address, 4)? != [0; 4],
             Act::Yield => {
                 // Those who have been woken go first, and then whom they have woken.
                 (0..2).for_each(|_| std::thread::yield_now());
@@ -67,18 +72,18 @@ pub(super) fn play(device: &Path, start: u64, thread: usize) -> nix::Result<i64>
 }
 
 /// Does a system call, at most so often if it is EBUSY.
-fn carried_out(device: &Path, request: Request, thread: usize, tries: u32) -> nix::Result<i64> {
+fn carried_out(agent: &Agent, request: Request, thread: usize, tries: u32) -> nix::Result<i64> {
     for _ in 1..tries {
-        match carry_out(device, request, thread) {
+        match agent.carry_out(request, thread) {
             Err(Errno::EBUSY) => std::thread::sleep(PAUSE),
             result => return result,
         }
     }
-    carry_out(device, request, thread)
+    agent.carry_out(request, thread)
 }
 
 /// Puts bytes into the arena of a thread.
-fn put(thread: usize, address: u64, bytes: &[u8]) -> nix::Result<bool> {
+fn put(thread: ThreadIndex, address: u64, bytes: &[u8]) -> nix::Result<bool> {
     if !is_in_arena(thread, address, bytes.len()) {
         return Err(MALFORMED);
     }
@@ -88,7 +93,7 @@ fn put(thread: usize, address: u64, bytes: &[u8]) -> nix::Result<bool> {
 }
 
 /// Puts zeroes into the arena of a thread.
-fn clear(thread: usize, address: u64, length: usize) -> nix::Result<bool> {
+fn clear(thread: ThreadIndex, address: u64, length: usize) -> nix::Result<bool> {
     if !is_in_arena(thread, address, length) {
         return Err(MALFORMED);
     }
@@ -99,8 +104,8 @@ fn clear(thread: usize, address: u64, length: usize) -> nix::Result<bool> {
 
 /// Bytes of the arena of a thread, or of the device's mappings. Where there is no mapping, this is the end of the process,
 /// which is something else than what is on the tape.
-fn memory(thread: usize, address: u64, length: usize) -> nix::Result<&'static [u8]> {
-    let is_mapping = [MAPPINGS..MAPPINGS_END, PLACES]
+fn memory(thread: ThreadIndex, address: u64, length: usize) -> nix::Result<&'static [u8]> {
+    let is_mapping = [mappings_of(thread.process), PLACES]
         .iter()
         .any(|places| places.contains(&address) && length as u64 <= places.end - address);
     if !is_mapping && !is_in_arena(thread, address, length) {
@@ -112,7 +117,7 @@ fn memory(thread: usize, address: u64, length: usize) -> nix::Result<&'static [u
 }
 
 /// Whether so many bytes from an address on lie in one area of a thread's arena.
-fn is_in_arena(thread: usize, address: u64, length: usize) -> bool {
+fn is_in_arena(thread: ThreadIndex, address: u64, length: usize) -> bool {
     Area::ALL.iter().any(|area| {
         let addresses = area.addresses(thread);
         addresses.contains(&address) && length as u64 <= addresses.end - address

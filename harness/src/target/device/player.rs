@@ -9,22 +9,22 @@
 
 use std::time::{Duration, Instant};
 
-use zerocopy::IntoBytes;
-
 use super::agent::INTERRUPTION;
 use super::counters::Alive;
 use super::files::Files;
 use super::message::{OP_PLAY, Request};
-use super::part::PIDS_SIZE;
+use super::part::Lines;
 use super::process::{Process, State};
-use super::world::MOST_SPARES;
 use super::{DeviceTarget, counted, security};
-use crate::program::{Counter, DriverKind, Name};
-use crate::target::tape::{Deed, MOST_ROLES, Role, Tape, Turn};
-use crate::target::{MAPPINGS, Part, ProcessSpecification, TargetError, ThreadIndex, Worlds};
+use crate::program::{Counter, DriverKind};
+use crate::target::tape::{Deed, Role, Tape, Turn};
+use crate::target::{Part, TargetError, ThreadIndex, Worlds, mappings_of};
 
 /// How long something that is on a tape may take to happen, before it is taken for something that does not.
 const LONGEST_TURN: Duration = Duration::from_millis(100);
+
+/// So many threads an agent has that plays, even if there are fewer in its role: it may have one of more next.
+const USUAL_THREADS: usize = 2;
 
 impl DeviceTarget {
     /// Whether tapes can be played at all.
@@ -51,20 +51,22 @@ impl DeviceTarget {
         if tape.turns.iter().any(counts) && !self.forgets() {
             return Ok(false);
         }
+        let roles = tape.roles.iter().enumerate();
         let mut processes =
-            tape.roles.iter().map(|role| self.agent_for(role)).collect::<Result<Vec<Process>, _>>()?;
+            roles.map(|(place, role)| self.agent_for(place, role)).collect::<Result<Vec<Process>, _>>()?;
+        hand_out(&tape, &mut processes);
         let is_called_so = |process: &Process| {
             tape.security_context.is_none_or(|context| {
                 security::context_of(process.pid).is_some_and(|called| called == context)
             })
         };
-        let can_play = hand_out(&tape, &mut processes) && processes.iter().all(is_called_so);
+        let can_play = processes.iter().all(is_called_so);
         self.stopwatch.lap(Part::Starting);
         let is_same = can_play && self.direct(&tape, &mut processes);
         self.stopwatch.lap(Part::Calling);
         let are_fit = if can_play && !is_same {
             // It is not known what they have done instead.
-            drop(processes);
+            processes.into_iter().for_each(|process| self.evict(process));
             false
         } else {
             self.dismiss(&tape, processes)
@@ -82,13 +84,12 @@ impl DeviceTarget {
             self.alive = None;
         }
         let mut are_as_they_should = true;
-        self.spares.iter_mut().for_each(|spares| {
-            spares.retain_mut(|spare| {
-                let is_as_it_should = spare.is_left_as_it_should();
-                are_as_they_should &= is_as_it_should;
-                is_as_it_should
-            });
-        });
+        for lodger in self.lodgers.iter_mut().flatten().filter(|lodger| lodger.alive) {
+            if !lodger.is_left_as_it_should() {
+                are_as_they_should = false;
+                lodger.evict();
+            }
+        }
         has_forgotten && are_as_they_should
     }
 
@@ -123,21 +124,34 @@ impl DeviceTarget {
             && tape.without.iter().all(|feature| self.lacks(*feature).is_some())
     }
 
-    /// An agent for a role: one that is as good as new, if there is one.
-    fn agent_for(&mut self, role: &Role<'_>) -> Result<Process, TargetError> {
-        if let Some(spares) = &mut self.spares
-            && let Some(place) = spares.iter().position(|spare| spare.could_play(role))
-        {
-            return Ok(spares.swap_remove(place));
+    /// An agent for the role of the process with this index: the one that has been there before, if it can play it.
+    fn agent_for(&mut self, place: usize, role: &Role<'_>) -> Result<Process, TargetError> {
+        if self.lodgers.len() <= place {
+            self.lodgers.resize_with(place + 1, || None);
         }
-        let name = Name::new("player").expect("letters are a name");
-        let specification = ProcessSpecification {
-            uid: role.uid,
-            threads: vec![name.clone(); role.threads as usize],
-            name,
-            forked: false,
+        let mut threads = USUAL_THREADS.max(role.threads as usize);
+        let mut process = match self.lodgers[place].take() {
+            Some(process) if process.alive && process.threads.len() >= threads => process,
+            Some(mut process) if process.threads.len() >= threads => {
+                process.lodge_anew(&self.path, self.patience)?;
+                process
+            }
+            other => {
+                threads = threads.max(other.as_ref().map_or(0, |process| process.threads.len()));
+                // There cannot be two at a place.
+                drop(other);
+                Process::lodge(&self.nursery, &self.path, place, threads, self.patience)?
+            }
         };
-        Process::start(&self.nursery, &specification, self.patience)
+        process.act_as(role.uid, self.patience)?;
+        Ok(process)
+    }
+
+    /// Ends a process that plays. What it has is for the next one at its place.
+    fn evict(&mut self, mut process: Process) {
+        process.evict();
+        let place = process.place();
+        self.lodgers[place] = Some(process);
     }
 
     /// Has all turns done one after the other. False if something else comes than what is on the tape.
@@ -281,24 +295,26 @@ impl DeviceTarget {
         let mut are_fit = true;
         for (mut process, role) in processes.into_iter().zip(&tape.roles) {
             if role.is_spent {
+                self.evict(process);
                 continue;
             }
             process.sets_priorities = role.sets_priorities;
-            let mapped = MAPPINGS..MAPPINGS + role.mapped;
-            match process.ask_to_renew_but_for(mapped, role.has_places) {
+            let start = mappings_of(process.place()).start;
+            match process.ask_to_renew_but_for(start..start + role.mapped, role.has_places) {
                 Some(renewer) => asked.push((process, renewer)),
-                None => are_fit = false,
+                None => {
+                    are_fit = false;
+                    self.evict(process);
+                }
             }
         }
         for (mut process, renewer) in asked {
-            let is_fit = process.is_as_new_by_all_accounts(renewer, self.patience);
-            are_fit &= is_fit;
-            // All others end here.
-            if let Some(spares) = &mut self.spares
-                && is_fit
-                && spares.len() < MOST_SPARES
-            {
-                spares.push(process);
+            if process.is_as_new_by_all_accounts(renewer, self.patience) {
+                let place = process.place();
+                self.lodgers[place] = Some(process);
+            } else {
+                are_fit = false;
+                self.evict(process);
             }
         }
         // The kernel's workers have something to do now: they make the driver forget what has been closed.
@@ -307,16 +323,14 @@ impl DeviceTarget {
     }
 }
 
-/// Gives all agents their parts. False if there is no room for them.
-fn hand_out(tape: &Tape<'_>, processes: &mut [Process]) -> bool {
-    let mut pids = [0i32; MOST_ROLES];
-    const { assert!(size_of::<[i32; MOST_ROLES]>() == PIDS_SIZE) };
-    pids.iter_mut().zip(&*processes).for_each(|(pid, process)| *pid = process.pid);
-    processes.iter_mut().zip(&tape.roles).all(|(process, role)| {
+/// Gives all agents their parts.
+fn hand_out(tape: &Tape<'_>, processes: &mut [Process]) {
+    let pids: Vec<i32> = processes.iter().map(|process| process.pid).collect();
+    for (process, role) in processes.iter_mut().zip(&tape.roles) {
         let memory = process.memory_mut();
         role.touched.iter().for_each(|(address, length)| memory.note(*address, *length as usize));
-        memory.put_on_sheet(&[pids.as_bytes(), role.parts])
-    })
+        process.learn(Lines { pids: pids.clone(), parts: role.parts.to_vec() });
+    }
 }
 
 /// The request to play the part that begins at this place.

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -13,13 +14,14 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::agent::DISMISSAL;
-use super::message::{OP_IOCTL, OP_PLAY, OP_RENEW, Request};
+use super::lodger::{Berth, Lodger};
+use super::message::{OP_ACT_AS, OP_IOCTL, OP_PLAY, OP_RENEW, Request};
 use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
+use super::part::Lines;
 use super::shared_memory::{MOST_THREADS, SharedMemory};
 use crate::program::{Name, PAGE};
 use crate::target::mappings::Mappings;
-use crate::target::tape::Role;
 use crate::target::{FIRST_DESCRIPTOR, Image, Piece, ProcessSpecification, TargetError};
 
 /// How long an answer is awaited before it is asked whether the process is still there.
@@ -54,6 +56,8 @@ pub struct Process {
     pub(super) threads: Vec<Thread>,
     /// Over which it is given descriptors; `None` until it is forked.
     line: Option<OwnedFd>,
+    /// The process itself, if it lives in the harness' address space.
+    lodger: Option<Lodger>,
     memory: SharedMemory,
     read_ahead: Option<ReadAhead>,
     /// The opening that its calls go to.
@@ -106,20 +110,34 @@ pub enum State {
 }
 
 impl Process {
-    /// Has an agent forked, and waits until its threads are ready.
+    /// Has an agent forked that is the process with this index of its world, and waits until its threads are ready.
     pub(super) fn start(
         nursery: &Nursery,
+        place: usize,
         specification: &ProcessSpecification,
         patience: Duration,
     ) -> Result<Process, TargetError> {
-        let ProcessSpecification { name, threads, uid, forked } = specification;
-        let broken = |what: &str, error| broken(name.as_str(), what, error);
+        let ProcessSpecification { name, threads, .. } = specification;
         if threads.len() > MOST_THREADS {
             return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
         }
-        let memory =
-            SharedMemory::new(threads.len()).map_err(|errno| broken("no memory to share", errno.into()))?;
-        let mut process = Process {
+        let broken = |what: &str, error| broken(name.as_str(), what, error);
+        let memory = SharedMemory::new(place, threads.len())
+            .map_err(|errno| broken("no memory to share", errno.into()))?;
+        let mut process = Process::unborn(nursery, specification, memory);
+        if specification.forked {
+            return Ok(process);
+        }
+        let (line, theirs) = line().map_err(|errno| broken("no socket", errno.into()))?;
+        let born = nursery.agent(specification.uid, theirs.as_fd(), &process.memory);
+        process.come_to_life(born.map_err(|error| broken("no process", error))?, line, patience)?;
+        Ok(process)
+    }
+
+    /// One with this memory that is not there yet.
+    fn unborn(nursery: &Nursery, specification: &ProcessSpecification, memory: SharedMemory) -> Process {
+        let ProcessSpecification { name, threads, uid, forked } = specification;
+        Process {
             name: name.clone(),
             pid: 0,
             alive: false,
@@ -131,19 +149,77 @@ impl Process {
             nice_value: nursery.nice_value(),
             threads: threads.iter().cloned().map(Thread::new).collect(),
             line: None,
+            lodger: None,
             memory,
             read_ahead: None,
             device: None,
             held: Vec::new(),
             mapped: Mappings::default(),
-        };
-        if *forked {
-            return Ok(process);
         }
-        let (line, theirs) = line().map_err(|errno| broken("no socket", errno.into()))?;
-        let born = nursery.agent(*uid, threads.len(), theirs.as_fd(), process.memory.file());
-        process.come_to_life(born.map_err(|error| broken("no process", error))?, line, patience)?;
+    }
+
+    /// Has an agent begin to live in the harness' address space as the process with this index of its world, and waits until its
+    /// threads, of which there are so many, are ready.
+    pub(super) fn lodge(
+        nursery: &Nursery,
+        device: &Path,
+        place: usize,
+        threads: usize,
+        patience: Duration,
+    ) -> Result<Process, TargetError> {
+        let name = Name::new("player").expect("letters are a name");
+        let memory = SharedMemory::of_lodger(place, threads)
+            .map_err(|errno| broken(name.as_str(), "no memory to share", errno.into()))?;
+        let threads = vec![name.clone(); threads];
+        let specification = ProcessSpecification { name, threads, uid: None, forked: false };
+        let mut process = Process::unborn(nursery, &specification, memory);
+        process.begin_to_lodge(device, Vec::new(), patience)?;
         Ok(process)
+    }
+
+    /// Has another agent take the place of this lodger, which ends if it has not.
+    pub(super) fn lodge_anew(&mut self, device: &Path, patience: Duration) -> Result<(), TargetError> {
+        self.forget();
+        let berths = self.lodger.take().map(Lodger::evict).unwrap_or_default();
+        self.memory
+            .renew()
+            .map_err(|errno| broken(self.name.as_str(), "no memory to share", errno.into()))?;
+        (self.uid, self.is_spent, self.sets_priorities, self.read_ahead) = (None, false, false, None);
+        let renew = |thread: &Thread| Thread::new(thread.name.clone());
+        self.threads = self.threads.iter().map(renew).collect();
+        self.begin_to_lodge(device, berths, patience)
+    }
+
+    fn begin_to_lodge(
+        &mut self,
+        device: &Path,
+        berths: Vec<Berth>,
+        patience: Duration,
+    ) -> Result<(), TargetError> {
+        let lodger = Lodger::start(device, &self.memory, berths)
+            .map_err(|error| broken(self.name.as_str(), "no process", error))?;
+        let pid = lodger.pid();
+        self.lodger = Some(lodger);
+        self.get_ready(pid, patience)
+    }
+
+    /// Has all threads of a lodger act as this user, if they do not.
+    pub(super) fn act_as(&mut self, uid: Option<u32>, patience: Duration) -> Result<(), TargetError> {
+        if self.uid == uid {
+            return Ok(());
+        }
+        let own = nix::unistd::geteuid().as_raw();
+        let request =
+            Request { operation: OP_ACT_AS, detail: uid.unwrap_or(own), argument: 0, address: 0, begin: 0 };
+        for thread in 0..self.threads.len() {
+            self.ask(thread, request, None);
+            if self.await_answer(thread, patience).ok() != Some(0) {
+                return Err(TargetError::Died(self.name.clone()));
+            }
+            self.threads[thread].state = State::Idle;
+        }
+        self.uid = uid;
+        Ok(())
     }
 
     /// It is there, with this id and this line. Waits until its threads are ready.
@@ -153,7 +229,13 @@ impl Process {
         line: OwnedFd,
         patience: Duration,
     ) -> Result<(), TargetError> {
-        (self.pid, self.line, self.alive) = (pid, Some(line), true);
+        self.line = Some(line);
+        self.get_ready(pid, patience)
+    }
+
+    /// Waits until its threads are ready.
+    fn get_ready(&mut self, pid: i32, patience: Duration) -> Result<(), TargetError> {
+        (self.pid, self.alive) = (pid, true);
         for thread in 0..self.threads.len() {
             self.threads[thread].state = State::Calling { device: None };
             let ready = self.await_answer(thread, patience).map_err(|silence| match silence {
@@ -228,15 +310,10 @@ impl Process {
         }
     }
 
-    /// Whether it can be what this asks for, if it is as good as new.
-    pub(super) fn suits(&self, specification: &ProcessSpecification) -> bool {
+    /// Whether it can be what this asks for, as the process with this index, if it is as good as new.
+    pub(super) fn suits(&self, place: usize, specification: &ProcessSpecification) -> bool {
         let ProcessSpecification { uid, threads, forked, .. } = specification;
-        !forked && self.uid == *uid && self.threads.len() == threads.len()
-    }
-
-    /// Whether it can play this, if it is as good as new.
-    pub(super) fn could_play(&self, role: &Role<'_>) -> bool {
-        self.uid == role.uid && self.threads.len() == role.threads as usize
+        !forked && self.memory.place() == place && self.uid == *uid && self.threads.len() == threads.len()
     }
 
     /// Is this one from here on.
@@ -245,6 +322,22 @@ impl Process {
         for (thread, name) in self.threads.iter_mut().zip(&specification.threads) {
             thread.name.clone_from(name);
         }
+    }
+
+    /// It is going to play this.
+    pub(super) fn learn(&self, lines: Lines) {
+        self.lodger.iter().for_each(|lodger| lodger.learn(lines.clone()));
+    }
+
+    /// Which process of its world it is, or can be.
+    pub(super) fn place(&self) -> usize {
+        self.memory.place()
+    }
+
+    /// Ends a lodger, if it lives, and waits until it is gone.
+    pub(super) fn evict(&mut self) {
+        self.forget();
+        self.lodger.iter_mut().for_each(Lodger::end);
     }
 
     /// Asks for it to be made as good as new: to have nothing open, nothing mapped, and memory without a trace of what was
@@ -431,7 +524,7 @@ impl Process {
 
     /// Whether nothing is left of a process that has ended.
     pub(super) fn is_gone(&self) -> bool {
-        !exists(self.pid)
+        self.lodger.as_ref().map_or_else(|| !exists(self.pid), Lodger::is_gone)
     }
 
     /// Takes the first look at one of its threads that has not returned from its call: `Ok(None)` if it is not parked. It

@@ -18,7 +18,7 @@ use nix::sys::uio::pread;
 use nix::unistd::{Whence, lseek};
 
 use super::desk::Desk;
-use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area, DESKS};
+use crate::target::{AREA_STRIDE, ARENA_STRIDE, Area, DESKS, ThreadIndex, arenas_of};
 
 /// The most threads that an agent can have.
 pub const MOST_THREADS: usize = 256;
@@ -26,11 +26,8 @@ pub const MOST_THREADS: usize = 256;
 /// The room for desks, in bytes.
 const DESKS_SIZE: u64 = 0x4000;
 /// Where the arenas begin in the file.
-const ARENAS: u64 = DESKS_SIZE + SHEET_SIZE;
+const ARENAS: u64 = DESKS_SIZE;
 const _: () = assert!(MOST_THREADS * size_of::<Desk>() <= DESKS_SIZE as usize);
-
-/// The room for the parts that the agent [plays](super::part), and for what they need, in bytes.
-pub const SHEET_SIZE: u64 = 0x2_0000;
 
 const PAGE: u64 = 0x1000;
 
@@ -46,9 +43,11 @@ const ARENA_SIZE: u64 =
 pub struct SharedMemory {
     file: OwnedFd,
     start: NonNull<u8>,
+    /// Which process of its world the agent is: where it has its arenas follows from that.
+    place: usize,
     threads: usize,
-    /// How many pages of the sheet are known to have memory.
-    sheet_pages: u64,
+    /// The arenas are mapped here as they are in the agent, which is a lodger.
+    is_lodgers: bool,
     /// The pages of the arenas that are known to have memory, by their numbers in the file.
     touched: BTreeSet<u64>,
 }
@@ -57,8 +56,9 @@ pub struct SharedMemory {
 unsafe impl Send for SharedMemory {}
 
 impl SharedMemory {
-    /// Memory for an agent with so many threads, each of which has been asked to tell its id.
-    pub fn new(threads: usize) -> nix::Result<SharedMemory> {
+    /// Memory for the agent that is the process with this index of its world, with so many threads, each of which has been asked
+    /// to tell its id.
+    pub fn new(place: usize, threads: usize) -> nix::Result<SharedMemory> {
         let file = memfd_create(c"binderdrill-agent", MFdFlags::MFD_CLOEXEC)?;
         let size = size(threads);
         nix::unistd::ftruncate(&file, size as i64)?;
@@ -67,10 +67,29 @@ impl SharedMemory {
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
         // SAFETY: the kernel chooses addresses at which nothing is mapped.
         let start = unsafe { mmap(None, length, protection, flags, &file, 0) }?.cast();
-        let mut memory = SharedMemory { file, start, threads, sheet_pages: 0, touched: BTreeSet::new() };
+        let mut memory =
+            SharedMemory { file, start, place, threads, is_lodgers: false, touched: BTreeSet::new() };
         (0..threads).for_each(|thread| memory.desk(thread).open());
         memory.touch_usual();
         Ok(memory)
+    }
+
+    /// The same, of an agent that is a [lodger](super::lodger).
+    pub fn of_lodger(place: usize, threads: usize) -> nix::Result<SharedMemory> {
+        let mut memory = SharedMemory::new(place, threads)?;
+        memory.is_lodgers = true;
+        map_arenas(memory.file(), place, threads)?;
+        Ok(memory)
+    }
+
+    /// Makes it what it was when it was new, now that the agent is gone.
+    pub fn renew(&mut self) -> nix::Result<()> {
+        for thread in 0..self.threads {
+            // SAFETY: as of `desk`, and nobody refers to any of them.
+            unsafe { self.start.cast::<Desk>().add(thread).write(Desk::default()) };
+            self.desk(thread).open();
+        }
+        self.clear()
     }
 
     /// The file, for the agent to map.
@@ -86,35 +105,26 @@ impl SharedMemory {
         unsafe { self.start.cast::<Desk>().add(thread).as_ref() }
     }
 
-    /// Puts bytes, one behind the other, where the agent finds the parts that it plays. False if there is no room for them.
-    pub fn put_on_sheet(&mut self, pieces: &[&[u8]]) -> bool {
-        let length = pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-        if length > SHEET_SIZE {
-            return false;
-        }
-        self.sheet_pages = self.sheet_pages.max(length.div_ceil(PAGE));
-        let mut place = DESKS_SIZE as usize;
-        for piece in pieces {
-            // SAFETY: the sheet lies in the file, all of which is mapped, and has room for this. The agent plays no part.
-            unsafe {
-                let to = self.start.add(place).as_ptr();
-                std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len());
-            }
-            place += piece.len();
-        }
-        true
+    /// Which process of its world the agent is.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// How many threads it is for.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Takes note that somebody else reads or writes so many bytes of an arena. Of what is in none nothing is noted.
     pub fn note(&mut self, address: u64, length: usize) {
-        if let Some(place) = self.place(address, length) {
+        if let Some(place) = self.range(address, length) {
             self.note_touched(&place);
         }
     }
 
     /// Puts bytes into an arena, and so many zeroes behind them. False if not all of these addresses belong to one area.
     pub fn write(&mut self, address: u64, bytes: &[u8], zeroes: usize) -> bool {
-        let Some(place) = self.place(address, bytes.len() + zeroes) else { return false };
+        let Some(place) = self.range(address, bytes.len() + zeroes) else { return false };
         self.note_touched(&place);
         // SAFETY: the place lies in the file, all of which is mapped. Nobody writes there meanwhile, as the thread whose
         // arena it is is in no call.
@@ -128,7 +138,7 @@ impl SharedMemory {
 
     /// Bytes of an arena. `None` if not all of these addresses belong to one area.
     pub fn read(&mut self, address: u64, length: usize) -> Option<Vec<u8>> {
-        let place = self.place(address, length)?;
+        let place = self.range(address, length)?;
         self.note_touched(&place);
         let mut bytes = vec![0; length];
         // SAFETY: as of `write`: all is at rest when somebody reads.
@@ -165,7 +175,7 @@ impl SharedMemory {
     /// Whether no other pages have memory than those that are known to.
     pub fn is_known(&self) -> nix::Result<bool> {
         let desks = (self.threads * size_of::<Desk>()).div_ceil(PAGE as usize);
-        let known = (self.touched.len() as u64 + desks as u64 + self.sheet_pages) * PAGE / BLOCK;
+        let known = (self.touched.len() + desks) as u64 * PAGE / BLOCK;
         Ok(nix::sys::stat::fstat(&self.file)?.st_blocks as u64 == known)
     }
 
@@ -195,7 +205,7 @@ impl SharedMemory {
     fn touch_usual(&mut self) {
         for thread in 0..self.threads {
             for area in [Area::Argument, Area::Returns] {
-                self.write(area.addresses(thread).start, &[0], 0);
+                self.write(area.addresses(ThreadIndex { process: self.place, thread }).start, &[0], 0);
             }
         }
     }
@@ -205,10 +215,11 @@ impl SharedMemory {
     }
 
     /// Where in the file these addresses are; `None` if not all of them belong to one area.
-    fn place(&self, address: u64, length: usize) -> Option<Range<u64>> {
-        let thread = (address.checked_sub(ARENA_BASE)? / ARENA_STRIDE) as usize;
-        let area = *Area::ALL.get(((address - ARENA_BASE) % ARENA_STRIDE / AREA_STRIDE) as usize)?;
-        let addresses = area.addresses(thread);
+    fn range(&self, address: u64, length: usize) -> Option<Range<u64>> {
+        let offset = address.checked_sub(arenas_of(self.place).start)?;
+        let thread = (offset / ARENA_STRIDE) as usize;
+        let area = *Area::ALL.get((offset % ARENA_STRIDE / AREA_STRIDE) as usize)?;
+        let addresses = area.addresses(ThreadIndex { process: self.place, thread });
         let end = address.checked_add(length as u64)?;
         let is_inside = thread < self.threads && addresses.contains(&address) && end <= addresses.end;
         is_inside.then(|| {
@@ -222,39 +233,50 @@ impl Drop for SharedMemory {
     fn drop(&mut self) {
         // SAFETY: this is what `new` has mapped, and nothing refers to it any more. Nothing can be done if it fails.
         let _ = unsafe { munmap(self.start.cast(), size(self.threads) as usize) };
+        if self.is_lodgers {
+            let _ = unmap_arenas(self.place, self.threads);
+        }
     }
 }
 
-/// What has been put on the sheet of this process, which is an agent.
-pub fn sheet() -> &'static [u8] {
-    // SAFETY: agents map it before they hear of anything to do, for as long as they live, and nobody writes there while they
-    // play a part.
-    unsafe { std::slice::from_raw_parts((DESKS + DESKS_SIZE) as *const u8, SHEET_SIZE as usize) }
+/// Maps, in an agent that is the process with this index of its world, the memory that it shares.
+pub fn map(file: &File, place: usize, threads: usize) -> nix::Result<()> {
+    map_at(file, DESKS..DESKS + ARENAS, 0)?;
+    map_arenas(file, place, threads)
 }
 
-/// Maps, in an agent, the memory that it shares. What is between the areas of arenas stays unmapped.
-pub fn map(file: &File, threads: usize) -> nix::Result<()> {
-    map_at(file, DESKS..DESKS + ARENAS, 0)?;
+/// Maps the arenas of that memory alone. What is between their areas stays unmapped.
+fn map_arenas(file: impl AsFd, place: usize, threads: usize) -> nix::Result<()> {
     for thread in 0..threads {
         for area in Area::ALL {
-            map_at(file, area.addresses(thread), place_of(area, thread))?;
+            let addresses = area.addresses(ThreadIndex { process: place, thread });
+            map_at(&file, addresses, place_of(area, thread))?;
         }
     }
     Ok(())
 }
 
 /// Takes away what [`map`] has mapped.
-pub fn unmap(threads: usize) -> nix::Result<()> {
-    let areas = (0..threads).flat_map(|thread| Area::ALL.map(|area| area.addresses(thread)));
-    for addresses in areas.chain(std::iter::once(DESKS..DESKS + ARENAS)) {
-        let start = NonNull::new(addresses.start as *mut _).ok_or(Errno::EINVAL)?;
-        // SAFETY: these addresses are for this alone, and nobody refers there any more.
-        unsafe { munmap(start, (addresses.end - addresses.start) as usize) }?;
-    }
-    Ok(())
+pub fn unmap(place: usize, threads: usize) -> nix::Result<()> {
+    unmap_arenas(place, threads)?;
+    unmap_at(DESKS..DESKS + ARENAS)
 }
 
-fn map_at(file: &File, addresses: Range<u64>, place: u64) -> nix::Result<()> {
+/// Takes away what [`map_arenas`] has mapped.
+fn unmap_arenas(place: usize, threads: usize) -> nix::Result<()> {
+    (0..threads).try_for_each(|thread| {
+        let addresses = |area: Area| area.addresses(ThreadIndex { process: place, thread });
+        Area::ALL.into_iter().map(addresses).try_for_each(unmap_at)
+    })
+}
+
+fn unmap_at(addresses: Range<u64>) -> nix::Result<()> {
+    let start = NonNull::new(addresses.start as *mut _).ok_or(Errno::EINVAL)?;
+    // SAFETY: these addresses are for this alone, and nobody refers there any more.
+    unsafe { munmap(start, (addresses.end - addresses.start) as usize) }
+}
+
+fn map_at(file: impl AsFd, addresses: Range<u64>, place: u64) -> nix::Result<()> {
     let length = NonZeroUsize::new((addresses.end - addresses.start) as usize).ok_or(Errno::EINVAL)?;
     let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -278,11 +300,15 @@ fn place_of(area: Area, thread: usize) -> u64 {
 mod tests {
     use super::*;
 
+    fn addresses(area: Area, process: usize, thread: usize) -> Range<u64> {
+        area.addresses(ThreadIndex { process, thread })
+    }
+
     #[test]
     fn what_is_written_is_read_until_all_is_cleared() {
-        let mut memory = SharedMemory::new(2).unwrap();
+        let mut memory = SharedMemory::new(3, 2).unwrap();
         for area in Area::ALL {
-            let addresses = area.addresses(1);
+            let addresses = addresses(area, 3, 1);
             let last = addresses.end - 3;
             assert!(memory.write(last, b"abc", 0));
             assert_eq!(memory.read(last, 3).as_deref(), Some(b"abc".as_slice()));
@@ -290,16 +316,18 @@ mod tests {
             assert_eq!(memory.read(addresses.start - 1, 1), None);
         }
         memory.clear().unwrap();
-        assert!(Area::ALL.iter().all(|area| memory.read(area.addresses(1).end - 3, 3) == Some(vec![0; 3])));
-        assert_eq!(memory.read(Area::Argument.addresses(2).start, 1), None, "there is no such thread");
+        assert!(
+            Area::ALL.iter().all(|area| memory.read(addresses(*area, 3, 1).end - 3, 3) == Some(vec![0; 3]))
+        );
+        assert_eq!(memory.read(addresses(Area::Argument, 3, 2).start, 1), None, "there is no such thread");
     }
 
     #[test]
     fn what_others_have_written_is_cleared_too() {
-        let mut memory = SharedMemory::new(1).unwrap();
+        let mut memory = SharedMemory::new(0, 1).unwrap();
         let place = place_of(Area::Payload, 0) + 5 * PAGE;
         nix::sys::uio::pwrite(memory.file(), b"abc", place as i64).unwrap();
         memory.clear().unwrap();
-        assert_eq!(memory.read(Area::Payload.addresses(0).start + 5 * PAGE, 3), Some(vec![0; 3]));
+        assert_eq!(memory.read(addresses(Area::Payload, 0, 0).start + 5 * PAGE, 3), Some(vec![0; 3]));
     }
 }

@@ -33,7 +33,7 @@ use rest::Flushed;
 const HEAD_START: Duration = Duration::from_micros(500);
 
 /// The most agents that are kept for later.
-pub(super) const MOST_SPARES: usize = 64;
+const MOST_SPARES: usize = 64;
 
 /// Agents in front of a device.
 pub struct DeviceWorld<'a> {
@@ -101,16 +101,16 @@ impl<'a> DeviceWorld<'a> {
             closes_late: false,
             began: None,
         };
-        for specification in specifications {
+        for (place, specification) in specifications.iter().enumerate() {
             let spare = world.around.spares.as_mut().and_then(|spares| {
-                Some(spares.swap_remove(spares.iter().position(|spare| spare.suits(specification))?))
+                Some(spares.swap_remove(spares.iter().position(|spare| spare.suits(place, specification))?))
             });
             world.processes.push(match spare {
                 Some(mut spare) => {
                     spare.become_one(specification);
                     spare
                 }
-                None => Process::start(world.around.nursery, specification, world.around.patience)?,
+                None => Process::start(world.around.nursery, place, specification, world.around.patience)?,
             });
         }
         world.around.stopwatch.lap(Part::Starting);
@@ -175,7 +175,7 @@ impl<'a> DeviceWorld<'a> {
 
     /// The report that has been put into the memory of a thread; `None` if it is about somebody else.
     fn report(&mut self, at: ThreadIndex, length: usize) -> Result<Option<Report>, TargetError> {
-        let address = Area::Payload.addresses(at.thread).start;
+        let address = Area::Payload.addresses(at).start;
         let message = self.read_memory(at.process, address, length)?.unwrap_or_default();
         let came = netlink::read(&message).map_err(TargetError::Failed)?;
         let Some(from) = self.thread_with(came.from_tid as i32) else { return Ok(None) };

@@ -87,7 +87,7 @@ impl ReferenceWorld {
     pub(super) fn file_of(&self, descriptor: &Descriptor) -> Option<FileId> {
         match self.openings.get(&descriptor.file.number()) {
             Some(opening) => opening.file,
-            None => Some(FileId(descriptor.file.number())),
+            None => Some(FileId(descriptor.file.number())).filter(|file| self.files.contains_key(file)),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The memory of modelled processes, and their descriptors.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use reference_driver::uapi::Errno;
 use reference_driver::{DescriptorTable, Fault, OpenFile, UserMemory};
 
-use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area, FIRST_DESCRIPTOR};
+use crate::program::PLACES;
+use crate::target::{
+    AREA_STRIDE, ARENA_STRIDE, Area, FIRST_DESCRIPTOR, arenas_of, is_of_some_process, mappings_of,
+};
 
 /// The memory of a process: what has been written to in the arenas of its threads. The rest is zero. And its
 /// descriptors, for the driver reaches into both.
@@ -14,6 +18,10 @@ use crate::target::{AREA_STRIDE, ARENA_BASE, ARENA_STRIDE, Area, FIRST_DESCRIPTO
 pub(super) struct Memory {
     pub(super) descriptors: Descriptors,
     pid: i32,
+    /// Which process of its world it is of.
+    process: usize,
+    /// Something has been looked for, in vain, where another process or another thread may have memory.
+    has_reached_elsewhere: Cell<bool>,
     /// The bytes of all extents. What an extent has left behind as it grew is nobody's.
     bytes: Vec<u8>,
     /// What has been written to of each area of each thread.
@@ -24,26 +32,32 @@ pub(super) struct Memory {
 const USUAL_BYTES: usize = 0x1000;
 
 impl Memory {
-    /// The memory of a process with so many threads and this id.
-    pub(super) fn of_threads(threads: usize, pid: i32) -> Memory {
+    /// The memory of the process with this index, so many threads and this id.
+    pub(super) fn of_threads(process: usize, threads: usize, pid: i32) -> Memory {
         Memory {
             descriptors: Descriptors::default(),
             pid,
+            process,
+            has_reached_elsewhere: Cell::new(false),
             bytes: Vec::with_capacity(USUAL_BYTES),
             arenas: vec![Default::default(); threads],
         }
     }
 
-    /// What a copy of the process has, of whose threads there is only the first.
-    pub(super) fn fork(&self, pid: i32) -> Memory {
-        let arenas = self.arenas.iter().take(1).cloned().collect();
-        Memory { descriptors: self.descriptors.clone(), pid, bytes: self.bytes.clone(), arenas }
+    /// What a copy of the process has, of whose threads there is only the first. It has arenas of its own.
+    pub(super) fn fork(&self, process: usize, pid: i32) -> Memory {
+        Memory { descriptors: self.descriptors.clone(), ..Memory::of_threads(process, 1, pid) }
+    }
+
+    /// Whether something has been looked for, in vain, where another process or another thread may have memory.
+    pub(super) fn has_reached_elsewhere(&self) -> bool {
+        self.has_reached_elsewhere.get()
     }
 
     /// Writes bytes, and so many zeroes behind them.
     pub(super) fn put(&mut self, address: u64, bytes: &[u8], zeroes: usize) -> Result<(), Fault> {
-        let Spot { thread, area, range } = Spot::of(address, bytes.len() + zeroes)?;
-        let extent = &mut self.arenas.get_mut(thread).ok_or(Fault)?[area];
+        let Spot { thread, area, range } = self.spot(address, bytes.len() + zeroes)?;
+        let extent = &mut self.arenas[thread][area];
         let written = range.start..range.start + bytes.len();
         if !written.is_empty() {
             extent.grow(&written, Area::ALL[area].size() as usize, &mut self.bytes);
@@ -55,6 +69,23 @@ impl Memory {
             self.bytes[extent.place_of(&cleared)].fill(0);
         }
         Ok(())
+    }
+
+    /// Where so many bytes from an address on lie, if all of it lies within one area.
+    fn spot(&self, address: u64, length: usize) -> Result<Spot, Fault> {
+        let spot = Spot::of(self.process, address, length).filter(|spot| spot.thread < self.arenas.len());
+        if spot.is_none() && self.may_be_of_another(address) {
+            self.has_reached_elsewhere.set(true);
+        }
+        spot.ok_or(Fault)
+    }
+
+    /// Whether another process or another thread than those here may have memory at an address.
+    fn may_be_of_another(&self, address: u64) -> bool {
+        let own = arenas_of(self.process);
+        let own_arenas = own.start..own.start + self.arenas.len() as u64 * ARENA_STRIDE;
+        let is_own = own_arenas.contains(&address) || mappings_of(self.process).contains(&address);
+        !is_own && (is_of_some_process(address) || PLACES.contains(&address))
     }
 }
 
@@ -68,17 +99,15 @@ struct Spot {
 
 impl Spot {
     /// Finds it, if all of it lies within one area.
-    fn of(address: u64, length: usize) -> Result<Spot, Fault> {
-        let offset = address.checked_sub(ARENA_BASE).ok_or(Fault)?;
-        let thread = usize::try_from(offset / ARENA_STRIDE).map_err(|_| Fault)?;
+    fn of(process: usize, address: u64, length: usize) -> Option<Spot> {
+        let offset = address.checked_sub(arenas_of(process).start)?;
+        let thread = usize::try_from(offset / ARENA_STRIDE).ok()?;
         let area = (offset % ARENA_STRIDE / AREA_STRIDE) as usize;
         let start = offset % AREA_STRIDE;
-        let size = Area::ALL.get(area).ok_or(Fault)?.size();
-        let end = start.checked_add(length as u64).ok_or(Fault)?;
-        if start >= size || end > size {
-            return Err(Fault);
-        }
-        Ok(Spot { thread, area, range: start as usize..end as usize })
+        let size = Area::ALL.get(area)?.size();
+        let end = start.checked_add(length as u64)?;
+        let is_inside = start < size && end <= size;
+        is_inside.then_some(Spot { thread, area, range: start as usize..end as usize })
     }
 }
 
@@ -88,8 +117,8 @@ impl UserMemory for Memory {
     }
 
     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        let Spot { thread, area, range } = Spot::of(address, bytes.len())?;
-        let extent = &self.arenas.get(thread).ok_or(Fault)?[area];
+        let Spot { thread, area, range } = self.spot(address, bytes.len())?;
+        let extent = &self.arenas[thread][area];
         if extent.covers(&range) {
             bytes.copy_from_slice(&self.bytes[extent.place_of(&range)]);
             return Ok(());
@@ -224,11 +253,34 @@ impl DescriptorTable for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::ThreadIndex;
+
+    const FIRST: ThreadIndex = ThreadIndex { process: 3, thread: 0 };
+    const SECOND: ThreadIndex = ThreadIndex { process: 3, thread: 1 };
+    const THIRD: ThreadIndex = ThreadIndex { process: 3, thread: 2 };
+
+    #[test]
+    fn what_others_may_have_is_not_there_and_told_of() {
+        let memory = Memory::of_threads(3, 2, 1);
+        let end = Area::Commands.addresses(SECOND).end;
+        let own = [end, mappings_of(3).start, crate::target::UNMAPPED, 0, u64::MAX];
+        for nothing in own {
+            assert_eq!(memory.read(nothing, &mut [0; 2]), Err(Fault));
+            assert!(!memory.has_reached_elsewhere(), "{nothing:#x}");
+        }
+        let of_another = ThreadIndex { process: 2, thread: 0 };
+        let others = [Area::Payload.addresses(of_another).start, mappings_of(0).start, PLACES.start];
+        for elsewhere in others.into_iter().chain([Area::Payload.addresses(THIRD).start]) {
+            let memory = Memory::of_threads(3, 2, 1);
+            assert_eq!(memory.read(elsewhere, &mut [0; 2]), Err(Fault));
+            assert!(memory.has_reached_elsewhere(), "{elsewhere:#x}");
+        }
+    }
 
     #[test]
     fn memory_keeps_what_is_written_across_pages() {
-        let mut memory = Memory::of_threads(2, 1);
-        let start = Area::Payload.addresses(1).start + 0xffe;
+        let mut memory = Memory::of_threads(3, 2, 1);
+        let start = Area::Payload.addresses(SECOND).start + 0xffe;
         memory.write(start, &[1, 2, 3, 4]).unwrap();
         let mut read = [9; 6];
         memory.read(start - 1, &mut read).unwrap();
@@ -237,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_extent_grows_both_ways() {
-        let (mut memory, start) = (Memory::of_threads(1, 1), Area::Payload.addresses(0).start);
+        let (mut memory, start) = (Memory::of_threads(3, 1, 1), Area::Payload.addresses(FIRST).start);
         for (at, bytes) in [(1000, [1, 2]), (9000, [3, 4]), (10, [5, 6])] {
             memory.write(start + at, &bytes).unwrap();
         }
@@ -250,7 +302,7 @@ mod tests {
 
     #[test]
     fn zeroes_are_written_behind_bytes() {
-        let (mut memory, start) = (Memory::of_threads(1, 1), Area::Returns.addresses(0).start);
+        let (mut memory, start) = (Memory::of_threads(3, 1, 1), Area::Returns.addresses(FIRST).start);
         memory.write(start, &[9; 6]).unwrap();
         memory.put(start + 1, &[1, 2], 2).unwrap();
         let mut all = [7; 8];
@@ -263,13 +315,13 @@ mod tests {
 
     #[test]
     fn memory_ends_with_its_area() {
-        let mut memory = Memory::of_threads(2, 1);
-        let end = Area::Commands.addresses(0).end;
+        let mut memory = Memory::of_threads(3, 2, 1);
+        let end = Area::Commands.addresses(FIRST).end;
         assert_eq!(memory.write(end - 4, &[0; 4]), Ok(()));
         assert_eq!(memory.write(end - 4, &[0; 5]), Err(Fault));
         assert_eq!(memory.read(crate::target::UNMAPPED, &mut [0]), Err(Fault));
         assert_eq!(memory.read(u64::MAX, &mut [0; 2]), Err(Fault));
-        assert_eq!(memory.read(Area::Payload.addresses(1).start, &mut [0]), Ok(()));
-        assert_eq!(memory.read(Area::Payload.addresses(2).start, &mut [0]), Err(Fault));
+        assert_eq!(memory.read(Area::Payload.addresses(SECOND).start, &mut [0]), Ok(()));
+        assert_eq!(memory.read(Area::Payload.addresses(THIRD).start, &mut [0]), Err(Fault));
     }
 }

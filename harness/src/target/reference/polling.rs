@@ -5,7 +5,7 @@
 //! thread waits, only if it has been called since it last found nothing.
 
 use reference_driver::uapi::Errno;
-use reference_driver::{Device, PollQueue};
+use reference_driver::{Device, OpenFile, PollQueue};
 
 use super::{Answer, End, File, FileId, LONGEST_WAIT, Outcome, ReferenceWorld, Thread};
 use crate::program::PollEvents;
@@ -23,6 +23,9 @@ pub(super) struct Watch {
     /// It has something to ask the device for.
     is_ready: bool,
 }
+
+/// The open file of an epoll instance has a number from here on, below those of devices.
+const WATCHES: u32 = 1 << 30;
 
 /// Where a watch is in the list of all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +78,9 @@ impl ReferenceWorld {
     }
 
     pub(super) fn epoll_wait(&mut self, at: ThreadIndex, timeout_ms: u32) -> Outcome {
-        let Some(id) = self.processes[at.process].watching else { return Outcome::Done(Err(Errno::EBADF)) };
+        let Some((id, _)) = self.processes[at.process].watching else {
+            return Outcome::Done(Err(Errno::EBADF));
+        };
         match self.ask_watch(at, id) {
             events if events == PollEvents::default() => self.fall_asleep(at, Awaited::Watch(id), timeout_ms),
             events => found(events),
@@ -156,11 +161,21 @@ impl ReferenceWorld {
         if self.processes[at.process].watching.is_some() {
             return Err(Errno::EEXIST);
         }
+        let id = self.watches.len();
+        let open = OpenFile::new(WATCHES + id as u32);
+        let number = self.processes[at.process].memory.descriptors.open(open, true)?;
         // To watch a device is to poll it.
         let (events, queue) = self.poll_device(at, device);
         let calls = queue.and_then(|queue| self.driver.calls(queue));
-        self.processes[at.process].watching = Some(WatchId(self.watches.len()));
+        self.processes[at.process].watching = Some((WatchId(id), number));
         self.watches.push(Watch { device, opening, queue, calls, is_ready: events != PollEvents::default() });
+        Ok(Answer::Success)
+    }
+
+    pub(super) fn close_epoll(&mut self, at: ThreadIndex) -> Result<Answer, Errno> {
+        let process = &mut self.processes[at.process];
+        let (_, number) = process.watching.take().ok_or(Errno::EBADF)?;
+        process.memory.descriptors.close(number)?;
         Ok(Answer::Success)
     }
 

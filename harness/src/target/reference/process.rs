@@ -10,7 +10,7 @@ use super::reports::ListenerId;
 use super::{Answer, ReferenceWorld};
 use crate::program::{Name, Scheduling, SchedulingPolicy};
 use crate::target::mappings::Mappings;
-use crate::target::{MAPPINGS, ProcessSpecification, ThreadIndex};
+use crate::target::{ProcessSpecification, ThreadIndex, mappings_of};
 
 pub(super) struct Process {
     pub(super) name: Name,
@@ -28,8 +28,8 @@ pub(super) struct Process {
     pub(super) next_mapping: u64,
     /// The namespaces that it is in, if not those of the target.
     pub(super) namespace: Option<Namespace>,
-    /// What its epoll instance watches, if it has one.
-    pub(super) watching: Option<WatchId>,
+    /// What its epoll instance watches, if it has one, and the number of that.
+    pub(super) watching: Option<(WatchId, u32)>,
     /// Which of those that listen it is, if it does.
     pub(super) listening: Option<ListenerId>,
 }
@@ -61,10 +61,10 @@ impl Process {
             alive: !specification.forked,
             threads: vec![Thread::Idle; specification.threads.len()],
             scheduling: vec![NO_PREFERENCE; specification.threads.len()],
-            memory: Memory::of_threads(specification.threads.len(), pid),
+            memory: Memory::of_threads(index, specification.threads.len(), pid),
             descriptor: None,
             mapped: Mappings::default(),
-            next_mapping: MAPPINGS,
+            next_mapping: mappings_of(index).start,
             namespace: None,
             watching: None,
             listening: None,
@@ -88,7 +88,7 @@ impl ReferenceWorld {
     /// Makes a process like another, but for its threads and its mappings of devices.
     pub(super) fn fork(&mut self, at: ThreadIndex, child: usize) -> Result<Answer, Errno> {
         let parent = &self.processes[at.process];
-        let (euid, memory) = (parent.euid, parent.memory.fork(self.processes[child].pid));
+        let (euid, memory) = (parent.euid, parent.memory.fork(child, self.processes[child].pid));
         let (descriptor, watching, listening) = (parent.descriptor, parent.watching, parent.listening);
         let (scheduling, namespace) = (parent.scheduling[at.thread], parent.namespace);
         self.driver.inherit_priority(parent.caller(at.thread), self.processes[child].pid);

@@ -13,8 +13,8 @@ use crate::script::print;
 use crate::target::device::message::*;
 use crate::target::mappings::Mappings;
 use crate::target::{
-    ARENA_BASE, Answer, Area, FIRST_DESCRIPTOR, Image, MAPPINGS, Outcome, Piece, SystemCall, ThreadIndex,
-    behind_mapping, is_too_long,
+    Answer, Area, FIRST_DESCRIPTOR, Image, Outcome, Piece, SystemCall, ThreadIndex, arenas_of,
+    behind_mapping, is_too_long, mappings_of,
 };
 
 /// Why something cannot be played. The word says what.
@@ -33,6 +33,9 @@ pub(super) fn cut(program: &Program, recording: &Recording) -> Result<Vec<u8>, U
     }
     cutting.count_openings();
     cutting.join();
+    if cutting.players.iter().filter(|player| player.has_places).count() > 1 {
+        return Err(Unplayable("places that several processes choose"));
+    }
     Ok(cutting.tape())
 }
 
@@ -86,8 +89,6 @@ struct Player {
     has_places: bool,
     sets_priorities: bool,
     is_spent: bool,
-    /// It has made an epoll instance, which takes a descriptor that the model has no number for.
-    has_watched: bool,
 }
 
 /// What a thread does by itself.
@@ -113,20 +114,19 @@ struct Asked {
 
 impl<'a> Cutting<'a> {
     fn of(program: &'a Program, recording: &'a Recording) -> Cutting<'a> {
-        let player = || Player {
+        let player = |process: usize| Player {
             opening: None,
             mapped: Mappings::default(),
-            next: MAPPINGS,
+            next: mappings_of(process).start,
             touched: Vec::new(),
             has_places: false,
             sets_priorities: false,
             is_spent: false,
-            has_watched: false,
         };
         Cutting {
             program,
             recording,
-            players: recording.processes.iter().map(|_| player()).collect(),
+            players: (0..recording.processes.len()).map(player).collect(),
             parts: Vec::new(),
             turns: Vec::new(),
             asleep: Vec::new(),
@@ -287,9 +287,6 @@ impl<'a> Cutting<'a> {
         let asked =
             |operation, detail, argument, address| Some(Asked { operation, detail, argument, address });
         Ok(match call {
-            SystemCall::Memfd { .. } | SystemCall::Pipe { .. } if player.has_watched => {
-                return Err(Unplayable("a descriptor behind that of an epoll instance"));
-            }
             SystemCall::EpollWait { timeout_ms: 1.. } => return Err(Unplayable("a long wait for epoll")),
             SystemCall::Open { context, nonblock } => {
                 asked(OP_OPEN, u32::from(*nonblock) | NUMBERLESS << 1, *context as u64, 0)
@@ -298,6 +295,9 @@ impl<'a> Cutting<'a> {
             SystemCall::Mmap { size, write, shared, at } => {
                 let free = if at.is_none() { MMAP_FREE } else { 0 };
                 let how = mapping_bits(*write, *shared) | free;
+                if at.is_none() && *size > mappings_of(thread.process).end - player.next {
+                    return Err(Unplayable("a mapping that goes beyond the addresses of its process"));
+                }
                 asked(OP_MMAP, how, *size, at.map_or(player.next, Place::address))
             }
             SystemCall::Munmap(pages) => {
@@ -369,7 +369,6 @@ impl<'a> Cutting<'a> {
                 self.has_closed = true;
             }
             SystemCall::SetPriority(_) => player.sets_priorities = true,
-            SystemCall::Epoll => player.has_watched = true,
             // Among the lowest are those that agents have from the beginning.
             SystemCall::CloseDescriptor(_) | SystemCall::LimitDescriptors(_) => {
                 player.is_spent |= !matches!(call, SystemCall::CloseDescriptor(FIRST_DESCRIPTOR..));
@@ -420,7 +419,7 @@ impl<'a> Cutting<'a> {
     /// Has the thread put into its memory what an ioctl takes.
     fn put(&mut self, part: usize, request: u32, memory: &'a Image) -> Result<(), Unplayable> {
         let thread = self.parts[part].thread;
-        let argument = Area::Argument.addresses(thread.thread).start;
+        let argument = Area::Argument.addresses(thread).start;
         for Piece { address, bytes, zeroes } in memory.iter() {
             self.touch(thread.process, address, bytes.len() + zeroes);
             let acts = &mut self.parts[part].acts;
@@ -454,7 +453,7 @@ impl<'a> Cutting<'a> {
         if part.thread.process != process {
             return Err(Unplayable("memory of who is in no call"));
         }
-        let thread = part.thread.thread;
+        let thread = part.thread;
         let is_about_process = matches!(
             part.acts.get(back.call),
             Some(Act::Call { operation: OP_IOCTL, detail: BINDER_FREEZE | BINDER_GET_FROZEN_INFO, .. })
@@ -482,7 +481,7 @@ impl<'a> Cutting<'a> {
     }
 
     fn touch(&mut self, process: usize, address: u64, length: usize) {
-        if (ARENA_BASE..MAPPINGS).contains(&address) {
+        if arenas_of(process).contains(&address) {
             self.players[process].touched.push((address, length as u32));
         }
     }
@@ -507,8 +506,8 @@ impl<'a> Cutting<'a> {
                 *start = starts[*start as usize];
             }
         }
-        let roles = self.recording.processes.iter().zip(self.players).zip(&parts);
-        let roles = roles.map(|((specification, mut player), parts)| {
+        let roles = self.recording.processes.iter().zip(self.players).zip(&parts).enumerate();
+        let roles = roles.map(|(process, ((specification, mut player), parts))| {
             player.touched.sort_unstable();
             player.touched.dedup();
             Role {
@@ -516,7 +515,7 @@ impl<'a> Cutting<'a> {
                 threads: specification.threads.len() as u32,
                 parts,
                 touched: player.touched,
-                mapped: player.next - MAPPINGS,
+                mapped: player.next - mappings_of(process).start,
                 has_places: player.has_places,
                 sets_priorities: player.sets_priorities,
                 is_spent: player.is_spent,
@@ -575,7 +574,7 @@ fn spells_out(program: &Program, number: i32) -> bool {
 
 /// Where the driver begins to write returns, as it is told by what is in memory before an ioctl, in bytes.
 fn read_consumed(thread: ThreadIndex, request: u32, memory: &Image) -> u64 {
-    let address = Area::Argument.addresses(thread.thread).start;
+    let address = Area::Argument.addresses(thread).start;
     let argument = memory.iter().find(|piece| request == BINDER_WRITE_READ && piece.address == address);
     let told = argument.and_then(|piece| WriteRead::read_from_bytes(piece.bytes).ok());
     told.map_or(0, |told| told.read_consumed)

@@ -184,7 +184,15 @@ impl World for Recorded<'_> {
         Ok(count)
     }
 
-    fn close(self: Box<Self>) -> Result<Closing, TargetError> {
+    fn has_reached_elsewhere(&self) -> bool {
+        self.world.has_reached_elsewhere()
+    }
+
+    fn close(mut self: Box<Self>) -> Result<Closing, TargetError> {
+        // Those who play may share one address space, where there is something.
+        if self.has_reached_elsewhere() {
+            self.note(Entry::Other("a look at what another process may have"));
+        }
         self.world.close()
     }
 }

@@ -51,9 +51,13 @@ impl DeviceWorld<'_> {
             SystemCall::Listen => (OP_LISTEN, 0, netlink::group().unwrap_or(0).into()),
             SystemCall::Report => (OP_REPORT, 0, 0),
             SystemCall::PollDescriptor(number) => {
-                (OP_POLL_DESCRIPTOR, u32::from(self.closes_late), (*number).into())
+                // Where agents precede all else, the kernel does nothing while one of them has something to do, but soon after.
+                let times = if self.around.agents_precede { 3 } else { 10 };
+                (OP_POLL_DESCRIPTOR, if self.closes_late { times } else { 0 }, (*number).into())
             }
-            SystemCall::Fork { .. } => (OP_FORK, 0, self.processes[at.process].threads.len() as u64),
+            SystemCall::Fork { child } => {
+                (OP_FORK, *child as u32, self.processes[at.process].threads.len() as u64)
+            }
             SystemCall::Unshare => (OP_UNSHARE, 0, 0),
             SystemCall::Dup { .. } => (OP_DUP, 0, 0),
             SystemCall::Use(number) => (OP_USE, 0, (*number).into()),
@@ -94,7 +98,7 @@ impl DeviceWorld<'_> {
         let is_apart = self.processes[at.process].is_apart;
         let (operation, mut detail, words) =
             self.instances.request(instance, call, is_apart).map_err(no_folder)?;
-        let address = Area::Payload.addresses(at.thread).start;
+        let address = Area::Payload.addresses(at).start;
         self.processes[at.process].write_memory(&Image::of(address, &words))?;
         if operation == OP_OPEN_PATH {
             detail |= self.new_opening(at) << 1;
