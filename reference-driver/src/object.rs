@@ -217,13 +217,16 @@ impl Driver {
         let cut_off = || Refused(self.profile.cut_off_object_error);
         let rest = data.data_size.checked_sub(offset).ok_or(INVALID)?;
         let is_aligned = offset.is_multiple_of(4) || self.profile.planted.is(Bug::AnyAlignment);
-        if rest < size_of::<u32>() as u64 || !is_aligned {
+        if rest == 0 || !is_aligned {
             return Err(INVALID);
         }
         let mut bytes = [0; LARGEST_OBJECT as usize];
         let length = rest.min(LARGEST_OBJECT) as usize;
         self.read_memory(sender, passage.memory, data.buffer.wrapping_add(offset), &mut bytes[..length])
             .map_err(|Fault| cut_off())?;
+        if rest < size_of::<u32>() as u64 {
+            return Err(INVALID);
+        }
         // Whether there is an object at all shows when there is room for any.
         let is_known = recognise(&bytes).is_some();
         recognise(&bytes[..length]).ok_or_else(|| if is_known { cut_off() } else { INVALID })

@@ -167,13 +167,18 @@ impl Agent {
         Arc::clone(&lock(&self.role))
     }
 
+    /// The desk of a thread.
+    pub(super) fn desk(&self, thread: usize) -> &Desk {
+        self.desks.of_thread(thread)
+    }
+
     /// One of its threads.
     pub(super) fn thread(&self, thread: usize) -> ThreadIndex {
         ThreadIndex { process: self.place, thread }
     }
 
     fn take_desk(&self, thread: usize) -> Seat<'_> {
-        self.desks.of_thread(thread).take(nix::unistd::gettid().as_raw())
+        self.desk(thread).take(nix::unistd::gettid().as_raw())
     }
 
     /// Serves requests for as long as the process lives.
@@ -291,7 +296,7 @@ impl Agent {
             }
             OP_IOCTL => self.ioctl(request.detail, request.argument, thread),
             OP_RENEW => self.renew(request.address, request.argument, request.detail != 0),
-            OP_ACT_AS => super::lodger::act_as(request.detail).map(|()| 0),
+            OP_ACT_AS => super::lodger::act_as(request.detail, request.argument as u32).map(|()| 0),
             OP_PLAY => super::part::play(self, request.argument, thread),
             OP_EXIT => self.exit(),
             _ => Err(Errno::ENOSYS),
@@ -452,7 +457,7 @@ impl Agent {
     /// Does what a thread may sleep in: one system call, with nothing else around it to sleep in.
     fn asleep(&self, thread: usize, call: impl FnOnce() -> nix::Result<i64>) -> nix::Result<i64> {
         static CALLS: AtomicU64 = AtomicU64::new(1);
-        let desk = self.desks.of_thread(thread);
+        let desk = self.desk(thread);
         desk.note_call(CALLS.fetch_add(1, Ordering::SeqCst));
         let result = call();
         desk.note_call(0);

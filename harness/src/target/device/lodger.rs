@@ -171,11 +171,14 @@ impl Tenant {
     }
 }
 
-/// Has the calling thread act as this user, but for its right to become another one again. The function of the C library
-/// would have all threads of the harness do so, too.
-pub(super) fn act_as(uid: u32) -> nix::Result<()> {
-    // SAFETY: it changes nothing but who this thread is, and reads no memory.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, -1) })?;
+/// Has the calling thread act as this user, but for its right to become its own user again, which it was in the beginning.
+pub(super) fn act_as(uid: u32, own: u32) -> nix::Result<()> {
+    // Whoever acts as one user cannot begin to act as another one.
+    for uid in [own, uid] {
+        // The function of the C library would have all threads of the harness do so, too.
+        // SAFETY: it changes nothing but who this thread is, and reads no memory.
+        Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, -1) })?;
+    }
     // That has taken this back.
     end_with_parent()
 }

@@ -17,7 +17,7 @@ pub struct Request {
     pub detail: u32,
     /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
     /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
-    /// of scheduling, the priority; of a part, where it begins.
+    /// of scheduling, the priority; of a part, where it begins; of who acts as a user, the own one.
     pub argument: u64,
     /// Of what concerns a mapping, the address; of an mmap, 0 leaves the choice to the kernel.
     pub address: u64,
@@ -143,5 +143,5 @@ pub const NUMBERLESS: u32 = u32::MAX >> 1;
 pub const OP_RENEW: u32 = 31;
 /// Plays the part that begins at `argument` in the process' parts: the result is 0 if all came as it must.
 pub const OP_PLAY: u32 = 35;
-/// Has the thread act as a user, with the right to become another one again.
+/// Has the thread act as the user `detail`, with the right to become `argument` again, which it was in the beginning.
 pub const OP_ACT_AS: u32 = 36;

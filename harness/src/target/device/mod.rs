@@ -16,6 +16,7 @@ mod player;
 mod probe;
 mod process;
 mod reclaim;
+mod relay;
 mod scheduling;
 mod security;
 mod shared_memory;

@@ -3,12 +3,14 @@
 //! The agent has been given them before, with the ids of the processes of the program. The thread does nothing there that
 //! costs a system call but those of the program.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::agent::Agent;
 use super::message::Request;
+use super::relay::Relay;
 use crate::program::PLACES;
 use crate::target::tape::{Act, Acts};
 use crate::target::{Area, ThreadIndex, mappings_of};
@@ -20,6 +22,8 @@ pub(super) struct Lines {
     pub(super) pids: Vec<i32>,
     /// The parts of its threads, one behind the other.
     pub(super) parts: Vec<u8>,
+    /// Whose turn it is.
+    pub(super) relay: Arc<Relay>,
 }
 
 /// How often it is tried to become the manager of a context, and how long is waited in between.
@@ -63,7 +67,10 @@ pub(super) fn play(agent: &Agent, start: u64, thread: usize) -> nix::Result<i64>
                 (0..2).for_each(|_| std::thread::yield_now());
                 true
             }
-            Act::Stop => return Ok(0),
+            Act::Stop => {
+                lines.relay.pass_on(agent.desk(thread), start as u32);
+                return Ok(0);
+            }
         };
         if !is_as_expected {
             return Err(OTHERWISE);

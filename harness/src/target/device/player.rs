@@ -7,14 +7,15 @@
 //! been forgotten, with nothing left, is seen when many programs have been played ([`DeviceTarget::has_forgotten`]). If
 //! something is left, or the kernel has complained by then, none of them counts as played, and each is run by itself.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::agent::INTERRUPTION;
 use super::counters::Alive;
 use super::files::Files;
-use super::message::{OP_PLAY, Request};
 use super::part::Lines;
 use super::process::{Process, State};
+use super::relay::{Relay, part_at};
 use super::{DeviceTarget, counted, security};
 use crate::program::{Counter, DriverKind};
 use crate::target::tape::{Deed, Role, Tape, Turn};
@@ -54,7 +55,7 @@ impl DeviceTarget {
         let roles = tape.roles.iter().enumerate();
         let mut processes =
             roles.map(|(place, role)| self.agent_for(place, role)).collect::<Result<Vec<Process>, _>>()?;
-        hand_out(&tape, &mut processes);
+        let relay = hand_out(&tape, &mut processes);
         let is_called_so = |process: &Process| {
             tape.security_context.is_none_or(|context| {
                 security::context_of(process.pid).is_some_and(|called| called == context)
@@ -62,7 +63,7 @@ impl DeviceTarget {
         };
         let can_play = processes.iter().all(is_called_so);
         self.stopwatch.lap(Part::Starting);
-        let is_same = can_play && self.direct(&tape, &mut processes);
+        let is_same = can_play && self.direct(&tape, &relay, &mut processes);
         self.stopwatch.lap(Part::Calling);
         let are_fit = if can_play && !is_same {
             // It is not known what they have done instead.
@@ -155,49 +156,97 @@ impl DeviceTarget {
     }
 
     /// Has all turns done one after the other. False if something else comes than what is on the tape.
-    fn direct(&mut self, tape: &Tape<'_>, processes: &mut [Process]) -> bool {
+    fn direct(&mut self, tape: &Tape<'_>, relay: &Relay, processes: &mut [Process]) -> bool {
         let mut asleep: Vec<ThreadIndex> = Vec::with_capacity(8);
         let mut files = Files::default();
-        tape.turns.iter().all(|turn| {
-            let process = &mut processes[turn.thread.process];
-            let mut ends = None;
-            match turn.deed {
-                Deed::Count { counter, count } => {
-                    let pid = process.pid;
-                    if !self.comes_to(|target| target.count(pid, counter) == Some(count)) {
-                        return false;
-                    }
+        let mut next = 0;
+        while let Some(turn) = tape.turns.get(next) {
+            let last = relay.begin(next);
+            let is_done = match turn.deed {
+                Deed::Part { start, .. } if last > next => {
+                    self.run_relay(&tape.turns[next..=last], start, (relay, last), &asleep, processes)
                 }
-                Deed::Part { start, .. } | Deed::Last { start } => {
-                    if !process.alive || process.threads[turn.thread.thread].is_in_call() {
-                        return false;
-                    }
-                    process.ask(turn.thread.thread, part_at(start), None);
-                    asleep.push(turn.thread);
+                _ => self.take_turn(turn, &mut asleep, &mut files, processes),
+            };
+            if !is_done {
+                return false;
+            }
+            next = last + 1;
+        }
+        true
+    }
+
+    /// Has turns done that are passed on, of which the first begins at this place. They have been done when it is this one's
+    /// turn, and its part has come to its end.
+    fn run_relay(
+        &mut self,
+        turns: &[Turn],
+        start: u32,
+        (relay, last): (&Relay, usize),
+        asleep: &[ThreadIndex],
+        processes: &mut [Process],
+    ) -> bool {
+        for Turn { thread, .. } in turns {
+            let process = &mut processes[thread.process];
+            if !process.alive || process.threads[thread.thread].is_in_call() {
+                return false;
+            }
+            process.note_asked_by_others(thread.thread);
+        }
+        let ThreadIndex { process, thread } = turns[0].thread;
+        processes[process].ask(thread, part_at(start), None);
+        processes[process].threads[thread].state = State::Idle;
+        let have_played = |processes: &[Process]| {
+            let has_played = |turn: &Turn| processes[turn.thread.process].has_played(turn.thread.thread);
+            relay.current() == last && turns.iter().all(has_played)
+        };
+        // Whoever sleeps and has been woken has answered by now.
+        self.comes_to(|_| have_played(processes))
+            && asleep.iter().all(|thread| !processes[thread.process].has_answered(thread.thread))
+    }
+
+    /// Has a turn done by itself.
+    fn take_turn(
+        &mut self,
+        turn: &Turn,
+        asleep: &mut Vec<ThreadIndex>,
+        files: &mut Files,
+        processes: &mut [Process],
+    ) -> bool {
+        let process = &mut processes[turn.thread.process];
+        let mut ends = None;
+        match turn.deed {
+            Deed::Count { counter, count } => {
+                let pid = process.pid;
+                if !self.comes_to(|target| target.count(pid, counter) == Some(count)) {
+                    return false;
                 }
-                Deed::Signal if process.signal(turn.thread.thread, INTERRUPTION).is_err() => return false,
-                Deed::Signal => {}
             }
-            match turn.deed {
-                Deed::Part { returns: true, .. } => ends = Some(turn.thread),
-                Deed::Last { .. } => asleep.retain(|thread| thread.process != turn.thread.process),
-                _ => {}
+            Deed::Part { start, .. } | Deed::Last { start } => {
+                if !process.alive || process.threads[turn.thread.thread].is_in_call() {
+                    return false;
+                }
+                process.ask(turn.thread.thread, part_at(start), None);
+                asleep.push(turn.thread);
             }
-            let is_done = self.await_turn(turn, ends, &mut asleep, processes);
-            // If it is not, the process may still be there, and is killed in the end.
-            if let (true, Deed::Last { .. }) = (is_done, turn.deed) {
-                processes[turn.thread.process].forget();
-            }
-            let pid = |process: usize| processes[process].pid;
-            turn.files
-                .iter()
-                .for_each(|(number, file)| files.learn(pid(turn.thread.process), *number, *file));
-            is_done
-                && turn
-                    .descriptors
-                    .iter()
-                    .all(|(process, number, state)| files.state(pid(*process as usize), *number) == *state)
-        })
+            Deed::Signal if process.signal(turn.thread.thread, INTERRUPTION).is_err() => return false,
+            Deed::Signal => {}
+        }
+        match turn.deed {
+            Deed::Part { returns: true, .. } => ends = Some(turn.thread),
+            Deed::Last { .. } => asleep.retain(|thread| thread.process != turn.thread.process),
+            _ => {}
+        }
+        let is_done = self.await_turn(turn, ends, asleep, processes);
+        // If it is not, the process may still be there, and is killed in the end.
+        if let (true, Deed::Last { .. }) = (is_done, turn.deed) {
+            processes[turn.thread.process].forget();
+        }
+        let pid = |process: usize| processes[process].pid;
+        turn.files.iter().for_each(|(number, file)| files.learn(pid(turn.thread.process), *number, *file));
+        let is_same =
+            |(process, number, state): &(u32, u32, _)| files.state(pid(*process as usize), *number) == *state;
+        is_done && turn.descriptors.iter().all(is_same)
     }
 
     /// Waits until something is so. False if it does not come to that.
@@ -324,16 +373,20 @@ impl DeviceTarget {
 }
 
 /// Gives all agents their parts.
-fn hand_out(tape: &Tape<'_>, processes: &mut [Process]) {
+fn hand_out(tape: &Tape<'_>, processes: &mut [Process]) -> Arc<Relay> {
+    let leg = |turn: &Turn| match turn.deed {
+        Deed::Part { start, returns: true } if turn.is_bare() => {
+            Some(processes[turn.thread.process].leg(turn.thread.thread, start))
+        }
+        _ => None,
+    };
+    let relay = Arc::new(Relay::new(tape.turns.iter().map(leg).collect()));
     let pids: Vec<i32> = processes.iter().map(|process| process.pid).collect();
     for (process, role) in processes.iter_mut().zip(&tape.roles) {
         let memory = process.memory_mut();
         role.touched.iter().for_each(|(address, length)| memory.note(*address, *length as usize));
-        process.learn(Lines { pids: pids.clone(), parts: role.parts.to_vec() });
+        let (pids, parts) = (pids.clone(), role.parts.to_vec());
+        process.learn(Lines { pids, parts, relay: Arc::clone(&relay) });
     }
-}
-
-/// The request to play the part that begins at this place.
-fn part_at(start: u32) -> Request {
-    Request { operation: OP_PLAY, detail: 0, argument: start.into(), address: 0, begin: 0 }
+    relay
 }

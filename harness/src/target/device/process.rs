@@ -19,6 +19,7 @@ use super::message::{OP_ACT_AS, OP_IOCTL, OP_PLAY, OP_RENEW, Request};
 use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
 use super::part::Lines;
+use super::relay::Leg;
 use super::shared_memory::{MOST_THREADS, SharedMemory};
 use crate::program::{Name, PAGE};
 use crate::target::mappings::Mappings;
@@ -209,8 +210,13 @@ impl Process {
             return Ok(());
         }
         let own = nix::unistd::geteuid().as_raw();
-        let request =
-            Request { operation: OP_ACT_AS, detail: uid.unwrap_or(own), argument: 0, address: 0, begin: 0 };
+        let request = Request {
+            operation: OP_ACT_AS,
+            detail: uid.unwrap_or(own),
+            argument: own.into(),
+            address: 0,
+            begin: 0,
+        };
         for thread in 0..self.threads.len() {
             self.ask(thread, request, None);
             if self.await_answer(thread, patience).ok() != Some(0) {
@@ -278,6 +284,21 @@ impl Process {
         asked.state = State::Calling { device };
         asked.has_called |= matches!(request.operation, OP_IOCTL | OP_PLAY);
         self.memory.desk(thread).ask(request);
+    }
+
+    /// A turn of a thread, which plays the part that begins at this place.
+    pub(super) fn leg(&self, thread: usize, start: u32) -> Leg {
+        Leg::new(self.memory.desk(thread), start)
+    }
+
+    /// Takes note that a thread will be asked to play a part by others.
+    pub(super) fn note_asked_by_others(&mut self, thread: usize) {
+        self.threads[thread].has_called = true;
+    }
+
+    /// Whether a thread has come to the end of all that it was asked to play.
+    pub(super) fn has_played(&self, thread: usize) -> bool {
+        self.memory.desk(thread).answer() == Some(0)
     }
 
     /// Takes note of the answer of a thread that is in a call, if there is one.

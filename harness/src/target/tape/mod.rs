@@ -11,7 +11,7 @@
 //! tape too, its transcript and its verdict are those that the model's run came to. Two answers count as the same where the
 //! engine cannot tell them apart: ids of processes are compared by which process of the program has them, as it only ever
 //! speaks of that ([`Act::LookForPid`]), and the number of an error by whether it is 0 ([`Act::LookForNumber`]). All else is
-//! compared bit for bit, even addresses, which are the same in all worlds ([`crate::target::MAPPINGS`]).
+//! compared bit for bit, even addresses, which are the same in all worlds ([`crate::target::mappings_of`]).
 //!
 //! In four places less is asked than by the engine's worlds: a thread looks at its memory as soon as it is back, and not when
 //! all is at rest, as only the driver's doing in its call is there; of what a poll finds the events are compared that scripts
@@ -21,10 +21,14 @@
 //! So a tape proves that two runs are the same, and never that they differ: where an answer is another one, or something
 //! cannot be put on a tape at all ([`Unplayable`]), the program is run from the script.
 //!
+//! Those who play live in one address space, where each has memory at addresses that no other process of its world uses. What
+//! would tell them from processes that do not is not put on tapes: that one looks for memory where another one may have some.
+//!
 //! A tape is cut into *parts*: what one thread does by itself, which is mostly one call, and what it must find in its memory
 //! when that has returned. A thread looks as soon as it is back. The order of the parts are the *turns*. After each turn
 //! whoever directs the play waits until all is at rest, as the engine's worlds do, and sees who has come to the end of a part:
-//! all those who must have, and nobody else.
+//! all those who must have, and nobody else. After several turns in a row in which nobody else must, that is seen once: whoever
+//! has woken by mistake has come to the end of a part then, too.
 //!
 //! What a thread does several times in a row without waking anybody is one turn. After each call it lets those run whom it
 //! may have woken all the same ([`Act::Yield`]): they come to the end of their parts then, which the tape does not have.
@@ -74,7 +78,7 @@ pub struct Role<'a> {
     pub parts: &'a [u8],
     /// Addresses of arenas, each with a length in bytes, at which it puts something or looks.
     pub touched: Vec<(u64, u32)>,
-    /// So much is mapped in the course of it, in bytes, from [`crate::target::MAPPINGS`] on.
+    /// So much is mapped in the course of it, in bytes, from [`crate::target::mappings_of`] on.
     pub mapped: u64,
     /// It maps devices at places that the script has chosen.
     pub has_places: bool,
@@ -129,7 +133,7 @@ pub enum Deed {
 
 impl Turn {
     /// Whether nothing else happens than its deed.
-    fn is_bare(&self) -> bool {
+    pub fn is_bare(&self) -> bool {
         let Turn { thread: _, deed: _, woken, open, files, descriptors } = self;
         woken.is_empty() && open.is_none() && files.is_empty() && descriptors.is_empty()
     }
