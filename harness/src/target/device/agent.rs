@@ -9,8 +9,8 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
@@ -43,8 +43,8 @@ pub(super) struct Agent {
     /// another agent.
     line: RawFd,
     holding: Mutex<Holding>,
-    /// What it plays.
-    role: Mutex<Arc<Lines>>,
+    /// What it plays: of a box, or nothing. It changes only when nobody plays.
+    lines: AtomicPtr<Lines>,
     /// Others live in its address space, who do not go when it does.
     is_lodger: bool,
     /// It has mapped devices at places that a script has chosen.
@@ -146,25 +146,35 @@ impl Agent {
             desks,
             line,
             holding: Mutex::default(),
-            role: Mutex::default(),
+            lines: AtomicPtr::default(),
             is_lodger: false,
             has_places: AtomicBool::new(false),
         }
     }
 
     /// The same, one that shares its address space with others.
-    pub(super) fn lodging(self) -> Agent {
-        Agent { is_lodger: true, ..self }
+    pub(super) fn lodging(mut self) -> Agent {
+        self.is_lodger = true;
+        self
     }
 
-    /// Is going to play this.
+    /// Is going to play this, now that none of its threads plays anything.
     pub(super) fn learn(&self, lines: Lines) {
-        *lock(&self.role) = Arc::new(lines);
+        self.change_lines(Box::into_raw(Box::new(lines)));
     }
 
-    /// What it plays.
-    pub(super) fn lines(&self) -> Arc<Lines> {
-        Arc::clone(&lock(&self.role))
+    fn change_lines(&self, lines: *mut Lines) {
+        let before = self.lines.swap(lines, Ordering::SeqCst);
+        if !before.is_null() {
+            // SAFETY: it comes from a box, and nobody refers to it who does not play.
+            drop(unsafe { Box::from_raw(before) });
+        }
+    }
+
+    /// What it plays, if it has learnt anything. Threads that end while they play leave nothing behind.
+    pub(super) fn lines(&self) -> Option<&Lines> {
+        // SAFETY: it comes from a box, and stays for as long as anybody plays.
+        unsafe { self.lines.load(Ordering::SeqCst).as_ref() }
     }
 
     /// The desk of a thread.
@@ -211,6 +221,12 @@ impl Agent {
         let agent = Agent::new(self.device.clone(), place, Desks::shared(1), own.into_raw_fd());
         *agent.holding() = holding;
         Ok(Ok(Fork::Child { agent: Box::leak(Box::new(agent)) }))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.change_lines(std::ptr::null_mut());
     }
 }
 
@@ -370,6 +386,7 @@ impl Agent {
         }
         if has_places {
             unmap(PLACES.start, PLACES.end - PLACES.start)?;
+            self.has_places.store(false, Ordering::SeqCst);
         }
         *self.holding() = Holding::default();
         // What is behind the line has been opened for scripts.
@@ -449,7 +466,8 @@ impl Agent {
     fn ioctl(&self, request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
         let descriptor = self.descriptor()?;
         // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
-        // names is either unmapped or the device's mapping, which this process cannot write to.
+        // names is either unmapped or the device's mapping, which this process cannot write to; what lodgers share their
+        // address space with lies where no script has anything, as the model has found.
         let call = || unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
         self.asleep(thread, || Errno::result(call()).map(i64::from))
     }
@@ -496,8 +514,8 @@ pub fn device_of(context: Context, device: &Path) -> PathBuf {
 }
 
 fn unmap(address: u64, size: u64) -> nix::Result<i64> {
-    // SAFETY: these are addresses of a mapping of the device, or such as scripts have to themselves, and nothing in this
-    // process refers there.
+    // SAFETY: these are addresses of a mapping of the device, or such as scripts have to themselves, and nothing refers there
+    // but what looks at what has come.
     unsafe { nix::sys::mman::munmap(pointer(address)?, size as usize) }.map(|()| 0)
 }
 

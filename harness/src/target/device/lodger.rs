@@ -35,7 +35,7 @@ use crate::target::FIRST_DESCRIPTOR;
 /// A process in the address space of this one. It ends when this is dropped.
 pub(super) struct Lodger {
     /// What the process knows. It is there until the process is gone.
-    tenant: Box<Tenant>,
+    tenant: Arc<Tenant>,
     pid: Pid,
     /// The process is gone, and nobody else has its id yet.
     is_reaped: Cell<bool>,
@@ -67,6 +67,9 @@ const THREAD: c_int = libc::CLONE_VM
     | libc::CLONE_SETTLS;
 
 impl Lodger {
+    /// Whether this program has been made for a machine and a C library of which it is known where threads have their storage.
+    pub(super) const ARE_POSSIBLE: bool = cfg!(all(target_arch = "x86_64", target_env = "gnu"));
+
     /// Starts a process that opens this device, with this memory, which is mapped here, and with so many of these berths as it
     /// has threads, or new ones. Its threads tell their ids when they are ready.
     pub(super) fn start(
@@ -79,7 +82,7 @@ impl Lodger {
             berths.push(Berth::new()?);
         }
         let agent = Agent::new(device.to_owned(), memory.place(), Desks::of(memory), LINE).lodging();
-        let tenant = Box::new(Tenant { agent, berths });
+        let tenant = Arc::new(Tenant { agent, berths });
         let pid = tenant.begin(0, libc::CLONE_VM | libc::CLONE_SETTLS | libc::SIGCHLD)?;
         Ok(Lodger { tenant, pid: Pid::from_raw(pid), is_reaped: Cell::new(false) })
     }
@@ -100,14 +103,19 @@ impl Lodger {
     }
 
     fn has_been_reaped(&self, how: WaitPidFlag) -> bool {
-        // What cannot be waited for is not there.
-        if !self.is_reaped.get() && waitpid(self.pid, Some(how)) != Ok(WaitStatus::StillAlive) {
-            self.is_reaped.set(true);
+        while !self.is_reaped.get() {
+            match waitpid(self.pid, Some(how)) {
+                Ok(WaitStatus::StillAlive) => return false,
+                Err(Errno::EINTR) => {}
+                // It has ended; what cannot be waited for is not there.
+                _ => self.is_reaped.set(true),
+            }
         }
-        self.is_reaped.get()
+        true
     }
 
-    /// Ends the process, if it lives, and waits until nothing is left of it.
+    /// Ends the process, if it lives, and waits until nothing is left of it: for ever, if its kernel does not let it go. Whoever
+    /// watches over the guest sees that it says nothing.
     pub(super) fn end(&mut self) {
         if !self.is_gone() {
             // It may have ended by itself in the meantime.
@@ -121,7 +129,8 @@ impl Lodger {
     /// The same, and takes back its berths.
     pub(super) fn evict(mut self) -> Vec<Berth> {
         self.end();
-        std::mem::take(&mut self.tenant.berths)
+        // Nobody but the process has known it.
+        Arc::get_mut(&mut self.tenant).map(|tenant| std::mem::take(&mut tenant.berths)).unwrap_or_default()
     }
 }
 
@@ -142,7 +151,9 @@ impl Tenant {
         let nobody = std::ptr::null_mut::<c_void>();
         // SAFETY: the new thread has a stack and a storage of its own, which nobody else uses before it has ended; what it refers
         // to lives until then, as [`Lodger`] sees to.
-        let id = unsafe { libc::clone(be_born, stack.top(), flags, birth.cast(), nobody, *storage, nobody) };
+        let id = unsafe {
+            libc::clone(be_born, stack.top(), flags, birth.cast(), nobody, *storage as *mut c_void, nobody)
+        };
         Errno::result(id).inspect_err(|_| {
             // SAFETY: it comes from a box, and there is no thread that would have it.
             drop(unsafe { Box::from_raw(birth) });
@@ -197,13 +208,11 @@ extern "C" fn be_born(birth: *mut c_void) -> c_int {
 /// no other way to make such a storage than to start a thread, which then sleeps for as long as it is lent.
 pub(super) struct Berth {
     stack: Stack,
-    storage: *mut c_void,
+    /// The address of the storage.
+    storage: usize,
     owner: Option<JoinHandle<()>>,
     is_over: Arc<AtomicBool>,
 }
-
-// SAFETY: what it points to belongs to a thread that does nothing, whoever has the berth.
-unsafe impl Send for Berth {}
 
 impl Berth {
     fn new() -> std::io::Result<Berth> {
@@ -221,7 +230,7 @@ impl Berth {
             }
         };
         let owner = std::thread::Builder::new().stack_size(64 * 1024).spawn(lend)?;
-        let storage = told.recv().map_err(std::io::Error::other)? as *mut c_void;
+        let storage = told.recv().map_err(std::io::Error::other)? as usize;
         Ok(Berth { stack, storage, owner: Some(owner), is_over })
     }
 }
@@ -239,7 +248,8 @@ impl Drop for Berth {
 
 /// The stack of a thread, with a page below it that nothing is mapped at for anybody to use.
 struct Stack {
-    start: NonNull<c_void>,
+    /// Its lowest address.
+    start: usize,
 }
 
 const STACK_SIZE: NonZeroUsize = NonZeroUsize::new(0x4_0000).expect("it is not 0");
@@ -251,7 +261,7 @@ impl Stack {
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_STACK;
         // SAFETY: the kernel chooses addresses at which nothing is mapped.
         let start = unsafe { mmap_anonymous(None, STACK_SIZE, protection, flags) }?;
-        let stack = Stack { start };
+        let stack = Stack { start: start.as_ptr().expose_provenance() };
         // SAFETY: it is the lowest page of what has just been mapped.
         unsafe { nix::sys::mman::mprotect(start, PAGE, ProtFlags::PROT_NONE) }?;
         Ok(stack)
@@ -259,14 +269,15 @@ impl Stack {
 
     /// Where it begins, as stacks do.
     fn top(&self) -> *mut c_void {
-        // SAFETY: it is the end of what has been mapped.
-        unsafe { self.start.as_ptr().byte_add(STACK_SIZE.get()) }
+        std::ptr::with_exposed_provenance_mut(self.start + STACK_SIZE.get())
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: nobody uses a stack whose berth is dropped. Nothing can be done if it fails.
-        let _ = unsafe { munmap(self.start, STACK_SIZE.get()) };
+        if let Some(start) = NonNull::new(std::ptr::with_exposed_provenance_mut(self.start)) {
+            // SAFETY: nobody uses a stack whose berth is dropped. Nothing can be done if it fails.
+            let _ = unsafe { munmap(start, STACK_SIZE.get()) };
+        }
     }
 }

@@ -56,6 +56,8 @@ pub struct DeviceTarget {
     spares: Option<Vec<Process>>,
     /// Agents that play, each at the place of the process of a world that it can be.
     lodgers: Vec<Option<Process>>,
+    /// Whether the driver has left those of them alone that have ended since it was last asked.
+    are_left_as_they_should: bool,
     stopwatch: Stopwatch,
     workers: Workers,
     /// What is alive in the driver, if it is known.
@@ -98,6 +100,7 @@ impl DeviceTarget {
             log,
             spares: None,
             lodgers: Vec::new(),
+            are_left_as_they_should: true,
             stopwatch: Stopwatch::default(),
             workers: Workers::default(),
             alive: None,

@@ -16,7 +16,7 @@ use crate::target::tape::{Act, Acts};
 use crate::target::{Area, ThreadIndex, mappings_of};
 
 /// What an agent plays.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Lines {
     /// The ids of the processes of the program.
     pub(super) pids: Vec<i32>,
@@ -37,7 +37,7 @@ const MALFORMED: Errno = Errno::EBADMSG;
 
 /// Plays the part that begins at this place of the process' parts.
 pub(super) fn play(agent: &Agent, start: u64, thread: usize) -> nix::Result<i64> {
-    let lines = agent.lines();
+    let lines = agent.lines().ok_or(MALFORMED)?;
     let pid = |process: u32| {
         let pid = lines.pids.get(process as usize).ok_or(MALFORMED)?;
         Ok::<[u8; 4], Errno>(pid.to_ne_bytes())
@@ -56,12 +56,9 @@ pub(super) fn play(agent: &Agent, start: u64, thread: usize) -> nix::Result<i64>
                 let result = carried_out(agent, request, thread, tries);
                 comes.is(result.unwrap_or_else(|errno| -i64::from(errno as i32)))
             }
-            Act::Look { address, bytes } => memory(own, address, bytes.len())? == bytes,
-            Act::LookForPid { address, process } => {
-                let pid = pid(process)?;
-                memory(own, address, pid.len())? == pid
-            }
-            Act::LookForNumber { address } => memory(own, address, 4)? != [0; 4],
+            Act::Look { address, bytes } => is_in_memory(own, address, bytes)?,
+            Act::LookForPid { address, process } => is_in_memory(own, address, &pid(process)?)?,
+            Act::LookForNumber { address } => !is_in_memory(own, address, &[0; 4])?,
             Act::Yield => {
                 // Those who have been woken go first, and then whom they have woken.
                 (0..2).for_each(|_| std::thread::yield_now());
@@ -94,7 +91,7 @@ fn put(thread: ThreadIndex, address: u64, bytes: &[u8]) -> nix::Result<bool> {
     if !is_in_arena(thread, address, bytes.len()) {
         return Err(MALFORMED);
     }
-    // SAFETY: all of it is mapped, and nothing in this process but parts of this thread refers to it.
+    // SAFETY: all of it is mapped, and nothing but parts of this thread refers to it while it plays.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };
     Ok(true)
 }
@@ -109,9 +106,10 @@ fn clear(thread: ThreadIndex, address: u64, length: usize) -> nix::Result<bool> 
     Ok(true)
 }
 
-/// Bytes of the arena of a thread, or of the device's mappings. Where there is no mapping, this is the end of the process,
-/// which is something else than what is on the tape.
-fn memory(thread: ThreadIndex, address: u64, length: usize) -> nix::Result<&'static [u8]> {
+/// Whether these bytes are in the arena of a thread, or in the device's mappings. Where there is no mapping, this is the end of
+/// the process, which is something else than what is on the tape.
+fn is_in_memory(thread: ThreadIndex, address: u64, bytes: &[u8]) -> nix::Result<bool> {
+    let length = bytes.len();
     let is_mapping = [mappings_of(thread.process), PLACES]
         .iter()
         .any(|places| places.contains(&address) && length as u64 <= places.end - address);
@@ -120,7 +118,7 @@ fn memory(thread: ThreadIndex, address: u64, length: usize) -> nix::Result<&'sta
     }
     // SAFETY: arenas are mapped for as long as the process lives. Of a mapping of the device nothing is taken away while the
     // script's own thread looks at what has come; if it is, nobody goes on from there.
-    Ok(unsafe { std::slice::from_raw_parts(address as *const u8, length) })
+    Ok(unsafe { std::slice::from_raw_parts(address as *const u8, length) } == bytes)
 }
 
 /// Whether so many bytes from an address on lie in one area of a thread's arena.

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use super::agent::INTERRUPTION;
 use super::counters::Alive;
 use super::files::Files;
+use super::lodger::Lodger;
 use super::part::Lines;
 use super::process::{Process, State};
 use super::relay::{Relay, part_at};
-use super::{DeviceTarget, counted, security};
+use super::{DeviceTarget, KernelVersion, counted, security};
 use crate::program::{Counter, DriverKind};
 use crate::target::tape::{Deed, Role, Tape, Turn};
 use crate::target::{Part, TargetError, ThreadIndex, Worlds, mappings_of};
@@ -30,7 +31,9 @@ const USUAL_THREADS: usize = 2;
 impl DeviceTarget {
     /// Whether tapes can be played at all.
     pub fn plays(&self) -> bool {
-        self.agents_precede && self.counters.is_some()
+        // Before Linux 5.16, a process that ends by a fault takes all others in its address space along.
+        let can_lodge = Lodger::ARE_POSSIBLE && self.kernel >= KernelVersion { major: 5, minor: 16 };
+        can_lodge && self.agents_precede && self.counters.is_some()
     }
 
     /// Plays a program, and says whether it did as on the tape. An error is no word about the driver.
@@ -84,7 +87,7 @@ impl DeviceTarget {
             // From here on what is left has been there before.
             self.alive = None;
         }
-        let mut are_as_they_should = true;
+        let mut are_as_they_should = std::mem::replace(&mut self.are_left_as_they_should, true);
         for lodger in self.lodgers.iter_mut().flatten().filter(|lodger| lodger.alive) {
             if !lodger.is_left_as_it_should() {
                 are_as_they_should = false;
@@ -138,9 +141,12 @@ impl DeviceTarget {
                 process
             }
             other => {
-                threads = threads.max(other.as_ref().map_or(0, |process| process.threads.len()));
-                // There cannot be two at a place.
-                drop(other);
+                if let Some(other) = other {
+                    threads = threads.max(other.threads.len());
+                    self.evict(other);
+                    // There cannot be two at a place.
+                    self.lodgers[place] = None;
+                }
                 Process::lodge(&self.nursery, &self.path, place, threads, self.patience)?
             }
         };
@@ -148,8 +154,9 @@ impl DeviceTarget {
         Ok(process)
     }
 
-    /// Ends a process that plays. What it has is for the next one at its place.
+    /// Ends a process that plays. What it has is for the next one at its place. What the driver has done to it is not seen later.
     fn evict(&mut self, mut process: Process) {
+        self.are_left_as_they_should &= process.is_left_as_it_should();
         process.evict();
         let place = process.place();
         self.lodgers[place] = Some(process);
@@ -176,8 +183,7 @@ impl DeviceTarget {
         true
     }
 
-    /// Has turns done that are passed on, of which the first begins at this place. They have been done when it is this one's
-    /// turn, and its part has come to its end.
+    /// Has turns done that are passed on, of which the first begins at this place, and the last one is this.
     fn run_relay(
         &mut self,
         turns: &[Turn],
@@ -198,7 +204,7 @@ impl DeviceTarget {
         processes[process].threads[thread].state = State::Idle;
         let have_played = |processes: &[Process]| {
             let has_played = |turn: &Turn| processes[turn.thread.process].has_played(turn.thread.thread);
-            relay.current() == last && turns.iter().all(has_played)
+            relay.current() == last + 1 && turns.iter().all(has_played)
         };
         // Whoever sleeps and has been woken has answered by now.
         self.comes_to(|_| have_played(processes))
@@ -343,11 +349,11 @@ impl DeviceTarget {
         let mut asked = Vec::with_capacity(processes.len());
         let mut are_fit = true;
         for (mut process, role) in processes.into_iter().zip(&tape.roles) {
+            process.sets_priorities = role.sets_priorities;
             if role.is_spent {
                 self.evict(process);
                 continue;
             }
-            process.sets_priorities = role.sets_priorities;
             let start = mappings_of(process.place()).start;
             match process.ask_to_renew_but_for(start..start + role.mapped, role.has_places) {
                 Some(renewer) => asked.push((process, renewer)),

@@ -119,9 +119,7 @@ impl Process {
         patience: Duration,
     ) -> Result<Process, TargetError> {
         let ProcessSpecification { name, threads, .. } = specification;
-        if threads.len() > MOST_THREADS {
-            return Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads")));
-        }
+        check_count(name, threads.len())?;
         let broken = |what: &str, error| broken(name.as_str(), what, error);
         let memory = SharedMemory::new(place, threads.len())
             .map_err(|errno| broken("no memory to share", errno.into()))?;
@@ -169,6 +167,7 @@ impl Process {
         patience: Duration,
     ) -> Result<Process, TargetError> {
         let name = Name::new("player").expect("letters are a name");
+        check_count(&name, threads)?;
         let memory = SharedMemory::of_lodger(place, threads)
             .map_err(|errno| broken(name.as_str(), "no memory to share", errno.into()))?;
         let threads = vec![name.clone(); threads];
@@ -219,8 +218,13 @@ impl Process {
         };
         for thread in 0..self.threads.len() {
             self.ask(thread, request, None);
-            if self.await_answer(thread, patience).ok() != Some(0) {
-                return Err(TargetError::Died(self.name.clone()));
+            match self.await_answer(thread, patience) {
+                Ok(0) => {}
+                Ok(errno) => {
+                    let errno = Errno::from_raw(-errno as i32);
+                    return Err(TargetError::Failed(format!("{}: no change of user: {errno}", self.name)));
+                }
+                Err(_) => return Err(TargetError::Died(self.name.clone())),
             }
             self.threads[thread].state = State::Idle;
         }
@@ -410,9 +414,10 @@ impl Process {
         is_renewed
     }
 
-    /// Whether no driver has changed anything of it.
+    /// Whether no driver has changed anything of it. Who has ended has no priorities any more.
     pub(super) fn is_left_as_it_should(&mut self) -> bool {
-        self.has_usual_priorities() && self.memory.has_nothing_unknown().unwrap_or(false)
+        let has_usual_priorities = !self.alive || self.sets_priorities || self.has_usual_priorities();
+        has_usual_priorities && self.memory.has_nothing_unknown().unwrap_or(false)
     }
 
     fn is_renewed(&mut self, renewer: usize, patience: Duration) -> bool {
@@ -528,8 +533,13 @@ impl Process {
     /// Kills the process, if it lives.
     pub(super) fn kill(&mut self) {
         if self.alive {
-            // It may have ended by itself in the meantime.
-            let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+            match &mut self.lodger {
+                Some(lodger) => lodger.end(),
+                None => {
+                    // It may have ended by itself in the meantime.
+                    let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+                }
+            }
             self.forget();
         }
     }
@@ -607,6 +617,14 @@ pub(super) enum Silence {
     Died,
     /// It took too long.
     Lasting,
+}
+
+/// Makes sure that a process can have so many threads.
+fn check_count(name: &Name, threads: usize) -> Result<(), TargetError> {
+    match threads {
+        0..=MOST_THREADS => Ok(()),
+        _ => Err(TargetError::Unsupported(format!("{name} has more than {MOST_THREADS} threads"))),
+    }
 }
 
 /// The two ends of a new line, the second one for the agent.

@@ -13,7 +13,7 @@ use super::message::{OP_PLAY, Request};
 #[derive(Debug, Default)]
 pub(super) struct Relay {
     legs: Vec<Option<Leg>>,
-    /// Which of them it is.
+    /// Which of them it is. Behind the last one that was passed on it is the next.
     current: AtomicUsize,
 }
 
@@ -54,17 +54,17 @@ impl Relay {
         self.current.load(Ordering::SeqCst)
     }
 
-    /// The thread at a desk has come to the end of the part that begins at this place. If it is its turn, whoever comes next is
-    /// asked, if it is one more leg.
+    /// The thread at a desk has come to the end of the part that begins at this place. If it is its turn, that is over, and
+    /// whoever comes next is asked, if it is one more leg.
     pub(super) fn pass_on(&self, desk: &Desk, start: u32) {
         let current = self.current();
         let leg = |turn: usize| self.legs.get(turn).copied().flatten();
-        if leg(current).is_some_and(|leg| std::ptr::eq(leg.desk, desk) && leg.start == start)
-            && let Some(next) = leg(current + 1)
-        {
+        if leg(current).is_some_and(|leg| std::ptr::eq(leg.desk, desk) && leg.start == start) {
             self.current.store(current + 1, Ordering::SeqCst);
-            // SAFETY: the desks are there for as long as anybody plays, which the calling thread does.
-            unsafe { &*next.desk }.ask(part_at(next.start));
+            if let Some(next) = leg(current + 1) {
+                // SAFETY: the desks are there for as long as anybody plays, which the calling thread does.
+                unsafe { &*next.desk }.ask(part_at(next.start));
+            }
         }
     }
 }
@@ -94,6 +94,6 @@ mod tests {
         relay.pass_on(&desks[1], 0);
         assert_eq!((relay.current(), asked()), (2, [true, true]));
         relay.pass_on(&desks[0], 7);
-        assert_eq!(relay.current(), 2, "what comes next is no leg");
+        assert_eq!(relay.current(), 3, "it is over, and what comes next is no leg");
     }
 }

@@ -77,15 +77,15 @@ impl SharedMemory {
     /// The same, of an agent that is a [lodger](super::lodger).
     pub fn of_lodger(place: usize, threads: usize) -> nix::Result<SharedMemory> {
         let mut memory = SharedMemory::new(place, threads)?;
-        memory.is_lodgers = true;
         map_arenas(memory.file(), place, threads)?;
+        memory.is_lodgers = true;
         Ok(memory)
     }
 
     /// Makes it what it was when it was new, now that the agent is gone.
     pub fn renew(&mut self) -> nix::Result<()> {
         for thread in 0..self.threads {
-            // SAFETY: as of `desk`, and nobody refers to any of them.
+            // SAFETY: as of `desk`, and nobody looks at any of them while nobody plays.
             unsafe { self.start.cast::<Desk>().add(thread).write(Desk::default()) };
             self.desk(thread).open();
         }

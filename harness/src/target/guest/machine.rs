@@ -109,7 +109,7 @@ impl Machine {
         received.map_err(|error| self.silence(error, patience))
     }
 
-    /// Asks the guest something, which it has heard when this returns, but for the end of it.
+    /// Asks the guest something. Where that is sent in pieces, it has heard all but the last when this returns.
     pub fn ask(&mut self, request: &Request, patience: Duration) -> Result<(), Silence> {
         self.ask_with(request, &[], patience)
     }

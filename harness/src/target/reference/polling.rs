@@ -78,9 +78,14 @@ impl ReferenceWorld {
     }
 
     pub(super) fn epoll_wait(&mut self, at: ThreadIndex, timeout_ms: u32) -> Outcome {
-        let Some((id, _)) = self.processes[at.process].watching else {
-            return Outcome::Done(Err(Errno::EBADF));
-        };
+        let process = &self.processes[at.process];
+        let Some((id, number)) = process.watching else { return Outcome::Done(Err(Errno::EBADF)) };
+        // Somebody may have closed what the number stood for, and made something else.
+        match process.memory.descriptors.at(number).map(|descriptor| descriptor.file.number()) {
+            Some(file) if file == WATCHES + id.0 as u32 => {}
+            Some(_) => return Outcome::Done(Err(Errno::EINVAL)),
+            None => return Outcome::Done(Err(Errno::EBADF)),
+        }
         match self.ask_watch(at, id) {
             events if events == PollEvents::default() => self.fall_asleep(at, Awaited::Watch(id), timeout_ms),
             events => found(events),

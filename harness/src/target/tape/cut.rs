@@ -295,7 +295,8 @@ impl<'a> Cutting<'a> {
             SystemCall::Mmap { size, write, shared, at } => {
                 let free = if at.is_none() { MMAP_FREE } else { 0 };
                 let how = mapping_bits(*write, *shared) | free;
-                if at.is_none() && *size > mappings_of(thread.process).end - player.next {
+                let end = mappings_of(thread.process).end;
+                if at.is_none() && (*size > end || behind_mapping(player.next, *size) > end) {
                     return Err(Unplayable("a mapping that goes beyond the addresses of its process"));
                 }
                 asked(OP_MMAP, how, *size, at.map_or(player.next, Place::address))
@@ -350,7 +351,8 @@ impl<'a> Cutting<'a> {
                     }
                 }
             }
-            SystemCall::Munmap(_) => {
+            SystemCall::Munmap(pages) => {
+                player.has_places |= pages.is_some();
                 player.mapped.unmap(&(asked.address..asked.address + asked.argument));
                 self.has_closed = true;
             }
@@ -368,6 +370,7 @@ impl<'a> Cutting<'a> {
                 own.for_each(|(_, is_held)| *is_held = false);
                 self.has_closed = true;
             }
+            SystemCall::Mprotect { .. } => player.has_places = true,
             SystemCall::SetPriority(_) => player.sets_priorities = true,
             // Among the lowest are those that agents have from the beginning.
             SystemCall::CloseDescriptor(_) | SystemCall::LimitDescriptors(_) => {

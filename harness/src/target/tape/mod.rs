@@ -23,6 +23,8 @@
 //!
 //! Those who play live in one address space, where each has memory at addresses that no other process of its world uses. What
 //! would tell them from processes that do not is not put on tapes: that one looks for memory where another one may have some.
+//! That holds for what the program asks for. A driver that works in the wrong address space is not seen to, so some of the
+//! programs that have been played are run from their scripts all the same.
 //!
 //! A tape is cut into *parts*: what one thread does by itself, which is mostly one call, and what it must find in its memory
 //! when that has returned. A thread looks as soon as it is back. The order of the parts are the *turns*. After each turn
@@ -42,12 +44,15 @@ use reference_driver::uapi::{BINDER_SET_CONTEXT_MGR, BINDER_SET_CONTEXT_MGR_EXT}
 use serde::{Deserialize, Serialize};
 
 use super::device::message::OP_IOCTL;
-use super::{DescriptorState, FileId, ThreadIndex};
+use super::{DescriptorState, FileId, ThreadIndex, mappings_of};
 use crate::program::{Counter, DriverKind, Feature};
 pub use record::record;
 
 /// The most processes that a tape can have.
 pub const MOST_ROLES: usize = 32;
+
+/// The most threads that one of them can have.
+const MOST_THREADS: u32 = 256;
 
 /// A program, as it is played.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,7 +272,13 @@ impl<'a> Tape<'a> {
         let are_there = |turn: &Turn| {
             is_there(&turn.thread) && turn.woken.iter().all(is_there) && starts(turn) && are_roles(turn)
         };
-        let is_whole = tape.roles.len() <= MOST_ROLES && tape.turns.iter().all(are_there);
+        let has_room = |(process, role): (usize, &Role<'_>)| {
+            let mappings = mappings_of(process);
+            role.threads <= MOST_THREADS && role.mapped <= mappings.end - mappings.start
+        };
+        let is_whole = tape.roles.len() <= MOST_ROLES
+            && tape.roles.iter().enumerate().all(has_room)
+            && tape.turns.iter().all(are_there);
         is_whole.then_some(tape).ok_or(Malformed)
     }
 

@@ -420,3 +420,45 @@ proptest! {
         }
     }
 }
+
+/// Why a script, which passes, has no tape; `None` if it has one.
+fn why_not(script: &str) -> Option<&'static str> {
+    let program = crate::script::parse(format!("# A title.\n\n{script}").as_bytes()).unwrap().program;
+    let mut model = ReferenceTarget::new(Profile::C);
+    let mut recorder = record::Recorder { worlds: &mut model, recording: record::Recording::default() };
+    let run = engine::run(&program, &mut recorder).unwrap();
+    assert_eq!(run.verdict, crate::engine::Verdict::Pass, "{run:?}");
+    cut::cut(&program, &recorder.recording).err().map(|cut::Unplayable(what)| what)
+}
+
+#[test]
+fn who_could_tell_that_others_share_his_addresses_has_no_tape() {
+    let other = crate::target::Area::Payload.addresses(ThreadIndex { process: 0, thread: 0 }).start;
+    let sends = |address: u64| {
+        format!(
+            "process server context-manager\nprocess client\n\n\
+             client > BC_TRANSACTION {{ handle 0, data [ u32 7 ], buffer {address:#x} }}\n\
+             client < BR_FAILED_REPLY\n"
+        )
+    };
+    assert_eq!(why_not(&sends(other)), Some("a look at what another process may have"));
+    assert_eq!(why_not(&sends(crate::target::UNMAPPED)), None);
+    let chosen = |second: &str| {
+        format!(
+            "process one unmapped\nprocess two unmapped\n\n\
+             one ! mmap 64K at 0x300000000000\ntwo ! {second}\n"
+        )
+    };
+    let several = Some("places that several processes choose");
+    assert_eq!(why_not(&chosen("mmap 64K at 0x300001000000")), several);
+    assert_eq!(why_not(&chosen("munmap 64K at 0x300000000000")), several);
+    assert_eq!(why_not(&chosen("mmap 64K")), None);
+}
+
+#[test]
+fn a_mapping_beyond_the_addresses_of_its_process_is_not_played() {
+    let beyond = Some("a mapping that goes beyond the addresses of its process");
+    let first = "process one unmapped\n\none ! mmap ";
+    assert_eq!(why_not(&format!("{first}0x700000000\n")), None);
+    assert_eq!(why_not(&format!("{first}0x800000000\n")), beyond);
+}
