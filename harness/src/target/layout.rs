@@ -9,11 +9,12 @@
 use std::ops::Range;
 
 use super::ThreadIndex;
+use crate::script::{MOST_PROCESSES, MOST_THREADS};
 
 /// The address of the first thread's arena of the first process.
-pub const ARENA_BASE: u64 = 0x2000_0000_0000;
-/// The distance from the first arena of one process to that of the next, in bytes.
-pub const PROCESS_STRIDE: u64 = 0x10_0000_0000;
+const ARENAS: u64 = 0x2000_0000_0000;
+/// How many bytes each process has for arenas.
+const ARENAS_STRIDE: u64 = MOST_THREADS as u64 * ARENA_STRIDE;
 /// The distance from one thread's arena to the next, in bytes.
 pub const ARENA_STRIDE: u64 = 0x1000_0000;
 /// The distance from one area of an arena to the next, in bytes.
@@ -27,27 +28,22 @@ const MAPPINGS: u64 = 0x7000_0000_0000;
 /// How many bytes each process has for that.
 const MAPPINGS_STRIDE: u64 = 0x8_0000_0000;
 
-/// So many processes have addresses of their own. Those behind them begin anew, in address spaces of their own.
-const MOST_PLACES: usize = 256;
-
 /// Where a process maps devices, unless a script says where: the first mapping begins at the start.
 pub const fn mappings_of(process: usize) -> Range<u64> {
-    let start = MAPPINGS + (process % MOST_PLACES) as u64 * MAPPINGS_STRIDE;
+    let start = MAPPINGS + process as u64 * MAPPINGS_STRIDE;
     start..start + MAPPINGS_STRIDE
 }
 
 /// Where a process has the arenas of its threads.
 pub const fn arenas_of(process: usize) -> Range<u64> {
-    let start = ARENA_BASE + (process % MOST_PLACES) as u64 * PROCESS_STRIDE;
-    start..start + PROCESS_STRIDE
+    let start = ARENAS + process as u64 * ARENAS_STRIDE;
+    start..start + ARENAS_STRIDE
 }
 
 /// Whether any process of a world may have memory at an address, unless a script has chosen it.
 pub fn is_of_some_process(address: u64) -> bool {
-    let of_all =
-        |of_first: Range<u64>, stride: u64| of_first.start..of_first.start + MOST_PLACES as u64 * stride;
-    of_all(arenas_of(0), PROCESS_STRIDE).contains(&address)
-        || of_all(mappings_of(0), MAPPINGS_STRIDE).contains(&address)
+    let of_all = |of: fn(usize) -> Range<u64>| of(0).start..of(MOST_PROCESSES).start;
+    of_all(arenas_of).contains(&address) || of_all(mappings_of).contains(&address)
 }
 
 /// Where a process maps something next that has mapped so many bytes at an address of those.

@@ -12,12 +12,14 @@ pub struct Request {
     /// One of the `OP_` numbers.
     pub operation: u32,
     /// Of an ioctl, the request; of an open, whether O_NONBLOCK, and in the other bits the number that the opening is
-    /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the
-    /// policy; of the poll of a descriptor, how often before it is over, or 0 if it does not wait; of a fork, which process of its world the new one is; of who acts as a user, its id.
+    /// known by; of an mmap, the bits of `MMAP_`; of an mprotect, the protection; of scheduling, the policy; of the poll of a
+    /// descriptor, how often before it is over, or 0 if it does not wait; of a fork, which process of its world the new one
+    /// is; of who acts as a user, its id.
     pub detail: u32,
-    /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new
-    /// file in memory, its position; of a limit, how many descriptors more there can be; of a priority, the nice value;
-    /// of scheduling, the priority; of a part, where it begins; of who acts as a user, the own one.
+    /// Of an ioctl, the argument; of a poll, for how many milliseconds; of a fork, how many threads the process has; of what
+    /// concerns a mapping, the size in bytes; of what concerns a descriptor, its number; of a new file in memory, its position;
+    /// of a limit, how many descriptors more there can be; of a priority, the nice value; of scheduling, the priority; of a
+    /// part, where it begins; of who acts as a user, the own one.
     pub argument: u64,
     /// Of what concerns a mapping, the address; of an mmap, 0 leaves the choice to the kernel.
     pub address: u64,

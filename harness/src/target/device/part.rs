@@ -16,7 +16,7 @@ use crate::target::tape::{Act, Acts};
 use crate::target::{Area, ThreadIndex, mappings_of};
 
 /// What an agent plays.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Lines {
     /// The ids of the processes of the program.
     pub(super) pids: Vec<i32>,

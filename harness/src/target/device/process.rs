@@ -20,8 +20,9 @@ use super::nursery::Nursery;
 use super::observation::{Glance, Parked, Watch, exists};
 use super::part::Lines;
 use super::relay::Leg;
-use super::shared_memory::{MOST_THREADS, SharedMemory};
+use super::shared_memory::SharedMemory;
 use crate::program::{Name, PAGE};
+use crate::script::MOST_THREADS;
 use crate::target::mappings::Mappings;
 use crate::target::{FIRST_DESCRIPTOR, Image, Piece, ProcessSpecification, TargetError};
 
@@ -351,7 +352,9 @@ impl Process {
 
     /// It is going to play this.
     pub(super) fn learn(&self, lines: Lines) {
-        self.lodger.iter().for_each(|lodger| lodger.learn(lines.clone()));
+        if let Some(lodger) = &self.lodger {
+            lodger.learn(lines);
+        }
     }
 
     /// Which process of its world it is, or can be.

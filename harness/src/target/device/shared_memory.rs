@@ -18,10 +18,8 @@ use nix::sys::uio::pread;
 use nix::unistd::{Whence, lseek};
 
 use super::desk::Desk;
+use crate::script::MOST_THREADS;
 use crate::target::{AREA_STRIDE, ARENA_STRIDE, Area, DESKS, ThreadIndex, arenas_of};
-
-/// The most threads that an agent can have.
-pub const MOST_THREADS: usize = 256;
 
 /// The room for desks, in bytes.
 const DESKS_SIZE: u64 = 0x4000;

@@ -224,3 +224,37 @@ impl ReferenceWorld {
 fn found(events: PollEvents) -> Outcome {
     Outcome::Done(Ok(Answer::Events(events)))
 }
+
+#[cfg(test)]
+mod tests {
+    use reference_driver::Profile;
+
+    use crate::engine::{Verdict, run};
+    use crate::script::parse;
+    use crate::target::ReferenceTarget;
+
+    /// Makes sure that a script of one process passes, as it does on kernels.
+    fn passes(steps: &str) {
+        let script = format!("# A title.\n\nprocess server\n\n{steps}");
+        let program = parse(script.as_bytes()).unwrap().program;
+        let run = run(&program, &mut ReferenceTarget::new(Profile::C)).unwrap();
+        assert_eq!(run.verdict, Verdict::Pass, "{run:?}");
+    }
+
+    #[test]
+    fn an_epoll_instance_takes_a_descriptor() {
+        passes(
+            "server ! limit_descriptors 0\nserver ! epoll = EMFILE\nserver ! limit_descriptors 1\nserver ! epoll\n\
+             server ! memfd log = EMFILE\nserver ! epoll_close\nserver ! memfd other\n",
+        );
+    }
+
+    #[test]
+    fn an_epoll_instance_whose_number_is_closed_is_none() {
+        passes(
+            "server ! memfd log\nserver ! close log\nserver ! epoll\nserver ! close log\n\
+             server ! epoll_wait = EBADF\nserver ! memfd other\nserver ! epoll_wait = EINVAL\n\
+             server ! epoll = EEXIST\nserver ! epoll_close\nserver ! close other = EBADF\n",
+        );
+    }
+}

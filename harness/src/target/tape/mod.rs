@@ -46,13 +46,11 @@ use serde::{Deserialize, Serialize};
 use super::device::message::OP_IOCTL;
 use super::{DescriptorState, FileId, ThreadIndex, mappings_of};
 use crate::program::{Counter, DriverKind, Feature};
+use crate::script::MOST_THREADS;
 pub use record::record;
 
 /// The most processes that a tape can have.
 pub const MOST_ROLES: usize = 32;
-
-/// The most threads that one of them can have.
-const MOST_THREADS: u32 = 256;
 
 /// A program, as it is played.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,7 +272,7 @@ impl<'a> Tape<'a> {
         };
         let has_room = |(process, role): (usize, &Role<'_>)| {
             let mappings = mappings_of(process);
-            role.threads <= MOST_THREADS && role.mapped <= mappings.end - mappings.start
+            role.threads as usize <= MOST_THREADS && role.mapped <= mappings.end - mappings.start
         };
         let is_whole = tape.roles.len() <= MOST_ROLES
             && tape.roles.iter().enumerate().all(has_room)
