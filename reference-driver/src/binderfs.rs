@@ -64,7 +64,7 @@ impl Binderfs {
         if is(CONTROL) || self.folders().any(is) || self.devices.contains_key(name) {
             return Err(Errno::EEXIST);
         }
-        self.devices.insert(name.to_vec(), driver.add_context());
+        self.devices.insert(name.to_vec(), driver.add_context(name));
         Ok(())
     }
 

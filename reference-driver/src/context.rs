@@ -14,6 +14,8 @@ pub type ContextIndex = usize;
 /// What handle 0 refers to in one context (`struct binder_context`).
 #[derive(Debug, Default)]
 pub(crate) struct Context {
+    /// What its device is called, if that has been made in an instance of binderfs.
+    pub(crate) name: Option<Vec<u8>>,
     /// The node of the context manager, while there is one.
     pub(crate) manager: Option<Key<Node>>,
     /// The user who first became context manager. Nobody else may, until the driver is unloaded.
@@ -21,10 +23,15 @@ pub(crate) struct Context {
 }
 
 impl Driver {
-    /// A further context, of a device that has been made.
-    pub(crate) fn add_context(&mut self) -> ContextIndex {
-        self.contexts.push(Context::default());
+    /// A further context, of a device of this name that has been made.
+    pub(crate) fn add_context(&mut self, name: &[u8]) -> ContextIndex {
+        self.contexts.push(Context { name: Some(name.to_vec()), ..Context::default() });
         self.contexts.len() - 1
+    }
+
+    /// What the device of a context is called, if it has been made in an instance of binderfs.
+    pub fn device_name(&self, context: ContextIndex) -> Option<&[u8]> {
+        self.contexts.get(context)?.name.as_deref()
     }
 
     /// Whether somebody has the device of a context open.

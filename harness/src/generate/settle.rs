@@ -75,6 +75,8 @@ pub(super) struct Settler<'r, 'c, 'u> {
     rehearsal: Rehearsal<'r>,
     pub(super) situation: Situation,
     pub(super) choices: Choices<'c, 'u>,
+    /// What it is settled for.
+    driver: DriverKind,
     /// A size that payloads often have, in bytes.
     pub(super) bulk: Option<u64>,
     steps: Vec<Noted<Moment>>,
@@ -119,6 +121,7 @@ pub(super) fn settle_with(
                 rehearsal,
                 situation: Situation::of(&program.declarations),
                 choices,
+                driver: kind,
                 bulk: None,
                 steps: Vec::with_capacity(USUAL_STEPS / 2),
                 fault: None,
@@ -241,7 +244,7 @@ impl Settler<'_, '_, '_> {
             thread,
         };
         if !repair.action(&mut action)
-            || !undefined::avoid(&mut action, &self.situation.processes[thread.process])
+            || !undefined::avoid(&mut action, &self.situation.processes[thread.process], self.driver)
         {
             return false;
         }

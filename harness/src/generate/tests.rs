@@ -115,6 +115,18 @@ fn no_array_is_over_numbers_that_a_descriptor_may_have() {
     }
 }
 
+/// A driver in Rust takes memory back on some kernels, and not on others.
+#[test]
+fn no_memory_of_a_driver_in_rust_is_reclaimed() {
+    let text = b"# Memory.\nprocess client\n\nclient ! drop_caches\nclient > BC_ENTER_LOOPER\n";
+    let program = parse(text).unwrap_or_else(|wrong| panic!("{}", wrong.render("memory", false))).program;
+    for (profile, is_reclaimed) in [(Profile::C, true), (Profile::RUST, false)] {
+        let settled = print(&settle(&program, &profile, &mut Unstructured::new(&[])).program);
+        assert_eq!(settled.contains("drop_caches"), is_reclaimed, "{settled}");
+        assert!(settled.contains("BC_ENTER_LOOPER"), "{settled}");
+    }
+}
+
 #[test]
 fn a_seed_is_a_program() {
     for emphasis in Emphasis::iter() {

@@ -14,6 +14,7 @@
 //! | a read that goes on behind its own end | what stands in memory there is what an earlier read has left |
 //! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |
 //! | a mapping that its process cannot read | a script has no word for a payload that lies there |
+//! | reclaiming the memory of a driver in Rust | whether any is taken back is undefined (rust.53) |
 //! | ioctls that are not the driver's | the kernel answers them itself |
 //! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
 
@@ -92,14 +93,14 @@ fn may_wake(command: &Command, behind: &[Command], process: &ProcessSituation) -
 }
 
 /// Takes out of an action what is undefined in it. False if nothing of it is left.
-pub(super) fn avoid(action: &mut Action, process: &ProcessSituation) -> bool {
+pub(super) fn avoid(action: &mut Action, process: &ProcessSituation, driver: DriverKind) -> bool {
     match action {
         Action::Write { options, commands, .. } | Action::WriteRead { options, commands, .. } => {
             avoid_in_options(options);
             commands.iter_mut().for_each(|command| avoid_in_command(command, process));
         }
         Action::Read { options, .. } => avoid_in_options(options),
-        Action::Call { call, .. } => return avoid_in_call(call),
+        Action::Call { call, .. } => return avoid_in_call(call, driver),
     }
     true
 }
@@ -112,8 +113,9 @@ fn avoid_in_options(options: &mut WriteReadOptions) {
     }
 }
 
-fn avoid_in_call(call: &mut Call) -> bool {
+fn avoid_in_call(call: &mut Call, driver: DriverKind) -> bool {
     match call {
+        Call::DropCaches => return driver != DriverKind::Rust,
         Call::Await | Call::Unshare | Call::Count(_) | Call::LimitDescriptors(_) => return false,
         Call::Poll { timeout_ms } | Call::EpollWait { timeout_ms } => *timeout_ms = 0,
         Call::Mprotect { protection: protection @ Protection::None, .. } => *protection = Protection::Read,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use reference_driver::ContextIndex;
 use reference_driver::uapi::Errno;
 use strum::VariantArray;
 
@@ -35,7 +36,7 @@ impl ReferenceWorld {
         for report in self.driver.take_reports() {
             let report = Report {
                 error: report.error,
-                context: Context::VARIANTS.get(report.context).copied(),
+                context: self.context_told(report.context),
                 from_pid: report.from_pid,
                 from: thread_of(report.from_tid),
                 to_pid: report.to_pid,
@@ -47,6 +48,12 @@ impl ReferenceWorld {
             };
             self.listeners.iter_mut().for_each(|listener| listener.push_back(report));
         }
+    }
+
+    /// The context that a report names: it says no more of a device than what that is called.
+    fn context_told(&self, context: ContextIndex) -> Option<Context> {
+        let called_so = || std::str::from_utf8(self.driver.device_name(context)?).ok()?.parse().ok();
+        Context::VARIANTS.get(context).copied().or_else(called_so)
     }
 }
 
