@@ -163,8 +163,8 @@ fn campaign(target: &str) -> Result<(), SetUpError> {
     let mut started = None;
     campaign.run(&[lane], &AtomicBool::new(false), |event| match event {
         // How long the guest took to boot is not what is measured.
-        Event::Ready { .. } => started = Some(Instant::now()),
-        Event::Ran(ran) => tally.count(ran, started.map_or(CAMPAIGN, |start| start.elapsed()), |_| None),
+        Event::Ready => started = Some(Instant::now()),
+        Event::Ran(ran) => tally.count(ran, started.map_or(CAMPAIGN, |start| start.elapsed())),
         Event::Took(took) => tally.lanes[took.lane].note_time(took),
         Event::Found(_) => {}
         Event::Failed { error, .. } => failed = Some(error),

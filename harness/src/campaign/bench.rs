@@ -37,11 +37,22 @@ pub struct Difference {
     pub runs: Vec<(String, Run)>,
 }
 
+/// What comes of giving targets the same program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compared {
+    /// All do the same.
+    Same,
+    /// One lacks what the program requires, or has another driver than it is about, and the others do the same.
+    Skipped,
+    /// They part ways.
+    Differs(Difference),
+}
+
 /// What targets did with several programs.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// For each program, how targets part ways, if they do.
-    pub found: Vec<Option<Difference>>,
+    /// What they did with each program.
+    pub found: Vec<Compared>,
     /// How long the first target took.
     pub by_first: Duration,
     /// How long the others took.
@@ -58,8 +69,8 @@ impl Bench {
         if let Some(context) = target.security_context() {
             model = model.with_security_context(&context);
         }
-        // If the list cannot be read, whoever tells of divergences says so.
-        let known = KnownDivergences::of_profile(profile.name).unwrap_or_default();
+        let known =
+            KnownDivergences::of_profile(profile.name).map_err(|error| SetUpError(error.to_string()))?;
         let of_others = Some(model.clone());
         let targets = vec![Box::new(model), target];
         Ok(Bench { targets, profile, are_alike: true, model: of_others, known })
@@ -74,14 +85,28 @@ impl Bench {
         Ok(Bench { targets, profile, are_alike, model: None, known: KnownDivergences::default() })
     }
 
-    /// What programs are settled for.
-    pub fn profile(&self) -> &Profile {
-        &self.profile
+    /// The model of a driver alone, which may have a planted bug.
+    #[cfg(test)]
+    pub(super) fn of_model(profile: Profile) -> Bench {
+        let model = ReferenceTarget::new(profile.clone());
+        let targets: Vec<Box<dyn Target>> = vec![Box::new(model.clone())];
+        Bench { targets, profile, are_alike: true, model: Some(model), known: KnownDivergences::default() }
     }
 
-    /// Whether targets are known to part ways so.
-    pub fn is_known(&self, signature: &Signature) -> bool {
-        self.known.reason(signature).is_some()
+    /// The same, of which this is known.
+    #[cfg(test)]
+    pub(super) fn knowing(self, known: KnownDivergences) -> Bench {
+        Bench { known, ..self }
+    }
+
+    /// Why targets part ways so, if that is listed.
+    pub fn known(&self, signature: &Signature) -> Option<&str> {
+        self.known.reason(signature)
+    }
+
+    /// What has been run before makes no difference to what is run from here on, where targets can be made anew.
+    pub fn renew(&mut self) {
+        self.targets.iter_mut().for_each(|target| target.renew());
     }
 
     /// What makes programs for this bench.
@@ -101,17 +126,30 @@ impl Bench {
         (!program.steps.is_empty()).then(|| self.maker().fit(program))
     }
 
-    /// Has all targets run a program. `None` if they do the same.
+    /// Has all targets run a program, and tells how they part ways, if they do. A program over which the model itself fails
+    /// is not run.
     pub fn difference(&mut self, program: &Program) -> Result<Option<Difference>, SetUpError> {
+        Ok(match self.compare(program)? {
+            Compared::Differs(difference) => Some(difference),
+            Compared::Same | Compared::Skipped => None,
+        })
+    }
+
+    /// Has all targets run a program. One over which the model itself fails is not run.
+    pub fn compare(&mut self, program: &Program) -> Result<Compared, SetUpError> {
+        let settled = settle(program, &self.profile, &mut Unstructured::new(&[]));
+        if let Some(signature) = fault_of_model(settled.fault.as_ref()) {
+            return Ok(Compared::Differs(Difference { signature, runs: Vec::new() }));
+        }
         let mut runs = Vec::with_capacity(self.targets.len());
         for target in &mut self.targets {
             runs.push((target.name(), target.run(program)?));
         }
-        Ok(signature(program, &runs).map(|signature| Difference { signature, runs }))
+        Ok(Compared::of(program, runs))
     }
 
-    /// Has all targets run programs one after the other, quicker than one by one. For each, `None` if they do the same. What
-    /// the first one does may be [known](Maker::foretell) already.
+    /// Has all targets run programs one after the other, quicker than one by one. What the first one does may be
+    /// [known](Maker::foretell) already.
     pub fn differences(
         &mut self,
         programs: &[&Program],
@@ -119,7 +157,7 @@ impl Bench {
     ) -> Result<Differences, SetUpError> {
         let names: Vec<String> = self.targets.iter().map(|target| target.name()).collect();
         let Some((first, others)) = self.targets.split_first_mut() else {
-            return Ok(Differences { found: vec![None; programs.len()], ..Differences::default() });
+            return Ok(Differences { found: vec![Compared::Same; programs.len()], ..Differences::default() });
         };
         let Foretold { runs: firsts, reel, time: by_first } = match foretold {
             Some(foretold) => foretold,
@@ -136,16 +174,16 @@ impl Bench {
         let time_of_others = started.elapsed();
         let mut found = Vec::with_capacity(programs.len());
         for (place, program) in programs.iter().enumerate() {
-            let is_broken = matches!(firsts[place].verdict, Verdict::Broken { .. });
-            if !is_broken && by_others.iter().all(|runs| runs[place].is_none()) {
-                found.push(None);
+            let is_done = matches!(firsts[place].verdict, Verdict::Pass | Verdict::Fail(_));
+            if is_done && by_others.iter().all(|runs| runs[place].is_none()) {
+                found.push(Compared::Same);
                 continue;
             }
             let runs =
                 by_others.iter_mut().map(|runs| runs[place].take().unwrap_or_else(|| firsts[place].clone()));
             let runs: Vec<(String, Run)> =
                 names.iter().cloned().zip(std::iter::once(firsts[place].clone()).chain(runs)).collect();
-            found.push(signature(program, &runs).map(|signature| Difference { signature, runs }));
+            found.push(Compared::of(program, runs));
         }
         Ok(Differences { found, by_first, by_others: time_of_others, spent })
     }
@@ -221,21 +259,26 @@ impl Foretold {
     }
 }
 
-/// The difference between runs of one program, if there is one.
-fn signature(program: &Program, runs: &[(String, Run)]) -> Option<Signature> {
-    let broken = runs.iter().find_map(|(name, run)| match &run.verdict {
-        Verdict::Broken { reason } => Some(Signature::of_failure(name, reason)),
-        _ => None,
-    });
-    if broken.is_some() {
-        return broken;
+impl Compared {
+    /// What runs of one program come to.
+    fn of(program: &Program, runs: Vec<(String, Run)>) -> Compared {
+        let broken = runs.iter().find_map(|(name, run)| match &run.verdict {
+            Verdict::Broken { reason } => Some(Signature::of_failure(name, reason)),
+            _ => None,
+        });
+        // Who lacks something has done nothing.
+        let is_done = |run: &Run| !matches!(run.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. });
+        let done = || runs.iter().filter(|(_, run)| is_done(run));
+        let parted = || {
+            let transcripts: Vec<_> = done().map(|(name, run)| (name.as_str(), &run.transcript)).collect();
+            compare::divergence(&transcripts).map(|divergence| Signature::of(program, &divergence))
+        };
+        match broken.or_else(parted) {
+            Some(signature) => Compared::Differs(Difference { signature, runs }),
+            None if done().count() < runs.len() => Compared::Skipped,
+            None => Compared::Same,
+        }
     }
-    // Who lacks something has done nothing.
-    let ran = runs
-        .iter()
-        .filter(|(_, run)| !matches!(run.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. }));
-    let transcripts: Vec<_> = ran.map(|(name, run)| (name.as_str(), &run.transcript)).collect();
-    compare::divergence(&transcripts).map(|divergence| Signature::of(program, &divergence))
 }
 
 /// The profile of a target's driver, which is known once it has booted.

@@ -26,6 +26,8 @@ pub struct Finding {
     pub difference: Difference,
     /// How often.
     pub steadiness: Steadiness,
+    /// Why, if that is listed.
+    pub known: Option<String>,
 }
 
 /// How often a program shows a difference.

@@ -7,30 +7,30 @@
 mod bench;
 mod finding;
 mod known;
+mod look;
 mod side_by_side;
 mod signature;
 mod source;
 mod tally;
 
-pub use bench::{Bench, Difference, Differences, Foretold, Maker, fault_of_model, profile_of};
+pub use bench::{Bench, Compared, Difference, Differences, Foretold, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
+pub use look::{REPETITIONS, Reduced, reduce};
 pub use side_by_side::side_by_side;
 pub use signature::Signature;
 pub use source::Source;
 pub use tally::{Group, LaneTally, Tally};
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::{self, SetUpError};
 use crate::generate::Depth;
-use crate::minimise::minimise;
 use crate::program::Program;
 use crate::target::Spent;
+use look::{Look, Looks};
 
 /// The most programs that are run at a time.
 const LARGEST_BATCH: usize = 64;
@@ -38,12 +38,6 @@ const LARGEST_BATCH: usize = 64;
 /// How long programs may take that are run at a time: nothing is heard of them before all have been run, and nobody can
 /// stop them.
 const LONGEST_BATCH: Duration = Duration::from_millis(400);
-
-/// How often programs are run, at most, to make one smaller.
-const MOST_RUNS: u32 = 1500;
-
-/// How often a program is run to see whether it diverges always.
-const REPETITIONS: u32 = 5;
 
 /// What is to be run, and for how long.
 #[derive(Debug, Clone)]
@@ -71,13 +65,8 @@ pub struct Lane<'a> {
 /// What happens in a campaign.
 #[derive(Debug)]
 pub enum Event {
-    /// A bench is there, whose driver has this profile.
-    Ready {
-        /// The index of its lane.
-        lane: usize,
-        /// The profile.
-        profile: &'static str,
-    },
+    /// A bench is there.
+    Ready,
     /// A program has been run.
     Ran(Ran),
     /// Programs have been run that took so long.
@@ -100,12 +89,28 @@ pub struct Ran {
     pub lane: usize,
     /// How far it goes.
     pub depth: Depth,
-    /// How targets part ways on it, if they do.
-    pub signature: Option<Signature>,
+    /// What became of it.
+    pub outcome: Outcome,
     /// How long it took to make it.
     pub making: Duration,
     /// How long it took to run it, on all targets.
     pub running: Duration,
+}
+
+/// What became of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All targets did the same.
+    Same,
+    /// A target lacks what it requires, and has not run it.
+    Skipped,
+    /// Targets part ways on it.
+    Diverges {
+        /// How they do.
+        signature: Signature,
+        /// Why, if that is listed.
+        known: Option<String>,
+    },
 }
 
 /// How long some programs took.
@@ -163,8 +168,8 @@ impl Campaign {
 struct Shared {
     /// How many programs have been begun.
     begun: AtomicU64,
-    /// What has been looked at already.
-    seen: Mutex<BTreeSet<Signature>>,
+    /// What has been looked into already.
+    looks: Looks,
 }
 
 /// Who runs programs on one bench.
@@ -180,6 +185,8 @@ struct Worker<'a> {
 /// Programs that are to be run at a time.
 struct Batch {
     made: Vec<Made>,
+    /// Those over which the model itself has failed: they are not run.
+    faulty: Vec<(Made, Signature)>,
     /// What the model does with them, if there is one.
     foretold: Option<Foretold>,
 }
@@ -189,8 +196,6 @@ struct Made {
     seed: u64,
     program: Program,
     depth: Depth,
-    /// What the model is at fault with, if it is.
-    fault: Option<Signature>,
     /// How long it took to make it.
     making: Duration,
 }
@@ -198,7 +203,7 @@ struct Made {
 impl Worker<'_> {
     /// Runs programs batch by batch, while the next batch is made.
     fn work(&self, mut bench: Bench) -> Result<(), SetUpError> {
-        self.tell(Event::Ready { lane: self.lane, profile: bench.profile().name });
+        self.tell(Event::Ready);
         let mut maker = bench.maker();
         let most = AtomicUsize::new(1);
         std::thread::scope(|scope| {
@@ -208,7 +213,8 @@ impl Worker<'_> {
                 loop {
                     let batch = self.make(&mut maker, most_now.load(Ordering::Relaxed));
                     // Whoever runs them ends when nothing can be run any more.
-                    if batch.made.is_empty() || sender.send(batch).is_err() {
+                    let is_empty = batch.made.is_empty() && batch.faulty.is_empty();
+                    if is_empty || sender.send(batch).is_err() {
                         break;
                     }
                 }
@@ -218,7 +224,7 @@ impl Worker<'_> {
                 .map_err(|error| SetUpError(format!("no thread can be started: {error}")))?;
             for batch in receiver {
                 let started = Instant::now();
-                let programs = batch.made.len();
+                let programs = batch.made.len().max(1);
                 self.run(&mut bench, batch)?;
                 let in_time = LONGEST_BATCH.as_secs_f64() / started.elapsed().as_secs_f64() * programs as f64;
                 most.store((in_time as usize).clamp(1, LARGEST_BATCH), Ordering::Relaxed);
@@ -235,54 +241,70 @@ impl Worker<'_> {
             let depth = settled.depth();
             let fault = fault_of_model(settled.fault.as_ref());
             let program = maker.fit(settled.program);
-            Made { seed, program, depth, fault, making: started.elapsed() }
+            (Made { seed, program, depth, making: started.elapsed() }, fault)
         };
         // One of which settling leaves nothing is no program.
-        let is_program = |made: &Made| !made.program.steps.is_empty();
-        let made: Vec<Made> =
-            std::iter::from_fn(|| self.next()).map(make).filter(is_program).take(most).collect();
+        let is_program = |(made, _): &(Made, Option<Signature>)| !made.program.steps.is_empty();
+        let next = std::iter::from_fn(|| self.next()).map(make).filter(is_program).take(most);
+        let (mut made, mut faulty) = (Vec::new(), Vec::new());
+        for (program, fault) in next {
+            match fault {
+                Some(fault) => faulty.push((program, fault)),
+                None => made.push(program),
+            }
+        }
         let programs: Vec<&Program> = made.iter().map(|made| &made.program).collect();
         // If it cannot be run there, the bench says so.
         let foretold = maker.foretell(&programs).ok().flatten();
-        Batch { made, foretold }
+        Batch { made, faulty, foretold }
     }
 
-    fn run(&self, bench: &mut Bench, Batch { made, foretold }: Batch) -> Result<(), SetUpError> {
+    fn run(&self, bench: &mut Bench, Batch { made, faulty, foretold }: Batch) -> Result<(), SetUpError> {
+        for (made, signature) in faulty {
+            self.look(bench, made, Difference { signature, runs: Vec::new() }, Duration::ZERO)?;
+        }
+        if made.is_empty() {
+            return Ok(());
+        }
         let programs: Vec<&Program> = made.iter().map(|made| &made.program).collect();
         let Differences { found, by_first, by_others, spent } = bench.differences(&programs, foretold)?;
         let running = (by_first + by_others) / made.len() as u32;
         let programs = made.len() as u64;
         self.tell(Event::Took(Took { lane: self.lane, programs, first: by_first, others: by_others, spent }));
-        for (made, difference) in made.into_iter().zip(found) {
-            let Made { seed, program, depth, fault, making } = made;
-            let signature = fault.or_else(|| difference.as_ref().map(|found| found.signature.clone()));
-            self.tell(Event::Ran(Ran {
-                lane: self.lane,
-                depth,
-                signature: signature.clone(),
-                making,
-                running,
-            }));
-            let Some(signature) = signature else { continue };
-            let is_new = {
-                let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.insert(signature.clone())
-            };
-            if is_new {
-                let runs = difference.map(|difference| difference.runs).unwrap_or_default();
-                let difference = Difference { signature, runs };
-                let reduced = reduce(bench, &program, difference, &|| self.is_over())?;
-                self.tell(Event::Found(Box::new(Finding {
-                    lane: self.lane,
-                    seed,
-                    steps_before: program.steps.len(),
-                    program: reduced.program,
-                    difference: reduced.difference,
-                    steadiness: reduced.steadiness,
-                })));
+        for (made, compared) in made.into_iter().zip(found) {
+            match compared {
+                Compared::Same => self.tell_of(&made, Outcome::Same, running),
+                Compared::Skipped => self.tell_of(&made, Outcome::Skipped, running),
+                Compared::Differs(difference) => self.look(bench, made, difference, running)?,
             }
         }
         Ok(())
+    }
+
+    /// Looks into a program on which targets part ways, and tells of it.
+    fn look(
+        &self,
+        bench: &mut Bench,
+        made: Made,
+        difference: Difference,
+        running: Duration,
+    ) -> Result<(), SetUpError> {
+        let signature = difference.signature.clone();
+        let looks = &self.shared.looks;
+        let Look { known, reduced } = looks.look(bench, &made.program, difference, &|| self.is_over())?;
+        self.tell_of(&made, Outcome::Diverges { signature, known: known.clone() }, running);
+        if let Some(Reduced { program, difference, steadiness }) = reduced {
+            let (seed, steps_before) = (made.seed, made.program.steps.len());
+            let lane = self.lane;
+            let finding = Finding { lane, seed, steps_before, program, difference, steadiness, known };
+            self.tell(Event::Found(Box::new(finding)));
+        }
+        Ok(())
+    }
+
+    fn tell_of(&self, made: &Made, outcome: Outcome, running: Duration) {
+        let (depth, making) = (made.depth.clone(), made.making);
+        self.tell(Event::Ran(Ran { lane: self.lane, depth, outcome, making, running }));
     }
 
     /// The seed of the next program, if there is to be one.
@@ -306,62 +328,12 @@ impl Worker<'_> {
     }
 }
 
-/// What is left of a program on which targets part ways.
-#[derive(Debug)]
-pub struct Reduced {
-    /// The program.
-    pub program: Program,
-    /// What targets do with it.
-    pub difference: Difference,
-    /// How often.
-    pub steadiness: Steadiness,
-}
-
-/// Makes a settled program smaller that shows this difference, and sees how often it does. One that does not again is left
-/// as it is: what is tried then would tell nothing. So is one that is known to differ. Once somebody wants an end, it is left
-/// as it is by then.
-pub fn reduce(
-    bench: &mut Bench,
-    program: &Program,
-    first: Difference,
-    is_stopped: &dyn Fn() -> bool,
-) -> Result<Reduced, SetUpError> {
-    let (steadiness, last) = repeat(bench, program, &first.signature)?;
-    if steadiness.shown == 0 || bench.is_known(&first.signature) {
-        return Ok(Reduced { program: program.clone(), difference: last.unwrap_or(first), steadiness });
-    }
-    let repetitions = if steadiness.is_steady() { 1 } else { REPETITIONS };
-    let mut trial = bench.trial(&first.signature, repetitions, MOST_RUNS, is_stopped);
-    let minimised = minimise(program, &mut trial);
-    if let Some(error) = trial.error {
-        return Err(error);
-    }
-    let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
-    Ok(Reduced { program: minimised.program, difference: last.unwrap_or(first), steadiness })
-}
-
-/// How often a program shows a difference, and what was done the last time that it did.
-fn repeat(
-    bench: &mut Bench,
-    program: &Program,
-    signature: &Signature,
-) -> Result<(Steadiness, Option<Difference>), SetUpError> {
-    let mut steadiness = Steadiness { shown: 0, of: REPETITIONS };
-    let mut last = None;
-    for _ in 0..REPETITIONS {
-        if let Some(difference) = bench.difference(program)?.filter(|found| found.signature == *signature) {
-            steadiness.shown += 1;
-            last = Some(difference);
-        }
-    }
-    Ok((steadiness, last))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use reference_driver::Profile;
+    use reference_driver::{Bug, Profile};
 
     use super::*;
     use crate::engine::{Run, Verdict};
@@ -378,7 +350,7 @@ mod tests {
         let lane = Lane { name: "a lane".to_owned(), benches: 1, bench: Box::new(bench) };
         let (mut ran, mut findings) = (0, Vec::new());
         campaign.run(&[lane], &AtomicBool::new(false), |event| match event {
-            Event::Ready { .. } | Event::Took(_) => {}
+            Event::Ready | Event::Took(_) => {}
             Event::Ran(_) => ran += 1,
             Event::Found(finding) => findings.push(*finding),
             Event::Failed { error, .. } => panic!("{error}"),
@@ -443,6 +415,45 @@ mod tests {
         assert!(small.program.steps.len() < program.steps.len());
     }
 
+    /// A list of one kind of divergence.
+    fn listed(signature: &Signature) -> KnownDivergences {
+        let (reason, source) = ("a race".to_owned(), "here".to_owned());
+        let signature = signature.as_str().to_owned();
+        KnownDivergences { divergence: vec![KnownDivergence { signature, reason, source }] }
+    }
+
+    #[test]
+    fn what_is_listed_and_shows_each_time_is_not_what_the_list_is_about() {
+        let peers = || Bench::of_peers(vec![model(Profile::C), model(Profile::RUST)]);
+        let (_, findings) = run(&campaign(40), peers);
+        let known = listed(&findings[0].difference.signature);
+        let (_, again) = run(&campaign(40), || Ok(peers()?.knowing(known.clone())));
+        assert_eq!(again, findings);
+    }
+
+    #[test]
+    fn what_a_target_lacks_is_not_compared() {
+        let old = Profile::named("c-6.1").unwrap();
+        let text = b"# Freezing.\nrequires freeze_notification\nprocess client\n\nclient > BC_ENTER_LOOPER\n";
+        let program =
+            crate::script::parse(text).unwrap_or_else(|wrong| panic!("{}", wrong.render("", false)));
+        let mut bench = Bench::of_peers(vec![model(Profile::C), model(old)]).unwrap();
+        assert_eq!(bench.compare(&program.program).unwrap(), Compared::Skipped);
+        let found = bench.differences(&[&program.program], None).unwrap().found;
+        assert_eq!(found, [Compared::Skipped]);
+    }
+
+    #[test]
+    fn a_model_that_fails_is_a_finding_that_is_made_smaller() {
+        let faulty = Profile::C.with_bug(Bug::DataOverOffsets);
+        let (ran, findings) = run(&campaign(300), || Ok(Bench::of_model(faulty.clone())));
+        assert_eq!(ran, 300, "the others are run all the same");
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        let signature = finding.difference.signature.as_str();
+        assert!(signature.starts_with("the model: it panicked: "), "{signature}");
+        assert!(finding.steadiness.is_steady() && finding.program.steps.len() == 2, "{finding:?}");
+    }
+
     /// A target that does less than it should with one program, once.
     struct Fickle {
         model: ReferenceTarget,
@@ -486,6 +497,10 @@ mod tests {
             ran + u64::from(REPETITIONS),
             "nothing smaller has been tried"
         );
+        let known = listed(&finding.difference.signature);
+        let (_, findings) = run(&campaign(30), || Ok(fickle()?.knowing(known.clone())));
+        let [listed] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!((listed.known.as_deref(), listed.steadiness), (Some("a race"), finding.steadiness));
     }
 
     /// A target that dies over every program in which somebody dies.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 use super::signature::Signature;
-use super::{Ran, Steadiness, Took};
+use super::{Outcome, Ran, Steadiness, Took};
 use crate::generate::Depth;
 use crate::target::{Part, Spent};
 
@@ -45,6 +45,9 @@ pub struct LaneTally {
     pub making: f64,
     /// Where the time goes, in microseconds a program.
     pub time: BTreeMap<String, f64>,
+    /// Programs that a target has not run, as it lacks what they require: on these nothing was compared with it.
+    #[serde(default)]
+    pub skipped: u64,
     /// Programs with a divergence that is not known.
     pub unlisted: u64,
     /// Programs with one that is.
@@ -100,9 +103,9 @@ impl Tally {
     }
 
     /// Counts a program.
-    pub fn count(&mut self, ran: Ran, elapsed: Duration, reason: impl Fn(&Signature) -> Option<String>) {
+    pub fn count(&mut self, ran: Ran, elapsed: Duration) {
         self.seconds = elapsed.as_secs_f64();
-        self.lanes[ran.lane].count(ran, reason);
+        self.lanes[ran.lane].count(ran);
         for lane in &mut self.lanes {
             lane.programs_per_second = lane.programs as f64 / self.seconds.max(f64::MIN_POSITIVE);
         }
@@ -117,6 +120,11 @@ impl Tally {
     pub fn unlisted_kinds(&self) -> usize {
         let groups = self.lanes.iter().flat_map(|lane| &lane.groups);
         groups.filter(|group| group.known.is_none()).count()
+    }
+
+    /// Programs that targets have not run for what they lack, in all lanes.
+    pub fn skipped(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.skipped).sum()
     }
 
     /// Programs, in all lanes.
@@ -149,6 +157,12 @@ impl LaneTally {
         }
     }
 
+    /// Divergences of a kind: those that are listed, or those that are not.
+    pub fn group_mut(&mut self, signature: &Signature, is_listed: bool) -> Option<&mut Group> {
+        let is_it = |group: &&mut Group| group.signature == *signature && group.known.is_some() == is_listed;
+        self.groups.iter_mut().find(is_it)
+    }
+
     fn new(name: String) -> LaneTally {
         LaneTally {
             name,
@@ -163,6 +177,7 @@ impl LaneTally {
             others: Duration::ZERO,
             taken: 0,
             spent: Spent::default(),
+            skipped: 0,
             unlisted: 0,
             listed: 0,
             unlisted_of_last: 0,
@@ -175,23 +190,24 @@ impl LaneTally {
         }
     }
 
-    fn count(&mut self, ran: Ran, reason: impl Fn(&Signature) -> Option<String>) {
-        if let Some(signature) = ran.signature {
-            let place = match self.groups.iter().position(|group| group.signature == signature) {
-                Some(place) => place,
-                None => {
-                    let known = reason(&signature);
-                    self.groups.push(Group { signature, programs: 0, known, steadiness: None, file: None });
-                    self.groups.len() - 1
+    fn count(&mut self, ran: Ran) {
+        match ran.outcome {
+            Outcome::Same => {}
+            Outcome::Skipped => self.skipped += 1,
+            Outcome::Diverges { signature, known } => {
+                match known {
+                    Some(_) => self.listed += 1,
+                    None => {
+                        self.unlisted += 1;
+                        self.places.push(self.programs);
+                    }
                 }
-            };
-            let group = &mut self.groups[place];
-            group.programs += 1;
-            match group.known {
-                Some(_) => self.listed += 1,
-                None => {
-                    self.unlisted += 1;
-                    self.places.push(self.programs);
+                match self.group_mut(&signature, known.is_some()) {
+                    Some(group) => group.programs += 1,
+                    None => {
+                        let group = Group { signature, programs: 1, known, steadiness: None, file: None };
+                        self.groups.push(group);
+                    }
                 }
             }
         }
@@ -219,38 +235,44 @@ fn share(part: f64, whole: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn ran(signature: Option<&str>) -> Ran {
+    fn ran(outcome: Outcome) -> Ran {
         Ran {
             lane: 0,
             depth: Depth { programs: 1, steps: 4, successes: 3, replied: 2, ..Depth::default() },
-            signature: signature.map(|reason| Signature::of_failure("a", reason)),
+            outcome,
             making: Duration::from_millis(1),
             running: Duration::from_millis(3),
         }
     }
 
+    fn diverges(reason: &str, known: Option<&str>) -> Outcome {
+        Outcome::Diverges { signature: Signature::of_failure("a", reason), known: known.map(str::to_owned) }
+    }
+
     #[test]
-    fn what_is_known_is_counted_apart() {
+    fn what_is_known_or_skipped_is_counted_apart() {
         let mut tally = Tally::new(3, ["lane".to_owned()]);
-        let known = |signature: &Signature| (signature.as_str() == "a: known").then(|| "so".to_owned());
-        for signature in [None, Some("known"), Some("new"), Some("known")] {
-            tally.count(ran(signature), Duration::from_secs(2), known);
+        let known = || diverges("known", Some("so"));
+        let outcomes = [Outcome::Same, known(), diverges("new", None), known(), Outcome::Skipped];
+        for outcome in outcomes.into_iter().chain([diverges("known", None)]) {
+            tally.count(ran(outcome), Duration::from_secs(2));
         }
         let lane = &tally.lanes[0];
-        assert_eq!((lane.programs, lane.listed, lane.unlisted, lane.unlisted_of_last), (4, 2, 1, 1));
+        assert_eq!((lane.programs, lane.skipped, lane.listed, lane.unlisted), (6, 1, 2, 2));
+        assert_eq!(lane.unlisted_of_last, 2);
         assert_eq!((lane.succeeded, lane.completed_per_program, lane.making), (0.75, 2.0, 0.25));
-        assert_eq!(lane.programs_per_second, 2.0);
+        assert_eq!(lane.programs_per_second, 3.0);
         let groups: Vec<_> =
             lane.groups.iter().map(|group| (group.programs, group.known.is_some())).collect();
-        assert_eq!(groups, [(2, true), (1, false)]);
+        assert_eq!(groups, [(2, true), (1, false), (1, false)]);
     }
 
     #[test]
     fn only_the_last_programs_tell_whether_all_has_been_found() {
         let mut tally = Tally::new(3, ["lane".to_owned()]);
         for place in 0..LAST + 2 {
-            let signature = (place < 3).then_some("new");
-            tally.count(ran(signature), Duration::from_secs(1), |_| None);
+            let outcome = if place < 3 { diverges("new", None) } else { Outcome::Same };
+            tally.count(ran(outcome), Duration::from_secs(1));
         }
         let lane = &tally.lanes[0];
         assert_eq!((lane.unlisted, lane.last, lane.unlisted_of_last), (3, LAST, 1));

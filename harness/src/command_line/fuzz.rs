@@ -12,7 +12,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use strum::IntoEnumIterator;
 
 use super::{CommandError, Format, Status, TargetArguments, complain, remark, tell, write_json};
-use crate::campaign::{Bench, Campaign, Event, Finding, KnownDivergences, Lane, Source, Tally};
+use crate::campaign::{Bench, Campaign, Event, Finding, Lane, Source, Tally};
 use crate::engine::SetUpError;
 use crate::generate::Emphasis;
 use crate::program::Program;
@@ -90,7 +90,11 @@ pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Sta
     if failures.is_empty() && tally.programs() == 0 {
         complain("no program was run in the time there was for it");
     }
-    Ok(match (tally.unlisted(), failures.len(), tally.programs()) {
+    let compared = tally.programs() - tally.skipped();
+    if tally.programs() > 0 && compared == 0 {
+        complain("no program was run on all targets: each requires what one of them lacks");
+    }
+    Ok(match (tally.unlisted(), failures.len(), compared) {
         (1.., ..) => Status::Deviation,
         (0, 0, 1..) => Status::AsExpected,
         _ => Status::CouldNotRun,
@@ -131,7 +135,6 @@ pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandEr
         arguments,
         compared: &compared,
         tally: Tally::new(campaign.seed, lanes.iter().map(|lane| lane.name.clone())),
-        known: vec![KnownDivergences::default(); lanes.len()],
         started: Instant::now(),
         said: Instant::now(),
         progress: ProgressBar::new_spinner(),
@@ -260,8 +263,6 @@ struct Watch<'a> {
     arguments: &'a FuzzArguments,
     compared: &'a [Vec<String>],
     tally: Tally,
-    /// What is known, by lane.
-    known: Vec<KnownDivergences>,
     started: Instant,
     /// When it was last said how far it is.
     said: Instant,
@@ -273,14 +274,9 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn note(&mut self, event: Event) {
         match event {
-            Event::Ready { lane, profile } => match self.of_lane(lane, profile) {
-                Ok(known) => self.known[lane] = known,
-                Err(reason) => self.failures.push(reason),
-            },
+            Event::Ready => {}
             Event::Ran(ran) => {
-                let known = &self.known[ran.lane];
-                let reason = |signature: &_| known.reason(signature).map(str::to_owned);
-                self.tally.count(ran, self.started.elapsed(), reason);
+                self.tally.count(ran, self.started.elapsed());
                 self.say_how_far();
             }
             Event::Took(took) => self.tally.lanes[took.lane].note_time(took),
@@ -291,14 +287,6 @@ impl Watch<'_> {
         }
     }
 
-    /// Only divergences from a model are known.
-    fn of_lane(&self, lane: usize, profile: &str) -> Result<KnownDivergences, String> {
-        match self.arguments.stands_for_models(&self.compared[lane]) {
-            true => KnownDivergences::of_profile(profile).map_err(|error| error.to_string()),
-            false => Ok(KnownDivergences::default()),
-        }
-    }
-
     /// Writes a finding.
     fn keep(&mut self, finding: &Finding) {
         let targets = &self.compared[finding.lane];
@@ -306,9 +294,8 @@ impl Watch<'_> {
         let names: Vec<&str> = targets.iter().map(String::as_str).collect();
         let signature = &finding.difference.signature;
         let written = finding.write(&self.arguments.out, &names, &replay);
-        let groups = &mut self.tally.lanes[finding.lane].groups;
-        let group = groups.iter_mut().find(|group| group.signature == *signature);
-        let known = group.as_ref().and_then(|group| group.known.clone());
+        let known = finding.known.clone();
+        let group = self.tally.lanes[finding.lane].group_mut(signature, known.is_some());
         match written {
             Ok((path, script)) => {
                 let path = path.display().to_string();

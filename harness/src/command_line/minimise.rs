@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{CommandError, Status, TargetArguments, parse_or_complain, tell, write_text};
-use crate::campaign::{Bench, Reduced, reduce, side_by_side};
+use crate::campaign::{Bench, Compared, Reduced, reduce, side_by_side};
 use crate::engine::Verdict;
 use crate::script::{Script, print};
 use crate::suite::read_script_or_case;
@@ -41,16 +41,25 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
     let mut bench = arguments.bench()?;
     // A step that is gone may be one that others refer to, so all programs that are tried are settled, and this first.
     let settled = bench.settled(&program);
-    let difference = match &settled {
-        Some(settled) => bench.difference(settled)?,
-        None => None,
+    let compared = match &settled {
+        Some(settled) => bench.compare(settled)?,
+        None => Compared::Same,
     };
-    let (Some(settled), Some(difference)) = (settled, difference) else {
-        tell(&format!(
-            "{origin}: all targets do the same with it, so there is nothing to make smaller (what it leaves undefined is \
-             not compared; `binderdrill run` tells whether they do what it expects)"
-        ));
-        return Ok(Status::AsExpected);
+    let (settled, difference) = match (settled, compared) {
+        (Some(settled), Compared::Differs(difference)) => (settled, difference),
+        (_, Compared::Skipped) => {
+            return Err(CommandError::Options(format!(
+                "{origin}: a target lacks what it requires, so there is nothing to compare (`binderdrill run` tells which \
+                 and what)"
+            )));
+        }
+        _ => {
+            tell(&format!(
+                "{origin}: all targets do the same with it, so there is nothing to make smaller (what it leaves undefined \
+                 is not compared; `binderdrill run` tells whether they do what it expects)"
+            ));
+            return Ok(Status::AsExpected);
+        }
     };
     let reduced = reduce(&mut bench, &settled, difference, &|| false)?;
     let mut small = reduced.program.clone();

@@ -10,7 +10,7 @@ use reference_driver::Profile;
 use strum::IntoEnumIterator;
 
 use super::{CommandError, Status, TargetArguments, complain};
-use crate::campaign::{KnownDivergences, Signature, profile_of};
+use crate::campaign::{KnownDivergences, REPETITIONS, Signature, profile_of};
 use crate::compare::divergence;
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::fuzz_target::FuzzTarget;
@@ -240,6 +240,8 @@ impl Replaying<'_> {
             return Ok(());
         }
         let is_known = signature.is_some_and(|signature| self.known.reason(&signature).is_some());
+        // What is listed does not show each time.
+        let is_known = is_known && !is_steady(&case, &result, target)?;
         match result.verdict {
             Verdict::Broken { .. } => self.counts.broken += 1,
             _ if is_known => {
@@ -263,6 +265,17 @@ impl Replaying<'_> {
             self.found.push((FoundProgram { whence, target, case, beside }, script));
         }
     }
+}
+
+/// Whether a target does the same with a case each time that it is run again.
+fn is_steady(case: &Case, result: &CaseResult, target: &mut dyn Target) -> Result<bool, CommandError> {
+    target.renew();
+    for _ in 0..REPETITIONS {
+        if CaseResult::of(case, target)?.transcript != result.transcript {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What became of inputs, on one line.

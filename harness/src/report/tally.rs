@@ -38,15 +38,24 @@ pub fn write_tally(out: &mut dyn Write, tally: &Tally) -> io::Result<()> {
         let divergent = format!("{} programs diverge", lane.unlisted);
         writeln!(
             out,
-            "  {}, {} as listed; {} of the last {} ({:.3} %)",
+            "  {}, {} as listed{}; {} of the last {} ({:.3} %)",
             Styled(style, divergent),
             lane.listed,
+            skipped(lane),
             lane.unlisted_of_last,
             lane.last,
             lane.unlisted_of_last as f64 * 100.0 / lane.last.max(1) as f64
         )?;
     }
     writeln!(out, "seed {}", tally.seed)
+}
+
+/// How many programs nothing was compared on, if there are any.
+fn skipped(lane: &LaneTally) -> String {
+    match lane.skipped {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped, as a target lacks what they require"),
+    }
 }
 
 fn write_group(out: &mut dyn Write, group: &Group) -> io::Result<()> {
@@ -66,14 +75,15 @@ impl std::fmt::Display for LaneTally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{}: {} programs, {:.1} a second, {:.2} transactions each, {} diverge ({} kinds), {} as listed",
+            "{}: {} programs, {:.1} a second, {:.2} transactions each, {} diverge ({} kinds), {} as listed{}",
             self.name,
             self.programs,
             self.programs_per_second,
             self.completed_per_program,
             self.unlisted,
             self.groups.iter().filter(|group| group.known.is_none()).count(),
-            self.listed
+            self.listed,
+            skipped(self)
         )
     }
 }

@@ -57,6 +57,9 @@ pub trait Target: Send {
     /// run on this target.
     fn run(&mut self, program: &Program) -> Result<Run, SetUpError>;
 
+    /// What has run on it makes no difference to what is run from here on, where that can be had: a guest is booted anew.
+    fn renew(&mut self) {}
+
     /// What the security module of its kernel calls processes, once that is known: the model of its driver is to do the same.
     fn security_context(&self) -> Option<Vec<u8>> {
         None

@@ -305,6 +305,10 @@ impl Target for GuestTarget {
         self.ask(&Request::Run { script: script::print(program) }, patience)
     }
 
+    fn renew(&mut self) {
+        self.machine = None;
+    }
+
     fn plays_tapes(&self) -> bool {
         self.plays_tapes
     }
