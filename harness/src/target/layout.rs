@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::ThreadIndex;
-use crate::script::{MOST_PROCESSES, MOST_THREADS};
+use crate::script::MOST_THREADS;
 
 /// The address of the first thread's arena of the first process.
 const ARENAS: u64 = 0x2000_0000_0000;
@@ -21,6 +21,12 @@ pub const ARENA_STRIDE: u64 = 0x1000_0000;
 pub const AREA_STRIDE: u64 = 0x200_0000;
 /// An address that no process of a world ever has memory at.
 pub const UNMAPPED: u64 = 0x1fff_ffff_0000;
+
+/// The lowest address that a process is given memory at, as kernels have it by default.
+const LOWEST: u64 = 0x1_0000;
+
+/// The addresses from here on are none of a process, on processors of 64 bits.
+const ADDRESSES_OF_PROCESSES: u64 = 1 << 47;
 
 /// Where the first process maps devices, unless a script says where.
 const MAPPINGS: u64 = 0x7000_0000_0000;
@@ -40,10 +46,11 @@ pub const fn arenas_of(process: usize) -> Range<u64> {
     start..start + ARENAS_STRIDE
 }
 
-/// Whether any process of a world may have memory at an address, unless a script has chosen it.
-pub fn is_of_some_process(address: u64) -> bool {
-    let of_all = |of: fn(usize) -> Range<u64>| of(0).start..of(MOST_PROCESSES).start;
-    of_all(arenas_of).contains(&address) || of_all(mappings_of).contains(&address)
+/// Whether there may be memory of whomever at an address: not before the lowest that processes are given, not behind the
+/// addresses of processes, and not where nobody of a world ever has any.
+pub fn may_be_mapped(address: u64) -> bool {
+    let nobodys = [0..LOWEST, UNMAPPED..ARENAS, ADDRESSES_OF_PROCESSES..u64::MAX];
+    address != u64::MAX && !nobodys.iter().any(|addresses| addresses.contains(&address))
 }
 
 /// Where a process maps something next that has mapped so many bytes at an address of those.

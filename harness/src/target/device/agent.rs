@@ -2,7 +2,7 @@
 //!
 //! An agent is a fork of the nursery, or a [lodger](super::lodger) of the harness. Each of its threads waits at its desk for
 //! requests, does one system call at a time, and tells what came of it; or it plays a [part](super::part), which is several of
-//! them with what must come. It remembers only its descriptor and its epoll instance.
+//! them with what must come. It remembers its descriptors, what it is to play, and whether it has chosen places for memory.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -119,7 +119,7 @@ impl Desks {
 
     /// Those of memory that the harness has.
     pub(super) fn of(memory: &SharedMemory) -> Desks {
-        Desks { address: std::ptr::from_ref(memory.desk(0)).addr(), count: memory.threads() }
+        Desks { address: std::ptr::from_ref(memory.desk(0)).expose_provenance(), count: memory.threads() }
     }
 
     /// The desk of a thread.
@@ -128,7 +128,7 @@ impl Desks {
         let address = self.address + thread * size_of::<Desk>();
         // SAFETY: there are so many desks, one behind the other, which are mapped before there is an agent, for as long as it
         // lives; they are made of atomic numbers alone.
-        unsafe { &*(address as *const Desk) }
+        unsafe { &*std::ptr::with_exposed_provenance(address) }
     }
 }
 
@@ -466,8 +466,9 @@ impl Agent {
     fn ioctl(&self, request: u32, argument: u64, thread: usize) -> nix::Result<i64> {
         let descriptor = self.descriptor()?;
         // SAFETY: the driver reads and writes the arena, which belongs to scripts alone. Whatever else a script
-        // names is either unmapped or the device's mapping, which this process cannot write to; what lodgers share their
-        // address space with lies where no script has anything, as the model has found.
+        // names is either unmapped or the device's mapping, which this process cannot write to. Where others may have memory,
+        // with whom lodgers share their address space, what they play has nothing: the model has found that out, which sees
+        // each address that the driver looks at.
         let call = || unsafe { nix::libc::ioctl(descriptor, request as nix::libc::Ioctl, argument) };
         self.asleep(thread, || Errno::result(call()).map(i64::from))
     }

@@ -29,9 +29,13 @@ const COMPLAINTS: &[&str] = &[
 /// User-mode Linux reads that thread's stack, and KASAN takes that for a mistake.
 const OF_OURSELVES: &str = "in __get_wchan+";
 
+/// What is told in place of lines that nobody has read.
+const LOST: &str = "(binderdrill: lines are missing here, which were overwritten before they could be read)";
+
 /// An open `/dev/kmsg`, at the place to which it has been read.
 ///
-/// The place only ever moves forward when somebody asks for complaints, so that none is lost between two cases.
+/// The place only ever moves forward when somebody asks for complaints, so that none is lost between two cases, but for what
+/// the kernel itself overwrites.
 pub struct KernelLog {
     file: File,
     has_complained: bool,
@@ -60,7 +64,8 @@ impl KernelLog {
         complaints(&self.new_lines())
     }
 
-    /// Whether there has been a complaint among what has been read, of whatever: KASAN tells of the first mistake only.
+    /// Whether there has been a complaint among what has been read, of whatever, or may have been among what is lost: KASAN
+    /// tells of the first mistake only.
     pub fn has_complained(&self) -> bool {
         self.has_complained
     }
@@ -73,8 +78,11 @@ impl KernelLog {
             match self.file.read(&mut record) {
                 Ok(0) => break,
                 Ok(length) => lines.extend(messages(&String::from_utf8_lossy(&record[..length]))),
-                // The log has been overwritten faster than it was read; go on with what is left.
-                Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
+                // The log has been overwritten faster than it was read: there may have been a complaint.
+                Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {
+                    lines.push(LOST.to_owned());
+                    self.has_complained = true;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }

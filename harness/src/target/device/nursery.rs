@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -63,6 +64,8 @@ impl Nursery {
             .arg(device)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
+            // What the terminal interrupts is the harness: that ends what it is at, and the nursery then.
+            .process_group(0)
             .spawn()?;
         let are_places_told = are_places_told(process.id() as i32);
         let nice_value = nice_value(process.id() as i32);

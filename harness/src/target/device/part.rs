@@ -1,7 +1,7 @@
 //! Parts: what a thread of an agent does by itself when a [tape](crate::target::tape) is played.
 //!
-//! The agent has been given them before, with the ids of the processes of the program. The thread does nothing there that
-//! costs a system call but those of the program.
+//! The agent has been given them before, with the ids of the processes of the program. The thread does little there that
+//! costs a system call but those of the program: it wakes whose turn is next, and lets others go before it.
 
 use std::sync::Arc;
 use std::time::Duration;

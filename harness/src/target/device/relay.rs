@@ -24,7 +24,8 @@ pub(super) struct Leg {
     start: u32,
 }
 
-// SAFETY: the desks that it points to are made of atomic numbers alone.
+// SAFETY: the desks that it points to are made of atomic numbers alone, and are there for as long as anybody plays: the
+// process that a desk is of keeps its memory until whoever plays in it has been reaped.
 unsafe impl Send for Leg {}
 // SAFETY: as above.
 unsafe impl Sync for Leg {}

@@ -50,7 +50,8 @@ pub struct SharedMemory {
     touched: BTreeSet<u64>,
 }
 
-// SAFETY: it is memory like any other, which `SharedMemory` alone refers to.
+// SAFETY: it is memory like any other, mapped as long as this lives. Whoever else refers to it, in this process or
+// another, does so to desks, which are made of atomic numbers, or by system calls.
 unsafe impl Send for SharedMemory {}
 
 impl SharedMemory {
@@ -245,10 +246,16 @@ pub fn map(file: &File, place: usize, threads: usize) -> nix::Result<()> {
 
 /// Maps the arenas of that memory alone. What is between their areas stays unmapped.
 fn map_arenas(file: impl AsFd, place: usize, threads: usize) -> nix::Result<()> {
+    let mut mapped = Vec::new();
     for thread in 0..threads {
         for area in Area::ALL {
             let addresses = area.addresses(ThreadIndex { process: place, thread });
-            map_at(&file, addresses, place_of(area, thread))?;
+            if let Err(error) = map_at(&file, addresses.clone(), place_of(area, thread)) {
+                // Else there would be no room for whoever is to have these addresses next.
+                mapped.into_iter().try_for_each(unmap_at)?;
+                return Err(error);
+            }
+            mapped.push(addresses);
         }
     }
     Ok(())

@@ -405,7 +405,7 @@ impl Fault {
 
 /// The processes that the nursery has forked, once there are two.
 fn two_agents() -> Option<Vec<i32>> {
-    // Process 1 is this one; its only child is the nursery, and the nursery's children are the agents.
+    // Process 1 is this one; of its children, only the nursery has any, which are the agents.
     let children = |pid: i32| {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()).collect::<Vec<i32>>()

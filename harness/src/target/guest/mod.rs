@@ -295,6 +295,17 @@ impl GuestTarget {
     }
 }
 
+/// Whether what went wrong while tapes were played came again when programs were run: a guest that died has died again, or the
+/// kernel has complained of the same.
+fn is_same_trouble(trouble: &Run, run: &Run) -> bool {
+    let died = |run: &Run| matches!(run.verdict, Verdict::Broken { .. }) && run.transcript.steps.is_empty();
+    let complaints = &trouble.transcript.complaints;
+    if died(trouble) {
+        return died(run);
+    }
+    complaints.iter().all(|complaint| run.transcript.complaints.contains(complaint))
+}
+
 impl Target for GuestTarget {
     fn name(&self) -> String {
         self.name.clone()
@@ -337,13 +348,14 @@ impl Target for GuestTarget {
             }
         }
         let mut runs: Vec<Option<Run>> = runs.into_iter().map(Option::flatten).collect();
-        let tells_trouble = |run: &Run| {
-            matches!(run.verdict, Verdict::Broken { .. }) || !run.transcript.complaints.is_empty()
-        };
-        if let (Some(run), Some(last)) = (trouble, tapes.places.last())
-            && !runs.iter().flatten().any(tells_trouble)
+        // It belongs to none of them, but to one that did the same rather than to one of which there is more to tell.
+        let of_trouble =
+            || tapes.places.iter().rev().find(|place| runs[**place].is_none()).or(tapes.places.last());
+        if let Some(trouble) =
+            trouble.filter(|trouble| !runs.iter().flatten().any(|run| is_same_trouble(trouble, run)))
+            && let Some(place) = of_trouble().copied()
         {
-            runs[*last] = Some(run);
+            runs[place] = Some(trouble);
         }
         Ok(runs)
     }

@@ -7,9 +7,8 @@ use std::ops::Range;
 use reference_driver::uapi::Errno;
 use reference_driver::{DescriptorTable, Fault, OpenFile, UserMemory};
 
-use crate::program::PLACES;
 use crate::target::{
-    AREA_STRIDE, ARENA_STRIDE, Area, FIRST_DESCRIPTOR, arenas_of, is_of_some_process, mappings_of,
+    AREA_STRIDE, ARENA_STRIDE, Area, FIRST_DESCRIPTOR, arenas_of, mappings_of, may_be_mapped,
 };
 
 /// The memory of a process: what has been written to in the arenas of its threads. The rest is zero. And its
@@ -80,12 +79,13 @@ impl Memory {
         spot.ok_or(Fault)
     }
 
-    /// Whether another process or another thread than those here may have memory at an address.
+    /// Whether somebody else than the threads here may have memory at an address, where several processes live in one
+    /// address space: another process, another thread, or the harness, which may have it anywhere.
     fn may_be_of_another(&self, address: u64) -> bool {
         let own = arenas_of(self.process);
         let own_arenas = own.start..own.start + self.arenas.len() as u64 * ARENA_STRIDE;
         let is_own = own_arenas.contains(&address) || mappings_of(self.process).contains(&address);
-        !is_own && (is_of_some_process(address) || PLACES.contains(&address))
+        !is_own && may_be_mapped(address)
     }
 }
 
@@ -253,6 +253,7 @@ impl DescriptorTable for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::PLACES;
     use crate::target::ThreadIndex;
 
     const FIRST: ThreadIndex = ThreadIndex { process: 3, thread: 0 };
@@ -269,7 +270,8 @@ mod tests {
             assert!(!memory.has_reached_elsewhere(), "{nothing:#x}");
         }
         let of_another = ThreadIndex { process: 2, thread: 0 };
-        let others = [Area::Payload.addresses(of_another).start, mappings_of(0).start, PLACES.start];
+        let others =
+            [Area::Payload.addresses(of_another).start, mappings_of(0).start, PLACES.start, 0x40_0000];
         for elsewhere in others.into_iter().chain([Area::Payload.addresses(THIRD).start]) {
             let memory = Memory::of_threads(3, 2, 1);
             assert_eq!(memory.read(elsewhere, &mut [0; 2]), Err(Fault));
