@@ -254,7 +254,7 @@ impl FuzzArguments {
         if self.emphasis != Emphasis::Mix {
             words.push(format!("--emphasis {}", self.emphasis));
         }
-        words.join(" ")
+        words.join(" ") + &self.options.words(targets)
     }
 }
 

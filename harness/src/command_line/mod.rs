@@ -42,7 +42,7 @@ use crate::kernel::KernelError;
 use crate::patch::{DoesNotApply, MalformedBug, UnreadablePatch};
 use crate::record::{MalformedRecord, UnwrittenRecord};
 use crate::report::site::SiteError;
-use crate::report::{NoKeptResults, Unsendable};
+use crate::report::{NoKeptResults, Unsendable, quoted};
 use crate::script::{self, Script};
 use crate::specification::{MalformedSpecification, NoEntry};
 use crate::suite::{Case, FileError, SelectionError};
@@ -146,6 +146,17 @@ impl TargetArguments {
         {
             return Err(CommandError::Options(format!("the target {} is named twice", twice.1)));
         }
+        match self.idle(targets).next() {
+            Some(option) => Err(CommandError::Options(format!(
+                "{option} is of no use to these targets: {}",
+                targets.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The options that none of these targets takes.
+    fn idle(&self, targets: &[String]) -> impl Iterator<Item = &'static str> {
         let begins = |kinds: &[&str]| {
             targets.iter().any(|name| name.split_once(':').is_some_and(|(kind, _)| kinds.contains(&kind)))
         };
@@ -159,13 +170,22 @@ impl TargetArguments {
             ("--append", !self.append.is_empty() && !booted),
             ("--accel", self.accelerator.is_some() && !emulated),
         ];
-        match idle.into_iter().find(|(_, idle)| *idle) {
-            Some((option, _)) => Err(CommandError::Options(format!(
-                "{option} is of no use to these targets: {}",
-                targets.join(", ")
-            ))),
-            None => Ok(()),
-        }
+        idle.into_iter().filter(|(_, is_idle)| *is_idle).map(|(option, _)| option)
+    }
+
+    /// These options, as far as they are of use to these targets, as words of a command line that each have a blank before.
+    fn words(&self, targets: &[String]) -> String {
+        let modules = self.modules.iter().map(|module| ("--module", module.display().to_string()));
+        let append = self.append.iter().map(|word| ("--append", word.clone()));
+        let cpus = self.cpus.map(|cpus| ("--cpus", cpus.to_string()));
+        let accelerator = self.accelerator.and_then(|accelerator| accelerator.to_possible_value());
+        let accelerator = accelerator.map(|value| ("--accel", value.get_name().to_owned()));
+        let is_usual = self.patience == target::device::PATIENCE.as_secs();
+        let patience = (!is_usual).then(|| ("--patience", self.patience.to_string()));
+        let idle: Vec<&str> = self.idle(targets).collect();
+        let words = modules.chain(append).chain(cpus).chain(accelerator).chain(patience);
+        let of_use = words.filter(|(option, _)| !idle.contains(option));
+        of_use.map(|(option, value)| format!(" {option}={}", quoted(&value))).collect()
     }
 
     /// The target of this name, for cases that race or do not.
@@ -367,4 +387,22 @@ fn remark(message: &str) {
 fn complain(message: &str) {
     let style = anstyle::AnsiColor::Red.on_default().bold();
     let _ = writeln!(anstream::stderr(), "{style}error:{style:#} {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_command_has_the_options_that_its_target_takes() {
+        let line =
+            ["binderdrill", "run", "--module=a b.ko", "--append=lsm=none", "--cpus=2", "--patience=20"];
+        let Some(Command::Run(arguments)) = CommandLine::try_parse_from(line).unwrap().command else {
+            panic!()
+        };
+        let words = |target: &str| arguments.options.words(&[target.to_owned()]);
+        assert_eq!(words("vm:a"), " --module='a b.ko' --append=lsm=none --cpus=2 --patience=20");
+        assert_eq!(words("built:uml-c"), " --append=lsm=none --cpus=2 --patience=20");
+        assert_eq!(words("reference"), " --patience=20");
+    }
 }

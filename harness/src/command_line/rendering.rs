@@ -72,7 +72,7 @@ pub(super) fn write_results(
 fn write_for_people(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     for run in &results.runs {
         run.cases.iter().try_for_each(|case| write_case(out, case))?;
-        write_summary(out, run, results.runs.len() == 1)?;
+        write_summary(out, run, results.runs.len() == 1, "")?;
     }
     if results.runs.len() > 1 {
         writeln!(out)?;

@@ -148,7 +148,8 @@ pub(super) fn run_all(arguments: &RunArguments, out: &mut dyn Write) -> Result<O
         match run_groups(groups, &plan(name), out) {
             Ok(run) => {
                 if arguments.format == ResultsFormat::Human {
-                    write_summary(out, &run, names.len() + against.len() == 1)?;
+                    let options = arguments.options.words(std::slice::from_ref(name));
+                    write_summary(out, &run, names.len() + against.len() == 1, &options)?;
                 }
                 runs.push(run);
             }

@@ -73,8 +73,14 @@ fn write_deviation(out: &mut dyn Write, case: &CaseResult, deviation: &Deviation
     writeln!(out)
 }
 
-/// Writes how many cases came to which verdict, and how to go on; with `topics`, also how many of each topic.
-pub fn write_summary(out: &mut dyn Write, results: &TargetResults, topics: bool) -> io::Result<()> {
+/// Writes how many cases came to which verdict, and how to go on, with these words behind the target; with `topics`, also how
+/// many of each topic.
+pub fn write_summary(
+    out: &mut dyn Write,
+    results: &TargetResults,
+    topics: bool,
+    options: &str,
+) -> io::Result<()> {
     write_skips(out, results)?;
     if topics {
         write_topics(out, results)?;
@@ -86,7 +92,8 @@ pub fn write_summary(out: &mut dyn Write, results: &TargetResults, topics: bool)
             other => format!(" --target {}", quoted(other)),
         };
         let seed = case.seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
-        writeln!(out, "to run a failed case again: binderdrill run{target}{seed} {}", quoted(&case.id))?;
+        let command = format!("binderdrill run{target}{options}{seed}");
+        writeln!(out, "to run a failed case again: {command} {}", quoted(&case.id))?;
     }
     Ok(())
 }
