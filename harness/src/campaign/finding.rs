@@ -26,6 +26,8 @@ pub struct Finding {
     pub difference: Difference,
     /// How often.
     pub steadiness: Steadiness,
+    /// There was no time to make it as small as it can be.
+    pub is_cut_short: bool,
     /// Why, if that is listed.
     pub known: Option<String>,
 }
@@ -64,6 +66,10 @@ impl Finding {
             ),
             format!("Again: {replay}"),
         ];
+        if self.is_cut_short {
+            let line = "The time was up before it was as small as it can be: `binderdrill minimise` goes on with it.";
+            program.opening.push(line.to_owned());
+        }
         program
     }
 

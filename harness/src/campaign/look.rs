@@ -11,7 +11,7 @@ use super::bench::{Bench, Difference};
 use super::finding::Steadiness;
 use super::signature::Signature;
 use crate::engine::SetUpError;
-use crate::minimise::minimise;
+use crate::minimise::{Trial, minimise};
 use crate::program::Program;
 
 /// How often a kind of divergence is looked into, at most, that is listed, or of which no program shows it again.
@@ -98,6 +98,8 @@ pub struct Reduced {
     pub difference: Difference,
     /// How often.
     pub steadiness: Steadiness,
+    /// There was no time to make it as small as it can be.
+    pub is_cut_short: bool,
 }
 
 /// Makes a settled program smaller that shows this difference, and sees how often it does. One that does not again is left
@@ -110,16 +112,23 @@ pub fn reduce(
 ) -> Result<Reduced, SetUpError> {
     let (steadiness, last) = repeat(bench, program, &first.signature)?;
     if steadiness.shown == 0 {
-        return Ok(Reduced { program: program.clone(), difference: last.unwrap_or(first), steadiness });
+        return Ok(as_it_is(program, last.unwrap_or(first), steadiness));
     }
     let repetitions = if steadiness.is_steady() { 1 } else { REPETITIONS };
     let mut trial = bench.trial(&first.signature, repetitions, MOST_RUNS, is_stopped);
     let minimised = minimise(program, &mut trial);
+    let is_cut_short = trial.is_over();
     if let Some(error) = trial.error {
         return Err(error);
     }
     let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
-    Ok(Reduced { program: minimised.program, difference: last.unwrap_or(first), steadiness })
+    let difference = last.unwrap_or(first);
+    Ok(Reduced { program: minimised.program, difference, steadiness, is_cut_short })
+}
+
+/// A program that nothing is gained by making smaller.
+fn as_it_is(program: &Program, difference: Difference, steadiness: Steadiness) -> Reduced {
+    Reduced { program: program.clone(), difference, steadiness, is_cut_short: false }
 }
 
 /// Sees how often a program shows a difference. Where that is always, a guest may have come to be so: then once more in a
@@ -130,7 +139,7 @@ fn seen_again(bench: &mut Bench, program: &Program, first: Difference) -> Result
         bench.renew();
         (steadiness, last) = repeat(bench, program, &first.signature)?;
     }
-    Ok(Reduced { program: program.clone(), difference: last.unwrap_or(first), steadiness })
+    Ok(as_it_is(program, last.unwrap_or(first), steadiness))
 }
 
 /// How often a program shows a difference, and what was done the last time that it did.

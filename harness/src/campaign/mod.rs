@@ -293,10 +293,17 @@ impl Worker<'_> {
         let looks = &self.shared.looks;
         let Look { known, reduced } = looks.look(bench, &made.program, difference, &|| self.is_over())?;
         self.tell_of(&made, Outcome::Diverges { signature, known: known.clone() }, running);
-        if let Some(Reduced { program, difference, steadiness }) = reduced {
-            let (seed, steps_before) = (made.seed, made.program.steps.len());
-            let lane = self.lane;
-            let finding = Finding { lane, seed, steps_before, program, difference, steadiness, known };
+        if let Some(Reduced { program, difference, steadiness, is_cut_short }) = reduced {
+            let finding = Finding {
+                lane: self.lane,
+                seed: made.seed,
+                steps_before: made.program.steps.len(),
+                program,
+                difference,
+                steadiness,
+                is_cut_short,
+                known,
+            };
             self.tell(Event::Found(Box::new(finding)));
         }
         Ok(())

@@ -49,7 +49,7 @@ impl Signature {
 
     /// That of something that a target did not come to the end with, or that the model is at fault with.
     pub fn of_failure(who: &str, reason: &str) -> Signature {
-        Signature(format!("{who}: {}", masked(reason.lines().next().unwrap_or_default())))
+        Signature(format!("{who}: {}", masked(&headline(reason))))
     }
 
     /// As it stands in a list of what is known.
@@ -126,11 +126,18 @@ fn parted(one: &StepRecord, other: &StepRecord) -> [String; 2] {
     if let (StepOutcome::WriteRead(one), StepOutcome::WriteRead(other)) = (&one.outcome, &other.outcome) {
         return parted_in_writing_and_reading(one, other);
     }
-    [&one.outcome, &other.outcome].map(|outcome| match outcome {
-        StepOutcome::Succeeded { value: Some(value) } => value.to_string(),
-        StepOutcome::Told { structure } => field(structure, &told(other)),
-        _ => "?".to_owned(),
-    })
+    match (&one.outcome, &other.outcome) {
+        (StepOutcome::Succeeded { value: Some(_) }, StepOutcome::Succeeded { value: Some(_) }) => {
+            ["a value".to_owned(), "another".to_owned()]
+        }
+        (StepOutcome::Told { structure: ours }, StepOutcome::Told { structure: theirs }) => {
+            match [field(ours, theirs), field(theirs, ours)] {
+                [one, other] if one == other => [one, "another".to_owned()],
+                fields => fields,
+            }
+        }
+        _ => ["?".to_owned(), "?".to_owned()],
+    }
 }
 
 /// The names of the returns that have come in another order, if nothing else is different.
@@ -152,17 +159,10 @@ fn in_another_order(one: &StepRecord, other: &StepRecord) -> Option<String> {
     Some(names.into_iter().collect::<Vec<_>>().join(" and "))
 }
 
-fn told(record: &StepRecord) -> String {
-    match &record.outcome {
-        StepOutcome::Told { structure } => structure.clone(),
-        _ => String::new(),
-    }
-}
-
 /// Where two parts whose words are alike.
 fn parted_in_writing_and_reading(one: &WriteReadRecord, other: &WriteReadRecord) -> [String; 2] {
     if one.write_consumed != other.write_consumed {
-        return [one, other].map(|record| format!("write_consumed {}", record.write_consumed));
+        return ["write_consumed".to_owned(), "another".to_owned()];
     }
     let differs = |(one, other): &(&ReturnRecord, &ReturnRecord)| one != other;
     if let Some((ours, theirs)) = one.returns.iter().zip(&other.returns).find(differs) {
@@ -172,22 +172,24 @@ fn parted_in_writing_and_reading(one: &WriteReadRecord, other: &WriteReadRecord)
         };
         return [format!("{} {field}", ours.name), "another".to_owned()];
     }
-    [one, other].map(|record| format!("read_consumed {}", record.read_consumed))
+    ["read_consumed".to_owned(), "another".to_owned()]
 }
 
-/// The field in which two texts first differ.
-fn field(one: &str, other: &str) -> String {
-    let is_word = |word: &str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
+/// The field of a text in which it first differs from another one: what stands first behind a brace, a bracket or a comma.
+fn field(text: &str, other: &str) -> String {
     let mut last = "?";
-    for (one, other) in one.split_whitespace().zip(other.split_whitespace()) {
-        if one != other {
+    let mut is_first = false;
+    let mut others = other.split_whitespace();
+    for word in text.split_whitespace() {
+        if is_first && word.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+            last = word.trim_end_matches(',');
+        }
+        if others.next() != Some(word) {
             break;
         }
-        if is_word(one) {
-            last = one;
-        }
+        is_first = word.ends_with(['{', '[', ',']);
     }
-    masked(last)
+    last.to_owned()
 }
 
 /// What came of a step, in the words of the protocol.
@@ -214,6 +216,39 @@ fn words(record: &StepRecord) -> Vec<String> {
 fn complaint(side: &Side) -> String {
     side.complaints.first().map_or_else(|| "nothing".to_owned(), |line| masked(line))
 }
+
+/// What of a reason says what kind it is: what a kernel says as it falls over, and in which function, or else the first line,
+/// but for the place of a program on this machine.
+fn headline(reason: &str) -> String {
+    let first = reason.lines().next().unwrap_or_default();
+    // Each line of a console has its time before it.
+    let said =
+        |line: &'_ str| line.trim_start().split_once("] ").map_or(line.trim(), |(_, said)| said).to_owned();
+    let fall =
+        reason.lines().skip(1).find(|line| LAST_WORDS.iter().any(|words| line.contains(words))).map(said);
+    let function = reason.lines().find_map(|line| {
+        let place = line.split_once("RIP: ")?.1;
+        Some(place.rsplit_once(':').map_or(place, |(_, place)| place).split('+').next()?.to_owned())
+    });
+    match (fall, function) {
+        (Some(fall), Some(function)) => format!("{fall} in {function}"),
+        (Some(fall), None) => fall,
+        (None, _) => match first.split_once(" (/") {
+            Some((told, _)) => told.to_owned(),
+            None => first.to_owned(),
+        },
+    }
+}
+
+/// What a kernel begins with that falls over, the most telling last words first where several are in one line.
+const LAST_WORDS: [&str; 6] = [
+    "BUG:",
+    "kernel BUG at",
+    "Oops",
+    "general protection fault",
+    "unable to handle",
+    "Kernel panic - not syncing",
+];
 
 /// Text in which numbers are alike.
 fn masked(text: &str) -> String {
@@ -282,6 +317,47 @@ mod tests {
         let [one, other] = [7, 8]
             .map(|code| read(&[format!("BR_TRANSACTION {{ code 3, flags {code}, data [ ] }}").as_str()]));
         assert_eq!(parted(&one, &other), ["BR_TRANSACTION flags", "another"]);
+    }
+
+    #[test]
+    fn what_is_told_is_named_by_its_field_and_never_by_a_name_of_the_program() {
+        let parted = |[one, other]: [&str; 2]| {
+            let told = |structure: &str| StepOutcome::Told { structure: structure.to_owned() };
+            parted(&record(told(one)), &record(told(other)))
+        };
+        let id = ["{ id 1, command BR_OK, param 0 }", "{ id 2, command BR_OK, param 0 }"];
+        assert_eq!(parted(id), ["id", "another"]);
+        let name = ["{ from_pid client, from_tid a, code 7 }", "{ from_pid client, from_tid b, code 7 }"];
+        assert_eq!(parted(name), ["from_tid", "another"]);
+        let missing =
+            ["{ error BR_OK, from_pid client }", "{ error BR_OK, context binder, from_pid client }"];
+        assert_eq!(parted(missing), ["from_pid", "context"]);
+    }
+
+    #[test]
+    fn a_value_is_of_no_kind() {
+        let value = |value| record(StepOutcome::Succeeded { value: Some(value) });
+        assert_eq!(parted(&value(3), &value(-5)), ["a value", "another"]);
+    }
+
+    #[test]
+    fn a_kernel_that_falls_over_says_what_kind_it_is() {
+        let reason = |panic: &str| {
+            let console = "[    1.20] binder: 7:7 got reply\n  [    1.25] Kernel panic - not syncing: ";
+            format!(
+                "the guest ended (/home/a/linux: signal: 6); the last lines of its console:\n  {console}{panic}"
+            )
+        };
+        let signature = |panic: &str| Signature::of_failure("built:uml-c", &reason(panic)).to_string();
+        assert_eq!(signature("a 3rd one"), "built:uml-c: Kernel panic - not syncing: a Nrd one");
+        assert_ne!(signature("one"), signature("another"));
+        let with_place = signature("Fatal exception\n[    1.26] RIP: 0010:binder_ioctl+0x1/0x2");
+        assert!(with_place.ends_with("not syncing: Fatal exception in binder_ioctl"), "{with_place}");
+        let silent = Signature::of_failure(
+            "a",
+            "the guest ended (/home/a/linux: signal: 6); its console stayed empty",
+        );
+        assert_eq!(silent.as_str(), "a: the guest ended");
     }
 
     #[test]

@@ -141,8 +141,9 @@ pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandEr
         failures: Vec::new(),
         found: Vec::new(),
     };
-    interruption::heed();
+    let heeded = interruption::heed();
     campaign.run(&lanes, &interruption::ASKED, |event| watch.note(event));
+    drop(heeded);
     watch.progress.finish_and_clear();
     let Watch { tally, failures, found, .. } = watch;
     let was_interrupted = interruption::ASKED.load(Ordering::Relaxed);
@@ -332,25 +333,58 @@ impl Watch<'_> {
     }
 }
 
-/// Ctrl-C ends a campaign in order; a second one ends the program.
+/// Ctrl-C ends a campaign in order; a second one, a while later, ends the program.
 mod interruption {
+    use std::sync::atomic::AtomicI64;
+
+    use nix::sys::signal::{raise, signal};
+    use nix::time::{ClockId, clock_gettime};
+
     use super::*;
 
     /// Somebody has asked for the end.
     pub(super) static ASKED: AtomicBool = AtomicBool::new(false);
 
-    extern "C" fn ask(_: nix::libc::c_int) {
-        ASKED.store(true, Ordering::Relaxed);
+    /// When that was, in milliseconds of a clock that only goes on.
+    static ASKED_AT: AtomicI64 = AtomicI64::new(0);
+
+    /// What comes so many milliseconds after the first signal at the latest is the same wish, told twice: some send a signal to a
+    /// process and then to its group.
+    const ONE_WISH: i64 = 1000;
+
+    extern "C" fn ask(number: nix::libc::c_int) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map_or(0, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000);
+        if !ASKED.swap(true, Ordering::SeqCst) {
+            ASKED_AT.store(now, Ordering::SeqCst);
+        } else if now - ASKED_AT.load(Ordering::SeqCst) > ONE_WISH
+            && let Ok(asked) = Signal::try_from(number)
+        {
+            // SAFETY: the default is no handler.
+            let _ = unsafe { signal(asked, SigHandler::SigDfl) };
+            let _ = raise(asked);
+        }
     }
 
-    pub(super) fn heed() {
-        let action = SigAction::new(
-            SigHandler::Handler(ask),
-            SaFlags::SA_RESTART | SaFlags::SA_RESETHAND,
-            SigSet::empty(),
-        );
+    /// Signals are heeded for as long as this lives.
+    pub(super) struct Heeded;
+
+    pub(super) fn heed() -> Heeded {
+        set(SigHandler::Handler(ask));
+        Heeded
+    }
+
+    impl Drop for Heeded {
+        fn drop(&mut self) {
+            set(SigHandler::SigDfl);
+        }
+    }
+
+    fn set(handler: SigHandler) {
+        let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            // SAFETY: the handler stores to an atomic, which is safe at any moment. Without it, the program just ends.
+            // SAFETY: the handler reads a clock, stores to atomics, and sets and raises a signal, all of which are safe at any
+            // moment. Without it, the program just ends.
             let _ = unsafe { sigaction(signal, &action) };
         }
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CommandError, Status, TargetArguments, parse_or_complain, tell, write_text};
-use crate::campaign::{Bench, Compared, Reduced, reduce, side_by_side};
+use super::{CommandError, Status, TargetArguments, parse_or_complain, takes_file, tell, write_text};
+use crate::campaign::{Bench, Compared, REPETITIONS, Reduced, reduce, side_by_side};
 use crate::engine::Verdict;
 use crate::script::{Script, print};
 use crate::suite::read_script_or_case;
@@ -38,13 +38,20 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
             "{origin}: it has a race, of which every run is another: there is nothing to compare"
         )));
     }
+    if let Some(path) = &arguments.out {
+        takes_file(path)?;
+    }
     let mut bench = arguments.bench()?;
     // A step that is gone may be one that others refer to, so all programs that are tried are settled, and this first.
     let settled = bench.settled(&program);
-    let compared = match &settled {
-        Some(settled) => bench.compare(settled)?,
-        None => Compared::Same,
-    };
+    let mut compared = Compared::Same;
+    // Some part ways only now and then.
+    for _ in 0..REPETITIONS {
+        match &settled {
+            Some(settled) if compared == Compared::Same => compared = bench.compare(settled)?,
+            _ => break,
+        }
+    }
     let (settled, difference) = match (settled, compared) {
         (Some(settled), Compared::Differs(difference)) => (settled, difference),
         (_, Compared::Skipped) => {
@@ -55,8 +62,9 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
         }
         _ => {
             tell(&format!(
-                "{origin}: all targets do the same with it, so there is nothing to make smaller (what it leaves undefined \
-                 is not compared; `binderdrill run` tells whether they do what it expects)"
+                "{origin}: all targets do the same with it, in {REPETITIONS} of {REPETITIONS} runs, so there is nothing to \
+                 make smaller (what it leaves undefined is not compared; `binderdrill run` tells whether they do what it \
+                 expects)"
             ));
             return Ok(Status::AsExpected);
         }

@@ -25,7 +25,9 @@ mod spec;
 mod trace;
 mod trial;
 
+use std::fs::Permissions;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -354,14 +356,38 @@ fn parse_or_complain(source: &[u8], origin: &str) -> Option<Script> {
     None
 }
 
-/// Writes a script, or what has been made of one, into a file, or to the standard output if there is none.
+/// Makes sure, before anything is done that takes time, that a file can be written.
+fn takes_file(path: &Path) -> Result<(), CommandError> {
+    tempfile::tempfile_in(folder_of(path)).map(drop).map_err(|source| {
+        let path = path.to_owned();
+        FileError { path, source }.into()
+    })
+}
+
+/// The folder that a file is in, or will be.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a script, or what has been made of one, into a file, or to the standard output if there is none. A file that was there
+/// is replaced by the whole or not at all, unless it is none of the usual ones.
 fn write_text(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<(), CommandError> {
-    match path {
-        None => out.write_all(text.as_bytes())?,
-        Some(path) => {
-            std::fs::write(path, text).map_err(|source| FileError { path: path.to_owned(), source })?;
-        }
+    let Some(path) = path else {
+        out.write_all(text.as_bytes())?;
+        return Ok(());
+    };
+    let failed = |source| FileError { path: path.to_owned(), source };
+    // Through a link or into a pipe is written as it is.
+    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        std::fs::write(path, text).map_err(failed)?;
+        return Ok(());
     }
+    let permissions =
+        path.metadata().map_or_else(|_| Permissions::from_mode(0o666), |there| there.permissions());
+    let mut beside =
+        tempfile::Builder::new().permissions(permissions).tempfile_in(folder_of(path)).map_err(failed)?;
+    beside.write_all(text.as_bytes()).map_err(failed)?;
+    beside.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }
 

@@ -161,13 +161,10 @@ fn kept_inputs(arguments: &NightlyArguments, notices: &mut Vec<String>) -> Vec<I
     let is_filled = |path: &PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
     let paths: Vec<PathBuf> =
         usual.chain(own).filter(is_filled).chain(arguments.corpus.iter().cloned()).collect();
-    let mut kept = inputs(&paths, None).unwrap_or_else(|error| {
+    inputs(&paths, None).unwrap_or_else(|error| {
         notices.push(format!("what fuzzers have kept was not replayed: {error}"));
         Vec::new()
-    });
-    // Beside each finding of a campaign stands what targets did, which is no input.
-    kept.retain(|input| Path::new(input.name()).extension().is_none_or(|extension| extension != "txt"));
-    kept
+    })
 }
 
 /// Replays what fuzzers have kept: on the models also what fuzzing begins with, which the suite is made of.

@@ -9,14 +9,16 @@ use clap::Args;
 use reference_driver::Profile;
 use strum::IntoEnumIterator;
 
-use super::{CommandError, Status, TargetArguments, complain};
+use super::{CommandError, Status, TargetArguments, complain, remark};
 use crate::campaign::{KnownDivergences, REPETITIONS, Signature, profile_of};
 use crate::compare::divergence;
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::fuzz_target::FuzzTarget;
 use crate::generate::{Fault, Settled};
 use crate::oracle;
-use crate::report::{Beside, CaseResult, FoundProgram, Replayed, Whence, quoted, unlawful, write_case};
+use crate::report::{
+    Beside, CaseResult, FoundProgram, Replayed, Whence, named, quoted, unlawful, write_case,
+};
 use crate::script::{parse, print};
 use crate::suite::{Case, files_under, is_script, read_script};
 use crate::target::{ReferenceTarget, Target};
@@ -40,6 +42,15 @@ pub(super) struct ReplayArguments {
 pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(&arguments.targets)?;
     let inputs = inputs(&arguments.paths, arguments.fuzz_target)?;
+    let taken_as_bytes: Vec<String> =
+        inputs.iter().filter(|input| input.is_of_bytes()).map(|input| input.name.clone()).collect();
+    if !taken_as_bytes.is_empty() {
+        remark(&format!(
+            "no scripts, so that programs are made of their bytes (`binderdrill check` tells what is wrong with one that \
+             should be a script): {}",
+            named(&taken_as_bytes)
+        ));
+    }
     let mut statuses = Vec::new();
     for name in &arguments.targets {
         match replay_on(name, &arguments.options, &inputs, out) {
@@ -84,9 +95,10 @@ impl Input {
         }
     }
 
-    /// What it is called.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Whether it is no script, and a program is made of its bytes.
+    fn is_of_bytes(&self) -> bool {
+        let takes_bytes = !matches!(self.fuzz_target, FuzzTarget::RawWriteRead | FuzzTarget::Script);
+        takes_bytes && !is_script(Path::new(&self.name)) && parse(&self.bytes).is_err()
     }
 
     /// What fuzzing begins with.
@@ -110,7 +122,9 @@ impl Input {
 pub(super) fn inputs(paths: &[PathBuf], of: Option<FuzzTarget>) -> Result<Vec<Input>, CommandError> {
     let mut inputs = Vec::new();
     for path in paths {
-        let paths = if path.is_dir() { files_under(path)? } else { vec![path.clone()] };
+        let mut paths = if path.is_dir() { files_under(path)? } else { vec![path.clone()] };
+        // Beside each finding of a campaign stands what targets did, which is no input.
+        paths.retain(|file| file == path || file.extension().is_none_or(|extension| extension != "txt"));
         if paths.is_empty() {
             return Err(CommandError::Options(format!("there is no file in the folder {}", path.display())));
         }

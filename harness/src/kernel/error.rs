@@ -43,7 +43,8 @@ pub enum KernelError {
         if *half {
             "was not built to the end: call binderdrill kernel build as before"
         } else {
-            "has not been built: binderdrill kernel build, and binderdrill kernel list to see those that are"
+            "has not been built: binderdrill kernel build with the options that its name says (see --help: --driver, --for, --with, \
+             --name), and binderdrill kernel list to see those that are"
         }
     )]
     NotBuilt {

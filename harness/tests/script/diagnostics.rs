@@ -327,3 +327,12 @@ fn warnings() {
     let script = parse(script.as_bytes()).unwrap();
     snapshot!(lint(&script).render("case.drill", false));
 }
+
+/// However deep they are: what reads them would need as much stack.
+#[test]
+fn buffers_within_buffers_are_refused_at_the_second_one() {
+    let nested = "[ ptr ".repeat(10_000);
+    let text = format!("# A title.\n\nprocess client\n\nclient > BC_TRANSACTION {{ handle 0, data {nested}");
+    let said = parse(text.as_bytes()).unwrap_err().render("nested.drill", false);
+    assert!(said.contains("an object within a buffer") && said.contains("nested.drill:5:"), "{said}");
+}

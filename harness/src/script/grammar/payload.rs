@@ -1,5 +1,7 @@
 //! The grammar of payloads: `[ u32 42, binder foo ]`.
 
+use std::ops::Range;
+
 use reference_driver::uapi::{BUFFER_FLAGS, FLAT_OBJECT_FLAGS, OBJECT_TYPES};
 
 use super::super::cursor::{Cursor, Parsed, shortened};
@@ -74,13 +76,9 @@ fn items<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, within: Within) -
     let mut end = 0;
     cursor.bracketed("[", "]", |cursor| {
         let start = cursor.peek().span.start;
-        let item = item(cursor, handle, end)?;
+        let item = item(cursor, handle, end, within)?;
         if let (Within::Buffer, DataItem::Object(_)) = (within, item.without_place()) {
-            let span = start..cursor.end_of_previous();
-            let label = "expected bytes: what is in a buffer goes through as it is";
-            return Err(Diagnostic::error("an object within a buffer", span, label)
-                .help("objects stand in the payload itself; `descriptor` and `pointer` can stand here")
-                .into());
+            return Err(object_within_buffer(start..cursor.end_of_previous()).into());
         }
         end = end_of(&item, end);
         if end > LARGEST_PAYLOAD {
@@ -92,6 +90,12 @@ fn items<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, within: Within) -
         Ok(())
     })?;
     Ok(items)
+}
+
+fn object_within_buffer(span: Range<usize>) -> Diagnostic {
+    let label = "expected bytes: what is in a buffer goes through as it is";
+    Diagnostic::error("an object within a buffer", span, label)
+        .help("objects stand in the payload itself; `descriptor` and `pointer` can stand here")
 }
 
 /// Where an item ends, in bytes from the start of the payload, if what is before it ends at `start`.
@@ -112,9 +116,14 @@ pub(in super::super) fn end_of<H>(item: &DataItem<H>, start: u64) -> u64 {
     }
 }
 
-fn item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, end: u64) -> Parsed<DataItem<H>> {
+fn item<H>(
+    cursor: &mut Cursor<'_>,
+    handle: HandleGrammar<H>,
+    end: u64,
+    within: Within,
+) -> Parsed<DataItem<H>> {
     if !cursor.accept_word("at") {
-        return plain_item(cursor, handle);
+        return plain_item(cursor, handle, within);
     }
     let span = cursor.peek().span.clone();
     let place = size(cursor, "a number of bytes from the start of the payload")?;
@@ -126,11 +135,11 @@ fn item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, end: u64) -> Parse
         let span = cursor.peek().span.clone();
         return Err(Diagnostic::error("`at` within `at`", span, "expected what begins at that place").into());
     }
-    Ok(DataItem::At(place, Box::new(plain_item(cursor, handle)?)))
+    Ok(DataItem::At(place, Box::new(plain_item(cursor, handle, within)?)))
 }
 
 /// An item, other than `at`.
-fn plain_item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<DataItem<H>> {
+fn plain_item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>, within: Within) -> Parsed<DataItem<H>> {
     let item = cursor.known_word("item of a payload", ITEMS)?;
     Ok(match item.value {
         Item::U32 => DataItem::U32(number(cursor, "a number")?),
@@ -164,6 +173,8 @@ fn plain_item<H>(cursor: &mut Cursor<'_>, handle: HandleGrammar<H>) -> Parsed<Da
             let pad = if cursor.accept_word("pad") { number(cursor, "a number")? } else { 0 };
             DataItem::Object(Object::FdArray { count, parent, pad })
         }
+        // Of buffers within buffers there would be no end.
+        Item::Ptr if within == Within::Buffer => return Err(object_within_buffer(item.span).into()),
         Item::Ptr => DataItem::Object(Object::Buffer(buffer_object(cursor, handle)?)),
         Item::Object => DataItem::Object(explicit_object(cursor)?),
     })
