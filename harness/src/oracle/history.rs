@@ -21,8 +21,6 @@ pub(super) struct History<'p> {
 pub(super) struct Event<'p> {
     /// In which step of the program, from 0.
     pub(super) step: usize,
-    /// The index of the process.
-    pub(super) process: usize,
     /// The index of the thread.
     pub(super) thread: usize,
     /// Which opening of a device it was about. A process can have several, one after the other or, by descriptors that were
@@ -111,17 +109,10 @@ impl<'p> History<'p> {
                 };
                 let process = history.threads[thread].1;
                 let opening = openings.begin(&step.action, process, thread);
-                let mut add =
-                    |what| history.events.push(Event { step: index, process, thread, opening, what });
+                let mut add = |what| history.events.push(Event { step: index, thread, opening, what });
                 happenings(&step.action, &mut add);
                 if openings.end(&step.action, process, thread, opening, &history.processes).is_none() {
-                    history.events.push(Event {
-                        step: index,
-                        process,
-                        thread,
-                        opening,
-                        what: Happening::Unclear,
-                    });
+                    history.events.push(Event { step: index, thread, opening, what: Happening::Unclear });
                 }
             }
         }

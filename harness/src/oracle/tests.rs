@@ -128,6 +128,57 @@ fn who_shares_an_opening_spells_out_what_others_name() {
     assert!(matches!(verdict(&twice), Err(Violation::ToldTwice { step: 3, .. })), "{:?}", verdict(&twice));
 }
 
+/// The manager has let go of an object that a forked process has sent, and which process is told of it is open.
+const LET_GO_AFTER_A_FORK: &str = "\
+app  ! fork child
+child  >< BC_TRANSACTION { handle 0, code 1, flags TF_ONE_WAY, data [ binder foo ] } -> BR_INCREFS foo, BR_ACQUIRE foo, BR_TRANSACTION_COMPLETE
+manager  < BR_TRANSACTION { target { ptr 0x0, cookie 0x0 }, code 1, flags TF_ONE_WAY, data [ handle ?h ] } as message
+child  > BC_INCREFS_DONE foo, BC_ACQUIRE_DONE foo
+manager  > BC_FREE_BUFFER message
+";
+
+#[test]
+fn who_shares_an_opening_is_told_for_all() {
+    let with_child = |steps: &str| {
+        let text = format!(
+            "# A doctored history.\n\nprocess manager context-manager\nprocess app\nprocess child forked\n\n\
+            {LET_GO_AFTER_A_FORK}{steps}"
+        );
+        parse(text.as_bytes()).unwrap_or_else(|wrong| panic!("{}", wrong.render("doctored", false))).program
+    };
+    let told = with_child(
+        "app  < BR_RELEASE { ptr foo, cookie foo }, BR_DECREFS { ptr foo, cookie foo }\nchild  < parked\n",
+    );
+    assert_eq!(counting::check(&History::of(&told)), Ok(()));
+    let counted = coverage(&told);
+    assert_eq!(counted.counted, counted.events);
+    let untold = counting::check(&History::of(&with_child("app  < parked\n")));
+    assert!(matches!(untold, Err(Violation::NeverTold { step: 5, owed: "BR_RELEASE", .. })), "{untold:?}");
+}
+
+#[test]
+fn what_comes_of_another_opening_says_nothing_of_what_was_sent_by_this_one() {
+    // The message to nobody is refused, and is not what was accepted of the other device.
+    let program = doctored(&format!(
+        "{OBJECT}\
+        app  > BC_TRANSACTION {{ handle 7, code 2 }}\n\
+        app  ! open\n\
+        app  >< BC_TRANSACTION {{ handle 0, code 3, flags TF_ONE_WAY }} -> BR_TRANSACTION_COMPLETE\n"
+    ));
+    let history = History::of(&program);
+    let sent = |code| {
+        let is_it = |event: &history::Event<'_>| match event.what {
+            history::Happening::Command(command) => {
+                command.sent().is_some_and(|(transaction, _)| transaction.code == code)
+            }
+            _ => false,
+        };
+        fates::fates(&history)[history.events.iter().position(is_it).expect("it was sent")]
+    };
+    assert_eq!(sent(2), None);
+    assert_eq!(sent(3), Some(fates::Fate::Accepted));
+}
+
 #[test]
 fn a_death_that_nobody_asked_for_is_noticed() {
     let wrong = format!(
