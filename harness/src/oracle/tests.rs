@@ -189,6 +189,77 @@ fn a_death_that_nobody_asked_for_is_noticed() {
     assert_eq!(verdict(&wrong), Err(told));
 }
 
+/// The manager asks to be told of the application's death, or of its freezes.
+fn asking(command: &str) -> String {
+    format!("{OBJECT}manager  > {command} h grave\n")
+}
+
+#[test]
+fn a_death_that_is_told_after_its_clearing_is_noticed() {
+    let cleared = format!(
+        "{}manager  >< BC_CLEAR_DEATH_NOTIFICATION h grave -> BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n",
+        asking("BC_REQUEST_DEATH_NOTIFICATION")
+    );
+    assert_eq!(verdict(&cleared), Ok(()));
+    let told =
+        |step| Err(Violation::NotAskedFor { step, told: "BR_DEAD_BINDER", cookie: "grave".to_owned() });
+    let dead = "manager  < BR_DEAD_BINDER grave\n";
+    assert_eq!(verdict(&format!("{cleared}{dead}")), told(5));
+    let again = format!("{cleared}manager  > BC_REQUEST_DEATH_NOTIFICATION h grave\n{dead}");
+    assert_eq!(verdict(&again), Ok(()));
+    assert_eq!(verdict(&format!("{again}{dead}")), told(7));
+}
+
+#[test]
+fn a_death_that_waits_to_be_read_is_told_before_its_clearing() {
+    let told = format!(
+        "{}manager  >< BC_CLEAR_DEATH_NOTIFICATION h grave -> BR_DEAD_BINDER grave\n\
+        manager  >< BC_DEAD_BINDER_DONE grave -> BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n",
+        asking("BC_REQUEST_DEATH_NOTIFICATION")
+    );
+    assert_eq!(verdict(&told), Ok(()));
+    let cleared = verdict(&format!("{told}manager  < BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n"));
+    assert!(matches!(cleared, Err(Violation::NotAskedFor { step: 6, .. })), "{cleared:?}");
+}
+
+#[test]
+fn a_death_may_be_told_before_its_clearing_and_read_of_later() {
+    // The manager has a second thread here, which sleeps.
+    let steps = |parked: &str| {
+        let steps = format!(
+            "{}{parked}manager  >< BC_CLEAR_DEATH_NOTIFICATION h grave, BC_DEAD_BINDER_DONE grave -> \
+            BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n\
+            manager-2  < BR_DEAD_BINDER grave\n",
+            asking("BC_REQUEST_DEATH_NOTIFICATION")
+        );
+        let text = format!(
+            "# A doctored history.\n\nprocess manager context-manager\nthread manager-2 of manager\n\
+            process app\n\n{steps}"
+        );
+        parse(text.as_bytes()).unwrap_or_else(|wrong| panic!("{}", wrong.render("doctored", false))).program
+    };
+    assert_eq!(laws_hold(&History::of(&steps("manager-2  < parked\n"))), Ok(()));
+    let awake = steps("");
+    let told = laws_hold(&History::of(&awake));
+    assert!(matches!(told, Err(Violation::NotAskedFor { step: 5, .. })), "{told:?}");
+}
+
+#[test]
+fn a_freeze_that_is_told_after_its_clearing_is_noticed() {
+    let frozen = "manager  < BR_FROZEN_BINDER { cookie grave, is_frozen 1 }\n";
+    let twice = format!("{}{frozen}{frozen}", asking("BC_REQUEST_FREEZE_NOTIFICATION"));
+    assert_eq!(verdict(&twice), Ok(()));
+    let done = "manager  < BR_CLEAR_FREEZE_NOTIFICATION_DONE grave\n";
+    let cleared = format!("{twice}manager  > BC_CLEAR_FREEZE_NOTIFICATION h grave\n");
+    assert_eq!(verdict(&format!("{cleared}{done}")), Ok(()));
+    let told = |step| {
+        let (told, cookie) = ("BR_FROZEN_BINDER", "grave".to_owned());
+        Err(Violation::NotAskedFor { step, told, cookie })
+    };
+    assert_eq!(verdict(&format!("{cleared}{frozen}")), told(7));
+    assert_eq!(verdict(&format!("{cleared}{done}{frozen}")), told(8));
+}
+
 #[test]
 fn an_object_that_is_given_up_too_early_is_noticed() {
     let wrong = format!("{OBJECT}app-2  < BR_RELEASE foo\n");
