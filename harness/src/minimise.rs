@@ -127,16 +127,22 @@ fn lesser(program: &Program, place: usize) -> Option<Vec<Program>> {
 
 fn lesser_declarations(program: &Program, place: usize) -> Vec<Program> {
     let mut candidates = Vec::new();
-    let name = match &program.declarations[place].value {
-        Declaration::Process(process) => process.name.clone(),
-        Declaration::Thread { name, .. } => name.clone(),
-    };
+    let name = name_of(&program.declarations[place].value).clone();
     let is_of = |declaration: &Declaration| match declaration {
         Declaration::Process(process) => process.name == name,
         Declaration::Thread { name: thread, process } => *thread == name || *process == name,
     };
-    let is_used = print(program).matches(name.as_str()).count() > 1;
-    if !is_used || matches!(program.declarations[place].value, Declaration::Thread { .. }) {
+    let is_thread_of = |actor: &Name| {
+        let declarations = program.declarations.iter().map(|noted| &noted.value);
+        declarations.filter(|declaration| is_of(declaration)).any(|declaration| name_of(declaration) == actor)
+    };
+    let acts = |step: &Step| match &step.actor {
+        Actor::Thread(actor) => is_thread_of(actor),
+        Actor::AnyOf { candidates, .. } => candidates.iter().any(is_thread_of),
+    };
+    // Of a process that acts each step is needed, and so is the process. Whether one is that others name, the trial says.
+    let is_idle = !program.steps.iter().flat_map(|noted| noted.value.steps()).any(acts);
+    if is_idle || matches!(program.declarations[place].value, Declaration::Thread { .. }) {
         let mut candidate = program.clone();
         candidate.declarations.retain(|noted| !is_of(&noted.value));
         candidates.push(candidate);
@@ -164,6 +170,13 @@ fn lesser_declarations(program: &Program, place: usize) -> Vec<Program> {
         }
     }
     candidates
+}
+
+fn name_of(declaration: &Declaration) -> &Name {
+    match declaration {
+        Declaration::Process(process) => &process.name,
+        Declaration::Thread { name, .. } => name,
+    }
 }
 
 fn lesser_actions(action: &Action) -> Vec<Action> {
@@ -321,6 +334,7 @@ mod tests {
     use super::*;
     use crate::generate::{Emphasis, bytes_of_seed, generate, settle};
     use crate::oracle;
+    use crate::script::parse;
 
     /// Settles for the model of C, and looks whether that of Rust does something else.
     struct Otherwise;
@@ -367,6 +381,31 @@ mod tests {
             }
         }
         assert!(shown > 5, "{shown} programs show a difference");
+    }
+
+    #[test]
+    fn who_does_nothing_goes_whatever_its_name_is() {
+        /// Shows that the application opens its device.
+        struct Opened;
+        impl Trial for Opened {
+            fn settle(&mut self, candidate: &Program) -> Option<Program> {
+                Some(candidate.clone())
+            }
+            fn shows(&mut self, candidate: &Program) -> bool {
+                print(candidate).contains("app-x  ! open")
+            }
+            fn is_over(&self) -> bool {
+                false
+            }
+        }
+        let text = "# An app opens a device.\n\nprocess app-x\nthread x of app-x\nprocess a\nthread idle of a\n\
+            process app\n\napp-x  ! open\n";
+        let script =
+            parse(text.as_bytes()).unwrap_or_else(|wrong| panic!("{}", wrong.render("script", false)));
+        let minimised = minimise(&script.program, &mut Opened).program;
+        let names: Vec<&str> =
+            minimised.declarations.iter().map(|noted| name_of(&noted.value).as_str()).collect();
+        assert_eq!(names, ["app-x"]);
     }
 
     #[test]

@@ -4,15 +4,18 @@
 //! It says which handle an object arrives as, when an owner must not be told to let go, and when one must have been. Where
 //! it would become complicated (a process or thread ends, a call fails on its way, sizes are wrong and nothing came of
 //! it) it gives up, and holds its peace from there on; [`Coverage`] tells how far it came. It is about the C driver.
+//!
+//! Who holds and who owns is an opening of the device. It gives up when a process comes to use another one; so until then
+//! each is the one with which the process of its index began, and that of those which have been forked there.
 
 use reference_driver::uapi::{TF_ONE_WAY, TF_UPDATE_TXN};
 
 use super::Violation;
 use super::fates::{Fate, fates};
-use super::history::{Called, Event, Happening, History};
+use super::history::{Called, Event, Happening, History, OpeningIndex};
 use crate::program::{
-    self, Address, Argument, Call, Command, DataItem, Handle, HandlePattern, Ioctl, Name, Node, Program,
-    ReturnPattern, Token, Transaction, TransactionPattern,
+    self, Address, Argument, BinderfsCall, Call, Command, DataItem, Handle, HandlePattern, Ioctl, Name, Node,
+    Program, ReturnPattern, Token, Transaction, TransactionPattern,
 };
 
 /// How far a program was counted.
@@ -68,9 +71,9 @@ impl From<Violation> for Stop {
 /// An object, who holds it, and what its owner has been told of it.
 #[derive(Debug)]
 struct Object<'p> {
-    owner: usize,
+    owner: OpeningIndex,
     called: Called<'p>,
-    /// What other processes hold of it.
+    /// What is held of it in other openings.
     holdings: Vec<Holding>,
     /// What buffers of the owner hold: strong and weak.
     own: (u32, u32),
@@ -80,10 +83,10 @@ struct Object<'p> {
     sender: Option<usize>,
 }
 
-/// What a process holds of an object of another.
+/// What an opening holds of an object of another.
 #[derive(Debug)]
 struct Holding {
-    process: usize,
+    opening: OpeningIndex,
     number: u32,
     strong: u32,
     weak: u32,
@@ -104,27 +107,34 @@ struct Parcel {
     code: u32,
     flags: u32,
     /// Where a call goes; the sender of what is answered, if it is a reply.
-    to: usize,
+    to: OpeningIndex,
     to_thread: Option<usize>,
-    from: usize,
+    from: Party,
     target: Option<ObjectId>,
     /// The objects in it, and whether they are weak.
     objects: Vec<(ObjectId, bool)>,
+}
+
+/// A thread, and the opening that it uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Party {
+    opening: OpeningIndex,
+    thread: usize,
 }
 
 struct Ledger<'h, 'p> {
     history: &'h History<'p>,
     objects: Vec<Object<'p>>,
     manager: Option<ObjectId>,
-    /// The object under each handle of each process.
+    /// The object under each handle of each opening.
     numbers: Vec<Vec<Option<ObjectId>>>,
-    /// Handles that have names: of which process, and their numbers.
-    handles: Vec<(&'p Name, (usize, u32))>,
+    /// Handles that have names: of which opening, and their numbers.
+    handles: Vec<(&'p Name, (OpeningIndex, u32))>,
     under_way: Vec<Parcel>,
     /// What is in buffers, and whose they are.
-    buffers: Vec<(&'p Name, usize, Parcel)>,
+    buffers: Vec<(&'p Name, OpeningIndex, Parcel)>,
     /// Whom each thread serves, the last at the end.
-    serving: Vec<Vec<usize>>,
+    serving: Vec<Vec<Party>>,
     /// How many answers each thread awaits.
     awaiting: Vec<u32>,
 }
@@ -147,8 +157,8 @@ impl<'h, 'p> Ledger<'h, 'p> {
         ledger
     }
 
-    /// The object that a process calls so; a new one if there was none.
-    fn object(&mut self, owner: usize, called: Called<'p>) -> ObjectId {
+    /// The object that is called so in an opening; a new one if there was none.
+    fn object(&mut self, owner: OpeningIndex, called: Called<'p>) -> ObjectId {
         let known = self.objects.iter().position(|known| known.owner == owner && known.called == called);
         known.unwrap_or_else(|| {
             let (holdings, told) = (Vec::new(), Told::default());
@@ -185,37 +195,39 @@ impl<'h, 'p> Ledger<'h, 'p> {
             | Call::Mmap { at: Some(_), .. }
             | Call::Mprotect { .. }
             | Call::Open { .. }
+            | Call::Binderfs { call: BinderfsCall::Open { .. }, .. }
+            | Call::Use(_)
             | Call::Ioctl(Ioctl::ThreadExit | Ioctl::SetContextMgr) => Err(Stop::GiveUp),
             Call::Ioctl(Ioctl::SetContextMgrExt(Argument::Value(manager))) => {
-                self.manager = Some(self.object(event.process, Called::Object(&manager.object)));
+                self.manager = Some(self.object(event.opening, Called::Object(&manager.object)));
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// The object that a handle of a process stands for.
-    fn object_under(&self, process: usize, handle: &Handle) -> Result<ObjectId, Stop> {
-        let number = self.number_of(process, handle)?;
-        self.object_at(process, number).ok_or(Stop::GiveUp)
+    /// The object that a handle of an opening stands for.
+    fn object_under(&self, opening: OpeningIndex, handle: &Handle) -> Result<ObjectId, Stop> {
+        let number = self.number_of(opening, handle)?;
+        self.object_at(opening, number).ok_or(Stop::GiveUp)
     }
 
-    fn object_at(&self, process: usize, number: u32) -> Option<ObjectId> {
-        self.numbers[process].get(number as usize).copied().flatten()
+    fn object_at(&self, opening: OpeningIndex, number: u32) -> Option<ObjectId> {
+        self.numbers[opening].get(number as usize).copied().flatten()
     }
 
-    fn number_of(&self, process: usize, handle: &Handle) -> Result<u32, Stop> {
+    fn number_of(&self, opening: OpeningIndex, handle: &Handle) -> Result<u32, Stop> {
         match handle {
             Handle::Number(number) => Ok(*number),
             Handle::Symbol(name) => match self.named(name) {
-                Some((owner, number)) if owner == process => Ok(number),
+                Some((owner, number)) if owner == opening => Ok(number),
                 _ => Err(Stop::GiveUp),
             },
         }
     }
 
-    /// The process and the number of a handle that has a name.
-    fn named(&self, name: &Name) -> Option<(usize, u32)> {
+    /// The opening and the number of a handle that has a name.
+    fn named(&self, name: &Name) -> Option<(OpeningIndex, u32)> {
         self.handles.iter().find(|(known, _)| *known == name).map(|(_, handle)| *handle)
     }
 
@@ -223,7 +235,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
     fn sent_by(&mut self, event: &Event<'p>, transaction: &'p Transaction) {
         for item in &transaction.data {
             if let DataItem::Object(program::Object::Binder { object, .. }) = item.without_place() {
-                let object = self.object(event.process, Called::Object(object));
+                let object = self.object(event.opening, Called::Object(object));
                 let object = &mut self.objects[object];
                 if !object.told.strong || !object.told.weak {
                     object.sender = Some(event.thread);
@@ -252,22 +264,22 @@ impl<'h, 'p> Ledger<'h, 'p> {
                 (Some(object), self.objects[object].owner, None)
             }
             Some(handle) => {
-                let object = self.object_under(event.process, handle)?;
+                let object = self.object_under(event.opening, handle)?;
                 (Some(object), self.objects[object].owner, None)
             }
             None => {
                 let caller = self.serving[event.thread].pop().ok_or(Stop::GiveUp)?;
-                (None, self.history.threads[caller].1, Some(caller))
+                (None, caller.opening, Some(caller.thread))
             }
         };
         let mut objects = Vec::new();
         for item in &transaction.data {
             match item.without_place() {
                 DataItem::Object(program::Object::Binder { weak, object, .. }) => {
-                    objects.push((self.object(event.process, Called::Object(object)), *weak));
+                    objects.push((self.object(event.opening, Called::Object(object)), *weak));
                 }
                 DataItem::Object(program::Object::Handle { weak, handle, .. }) => {
-                    objects.push((self.object_under(event.process, handle)?, *weak));
+                    objects.push((self.object_under(event.opening, handle)?, *weak));
                 }
                 DataItem::Object(program::Object::Explicit { .. }) => return Err(Stop::GiveUp),
                 _ => {}
@@ -282,65 +294,67 @@ impl<'h, 'p> Ledger<'h, 'p> {
         if let Some(object) = target {
             self.objects[object].own.0 += 1;
         }
-        let (code, flags, from) = (transaction.code, transaction.flags, event.thread);
+        let (code, flags) = (transaction.code, transaction.flags);
+        let from = Party { opening: event.opening, thread: event.thread };
         self.under_way.push(Parcel { code, flags, to, to_thread, from, target, objects });
         Ok(())
     }
 
-    /// A process gets one more of an object.
-    fn hold(&mut self, process: usize, object: ObjectId, weak: bool) {
-        if self.objects[object].owner == process {
+    /// An opening gets one more of an object.
+    fn hold(&mut self, opening: OpeningIndex, object: ObjectId, weak: bool) {
+        if self.objects[object].owner == opening {
             let own = &mut self.objects[object].own;
             *(if weak { &mut own.1 } else { &mut own.0 }) += 1;
             return;
         }
-        let holding = self.holding(process, object);
+        let holding = self.holding(opening, object);
         *(if weak { &mut holding.weak } else { &mut holding.strong }) += 1;
     }
 
-    /// What a process holds of an object; a new handle if it has none.
-    fn holding(&mut self, process: usize, object: ObjectId) -> &mut Holding {
+    /// What an opening holds of an object; a new handle if it has none.
+    fn holding(&mut self, opening: OpeningIndex, object: ObjectId) -> &mut Holding {
         let holdings = &mut self.objects[object].holdings;
-        let known = holdings.iter().position(|holding| holding.process == process);
+        let known = holdings.iter().position(|holding| holding.opening == opening);
         let place = known.unwrap_or_else(|| {
-            let numbers = &mut self.numbers[process];
+            let numbers = &mut self.numbers[opening];
             let first = usize::from(self.manager != Some(object));
             let free = (first..numbers.len()).find(|number| numbers[*number].is_none());
             let number = free.unwrap_or(numbers.len().max(first));
             numbers.resize(numbers.len().max(number + 1), None);
             numbers[number] = Some(object);
-            holdings.push(Holding { process, number: number as u32, strong: 0, weak: 0 });
+            holdings.push(Holding { opening, number: number as u32, strong: 0, weak: 0 });
             holdings.len() - 1
         });
         &mut holdings[place]
     }
 
-    /// A process has one less of an object, if it has any.
-    fn let_go(&mut self, process: usize, object: ObjectId, weak: bool) {
+    /// An opening has one less of an object, if it has any.
+    fn let_go(&mut self, opening: OpeningIndex, object: ObjectId, weak: bool) {
         let Object { owner, own, holdings, .. } = &mut self.objects[object];
-        if *owner == process {
+        if *owner == opening {
             let count = if weak { &mut own.1 } else { &mut own.0 };
             *count = count.saturating_sub(1);
             return;
         }
-        let Some(place) = holdings.iter().position(|holding| holding.process == process) else { return };
+        let Some(place) = holdings.iter().position(|holding| holding.opening == opening) else { return };
         let holding = &mut holdings[place];
         let count = if weak { &mut holding.weak } else { &mut holding.strong };
         *count = count.saturating_sub(1);
         if holding.strong == 0 && holding.weak == 0 {
             let holding = holdings.remove(place);
-            self.numbers[process][holding.number as usize] = None;
+            self.numbers[opening][holding.number as usize] = None;
         }
     }
 
     fn command(&mut self, event: &Event<'p>, command: &'p Command) -> Result<(), Stop> {
-        let process = event.process;
+        let opening = event.opening;
         match command {
             Command::FreeBuffer(Address::Buffer { buffer, offset: 0 }) => {
-                let is_it = |(name, owner, _): &(&Name, usize, Parcel)| *name == buffer && *owner == process;
+                let is_it =
+                    |(name, owner, _): &(&Name, OpeningIndex, Parcel)| *name == buffer && *owner == opening;
                 if let Some(place) = self.buffers.iter().position(is_it) {
                     let (_, _, parcel) = self.buffers.swap_remove(place);
-                    parcel.objects.iter().for_each(|(object, weak)| self.let_go(process, *object, *weak));
+                    parcel.objects.iter().for_each(|(object, weak)| self.let_go(opening, *object, *weak));
                     if let Some(object) = parcel.target {
                         self.let_go(self.objects[object].owner, object, false);
                     }
@@ -348,10 +362,10 @@ impl<'h, 'p> Ledger<'h, 'p> {
             }
             Command::Increfs(handle) | Command::Acquire(handle) => {
                 let weak = matches!(command, Command::Increfs(_));
-                let number = self.number_of(process, handle)?;
-                match (self.object_at(process, number), number) {
+                let number = self.number_of(opening, handle)?;
+                match (self.object_at(opening, number), number) {
                     (Some(object), _) => {
-                        let holding = self.holding(process, object);
+                        let holding = self.holding(opening, object);
                         match weak {
                             true => holding.weak += 1,
                             // A weak handle does not become strong by itself, but the manager's does.
@@ -361,7 +375,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
                     }
                     (None, 0) => {
                         if let Some(object) = self.manager {
-                            self.hold(process, object, weak);
+                            self.hold(opening, object, weak);
                         }
                     }
                     _ => {}
@@ -369,13 +383,13 @@ impl<'h, 'p> Ledger<'h, 'p> {
             }
             Command::Release(handle) | Command::Decrefs(handle) => {
                 let weak = matches!(command, Command::Decrefs(_));
-                let number = self.number_of(process, handle)?;
-                if let Some(object) = self.object_at(process, number) {
-                    self.let_go(process, object, weak);
+                let number = self.number_of(opening, handle)?;
+                if let Some(object) = self.object_at(opening, number) {
+                    self.let_go(opening, object, weak);
                 }
             }
             Command::IncrefsDone(node) | Command::AcquireDone(node) => {
-                let object = self.object(process, node.into());
+                let object = self.object(opening, node.into());
                 let told = &mut self.objects[object].told;
                 match command {
                     Command::IncrefsDone(_) => told.weak_unanswered = false,
@@ -392,7 +406,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
             ReturnPattern::Transaction(transaction)
             | ReturnPattern::TransactionSecCtx { transaction, .. } => {
                 let target = transaction.target.as_ref().ok_or(Stop::GiveUp)?;
-                let target = self.object(event.process, target.into());
+                let target = self.object(event.opening, target.into());
                 self.arrived(event, transaction, |parcel| parcel.target == Some(target))
             }
             ReturnPattern::Reply(transaction) => {
@@ -417,7 +431,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
         is_it: impl Fn(&Parcel) -> bool,
     ) -> Result<(), Stop> {
         let fits = |parcel: &Parcel| {
-            parcel.to == event.process
+            parcel.to == event.opening
                 && parcel.code == came.code
                 && parcel.flags == came.flags
                 && is_it(parcel)
@@ -445,7 +459,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
         }
         if let Some(name) = &came.capture {
             self.buffers.retain(|(known, ..)| *known != name);
-            self.buffers.push((name, event.process, parcel));
+            self.buffers.push((name, event.opening, parcel));
         }
         Ok(())
     }
@@ -460,12 +474,12 @@ impl<'h, 'p> Ledger<'h, 'p> {
             Err(Stop::Violation(Violation::WrongHandle { step: event.step, came, expected }))
         };
         let mut holdings = self.objects[object].holdings.iter();
-        let holding = holdings.find(|holding| holding.process == event.process);
+        let holding = holdings.find(|holding| holding.opening == event.opening);
         let Some(number) = holding.map(|holding| holding.number) else {
             // Its receiver has let it go before it read of it.
             return Err(Stop::GiveUp);
         };
-        let this = (event.process, number);
+        let this = (event.opening, number);
         match handle {
             HandlePattern::Any => Ok(()),
             HandlePattern::Bind(name) => {
@@ -489,7 +503,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
     fn holder(&self, object: &Object<'p>, strongly: bool) -> Option<Holder> {
         let mut holdings = object.holdings.iter();
         if let Some(holding) = holdings.find(|holding| !strongly || holding.strong > 0) {
-            return Some(Holder::Process(holding.process));
+            return Some(Holder::Opening(holding.opening));
         }
         let (strong, weak) = object.own;
         if strong > 0 || (!strongly && weak > 0) {
@@ -502,7 +516,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
 
     /// An owner is told something of its object.
     fn told(&mut self, event: &Event<'p>, node: &'p Node, what: &'static str) -> Result<(), Stop> {
-        let id = self.object(event.process, node.into());
+        let id = self.object(event.opening, node.into());
         let object = &self.objects[id];
         let is_strong = matches!(what, "BR_ACQUIRE" | "BR_RELEASE");
         let begins = matches!(what, "BR_INCREFS" | "BR_ACQUIRE");
@@ -513,7 +527,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
         match self.holder(object, is_strong) {
             Some(holder) if !begins => {
                 let holder = match holder {
-                    Holder::Process(process) => self.history.processes[process].name.to_string(),
+                    Holder::Opening(opening) => self.history.processes[opening].name.to_string(),
                     Holder::Buffer => "a buffer".to_owned(),
                     Holder::Driver => "the driver, for want of an answer,".to_owned(),
                 };
@@ -544,7 +558,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
             return Ok(());
         }
         for (id, object) in self.objects.iter().enumerate() {
-            if object.owner != event.process || self.manager == Some(id) || object.sender.is_some() {
+            if object.owner != event.opening || self.manager == Some(id) || object.sender.is_some() {
                 continue;
             }
             let owed = match (object.told.strong, object.told.weak) {
@@ -561,7 +575,7 @@ impl<'h, 'p> Ledger<'h, 'p> {
 
 /// Who holds an object.
 enum Holder {
-    Process(usize),
+    Opening(OpeningIndex),
     /// A buffer of its owner.
     Buffer,
     /// The driver, until its owner answers.

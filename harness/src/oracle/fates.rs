@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::history::{Happening, History};
+use rustc_hash::FxHashMap;
+
+use super::history::{Happening, History, OpeningIndex};
 use crate::program::ReturnPattern;
 
 /// What becomes of something that is sent. Its sender learns of it later.
@@ -16,16 +18,17 @@ pub(super) enum Fate {
 
 /// The fates of what the events of a history send, for each event. What has none cannot be told.
 pub(super) fn fates(history: &History<'_>) -> Vec<Option<Fate>> {
-    #[derive(Clone, Default)]
+    #[derive(Default)]
     struct Sender {
         /// What it has not been told anything of, and whether that is a call.
         untold: VecDeque<(usize, bool)>,
         awaited: Option<usize>,
     }
     let mut fates = vec![None; history.events.len()];
-    let mut senders = vec![Sender::default(); history.threads.len()];
+    // Of what a thread has sent by one opening of the device it learns by that one.
+    let mut senders: FxHashMap<(OpeningIndex, usize), Sender> = FxHashMap::default();
     for (place, event) in history.events.iter().enumerate() {
-        let sender = &mut senders[event.thread];
+        let sender = senders.entry((event.opening, event.thread)).or_default();
         match &event.what {
             Happening::Command(command) if command.sent().is_some() => {
                 sender.untold.push_back((place, command.awaits_reply()));

@@ -21,13 +21,13 @@ pub(super) struct History<'p> {
 pub(super) struct Event<'p> {
     /// In which step of the program, from 0.
     pub(super) step: usize,
-    /// The index of the process.
-    pub(super) process: usize,
     /// The index of the thread.
     pub(super) thread: usize,
     /// Which opening of a device it was about. A process can have several, one after the other or, by descriptors that were
     /// passed, at once; and one can be that of several processes.
     pub(super) opening: OpeningIndex,
+    /// Behind how many events it was, at least: what a thread that sleeps is told, it tells in a later step.
+    pub(super) earliest: usize,
     pub(super) what: Happening<'p>,
 }
 
@@ -110,18 +110,16 @@ impl<'p> History<'p> {
                     return history;
                 };
                 let process = history.threads[thread].1;
-                let opening = openings.begin(&step.action, process, thread);
-                let mut add =
-                    |what| history.events.push(Event { step: index, process, thread, opening, what });
+                let (opening, since) = openings.begin(&step.action, process, thread);
+                let mut add = |what| {
+                    let earliest = since.unwrap_or(history.events.len());
+                    history.events.push(Event { step: index, thread, opening, earliest, what });
+                };
                 happenings(&step.action, &mut add);
-                if openings.end(&step.action, process, thread, opening, &history.processes).is_none() {
-                    history.events.push(Event {
-                        step: index,
-                        process,
-                        thread,
-                        opening,
-                        what: Happening::Unclear,
-                    });
+                let place = history.events.len();
+                if openings.end(&step.action, process, thread, opening, place, &history.processes).is_none() {
+                    let what = Happening::Unclear;
+                    history.events.push(Event { step: index, thread, opening, earliest: place, what });
                 }
             }
         }
@@ -140,8 +138,9 @@ struct Openings<'p> {
     count: usize,
     /// That of each process.
     current: Vec<OpeningIndex>,
-    /// That in which each thread sleeps, or has slept and has not told what it got.
-    parked: Vec<Option<OpeningIndex>>,
+    /// That in which each thread sleeps, or has slept and has not told what it got, and behind how many events it was seen
+    /// to sleep.
+    parked: Vec<Option<(OpeningIndex, usize)>>,
     /// Those that scripts have given a name, as files.
     named: Vec<(&'p Name, OpeningIndex)>,
 }
@@ -154,28 +153,33 @@ impl<'p> Openings<'p> {
         Openings { count, current: (0..count).collect(), parked, named: Vec::new() }
     }
 
-    /// The opening that an action of a thread is about.
-    fn begin(&mut self, action: &Action, process: usize, thread: usize) -> OpeningIndex {
+    /// The opening that an action of a thread is about, and behind how many events the thread was seen to sleep, if it tells
+    /// what it has been told since.
+    fn begin(&mut self, action: &Action, process: usize, thread: usize) -> (OpeningIndex, Option<usize>) {
         let slept = match action {
             Action::Read { .. } => self.parked[thread].take(),
             _ => None,
         };
-        slept.unwrap_or(self.current[process])
+        match slept {
+            Some((opening, since)) => (opening, Some(since)),
+            None => (self.current[process], None),
+        }
     }
 
-    /// Takes note of what an action has changed. `None` if that cannot be told.
+    /// Takes note of what an action has changed, behind so many events. `None` if that cannot be told.
     fn end(
         &mut self,
         action: &'p Action,
         process: usize,
         thread: usize,
         opening: OpeningIndex,
+        place: usize,
         processes: &[&Process],
     ) -> Option<()> {
         match action {
             Action::Read { expected: ReadExpectation::Parked, .. }
             | Action::WriteRead { expected: Some(ReadExpectation::Parked), .. } => {
-                self.parked[thread] = Some(opening);
+                self.parked[thread] = Some((opening, place));
             }
             Action::Call { expected: CallExpectation::Fails(_), .. } => {}
             Action::Call { call, .. } => match call {

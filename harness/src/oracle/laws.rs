@@ -177,74 +177,123 @@ pub(super) fn owners_are_told_of_changes(history: &History<'_>) -> Result<(), Vi
     Ok(())
 }
 
-/// Deaths and clearings are told to whoever has asked, and as often.
+/// A death is told once for a request at most, and that a request is cleared once for a command that clears it; a freeze
+/// is told only while there is a request. Nothing is told of a request after it was told to be cleared, and of one for
+/// freezes nothing but that after the command. What is asked for with one cookie in one opening is one account, from which
+/// no request is taken for ending with its handle or being passed over.
 pub(super) fn notifications_are_asked_for(history: &History<'_>) -> Result<(), Violation> {
     let mut accounts = Accounts(Vec::new());
-    for event in clear(history) {
-        let opening = event.opening;
-        let told = |cookie: &Token, asked: &mut u32, what: &'static str, once: bool| match asked {
-            0 => {
-                Err(Violation::NotAskedFor { step: event.step, told: what, cookie: fragment::token(cookie) })
-            }
-            left => {
-                *left -= u32::from(once);
-                Ok(())
-            }
-        };
-        match &event.what {
-            Happening::Command(Command::RequestDeathNotification(_, cookie)) => {
-                accounts.of(opening, cookie).deaths += 1;
-            }
-            Happening::Command(Command::ClearDeathNotification(_, cookie)) => {
-                accounts.of(opening, cookie).deaths_cleared += 1;
-            }
-            Happening::Command(Command::RequestFreezeNotification(_, cookie)) => {
-                accounts.of(opening, cookie).freezes += 1;
-            }
-            Happening::Command(Command::ClearFreezeNotification(_, cookie)) => {
-                accounts.of(opening, cookie).freezes_cleared += 1;
+    for (place, event) in clear(history).enumerate() {
+        let (told, cookie, is_due) = match &event.what {
+            Happening::Command(command) => {
+                accounts.follow(event.opening, command, place);
+                continue;
             }
             Happening::Return(ReturnPattern::DeadBinder(cookie)) => {
-                told(cookie, &mut accounts.of(opening, cookie).deaths, "BR_DEAD_BINDER", true)?;
+                ("BR_DEAD_BINDER", cookie, accounts.of(event.opening, cookie).dies(event.earliest))
             }
             Happening::Return(ReturnPattern::ClearDeathNotificationDone(cookie)) => {
-                told(
-                    cookie,
-                    &mut accounts.of(opening, cookie).deaths_cleared,
-                    "BR_CLEAR_DEATH_NOTIFICATION_DONE",
-                    true,
-                )?;
+                let is_due = accounts.of(event.opening, cookie).death_is_cleared(place);
+                ("BR_CLEAR_DEATH_NOTIFICATION_DONE", cookie, is_due)
             }
             Happening::Return(ReturnPattern::FrozenBinder { cookie, .. }) => {
-                told(cookie, &mut accounts.of(opening, cookie).freezes, "BR_FROZEN_BINDER", false)?;
+                ("BR_FROZEN_BINDER", cookie, accounts.of(event.opening, cookie).freezes(event.earliest))
             }
             Happening::Return(ReturnPattern::ClearFreezeNotificationDone(cookie)) => {
-                told(
-                    cookie,
-                    &mut accounts.of(opening, cookie).freezes_cleared,
-                    "BR_CLEAR_FREEZE_NOTIFICATION_DONE",
-                    true,
-                )?;
+                let is_due = accounts.of(event.opening, cookie).freeze_is_cleared();
+                ("BR_CLEAR_FREEZE_NOTIFICATION_DONE", cookie, is_due)
             }
-            _ => {}
+            _ => continue,
+        };
+        if is_due.is_none() {
+            let cookie = fragment::token(cookie);
+            return Err(Violation::NotAskedFor { step: event.step, told, cookie });
         }
     }
     Ok(())
 }
 
-/// How often something has been asked for with a cookie, of which nothing has been told.
+/// What has been asked for with a cookie, and what has come of it.
 #[derive(Default)]
 struct Asked {
+    /// Requests for a death of which nothing has been told.
     deaths: u32,
+    /// Those whose death was told, and not that they are cleared.
+    deaths_told: u32,
+    /// Commands to clear one, of which nothing has been told.
     deaths_cleared: u32,
+    /// Where requests were told to be cleared whose death had not been told.
+    deaths_closed: Vec<usize>,
+    /// Requests for freezes that have not been cleared.
     freezes: u32,
+    /// Commands to clear one, of which nothing has been told.
     freezes_cleared: u32,
+    /// Where the last of these was.
+    freezes_closed: Option<usize>,
+}
+
+impl Asked {
+    /// A death is told, behind so many events at least. `None` if that cannot be.
+    fn dies(&mut self, earliest: usize) -> Option<()> {
+        // A thread that slept when a request was told to be cleared may have been told of the death before.
+        match self.deaths_closed.iter().position(|closed| *closed >= earliest) {
+            Some(before) => {
+                self.deaths_closed.remove(before);
+            }
+            None => {
+                self.deaths = self.deaths.checked_sub(1)?;
+                self.deaths_told += 1;
+            }
+        }
+        Some(())
+    }
+
+    /// A request is told to be cleared, in the event at this place. Which one it is cannot be told: one whose death was
+    /// told, if there is any.
+    fn death_is_cleared(&mut self, place: usize) -> Option<()> {
+        self.deaths_cleared = self.deaths_cleared.checked_sub(1)?;
+        if self.deaths_told > 0 {
+            self.deaths_told -= 1;
+        } else {
+            self.deaths = self.deaths.checked_sub(1)?;
+            self.deaths_closed.push(place);
+        }
+        Some(())
+    }
+
+    /// A freeze or a thaw is told, behind so many events at least.
+    fn freezes(&self, earliest: usize) -> Option<()> {
+        let was_open = self.freezes_closed.is_some_and(|closed| closed >= earliest);
+        (self.freezes > 0 || was_open).then_some(())
+    }
+
+    fn freeze_is_cleared(&mut self) -> Option<()> {
+        self.freezes_cleared = self.freezes_cleared.checked_sub(1)?;
+        Some(())
+    }
 }
 
 /// What has been asked for in openings, each with a cookie.
 struct Accounts<'p>(Vec<(OpeningIndex, &'p Token, Asked)>);
 
 impl<'p> Accounts<'p> {
+    /// Takes note of a command, in the event at this place. One about freezes that has no request to clear fails, and is
+    /// no event; one about deaths is passed over.
+    fn follow(&mut self, opening: OpeningIndex, command: &'p Command, place: usize) {
+        match command {
+            Command::RequestDeathNotification(_, cookie) => self.of(opening, cookie).deaths += 1,
+            Command::ClearDeathNotification(_, cookie) => self.of(opening, cookie).deaths_cleared += 1,
+            Command::RequestFreezeNotification(_, cookie) => self.of(opening, cookie).freezes += 1,
+            Command::ClearFreezeNotification(_, cookie) => {
+                let asked = self.of(opening, cookie);
+                asked.freezes = asked.freezes.saturating_sub(1);
+                asked.freezes_cleared += 1;
+                asked.freezes_closed = Some(place);
+            }
+            _ => {}
+        }
+    }
+
     fn of(&mut self, opening: OpeningIndex, cookie: &'p Token) -> &mut Asked {
         let known = self.0.iter().position(|(owner, known, _)| *owner == opening && *known == cookie);
         let place = known.unwrap_or_else(|| {

@@ -104,8 +104,9 @@ pub enum Violation {
         /// The node.
         node: String,
     },
-    /// A process was told of more deaths, freezes or clearings than it had asked for.
-    #[error("step {step}: {told} of {cookie}, for which nobody asked")]
+    /// A process was told of a death, of a freeze or that a request is cleared, and no request of this cookie was left of
+    /// which that could be told.
+    #[error("step {step}: {told} of {cookie}, for which nobody asks")]
     NotAskedFor {
         /// In which step.
         step: usize,

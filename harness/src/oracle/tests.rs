@@ -128,6 +128,57 @@ fn who_shares_an_opening_spells_out_what_others_name() {
     assert!(matches!(verdict(&twice), Err(Violation::ToldTwice { step: 3, .. })), "{:?}", verdict(&twice));
 }
 
+/// The manager has let go of an object that a forked process has sent, and which process is told of it is open.
+const LET_GO_AFTER_A_FORK: &str = "\
+app  ! fork child
+child  >< BC_TRANSACTION { handle 0, code 1, flags TF_ONE_WAY, data [ binder foo ] } -> BR_INCREFS foo, BR_ACQUIRE foo, BR_TRANSACTION_COMPLETE
+manager  < BR_TRANSACTION { target { ptr 0x0, cookie 0x0 }, code 1, flags TF_ONE_WAY, data [ handle ?h ] } as message
+child  > BC_INCREFS_DONE foo, BC_ACQUIRE_DONE foo
+manager  > BC_FREE_BUFFER message
+";
+
+#[test]
+fn who_shares_an_opening_is_told_for_all() {
+    let with_child = |steps: &str| {
+        let text = format!(
+            "# A doctored history.\n\nprocess manager context-manager\nprocess app\nprocess child forked\n\n\
+            {LET_GO_AFTER_A_FORK}{steps}"
+        );
+        parse(text.as_bytes()).unwrap_or_else(|wrong| panic!("{}", wrong.render("doctored", false))).program
+    };
+    let told = with_child(
+        "app  < BR_RELEASE { ptr foo, cookie foo }, BR_DECREFS { ptr foo, cookie foo }\nchild  < parked\n",
+    );
+    assert_eq!(counting::check(&History::of(&told)), Ok(()));
+    let counted = coverage(&told);
+    assert_eq!(counted.counted, counted.events);
+    let untold = counting::check(&History::of(&with_child("app  < parked\n")));
+    assert!(matches!(untold, Err(Violation::NeverTold { step: 5, owed: "BR_RELEASE", .. })), "{untold:?}");
+}
+
+#[test]
+fn what_comes_of_another_opening_says_nothing_of_what_was_sent_by_this_one() {
+    // The message to nobody is refused, and is not what was accepted of the other device.
+    let program = doctored(&format!(
+        "{OBJECT}\
+        app  > BC_TRANSACTION {{ handle 7, code 2 }}\n\
+        app  ! open\n\
+        app  >< BC_TRANSACTION {{ handle 0, code 3, flags TF_ONE_WAY }} -> BR_TRANSACTION_COMPLETE\n"
+    ));
+    let history = History::of(&program);
+    let sent = |code| {
+        let is_it = |event: &history::Event<'_>| match event.what {
+            history::Happening::Command(command) => {
+                command.sent().is_some_and(|(transaction, _)| transaction.code == code)
+            }
+            _ => false,
+        };
+        fates::fates(&history)[history.events.iter().position(is_it).expect("it was sent")]
+    };
+    assert_eq!(sent(2), None);
+    assert_eq!(sent(3), Some(fates::Fate::Accepted));
+}
+
 #[test]
 fn a_death_that_nobody_asked_for_is_noticed() {
     let wrong = format!(
@@ -136,6 +187,77 @@ fn a_death_that_nobody_asked_for_is_noticed() {
     );
     let told = Violation::NotAskedFor { step: 5, told: "BR_DEAD_BINDER", cookie: "grave".to_owned() };
     assert_eq!(verdict(&wrong), Err(told));
+}
+
+/// The manager asks to be told of the application's death, or of its freezes.
+fn asking(command: &str) -> String {
+    format!("{OBJECT}manager  > {command} h grave\n")
+}
+
+#[test]
+fn a_death_that_is_told_after_its_clearing_is_noticed() {
+    let cleared = format!(
+        "{}manager  >< BC_CLEAR_DEATH_NOTIFICATION h grave -> BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n",
+        asking("BC_REQUEST_DEATH_NOTIFICATION")
+    );
+    assert_eq!(verdict(&cleared), Ok(()));
+    let told =
+        |step| Err(Violation::NotAskedFor { step, told: "BR_DEAD_BINDER", cookie: "grave".to_owned() });
+    let dead = "manager  < BR_DEAD_BINDER grave\n";
+    assert_eq!(verdict(&format!("{cleared}{dead}")), told(5));
+    let again = format!("{cleared}manager  > BC_REQUEST_DEATH_NOTIFICATION h grave\n{dead}");
+    assert_eq!(verdict(&again), Ok(()));
+    assert_eq!(verdict(&format!("{again}{dead}")), told(7));
+}
+
+#[test]
+fn a_death_that_waits_to_be_read_is_told_before_its_clearing() {
+    let told = format!(
+        "{}manager  >< BC_CLEAR_DEATH_NOTIFICATION h grave -> BR_DEAD_BINDER grave\n\
+        manager  >< BC_DEAD_BINDER_DONE grave -> BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n",
+        asking("BC_REQUEST_DEATH_NOTIFICATION")
+    );
+    assert_eq!(verdict(&told), Ok(()));
+    let cleared = verdict(&format!("{told}manager  < BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n"));
+    assert!(matches!(cleared, Err(Violation::NotAskedFor { step: 6, .. })), "{cleared:?}");
+}
+
+#[test]
+fn a_death_may_be_told_before_its_clearing_and_read_of_later() {
+    // The manager has a second thread here, which sleeps.
+    let steps = |parked: &str| {
+        let steps = format!(
+            "{}{parked}manager  >< BC_CLEAR_DEATH_NOTIFICATION h grave, BC_DEAD_BINDER_DONE grave -> \
+            BR_CLEAR_DEATH_NOTIFICATION_DONE grave\n\
+            manager-2  < BR_DEAD_BINDER grave\n",
+            asking("BC_REQUEST_DEATH_NOTIFICATION")
+        );
+        let text = format!(
+            "# A doctored history.\n\nprocess manager context-manager\nthread manager-2 of manager\n\
+            process app\n\n{steps}"
+        );
+        parse(text.as_bytes()).unwrap_or_else(|wrong| panic!("{}", wrong.render("doctored", false))).program
+    };
+    assert_eq!(laws_hold(&History::of(&steps("manager-2  < parked\n"))), Ok(()));
+    let awake = steps("");
+    let told = laws_hold(&History::of(&awake));
+    assert!(matches!(told, Err(Violation::NotAskedFor { step: 5, .. })), "{told:?}");
+}
+
+#[test]
+fn a_freeze_that_is_told_after_its_clearing_is_noticed() {
+    let frozen = "manager  < BR_FROZEN_BINDER { cookie grave, is_frozen 1 }\n";
+    let twice = format!("{}{frozen}{frozen}", asking("BC_REQUEST_FREEZE_NOTIFICATION"));
+    assert_eq!(verdict(&twice), Ok(()));
+    let done = "manager  < BR_CLEAR_FREEZE_NOTIFICATION_DONE grave\n";
+    let cleared = format!("{twice}manager  > BC_CLEAR_FREEZE_NOTIFICATION h grave\n");
+    assert_eq!(verdict(&format!("{cleared}{done}")), Ok(()));
+    let told = |step| {
+        let (told, cookie) = ("BR_FROZEN_BINDER", "grave".to_owned());
+        Err(Violation::NotAskedFor { step, told, cookie })
+    };
+    assert_eq!(verdict(&format!("{cleared}{frozen}")), told(7));
+    assert_eq!(verdict(&format!("{cleared}{done}{frozen}")), told(8));
 }
 
 #[test]
