@@ -138,6 +138,10 @@ impl Driver {
         self.findings.to_tid = callee_tid;
         if let Callee::Ended(_) = callee {
             let is_refused = self.refuses_as_frozen(process, is_oneway);
+            if is_refused {
+                // It has not got as far as that thread.
+                self.findings.to_tid = None;
+            }
             self.retract(transaction, node, process);
             let command = if is_refused { BR_FROZEN_REPLY } else { BR_DEAD_REPLY };
             return Err(Failure::ToSender(Rejection::plain(command)));

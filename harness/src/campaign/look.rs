@@ -11,7 +11,7 @@ use super::bench::{Bench, Difference};
 use super::finding::Steadiness;
 use super::signature::Signature;
 use crate::engine::SetUpError;
-use crate::minimise::{Trial, minimise};
+use crate::minimise::minimise;
 use crate::program::Program;
 
 /// How often a kind of divergence is looked into, at most, that is listed, or of which no program shows it again.
@@ -117,12 +117,12 @@ pub fn reduce(
     let repetitions = if steadiness.is_steady() { 1 } else { REPETITIONS };
     let mut trial = bench.trial(&first.signature, repetitions, MOST_RUNS, is_stopped);
     let minimised = minimise(program, &mut trial);
-    let is_cut_short = trial.is_over();
     if let Some(error) = trial.error {
         return Err(error);
     }
     let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
     let difference = last.unwrap_or(first);
+    let is_cut_short = !minimised.is_minimal;
     Ok(Reduced { program: minimised.program, difference, steadiness, is_cut_short })
 }
 

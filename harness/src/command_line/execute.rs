@@ -47,7 +47,7 @@ pub(super) fn execute(arguments: &ExecuteArguments, out: &mut dyn Write) -> Resu
         }
         Err(why) => {
             complain(&why);
-            Ok(Status::CouldNotRun)
+            Ok(if executed.complaints.is_empty() { Status::CouldNotRun } else { Status::Deviation })
         }
     }
 }

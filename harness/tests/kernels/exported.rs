@@ -19,6 +19,7 @@ use super::{Test, binderdrill, is, output};
 pub(super) const IN_UML: &[Test] = &[
     ("an_exported_script_does_in_a_guest_what_the_script_does", || exported(UML, DriverKind::Rust)),
     ("an_exported_script_tells_the_step_that_deviates", exported_deviation),
+    ("a_guest_that_dies_over_a_program_is_what_that_shows", deadly_program),
 ];
 
 pub(super) const IN_RUST: &[Test] =
@@ -234,4 +235,19 @@ fn exported_deviation() -> Result<(), Failed> {
     let deviating = told.lines().rev().nth(1).unwrap_or_default();
     let line = deviating.strip_prefix("line ").and_then(|rest| rest.split(':').next()).unwrap_or_default();
     super::holds(&report, &[&format!("deviates.drill:{line}: ")])
+}
+
+/// What ends the kernel is no lack of the target.
+fn deadly_program() -> Result<(), Failed> {
+    const SOURCE: &str = "#include <sys/reboot.h>\n#include <unistd.h>\n\
+                          int main(void) { reboot(RB_POWER_OFF); return pause(); }\n";
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (source, program) = (at("deadly.c"), at("deadly"));
+    std::fs::write(&source, SOURCE)?;
+    let (status, _, stderr) = output(Command::new("gcc").args(["-static", &source, "-o", &program]))?;
+    is(status, 0, &stderr)?;
+    let (status, _, stderr) = output(&mut binderdrill(&["execute", &program, "--target", UML]))?;
+    is(status, 1, &stderr)?;
+    super::holds(&stderr, &["the guest ended", "its guest died over it"])
 }

@@ -96,3 +96,18 @@ fn every_word_is_on_the_page() {
         words.filter(|word| word != "BR_ATTEMPT_ACQUIRE" && !PAGE.contains(&format!("`{word}"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// Each of those whom the README is for finds a section, and the first command is followed by what it prints.
+#[test]
+fn the_readme_has_a_section_for_each_reader() {
+    let readme = include_str!("../../../README.md");
+    for section in
+        ["Two commands", "Run on a real kernel", "Check a patch", "Write a case", "Fuzz", "Nightly report"]
+    {
+        assert!(readme.contains(&format!("\n## {section}\n")), "{section}");
+    }
+    let (_, printed) = readme.split_once("What the first command prints:").unwrap();
+    let (printed, _) = printed.split_once("\n## ").unwrap();
+    let last = printed.lines().rfind(|line| !line.is_empty()).unwrap();
+    assert!(last.contains(" passed, ") && last.contains(" on reference in "), "{last}");
+}

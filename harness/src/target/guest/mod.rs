@@ -191,10 +191,8 @@ impl GuestTarget {
     fn answer(&mut self, request: &Request) -> Result<Reply, SetUpError> {
         let patience = self.patience * 6;
         let machine = self.machine()?;
-        machine.ask(request, patience).and_then(|()| machine.receive(patience)).map_err(|silence| {
-            let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
-            SetUpError(format!("{silence}{}", last_lines(&console)))
-        })
+        let answer = machine.ask(request, patience).and_then(|()| machine.receive(patience));
+        answer.map_err(|silence| SetUpError(self.last_words(&silence)))
     }
 
     /// Asks the guest to run a script. If it dies or its kernel complains over it, the next one gets a fresh guest.
@@ -216,9 +214,14 @@ impl GuestTarget {
 
     /// What came of a program over which the guest died.
     fn died(&mut self, silence: &Silence) -> Run {
-        let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
-        let reason = format!("{silence}{}", last_lines(&console));
+        let reason = self.last_words(silence);
         Run::without_steps(Verdict::Broken { reason })
+    }
+
+    /// What is to be told of a guest that answers no more. The next question goes to a fresh one.
+    fn last_words(&mut self, silence: &Silence) -> String {
+        let console = self.machine.take().map(|mut machine| machine.console()).unwrap_or_default();
+        format!("{silence}{}", last_lines(&console))
     }
 
     /// Has the guest play all tapes that there are. For each program, what came of it, where that is known by now: the same as
@@ -373,7 +376,20 @@ impl Target for GuestTarget {
                 other => return Err(SetUpError(format!("the guest keeps no program: {other:?}"))),
             }
         }
-        match self.answer(&Request::Execute { words: words.to_vec() })? {
+        let patience = self.patience * 6;
+        let machine = self.machine()?;
+        let request = Request::Execute { words: words.to_vec() };
+        let answer = machine.ask(&request, patience).and_then(|()| machine.receive(patience));
+        let answer = match answer {
+            Ok(answer) => answer,
+            // That is what a program may be meant to show.
+            Err(silence) => {
+                let status = Err("its guest died over it, and with that what it had written".to_owned());
+                let complaints = vec![self.last_words(&silence)];
+                return Ok(Executed { status, output: String::new(), complaints });
+            }
+        };
+        match answer {
             Reply::Executed { executed, spoilt } => {
                 if spoilt {
                     self.machine = None;
