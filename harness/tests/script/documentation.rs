@@ -1,4 +1,4 @@
-//! The examples of `docs/script-language.md`, held against the language.
+//! The examples of `docs/script-language.md`, held against the language; and what the README has.
 
 use binderdrill::engine::Verdict;
 use binderdrill::script::{lint, parse, print};
