@@ -82,6 +82,36 @@ fn sides(
     sides
 }
 
+/// Text in which numbers are alike: those in decimal digits, those that begin with 0x, and addresses.
+pub fn masked(text: &str) -> String {
+    /// Words of hexadecimal digits with so many letters, or more, are addresses.
+    const ADDRESS: usize = 8;
+    let is_address = |word: &str| {
+        let is_long = word.len() >= ADDRESS && word.contains(|letter: char| letter.is_ascii_digit());
+        word.starts_with("0x") || is_long && word.chars().all(|letter| letter.is_ascii_hexdigit())
+    };
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_of_word = |letter: char| letter.is_ascii_alphanumeric();
+        let end = rest.find(|letter| is_of_word(letter) != is_of_word(first)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        if is_address(word) {
+            masked.push('N');
+            continue;
+        }
+        for letter in word.chars() {
+            match letter.is_ascii_digit() {
+                true if masked.ends_with('N') => {}
+                true => masked.push('N'),
+                false => masked.push(letter),
+            }
+        }
+    }
+    masked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +156,16 @@ mod tests {
         other.complaints.push("2 nodes are left after all is closed".to_owned());
         let found = divergence(&[("a", &one), ("b", &other)]).unwrap();
         assert_eq!((found.step, found.sides.len()), (None, 2));
+    }
+
+    #[test]
+    fn numbers_are_alike() {
+        assert_eq!(masked("2 nodes are left, 0x17f"), "N nodes are left, N");
+        assert_eq!(masked("at address: ffffc9000123abcd in binder_ioctl"), "at address: N in binder_ioctl");
+        assert_eq!(
+            masked("WARNING: CPU: 0 PID: 77 at binder.c:3165"),
+            "WARNING: CPU: N PID: N at binder.c:N"
+        );
+        assert_eq!(masked("defaced, ünd"), "defaced, ünd");
     }
 }

@@ -26,7 +26,7 @@ pub struct Finding {
     pub difference: Difference,
     /// How often.
     pub steadiness: Steadiness,
-    /// There was no time to make it as small as it can be.
+    /// The search for less was ended before it was as small as it can be.
     pub is_cut_short: bool,
     /// Why, if that is listed.
     pub known: Option<String>,
@@ -67,7 +67,7 @@ impl Finding {
             format!("Again: {replay}"),
         ];
         if self.is_cut_short {
-            let line = "The time was up before it was as small as it can be: `binderdrill minimise` goes on with it.";
+            let line = "It may be made smaller still: the search for less was ended. `binderdrill minimise` goes on with it.";
             program.opening.push(line.to_owned());
         }
         program

@@ -15,7 +15,7 @@ use crate::minimise::minimise;
 use crate::program::Program;
 
 /// How often a kind of divergence is looked into, at most, that is listed, or of which no program shows it again.
-const MOST_LOOKS: u32 = 20;
+pub const MOST_LOOKS: u32 = 20;
 
 /// How often programs are run, at most, to make one smaller.
 const MOST_RUNS: u32 = 1500;
@@ -32,6 +32,8 @@ pub(super) struct Looks(Mutex<BTreeMap<Signature, Looked>>);
 struct Looked {
     times: u32,
     has_shown: bool,
+    /// A bench looks into it now; one is enough.
+    is_at_it: bool,
 }
 
 /// What a look into a divergence has come to.
@@ -54,39 +56,81 @@ impl Looks {
     ) -> Result<Look, SetUpError> {
         let signature = first.signature.clone();
         let reason = bench.known(&signature).map(str::to_owned);
-        let Looked { times, has_shown } = self.of(&signature);
-        // What has turned out to be steady is no longer what the list is about.
-        let known = reason.filter(|_| !has_shown);
-        if has_shown || times > MOST_LOOKS {
-            return Ok(Look { known, reduced: None });
-        }
-        let is_first = times == 1;
-        if known.is_some() {
-            let seen = seen_again(bench, program, first.clone())?;
-            if !seen.steadiness.is_steady() {
-                return Ok(Look { known, reduced: is_first.then_some(seen) });
-            }
-        }
-        let reduced = reduce(bench, program, first, is_stopped)?;
-        let shows = reduced.steadiness.shown > 0;
-        if shows {
-            self.has_shown(&signature);
-        }
-        Ok(Look { known: None, reduced: (is_first || shows).then_some(reduced) })
+        let (is_listed, is_over) = (reason.is_some(), is_stopped());
+        let turn = self.turn(&signature, |looked| {
+            !(is_over && (is_listed || looked.times > 0)) && looked.times < MOST_LOOKS
+        });
+        let is_first = match turn {
+            Turn::HasShown => return Ok(Look { known: None, reduced: None }),
+            Turn::NotOurs => return Ok(Look { known: reason, reduced: None }),
+            Turn::Ours { is_first } => is_first,
+        };
+        let look = look_into(bench, program, first, reason, is_stopped);
+        let has_shown = look.as_ref().is_ok_and(|look| look.known.is_none() && look.has_shown());
+        self.end(&signature, has_shown);
+        let Look { known, reduced } = look?;
+        let is_told = |reduced: &Reduced| is_first || known.is_none() && reduced.steadiness.shown > 0;
+        Ok(Look { reduced: reduced.filter(is_told), known })
     }
 
-    /// The looks so far, with one that is about to be taken if there is one to take.
-    fn of(&self, signature: &Signature) -> Looked {
+    /// Whose turn it is to look into a kind of divergence.
+    fn turn(&self, signature: &Signature, is_wanted: impl Fn(&Looked) -> bool) -> Turn {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let looked = looks.entry(signature.clone()).or_default();
-        looked.times = looked.times.saturating_add(1);
-        *looked
+        if looked.has_shown {
+            return Turn::HasShown;
+        }
+        if looked.is_at_it || !is_wanted(looked) {
+            return Turn::NotOurs;
+        }
+        looked.is_at_it = true;
+        looked.times += 1;
+        Turn::Ours { is_first: looked.times == 1 }
     }
 
-    fn has_shown(&self, signature: &Signature) {
+    fn end(&self, signature: &Signature, has_shown: bool) {
         let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.entry(signature.clone()).or_default().has_shown = true;
+        let looked = looks.entry(signature.clone()).or_default();
+        looked.is_at_it = false;
+        looked.has_shown = has_shown;
     }
+}
+
+/// Whether to look into a divergence.
+enum Turn {
+    /// One of its kind has shown what there is to see. It is not what a list is about.
+    HasShown,
+    /// Another bench does, or enough have.
+    NotOurs,
+    /// This is to be looked into.
+    Ours {
+        /// It is the first of its kind.
+        is_first: bool,
+    },
+}
+
+impl Look {
+    fn has_shown(&self) -> bool {
+        self.reduced.as_ref().is_some_and(|reduced| reduced.steadiness.shown > 0)
+    }
+}
+
+/// Sees whether a divergence that is listed, if there is a reason for it, is what the list is about; and makes the program
+/// smaller if not.
+fn look_into(
+    bench: &mut Bench,
+    program: &Program,
+    first: Difference,
+    reason: Option<String>,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Look, SetUpError> {
+    if reason.is_some() {
+        let seen = seen_again(bench, program, first.clone())?;
+        if !seen.steadiness.is_steady() {
+            return Ok(Look { known: reason, reduced: Some(seen) });
+        }
+    }
+    Ok(Look { known: None, reduced: Some(reduce(bench, program, first, is_stopped)?) })
 }
 
 /// What is left of a program on which targets part ways.
@@ -98,7 +142,7 @@ pub struct Reduced {
     pub difference: Difference,
     /// How often.
     pub steadiness: Steadiness,
-    /// There was no time to make it as small as it can be.
+    /// The search for less was ended before it was as small as it can be.
     pub is_cut_short: bool,
 }
 
@@ -157,4 +201,22 @@ fn repeat(
         }
     }
     Ok((steadiness, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bench_at_a_time_looks_until_there_is_nothing_more_to_see() {
+        let looks = Looks::default();
+        let signature = Signature::of_failure("a", "b");
+        let turn = || looks.turn(&signature, |_| true);
+        assert!(matches!(turn(), Turn::Ours { is_first: true }));
+        assert!(matches!(turn(), Turn::NotOurs));
+        looks.end(&signature, false);
+        assert!(matches!(turn(), Turn::Ours { is_first: false }));
+        looks.end(&signature, true);
+        assert!(matches!(turn(), Turn::HasShown));
+    }
 }

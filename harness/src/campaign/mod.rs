@@ -16,7 +16,7 @@ mod tally;
 pub use bench::{Bench, Compared, Difference, Differences, Foretold, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
-pub use look::{REPETITIONS, Reduced, reduce};
+pub use look::{MOST_LOOKS, REPETITIONS, Reduced, reduce};
 pub use side_by_side::side_by_side;
 pub use signature::Signature;
 pub use source::Source;

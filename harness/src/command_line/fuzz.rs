@@ -355,37 +355,38 @@ mod interruption {
     extern "C" fn ask(number: nix::libc::c_int) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map_or(0, |time| time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000);
-        if !ASKED.swap(true, Ordering::SeqCst) {
-            ASKED_AT.store(now, Ordering::SeqCst);
-        } else if now - ASKED_AT.load(Ordering::SeqCst) > ONE_WISH
-            && let Ok(asked) = Signal::try_from(number)
-        {
-            // SAFETY: the default is no handler.
-            let _ = unsafe { signal(asked, SigHandler::SigDfl) };
-            let _ = raise(asked);
+        match ASKED_AT.compare_exchange(0, now.max(1), Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => ASKED.store(true, Ordering::SeqCst),
+            Err(first) if now - first > ONE_WISH => {
+                if let Ok(asked) = Signal::try_from(number) {
+                    // SAFETY: the default is no handler.
+                    let _ = unsafe { signal(asked, SigHandler::SigDfl) };
+                    let _ = raise(asked);
+                }
+            }
+            Err(_) => {}
         }
     }
 
-    /// Signals are heeded for as long as this lives.
-    pub(super) struct Heeded;
+    /// Signals are heeded for as long as this lives. It has what they did before.
+    pub(super) struct Heeded(Vec<(Signal, SigAction)>);
 
     pub(super) fn heed() -> Heeded {
-        set(SigHandler::Handler(ask));
-        Heeded
+        let action = SigAction::new(SigHandler::Handler(ask), SaFlags::SA_RESTART, SigSet::empty());
+        let heeded = [Signal::SIGINT, Signal::SIGTERM].into_iter().filter_map(|signal| {
+            // SAFETY: the handler reads a clock, stores to atomics, and sets and raises a signal, all of which are safe at any
+            // moment. Without it, the program just ends.
+            Some((signal, unsafe { sigaction(signal, &action) }.ok()?))
+        });
+        Heeded(heeded.collect())
     }
 
     impl Drop for Heeded {
         fn drop(&mut self) {
-            set(SigHandler::SigDfl);
-        }
-    }
-
-    fn set(handler: SigHandler) {
-        let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            // SAFETY: the handler reads a clock, stores to atomics, and sets and raises a signal, all of which are safe at any
-            // moment. Without it, the program just ends.
-            let _ = unsafe { sigaction(signal, &action) };
+            for (signal, before) in &self.0 {
+                // SAFETY: it is what was there before.
+                let _ = unsafe { sigaction(*signal, before) };
+            }
         }
     }
 }

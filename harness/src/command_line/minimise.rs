@@ -78,6 +78,11 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
     ];
     write_text(arguments.out.as_deref(), &print(&small), out)?;
     tell_apart(&reduced);
+    if reduced.is_cut_short {
+        tell(
+            "it may be made smaller still, by minimising what is left of it: so many programs are tried at a time",
+        );
+    }
     Ok(Status::Deviation)
 }
 

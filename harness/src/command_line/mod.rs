@@ -25,7 +25,7 @@ mod spec;
 mod trace;
 mod trial;
 
-use std::fs::Permissions;
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -358,10 +358,14 @@ fn parse_or_complain(source: &[u8], origin: &str) -> Option<Script> {
 
 /// Makes sure, before anything is done that takes time, that a file can be written.
 fn takes_file(path: &Path) -> Result<(), CommandError> {
-    tempfile::tempfile_in(folder_of(path)).map(drop).map_err(|source| {
-        let path = path.to_owned();
-        FileError { path, source }.into()
-    })
+    let taken = match path.metadata() {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if there.is_file() => File::options().write(true).open(path).map(drop),
+        // Pipes may wait for a reader.
+        Ok(_) => Ok(()),
+        Err(_) => tempfile::tempfile_in(folder_of(path)).map(drop),
+    };
+    Ok(taken.map_err(|source| FileError { path: path.to_owned(), source })?)
 }
 
 /// The folder that a file is in, or will be.
@@ -369,26 +373,36 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a script, or what has been made of one, into a file, or to the standard output if there is none. A file that was there
-/// is replaced by the whole or not at all, unless it is none of the usual ones.
+/// Writes a script, or what has been made of one, into a file, or to the standard output if there is none.
 fn write_text(path: Option<&Path>, text: &str, out: &mut dyn Write) -> Result<(), CommandError> {
-    let Some(path) = path else {
-        out.write_all(text.as_bytes())?;
-        return Ok(());
-    };
-    let failed = |source| FileError { path: path.to_owned(), source };
-    // Through a link or into a pipe is written as it is.
-    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        std::fs::write(path, text).map_err(failed)?;
-        return Ok(());
+    match path {
+        None => out.write_all(text.as_bytes())?,
+        Some(path) => {
+            write_whole(path, text).map_err(|source| FileError { path: path.to_owned(), source })?
+        }
     }
-    let permissions =
-        path.metadata().map_or_else(|_| Permissions::from_mode(0o666), |there| there.permissions());
-    let mut beside =
-        tempfile::Builder::new().permissions(permissions).tempfile_in(folder_of(path)).map_err(failed)?;
-    beside.write_all(text.as_bytes()).map_err(failed)?;
-    beside.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// Writes a file so that what was there before is replaced by the whole or not at all, where that can be: not behind a link, in
+/// a pipe, or in a folder where nothing new can be made.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let there = path.symlink_metadata().ok();
+    if there.as_ref().is_some_and(Metadata::is_file) {
+        File::options().write(true).open(path)?;
+    }
+    let usual = Permissions::from_mode(0o666);
+    let beside = tempfile::Builder::new().permissions(usual).tempfile_in(folder_of(path));
+    let mut beside = match (beside, &there) {
+        (Ok(beside), None) => beside,
+        (Ok(beside), Some(there)) if there.is_file() => {
+            beside.as_file().set_permissions(there.permissions())?;
+            beside
+        }
+        _ => return fs::write(path, text),
+    };
+    beside.write_all(text.as_bytes())?;
+    beside.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Writes results for programs.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::tape::Reel;
 use super::{Spent, Target};
+use crate::compare::masked;
 use crate::engine::{Run, SetUpError, Verdict};
 use crate::program::Program;
 use crate::script;
@@ -100,7 +101,7 @@ struct Played {
     /// For each, what came of it, if that is known: as of [`Target::compare`].
     runs: Vec<Option<Option<Run>>>,
     /// What is told of the last of them if nothing comes of any when they are run one by one: the guest died, or complained.
-    trouble: Option<Run>,
+    trouble: Option<Trouble>,
 }
 
 /// A guest that waits for a script, and what it says of its kernel.
@@ -242,8 +243,7 @@ impl GuestTarget {
                 for (place, _) in places.iter().zip(&same).filter(|(_, same)| **same) {
                     runs[*place] = Some(None);
                 }
-                let last = places.last().filter(|_| !complaints.is_empty());
-                let trouble = last.map(|place| elsewhere[*place].1.but_for(complaints, log));
+                let trouble = (!complaints.is_empty()).then_some(Trouble::Complaints { complaints, log });
                 if trouble.is_some() {
                     self.machine = None;
                 }
@@ -252,7 +252,7 @@ impl GuestTarget {
             Ok(other) => Silence::Garbled(io::Error::other(format!("{other:?}"))),
             Err(silence) => silence,
         };
-        let trouble = Some(self.died(&silence));
+        let trouble = Some(Trouble::Death(self.died(&silence)));
         Ok(Played { runs, trouble })
     }
 
@@ -298,15 +298,35 @@ impl GuestTarget {
     }
 }
 
-/// Whether what went wrong while tapes were played came again when programs were run: a guest that died has died again, or the
-/// kernel has complained of the same.
-fn is_same_trouble(trouble: &Run, run: &Run) -> bool {
-    let died = |run: &Run| matches!(run.verdict, Verdict::Broken { .. }) && run.transcript.steps.is_empty();
-    let complaints = &trouble.transcript.complaints;
-    if died(trouble) {
-        return died(run);
+/// What went wrong while tapes were played, it is not known over which of them.
+enum Trouble {
+    /// The guest died.
+    Death(Run),
+    /// The kernel complained.
+    Complaints { complaints: Vec<String>, log: Vec<String> },
+}
+
+impl Trouble {
+    /// Whether the same came again when a program was run.
+    fn came_again_in(&self, run: &Run) -> bool {
+        match self {
+            Trouble::Death(_) => {
+                matches!(run.verdict, Verdict::Broken { .. }) && run.transcript.steps.is_empty()
+            }
+            Trouble::Complaints { complaints, .. } => {
+                let again: Vec<String> = run.transcript.complaints.iter().map(|line| masked(line)).collect();
+                complaints.iter().all(|line| again.iter().any(|again| again.contains(&masked(line))))
+            }
+        }
     }
-    complaints.iter().all(|complaint| run.transcript.complaints.contains(complaint))
+
+    /// What is to be told of a program with which it may have to do, and which did this elsewhere.
+    fn of_program(self, elsewhere: &Run) -> Run {
+        match self {
+            Trouble::Death(run) => run,
+            Trouble::Complaints { complaints, log } => elsewhere.but_for(complaints, log),
+        }
+    }
 }
 
 impl Target for GuestTarget {
@@ -352,13 +372,10 @@ impl Target for GuestTarget {
         }
         let mut runs: Vec<Option<Run>> = runs.into_iter().map(Option::flatten).collect();
         // It belongs to none of them, but to one that did the same rather than to one of which there is more to tell.
-        let of_trouble =
-            || tapes.places.iter().rev().find(|place| runs[**place].is_none()).or(tapes.places.last());
-        if let Some(trouble) =
-            trouble.filter(|trouble| !runs.iter().flatten().any(|run| is_same_trouble(trouble, run)))
-            && let Some(place) = of_trouble().copied()
-        {
-            runs[place] = Some(trouble);
+        let news = trouble.filter(|trouble| !runs.iter().flatten().any(|run| trouble.came_again_in(run)));
+        let did_the_same = tapes.places.iter().rev().find(|place| runs[**place].is_none());
+        if let (Some(trouble), Some(place)) = (news, did_the_same.or(tapes.places.last())) {
+            runs[*place] = Some(trouble.of_program(elsewhere[*place].1));
         }
         Ok(runs)
     }
