@@ -127,6 +127,17 @@ fn no_memory_of_a_driver_in_rust_is_reclaimed() {
     }
 }
 
+/// Whoever goes before all others finds a race always the same way, which may not be that of the model.
+#[test]
+fn no_thread_goes_before_all_others() {
+    let text = b"# Scheduling.\nprocess client\n\n\
+                 client ! sched_setscheduler { policy SCHED_FIFO, priority 5 }\n\
+                 client ! sched_setscheduler { policy SCHED_BATCH, priority 0 }\n";
+    let program = parse(text).unwrap_or_else(|wrong| panic!("{}", wrong.render("scheduling", false))).program;
+    let settled = print(&settle(&program, &Profile::C, &mut Unstructured::new(&[])).program);
+    assert!(!settled.contains("SCHED_FIFO") && settled.contains("SCHED_BATCH"), "{settled}");
+}
+
 #[test]
 fn a_seed_is_a_program() {
     for emphasis in Emphasis::iter() {

@@ -15,6 +15,7 @@
 //! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |
 //! | a mapping that its process cannot read | a script has no word for a payload that lies there |
 //! | reclaiming the memory of a driver in Rust | whether any is taken back is undefined (rust.53) |
+//! | threads that go before all others | whom the end of a process wakes then finds always what others find seldom |
 //! | ioctls that are not the driver's | the kernel answers them itself |
 //! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
 
@@ -116,6 +117,7 @@ fn avoid_in_options(options: &mut WriteReadOptions) {
 fn avoid_in_call(call: &mut Call, driver: DriverKind) -> bool {
     match call {
         Call::DropCaches => return driver != DriverKind::Rust,
+        Call::SetScheduler(scheduling) => return !scheduling.policy.is_real_time(),
         Call::Await | Call::Unshare | Call::Count(_) | Call::LimitDescriptors(_) => return false,
         Call::Poll { timeout_ms } | Call::EpollWait { timeout_ms } => *timeout_ms = 0,
         Call::Mprotect { protection: protection @ Protection::None, .. } => *protection = Protection::Read,
