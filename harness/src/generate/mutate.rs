@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
+
 use super::Emphasis;
 use super::choices::Choices;
 use super::conversation::invent;
 use super::settle::{Author, Settler};
 use crate::program::*;
-use crate::script::{parse, print};
 use crate::target::ThreadIndex;
 
 /// Something that is to be done.
@@ -372,40 +373,46 @@ pub(super) fn cross(
     second: &Program,
     choices: &mut Choices<'_, '_>,
 ) -> (Program, Vec<Proposal>) {
-    let mut program = first.clone();
-    let second = renamed(second, first);
-    let (mine, theirs) = (proposals(first), proposals(&second));
-    for declaration in &second.declarations {
+    let mut program = first.without_steps();
+    let mut second = second.clone();
+    call_like(&mut second, first);
+    for mut declaration in second.declarations {
         let name = declared(&declaration.value);
         if !program.declarations.iter().any(|known| declared(&known.value) == name) {
-            let mut declaration = declaration.clone();
             if let Declaration::Process(process) = &mut declaration.value {
                 process.context_manager = false;
             }
             program.declarations.push(declaration);
         }
     }
+    let mine = first.steps.iter().flat_map(|noted| noted.value.steps());
+    let theirs = second.steps.into_iter().flat_map(|noted| noted.value.into_steps());
     let mut steps = Vec::new();
     if choices.one_in(2) {
         // One behind the other.
+        let (mine, theirs): (Vec<&Step>, Vec<Step>) = (mine.collect(), theirs.collect());
         let (cut, from) = (choices.below(mine.len() + 1), choices.below(theirs.len() + 1));
-        steps.extend_from_slice(&mine[..cut]);
-        steps.extend_from_slice(&theirs[from..]);
+        steps.extend(mine.into_iter().take(cut).cloned());
+        steps.extend(theirs.into_iter().skip(from));
     } else {
         // Both at the same time.
-        let (mut mine, mut theirs) = (mine.into_iter(), theirs.into_iter());
+        let (mut mine, mut theirs) = (mine.cloned(), theirs);
         loop {
-            let from = if choices.one_in(2) { &mut theirs } else { &mut mine };
-            let run: Vec<Proposal> = from.by_ref().take(1 + choices.below(6)).collect();
-            if run.is_empty() {
+            let before = steps.len();
+            let is_theirs = choices.one_in(2);
+            let run = 1 + choices.below(6);
+            match is_theirs {
+                true => steps.extend(theirs.by_ref().take(run)),
+                false => steps.extend(mine.by_ref().take(run)),
+            }
+            if steps.len() == before {
                 steps.extend(mine);
                 steps.extend(theirs);
                 break;
             }
-            steps.extend(run);
         }
     }
-    (program, steps)
+    (program, steps.into_iter().map(Proposal::Given).collect())
 }
 
 /// The name that a declaration gives.
@@ -416,10 +423,9 @@ fn declared(declaration: &Declaration) -> &Name {
     }
 }
 
-/// A program whose processes and threads are called like those of another one as far as that has as many, and in which
-/// everything else has names of its own.
-fn renamed(program: &Program, like: &Program) -> Program {
-    let Ok(script) = parse(print(program).as_bytes()) else { return program.clone() };
+/// Has the processes and threads of a program be called like those of another one as far as that has as many, and gives
+/// everything else names of its own.
+fn call_like(program: &mut Program, other: &Program) {
     let processes = |program: &Program| -> Vec<(Name, Vec<Name>)> {
         let mut processes: Vec<(Name, Vec<Name>)> = Vec::new();
         for noted in &program.declarations {
@@ -433,17 +439,13 @@ fn renamed(program: &Program, like: &Program) -> Program {
         }
         processes
     };
-    let mut roles = Vec::new();
-    for ((name, threads), (role, their_threads)) in processes(program).into_iter().zip(processes(like)) {
-        roles.push((name, role));
+    let mut roles: FxHashMap<Name, Name> = FxHashMap::default();
+    for ((name, threads), (role, their_threads)) in processes(program).into_iter().zip(processes(other)) {
+        roles.insert(name, role);
         roles.extend(threads.into_iter().zip(their_threads));
     }
-    let renamed = script.renamed(|name| {
-        let role = roles.iter().find(|(known, _)| known == name);
-        role.map_or_else(
-            || Name::new(format!("{}-x", &name.as_str()[..name.as_str().len().min(Name::LONGEST - 2)])),
-            |(_, role)| Some(role.clone()),
-        )
+    program.each_name(&mut |name| match roles.get(name) {
+        Some(role) => name.clone_from(role),
+        None => *name = name.another(),
     });
-    parse(renamed.as_bytes()).map_or_else(|_| program.clone(), |script| script.program)
 }

@@ -12,6 +12,7 @@ mod context;
 mod driver_kind;
 mod feature;
 mod mapping;
+mod names;
 mod operand;
 mod payload;
 mod race;

@@ -42,6 +42,15 @@ impl Name {
         Name(text)
     }
 
+    /// Another name, of which it can be seen where it comes from.
+    pub(crate) fn another(&self) -> Name {
+        // All of its characters are of one byte.
+        let kept = self.0.len().min(Name::LONGEST - 2);
+        let mut text = CompactString::new(&self.0[..kept]);
+        text.push_str("-x");
+        Name(text)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -130,6 +139,9 @@ mod tests {
         for name in ["a", "w1", "context-manager", "A_b-c", "bytes", "parked", &longest] {
             assert_eq!(Name::new(name).as_ref().map(Name::as_str), Some(name));
         }
+        assert_eq!(Name::new("a").map(|name| name.another()), Name::new("a-x"));
+        let another = Name::new(longest.as_str()).map(|name| name.another());
+        assert_eq!(another.clone(), Name::new(another.as_ref().map_or("", Name::as_str)));
         let too_long = "x".repeat(Name::LONGEST + 1);
         for word in
             ["", "1a", "_", "a-", "-a", "a b", "\u{e4}", "any", "unmapped", "BC_X", "BR_OK", &too_long]

@@ -32,7 +32,15 @@ impl Moment {
         }
     }
 
-    /// The same.
+    /// The same, for themselves.
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        match self {
+            Moment::Step(step) => vec![step],
+            Moment::Race(race) => race.steps,
+        }
+    }
+
+    /// The same, to be changed.
     pub fn steps_mut(&mut self) -> &mut [Step] {
         match self {
             Moment::Step(step) => std::slice::from_mut(step),

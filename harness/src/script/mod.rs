@@ -27,7 +27,9 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::program::{Name, Program};
+#[cfg(test)]
+use crate::program::Name;
+use crate::program::Program;
 use names::Mention;
 use tokens::Kind;
 
@@ -69,21 +71,10 @@ impl Script {
         words.into_iter()
     }
 
-    /// The text with other names in it, where there is one for a name.
-    pub(crate) fn renamed(&self, rename: impl Fn(&Name) -> Option<Name>) -> String {
-        let mut mentions: Vec<&Mention> = self.mentions.iter().collect();
-        mentions.sort_by_key(|mention| mention.span.start);
-        mentions.dedup_by_key(|mention| mention.span.start);
-        let mut text = String::with_capacity(self.source.len());
-        let mut end = 0;
-        for mention in mentions {
-            let Some(name) = rename(&mention.name) else { continue };
-            text.push_str(&self.source[end..mention.span.start]);
-            text.push_str(name.as_str());
-            end = mention.span.end;
-        }
-        text.push_str(&self.source[end..]);
-        text
+    /// All names that stand in it, each as often as it does.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.mentions.iter().map(|mention| &mention.name)
     }
 }
 
