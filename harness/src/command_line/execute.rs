@@ -34,7 +34,7 @@ pub(super) fn execute(arguments: &ExecuteArguments, out: &mut dyn Write) -> Resu
     }
     let mut target = arguments.options.target(&arguments.target, false)?;
     let executed = target.execute(&program, &arguments.words)?;
-    write!(out, "{}", executed.output)?;
+    out.write_all(&executed.output)?;
     for complaint in &executed.complaints {
         complain(&format!("the kernel complains: {complaint}"));
     }

@@ -135,7 +135,7 @@ struct TargetArguments {
     /// How to emulate the machine of a kernel
     #[arg(long = "accel", value_enum)]
     accelerator: Option<Accelerator>,
-    /// After how many seconds of nothing happening something is said to hang
+    /// After how many seconds of nothing happening something is said to hang; a program that is executed has five times that
     #[arg(long, value_name = "SECONDS", default_value_t = target::device::PATIENCE.as_secs(),
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     patience: u64,

@@ -240,14 +240,16 @@ fn exported_deviation() -> Result<(), Failed> {
 /// What ends the kernel is no lack of the target.
 fn deadly_program() -> Result<(), Failed> {
     const SOURCE: &str = "#include <sys/reboot.h>\n#include <unistd.h>\n\
-                          int main(void) { reboot(RB_POWER_OFF); return pause(); }\n";
+                          int main(void) { write(1, \"about to\\n\", 9); sleep(1); reboot(RB_POWER_OFF); \
+                          return pause(); }\n";
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name).display().to_string();
     let (source, program) = (at("deadly.c"), at("deadly"));
     std::fs::write(&source, SOURCE)?;
     let (status, _, stderr) = output(Command::new("gcc").args(["-static", &source, "-o", &program]))?;
     is(status, 0, &stderr)?;
-    let (status, _, stderr) = output(&mut binderdrill(&["execute", &program, "--target", UML]))?;
+    let (status, told, stderr) = output(&mut binderdrill(&["execute", &program, "--target", UML]))?;
     is(status, 1, &stderr)?;
+    super::holds(&told, &["about to"])?;
     super::holds(&stderr, &["the guest ended", "its guest died over it"])
 }

@@ -136,7 +136,9 @@ fn alternatives(expected: &ReadExpectation, names: &mut Names) -> Result<Vec<Str
             let mut all = Vec::new();
             for order in orders {
                 let mut text = String::new();
-                expect(&mut text, &format!("came_list({})", order.len()));
+                // It says itself what does not hold.
+                line(&mut text, &format!("if (!came_list({}))", order.len()));
+                line(&mut text, "\treturn false;");
                 for (place, pattern) in order.into_iter().enumerate() {
                     returns::check(&mut text, pattern, place, names)?;
                 }

@@ -19,6 +19,7 @@ use super::execute;
 use super::initramfs::MODULES;
 use super::mailbox;
 use super::message::{Compared, Introduction, Reply, Request, digest, hear, say};
+use super::packed::pack;
 use crate::engine::{Run, Verdict};
 use crate::program::Context;
 use crate::script;
@@ -31,6 +32,9 @@ pub const CHANNEL: &str = "binderdrill";
 
 /// Of how many programs one is measured: in some guests each look at a clock costs as much as a step.
 const MEASURED: usize = 64;
+
+/// How much more patience there is with a program that is none of ours than with a single call.
+const PATIENCE_WITH_PROGRAMS: u32 = 5;
 
 /// How long the kernel may take to find its own devices.
 const DISCOVERY: Duration = Duration::from_secs(20);
@@ -105,10 +109,13 @@ fn serve() -> Result<(), String> {
             (Request::Execute { words }, Ok(target)) => {
                 // What it starts is scheduled as it is itself.
                 schedule(nix::libc::SCHED_OTHER);
-                let mut executed = execute::execute(target.device(), &words, patience * 5);
+                let patience = patience * PATIENCE_WITH_PROGRAMS;
+                let status = execute::execute(target.device(), &words, patience, |bytes| {
+                    say(&mut channel, &Reply::Wrote { bytes: pack(bytes)? })
+                });
                 go_last();
-                executed.complaints = target.new_complaints();
-                Reply::Executed { executed, spoilt: target.has_complained() }
+                let complaints = target.new_complaints();
+                Reply::Executed { status, complaints, spoilt: target.has_complained() }
             }
         };
         say(&mut channel, &reply).map_err(|error| format!("the channel: {error}"))?;

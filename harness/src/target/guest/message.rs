@@ -122,10 +122,18 @@ pub enum Reply {
     },
     /// It keeps the program. Answers [`Request::Keep`].
     Kept,
-    /// What came of a program that is none of ours. Answers [`Request::Execute`].
+    /// What a program that is none of ours has written since this was last said. Comes before [`Reply::Executed`], any number
+    /// of times.
+    Wrote {
+        /// The bytes, packed.
+        bytes: String,
+    },
+    /// What came of that program. Answers [`Request::Execute`].
     Executed {
-        /// What did.
-        executed: Executed,
+        /// The status with which it ended, or what came in between.
+        status: Result<i32, String>,
+        /// What the kernel has complained of meanwhile.
+        complaints: Vec<String>,
         /// Whether the kernel has complained: then it is of no more use.
         spoilt: bool,
     },
@@ -177,12 +185,12 @@ pub struct Introduction {
 }
 
 /// What came of a program that is none of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executed {
     /// The status with which it ended, or what came in between.
     pub status: Result<i32, String>,
-    /// What it wrote, on standard output and on standard error.
-    pub output: String,
+    /// What it wrote, on standard output and on standard error, as far as its guest came to tell it.
+    pub output: Vec<u8>,
     /// What the kernel has complained of meanwhile.
     pub complaints: Vec<String>,
 }

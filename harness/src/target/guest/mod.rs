@@ -396,24 +396,30 @@ impl Target for GuestTarget {
         let patience = self.patience * 6;
         let machine = self.machine()?;
         let request = Request::Execute { words: words.to_vec() };
-        let answer = machine.ask(&request, patience).and_then(|()| machine.receive(patience));
-        let answer = match answer {
-            Ok(answer) => answer,
-            // That is what a program may be meant to show.
-            Err(silence) => {
-                let status = Err("its guest died over it, and with that what it had written".to_owned());
-                let complaints = vec![self.last_words(&silence)];
-                return Ok(Executed { status, output: String::new(), complaints });
-            }
-        };
-        match answer {
-            Reply::Executed { executed, spoilt } => {
-                if spoilt {
-                    self.machine = None;
+        let mut answer = machine.ask(&request, patience).and_then(|()| machine.receive(patience));
+        let mut output = Vec::new();
+        loop {
+            match answer {
+                Ok(Reply::Wrote { bytes }) => {
+                    let bytes = packed::unpack(&bytes);
+                    output.extend(bytes.map_err(|error| SetUpError(format!("what it wrote: {error}")))?);
+                    answer = machine.receive(patience);
                 }
-                Ok(executed)
+                Ok(Reply::Executed { status, complaints, spoilt }) => {
+                    if spoilt {
+                        self.machine = None;
+                    }
+                    return Ok(Executed { status, output, complaints });
+                }
+                Ok(other) => return Err(SetUpError(format!("the guest runs no program: {other:?}"))),
+                // That is what a program may be meant to show.
+                Err(silence) => {
+                    let status =
+                        Err("its guest died over it, and may not have told all that it wrote".to_owned());
+                    let complaints = vec![self.last_words(&silence)];
+                    return Ok(Executed { status, output, complaints });
+                }
             }
-            other => Err(SetUpError(format!("the guest runs no program: {other:?}"))),
         }
     }
 
@@ -490,6 +496,7 @@ pub fn greet(mut machine: Machine, patience: Duration) -> Result<Launched, NoGre
             | Reply::Listening
             | Reply::Kept
             | Reply::Counted { .. }
+            | Reply::Wrote { .. }
             | Reply::Executed { .. },
         ) => Err(NoGreeting::Silent("the guest answers what it was not asked".to_owned())),
         Err(silence) => Err(silent(machine, &silence)),
