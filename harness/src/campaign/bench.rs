@@ -51,7 +51,7 @@ pub enum Compared {
 /// What targets did with several programs.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// What they did with each program.
+    /// What they did with each program: of the first ones, where nothing could be run behind these.
     pub found: Vec<Compared>,
     /// How long the first target took.
     pub by_first: Duration,
@@ -172,8 +172,9 @@ impl Bench {
             spent += other.spent();
         }
         let time_of_others = started.elapsed();
-        let mut found = Vec::with_capacity(programs.len());
-        for (place, program) in programs.iter().enumerate() {
+        let done = by_others.iter().map(Vec::len).min().unwrap_or(programs.len());
+        let mut found = Vec::with_capacity(done);
+        for (place, program) in programs.iter().enumerate().take(done) {
             let is_done = matches!(firsts[place].verdict, Verdict::Pass | Verdict::Fail(_));
             if is_done && by_others.iter().all(|runs| runs[place].is_none()) {
                 found.push(Compared::Same);

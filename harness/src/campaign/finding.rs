@@ -33,7 +33,9 @@ pub struct Finding {
 }
 
 /// How often a program shows a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct Steadiness {
     /// In so many runs.
     pub shown: u32,
@@ -42,9 +44,9 @@ pub struct Steadiness {
 }
 
 impl Steadiness {
-    /// Whether it was in all of them.
+    /// Whether it was in all of them, and there were any.
     pub fn is_steady(self) -> bool {
-        self.shown == self.of
+        self.shown == self.of && self.of > 0
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Look {
     pub(super) known: Option<String>,
     /// The program that was looked into, if one was that is to be told of.
     pub(super) reduced: Option<Reduced>,
+    /// Why nothing can be run any more, if that ended it.
+    pub(super) error: Option<SetUpError>,
 }
 
 impl Looks {
@@ -53,7 +55,7 @@ impl Looks {
         program: &Program,
         first: Difference,
         is_stopped: &dyn Fn() -> bool,
-    ) -> Result<Look, SetUpError> {
+    ) -> Look {
         let signature = first.signature.clone();
         let reason = bench.known(&signature).map(str::to_owned);
         let (is_listed, is_over) = (reason.is_some(), is_stopped());
@@ -61,16 +63,15 @@ impl Looks {
             !(is_over && (is_listed || looked.times > 0)) && looked.times < MOST_LOOKS
         });
         let is_first = match turn {
-            Turn::HasShown => return Ok(Look { known: None, reduced: None }),
-            Turn::NotOurs => return Ok(Look { known: reason, reduced: None }),
+            Turn::HasShown => return Look { known: None, reduced: None, error: None },
+            Turn::NotOurs => return Look { known: reason, reduced: None, error: None },
             Turn::Ours { is_first } => is_first,
         };
-        let look = look_into(bench, program, first, reason, is_stopped);
-        let has_shown = look.as_ref().is_ok_and(|look| look.known.is_none() && look.has_shown());
+        let (known, reduced) = look_into(bench, program, first, reason, is_stopped);
+        let Reduction { reduced, error } = reduced;
+        let has_shown = known.is_none() && reduced.steadiness.shown > 0;
         self.end(&signature, has_shown);
-        let Look { known, reduced } = look?;
-        let is_told = |reduced: &Reduced| is_first || known.is_none() && reduced.steadiness.shown > 0;
-        Ok(Look { reduced: reduced.filter(is_told), known })
+        Look { reduced: Some(reduced).filter(|_| is_first || has_shown), known, error }
     }
 
     /// Whose turn it is to look into a kind of divergence.
@@ -109,28 +110,22 @@ enum Turn {
     },
 }
 
-impl Look {
-    fn has_shown(&self) -> bool {
-        self.reduced.as_ref().is_some_and(|reduced| reduced.steadiness.shown > 0)
-    }
-}
-
 /// Sees whether a divergence that is listed, if there is a reason for it, is what the list is about; and makes the program
-/// smaller if not.
+/// smaller if not. The reason, if it is.
 fn look_into(
     bench: &mut Bench,
     program: &Program,
     first: Difference,
     reason: Option<String>,
     is_stopped: &dyn Fn() -> bool,
-) -> Result<Look, SetUpError> {
+) -> (Option<String>, Reduction) {
     if reason.is_some() {
-        let seen = seen_again(bench, program, first.clone())?;
-        if !seen.steadiness.is_steady() {
-            return Ok(Look { known: reason, reduced: Some(seen) });
+        let seen = seen_again(bench, program, first.clone());
+        if !seen.reduced.steadiness.is_steady() {
+            return (reason, seen);
         }
     }
-    Ok(Look { known: None, reduced: Some(reduce(bench, program, first, is_stopped)?) })
+    (None, reduce(bench, program, first, is_stopped))
 }
 
 /// What is left of a program on which targets part ways.
@@ -146,61 +141,97 @@ pub struct Reduced {
     pub is_cut_short: bool,
 }
 
+/// What has come of making a program smaller.
+#[derive(Debug)]
+pub struct Reduction {
+    /// What is left of it.
+    pub reduced: Reduced,
+    /// Why nothing can be run any more, if that ended it.
+    pub error: Option<SetUpError>,
+}
+
 /// Makes a settled program smaller that shows this difference, and sees how often it does. One that does not again is left
-/// as it is: what is tried then would tell nothing. Once somebody wants an end, it is left as it is by then.
+/// as it is: what is tried then would tell nothing. So is one of which what is left does not, as it may do now and then only,
+/// and one with which nothing can be run any more. Once somebody wants an end, it is left as it is by then.
 pub fn reduce(
     bench: &mut Bench,
     program: &Program,
     first: Difference,
     is_stopped: &dyn Fn() -> bool,
-) -> Result<Reduced, SetUpError> {
-    let (steadiness, last) = repeat(bench, program, &first.signature)?;
-    if steadiness.shown == 0 {
-        return Ok(as_it_is(program, last.unwrap_or(first), steadiness));
+) -> Reduction {
+    let before = repeat(bench, program, &first.signature);
+    if before.last.is_none() || before.error.is_some() {
+        return before.of(program, first);
     }
-    let repetitions = if steadiness.is_steady() { 1 } else { REPETITIONS };
+    let repetitions = if before.steadiness.is_steady() { 1 } else { REPETITIONS };
     let mut trial = bench.trial(&first.signature, repetitions, MOST_RUNS, is_stopped);
     let minimised = minimise(program, &mut trial);
-    if let Some(error) = trial.error {
-        return Err(error);
+    let error = trial.error.take();
+    let after = match error {
+        None => repeat(bench, &minimised.program, &first.signature),
+        Some(error) => Repeated { error: Some(error), ..Repeated::default() },
+    };
+    match after {
+        Repeated { steadiness, last: Some(difference), error: None } => {
+            let is_cut_short = !minimised.is_minimal;
+            let reduced = Reduced { program: minimised.program, difference, steadiness, is_cut_short };
+            Reduction { reduced, error: None }
+        }
+        after => {
+            let mut reduction = before.of(program, first);
+            reduction.reduced.is_cut_short = true;
+            Reduction { error: after.error, ..reduction }
+        }
     }
-    let (steadiness, last) = repeat(bench, &minimised.program, &first.signature)?;
-    let difference = last.unwrap_or(first);
-    let is_cut_short = !minimised.is_minimal;
-    Ok(Reduced { program: minimised.program, difference, steadiness, is_cut_short })
-}
-
-/// A program that nothing is gained by making smaller.
-fn as_it_is(program: &Program, difference: Difference, steadiness: Steadiness) -> Reduced {
-    Reduced { program: program.clone(), difference, steadiness, is_cut_short: false }
 }
 
 /// Sees how often a program shows a difference. Where that is always, a guest may have come to be so: then once more in a
 /// fresh one.
-fn seen_again(bench: &mut Bench, program: &Program, first: Difference) -> Result<Reduced, SetUpError> {
-    let (mut steadiness, mut last) = repeat(bench, program, &first.signature)?;
-    if steadiness.is_steady() {
+fn seen_again(bench: &mut Bench, program: &Program, first: Difference) -> Reduction {
+    let mut seen = repeat(bench, program, &first.signature);
+    if seen.error.is_none() && seen.steadiness.is_steady() {
         bench.renew();
-        (steadiness, last) = repeat(bench, program, &first.signature)?;
+        seen = repeat(bench, program, &first.signature);
     }
-    Ok(as_it_is(program, last.unwrap_or(first), steadiness))
+    seen.of(program, first)
 }
 
-/// How often a program shows a difference, and what was done the last time that it did.
-fn repeat(
-    bench: &mut Bench,
-    program: &Program,
-    signature: &Signature,
-) -> Result<(Steadiness, Option<Difference>), SetUpError> {
-    let mut steadiness = Steadiness { shown: 0, of: REPETITIONS };
-    let mut last = None;
+/// What has come of running a program again and again.
+#[derive(Default)]
+struct Repeated {
+    /// How often it has shown a difference.
+    steadiness: Steadiness,
+    /// What was done the last time that it did.
+    last: Option<Difference>,
+    /// Why it could not be run more often.
+    error: Option<SetUpError>,
+}
+
+impl Repeated {
+    /// What this says of the program, which was seen to show the difference before.
+    fn of(self, program: &Program, first: Difference) -> Reduction {
+        let Repeated { steadiness, last, error } = self;
+        let difference = last.unwrap_or(first);
+        let reduced = Reduced { program: program.clone(), difference, steadiness, is_cut_short: false };
+        Reduction { reduced, error }
+    }
+}
+
+/// Runs a program again and again, to see how often it shows a difference.
+fn repeat(bench: &mut Bench, program: &Program, signature: &Signature) -> Repeated {
+    let mut repeated = Repeated::default();
     for _ in 0..REPETITIONS {
-        if let Some(difference) = bench.difference(program)?.filter(|found| found.signature == *signature) {
-            steadiness.shown += 1;
-            last = Some(difference);
+        let found = match bench.difference(program) {
+            Ok(found) => found,
+            Err(error) => return Repeated { error: Some(error), ..repeated },
+        };
+        repeated.steadiness.of += 1;
+        if let Some(difference) = found.filter(|found| found.signature == *signature) {
+            repeated.steadiness.shown += 1;
+            repeated.last = Some(difference);
         }
     }
-    Ok((steadiness, last))
+    repeated
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod tally;
 pub use bench::{Bench, Compared, Difference, Differences, Foretold, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
-pub use look::{MOST_LOOKS, REPETITIONS, Reduced, reduce};
+pub use look::{MOST_LOOKS, REPETITIONS, Reduced, Reduction, reduce};
 pub use side_by_side::side_by_side;
 pub use signature::Signature;
 pub use source::Source;
@@ -281,7 +281,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Looks into a program on which targets part ways, and tells of it.
+    /// Looks into a program on which targets part ways, and tells of it. An error if nothing can be run any more; what has
+    /// been seen by then is told.
     fn look(
         &self,
         bench: &mut Bench,
@@ -291,7 +292,7 @@ impl Worker<'_> {
     ) -> Result<(), SetUpError> {
         let signature = difference.signature.clone();
         let looks = &self.shared.looks;
-        let Look { known, reduced } = looks.look(bench, &made.program, difference, &|| self.is_over())?;
+        let Look { known, reduced, error } = looks.look(bench, &made.program, difference, &|| self.is_over());
         self.tell_of(&made, Outcome::Diverges { signature, known: known.clone() }, running);
         if let Some(Reduced { program, difference, steadiness, is_cut_short }) = reduced {
             let finding = Finding {
@@ -306,7 +307,7 @@ impl Worker<'_> {
             };
             self.tell(Event::Found(Box::new(finding)));
         }
-        Ok(())
+        error.map_or(Ok(()), Err)
     }
 
     fn tell_of(&self, made: &Made, outcome: Outcome, running: Duration) {
@@ -416,9 +417,9 @@ mod tests {
             (program.steps.len() > 10).then_some((program, difference))
         });
         let (program, difference) = found.unwrap();
-        let whole = reduce(&mut bench, &program, difference.clone(), &|| true).unwrap();
+        let whole = reduce(&mut bench, &program, difference.clone(), &|| true).reduced;
         assert_eq!(whole.program, program);
-        let small = reduce(&mut bench, &program, difference, &|| false).unwrap();
+        let small = reduce(&mut bench, &program, difference, &|| false).reduced;
         assert!(small.program.steps.len() < program.steps.len());
     }
 
@@ -461,11 +462,23 @@ mod tests {
         assert!(finding.steadiness.is_steady() && finding.program.steps.len() == 2, "{finding:?}");
     }
 
-    /// A target that does less than it should with one program, once.
+    /// A target that does less than it should with long programs now and then.
     struct Fickle {
         model: ReferenceTarget,
-        has_differed: bool,
+        /// In which runs of them it does, from 1.
+        differs: &'static [u64],
+        /// From which on it cannot be run any more.
+        ends: u64,
+        /// How many of them there have been.
+        long: u64,
         runs: Arc<AtomicU64>,
+    }
+
+    impl Fickle {
+        fn bench(differs: &'static [u64], ends: u64, runs: &Arc<AtomicU64>) -> Result<Bench, SetUpError> {
+            let (model, runs) = (ReferenceTarget::new(Profile::C), Arc::clone(runs));
+            Bench::of_model_and(Box::new(Fickle { model, differs, ends, long: 0, runs }))
+        }
     }
 
     impl Target for Fickle {
@@ -475,9 +488,14 @@ mod tests {
         fn run(&mut self, program: &Program) -> Result<Run, SetUpError> {
             self.runs.fetch_add(1, Ordering::Relaxed);
             let mut run = self.model.run(program)?;
-            if !self.has_differed && run.transcript.steps.len() > 3 {
-                self.has_differed = true;
-                run.transcript.steps.truncate(2);
+            if run.transcript.steps.len() > 3 {
+                self.long += 1;
+                if self.long >= self.ends {
+                    return Err(SetUpError("it does not boot".to_owned()));
+                }
+                if self.differs.contains(&self.long) {
+                    run.transcript.steps.truncate(2);
+                }
             }
             Ok(run)
         }
@@ -492,10 +510,7 @@ mod tests {
     #[test]
     fn what_does_not_come_again_is_told_as_it_was() {
         let runs = Arc::new(AtomicU64::new(0));
-        let fickle = || {
-            let model = ReferenceTarget::new(Profile::C);
-            Bench::of_model_and(Box::new(Fickle { model, has_differed: false, runs: runs.clone() }))
-        };
+        let fickle = || Fickle::bench(&[1], u64::MAX, &runs);
         let (ran, findings) = run(&campaign(30), fickle);
         let [finding] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!((finding.steadiness.shown, finding.program.steps.len()), (0, finding.steps_before));
@@ -508,6 +523,37 @@ mod tests {
         let (_, findings) = run(&campaign(30), || Ok(fickle()?.knowing(known.clone())));
         let [listed] = &findings[..] else { panic!("{findings:?}") };
         assert_eq!((listed.known.as_deref(), listed.steadiness), (Some("a race"), finding.steadiness));
+    }
+
+    #[test]
+    fn of_what_the_smaller_program_does_not_show_again_the_larger_is_told() {
+        // Run 2 is one of those that tell how often, and 7 is that of the first smaller program.
+        let fickle = || Fickle::bench(&[1, 2, 7], u64::MAX, &Arc::default());
+        let (ran, findings) = run(&campaign(30), fickle);
+        let [finding] = &findings[..] else { panic!("{findings:?}") };
+        assert_eq!(ran, 30);
+        assert_eq!((finding.steadiness.shown, finding.is_cut_short), (1, true));
+        assert_eq!(finding.program.steps.len(), finding.steps_before);
+        assert_eq!(finding.difference.runs[0].1.transcript.steps.len(), finding.steps_before);
+    }
+
+    #[test]
+    fn what_was_found_is_told_though_nothing_can_be_run_any_more() {
+        for ends in [2, 7] {
+            let fickle = || Fickle::bench(&[1, 2, 3, 4, 5, 6], ends, &Arc::default());
+            let lane = Lane { name: "a lane".to_owned(), benches: 1, bench: Box::new(fickle) };
+            let (mut diverging, mut findings, mut failures) = (0, Vec::new(), Vec::new());
+            campaign(30).run(&[lane], &AtomicBool::new(false), |event| match event {
+                Event::Ran(ran) => diverging += u32::from(matches!(ran.outcome, Outcome::Diverges { .. })),
+                Event::Found(finding) => findings.push(*finding),
+                Event::Failed { error, .. } => failures.push(error.0),
+                Event::Ready | Event::Took(_) => {}
+            });
+            assert_eq!((diverging, failures), (1, vec!["it does not boot".to_owned()]));
+            let [finding] = &findings[..] else { panic!("{findings:?}") };
+            assert_eq!(finding.program.steps.len(), finding.steps_before);
+            assert_eq!(u64::from(finding.steadiness.of), ends - 2);
+        }
     }
 
     /// A target that dies over every program in which somebody dies.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{CommandError, Status, TargetArguments, parse_or_complain, takes_file, tell, write_text};
-use crate::campaign::{Bench, Compared, REPETITIONS, Reduced, reduce, side_by_side};
+use crate::campaign::{Bench, Compared, REPETITIONS, Reduced, Reduction, reduce, side_by_side};
 use crate::engine::Verdict;
 use crate::script::{Script, print};
 use crate::suite::read_script_or_case;
@@ -43,24 +43,28 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
     }
     let mut bench = arguments.bench()?;
     // A step that is gone may be one that others refer to, so all programs that are tried are settled, and this first.
-    let settled = bench.settled(&program);
+    let Some(settled) = bench.settled(&program) else {
+        return Err(CommandError::Options(format!(
+            "{origin}: nothing of it can be compared, as all that it does is left undefined (`binderdrill run` tells \
+             whether targets do what it expects)"
+        )));
+    };
     let mut compared = Compared::Same;
     // Some part ways only now and then.
     for _ in 0..REPETITIONS {
-        match &settled {
-            Some(settled) if compared == Compared::Same => compared = bench.compare(settled)?,
-            _ => break,
+        if compared == Compared::Same {
+            compared = bench.compare(&settled)?;
         }
     }
-    let (settled, difference) = match (settled, compared) {
-        (Some(settled), Compared::Differs(difference)) => (settled, difference),
-        (_, Compared::Skipped) => {
+    let difference = match compared {
+        Compared::Differs(difference) => difference,
+        Compared::Skipped => {
             return Err(CommandError::Options(format!(
                 "{origin}: a target lacks what it requires, so there is nothing to compare (`binderdrill run` tells which \
                  and what)"
             )));
         }
-        _ => {
+        Compared::Same => {
             tell(&format!(
                 "{origin}: all targets do the same with it, in {REPETITIONS} of {REPETITIONS} runs, so there is nothing to \
                  make smaller (what it leaves undefined is not compared; `binderdrill run` tells whether they do what it \
@@ -69,7 +73,7 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
             return Ok(Status::AsExpected);
         }
     };
-    let reduced = reduce(&mut bench, &settled, difference, &|| false)?;
+    let Reduction { reduced, error } = reduce(&mut bench, &settled, difference, &|| false);
     let mut small = reduced.program.clone();
     small.opening = vec![
         format!("Targets part ways: {}.", reduced.difference.signature),
@@ -78,12 +82,12 @@ pub(super) fn minimise(arguments: &MinimiseArguments, out: &mut dyn Write) -> Re
     ];
     write_text(arguments.out.as_deref(), &print(&small), out)?;
     tell_apart(&reduced);
-    if reduced.is_cut_short {
+    if reduced.is_cut_short && error.is_none() {
         tell(
             "it may be made smaller still, by minimising what is left of it: so many programs are tried at a time",
         );
     }
-    Ok(Status::Deviation)
+    error.map_or(Ok(Status::Deviation), |error| Err(error.into()))
 }
 
 /// Says what the targets do with the small script.

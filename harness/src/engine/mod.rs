@@ -76,6 +76,16 @@ impl Run {
         run.log = shortened(log);
         run
     }
+
+    /// The same, but for something that is left once every process is gone.
+    pub fn leaving(&self, left: Vec<String>) -> Run {
+        let mut run = self.clone();
+        if run.verdict == Verdict::Pass {
+            run.verdict = judge_closing(&left);
+        }
+        run.transcript.complaints.extend(left);
+        run
+    }
 }
 
 /// Something that the target rests on is missing or refused, so that no program can be run on it.

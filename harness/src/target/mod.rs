@@ -72,17 +72,22 @@ pub trait Target: Send {
 
     /// Runs programs one after the other, and gives for each what came of it, or `None` where that is what came of it
     /// elsewhere. Where many are run, this is quicker: processes may be used again where that makes no difference to the
-    /// driver. There may be tapes of some of them. An error as of [`Target::run`].
+    /// driver. There may be tapes of some of them. It gives fewer, of the first programs, where nothing can be run behind these;
+    /// an error as of [`Target::run`] if that is none.
     fn compare(
         &mut self,
         elsewhere: &[(&Program, &Run)],
         _tapes: &Reel,
     ) -> Result<Vec<Option<Run>>, SetUpError> {
-        let runs = elsewhere.iter().map(|(program, expected)| {
-            let run = self.run(program)?;
-            Ok((run != **expected).then_some(run))
-        });
-        runs.collect()
+        let mut runs = Vec::with_capacity(elsewhere.len());
+        for (program, expected) in elsewhere {
+            match self.run(program) {
+                Ok(run) => runs.push((run != **expected).then_some(run)),
+                Err(error) if runs.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(runs)
     }
 
     /// Where the time has gone of some of the programs that were compared, since this was last asked.

@@ -4,7 +4,7 @@
 //! a thread its part, all is at rest, and it need not look for that.
 //!
 //! It does not wait until the driver has forgotten the processes of a program before the next one begins. Whether all has
-//! been forgotten, with nothing left, is seen when many programs have been played ([`DeviceTarget::has_forgotten`]). If
+//! been forgotten, with nothing left, is seen when many programs have been played ([`DeviceTarget::left`]). If
 //! something is left, or the kernel has complained by then, none of them counts as played, and each is run by itself.
 
 use std::sync::Arc;
@@ -24,6 +24,9 @@ use crate::target::{Part, TargetError, ThreadIndex, Worlds, mappings_of};
 
 /// How long something that is on a tape may take to happen, before it is taken for something that does not.
 const LONGEST_TURN: Duration = Duration::from_millis(100);
+
+/// What is told where memory of a process is not as the process has left it.
+const SPOILT: &str = "the memory of a process is changed where nothing should have written";
 
 /// So many threads an agent has that plays, even if there are fewer in its role: it may have one of more next.
 const USUAL_THREADS: usize = 2;
@@ -79,13 +82,15 @@ impl DeviceTarget {
         Ok(is_same && are_fit)
     }
 
-    /// Waits until the driver has forgotten all that has been played. False if something is left, or if it has done something
-    /// to the processes that have played.
-    pub fn has_forgotten(&mut self) -> bool {
-        let has_forgotten = self.forgets();
-        if !has_forgotten {
+    /// Waits until the driver has forgotten all that has been played. If it has not, or has done something to the processes that
+    /// have played: what is left of them, as far as that can be told.
+    pub fn left(&mut self) -> Option<Vec<String>> {
+        let mut left = None;
+        if !self.forgets() {
             // From here on what is left has been there before.
-            self.alive = None;
+            let before = self.alive.take();
+            let now = self.counters.as_ref().and_then(super::Counters::read);
+            left = Some(before.zip(now).map_or_else(Vec::new, |(before, now)| now.leaked_since(&before)));
         }
         let mut are_as_they_should = std::mem::replace(&mut self.are_left_as_they_should, true);
         for lodger in self.lodgers.iter_mut().flatten().filter(|lodger| lodger.alive) {
@@ -94,7 +99,10 @@ impl DeviceTarget {
                 lodger.evict();
             }
         }
-        has_forgotten && are_as_they_should
+        if !are_as_they_should {
+            left.get_or_insert_default().push(SPOILT.to_owned());
+        }
+        left
     }
 
     /// The same, of what will be asked again when all has been played.

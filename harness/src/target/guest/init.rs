@@ -171,16 +171,19 @@ fn play(
         same.push(target.play(tape).unwrap_or(false));
         spent += target.stopwatch().stop();
     }
-    let has_forgotten = target.has_forgotten();
+    let left = target.left();
     let mut log = target.new_lines();
     let complaints = kernel_log::complaints(&log);
     if complaints.is_empty() {
         log.clear();
     }
-    if !has_forgotten || !complaints.is_empty() {
+    // Of one that did something else, it is no news.
+    let is_news = same.iter().all(|same| *same);
+    if left.is_some() || !complaints.is_empty() {
         same.fill(false);
     }
-    Ok(Reply::Played { same, complaints, log, spent })
+    let left = left.filter(|_| is_news).unwrap_or_default();
+    Ok(Reply::Played { same, complaints, left, log, spent })
 }
 
 /// Chooses the programs that are measured.

@@ -155,6 +155,8 @@ pub enum Reply {
         same: Vec<bool>,
         /// What the kernel has complained of: then it is of no more use, and it is not known over which of them.
         complaints: Vec<String>,
+        /// What is left of them, if all did the same.
+        left: Vec<String>,
         /// What its log has had meanwhile.
         log: Vec<String>,
         /// Where the time went.

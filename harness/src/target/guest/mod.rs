@@ -100,7 +100,8 @@ pub trait Launcher: Send {
 struct Played {
     /// For each, what came of it, if that is known: as of [`Target::compare`].
     runs: Vec<Option<Option<Run>>>,
-    /// What is told of the last of them if nothing comes of any when they are run one by one: the guest died, or complained.
+    /// What is told of the last of them if nothing comes of any when they are run one by one: the guest died or complained, or
+    /// something was left.
     trouble: Option<Trouble>,
 }
 
@@ -238,15 +239,19 @@ impl GuestTarget {
         let machine = self.machine()?;
         let asked = machine.ask_with(&Request::Play, bytes, patience);
         let silence = match asked.and_then(|()| machine.receive(patience)) {
-            Ok(Reply::Played { same, complaints, log, spent }) => {
+            Ok(Reply::Played { same, complaints, log, left, spent }) => {
                 self.spent += spent;
                 for (place, _) in places.iter().zip(&same).filter(|(_, same)| **same) {
                     runs[*place] = Some(None);
                 }
-                let trouble = (!complaints.is_empty()).then_some(Trouble::Complaints { complaints, log });
-                if trouble.is_some() {
-                    self.machine = None;
-                }
+                let trouble = match (complaints.is_empty(), left.is_empty()) {
+                    (false, _) => {
+                        self.machine = None;
+                        Some(Trouble::Complaints { complaints, log })
+                    }
+                    (true, false) => Some(Trouble::Left(left)),
+                    (true, true) => None,
+                };
                 return Ok(Played { runs, trouble });
             }
             Ok(other) => Silence::Garbled(io::Error::other(format!("{other:?}"))),
@@ -304,6 +309,8 @@ enum Trouble {
     Death(Run),
     /// The kernel complained.
     Complaints { complaints: Vec<String>, log: Vec<String> },
+    /// All did the same, and something was left of them.
+    Left(Vec<String>),
 }
 
 impl Trouble {
@@ -313,9 +320,9 @@ impl Trouble {
             Trouble::Death(_) => {
                 matches!(run.verdict, Verdict::Broken { .. }) && run.transcript.steps.is_empty()
             }
-            Trouble::Complaints { complaints, .. } => {
+            Trouble::Complaints { complaints: lines, .. } | Trouble::Left(lines) => {
                 let again: Vec<String> = run.transcript.complaints.iter().map(|line| masked(line)).collect();
-                complaints.iter().all(|line| again.iter().any(|again| again.contains(&masked(line))))
+                lines.iter().all(|line| again.iter().any(|again| again.contains(&masked(line))))
             }
         }
     }
@@ -325,6 +332,7 @@ impl Trouble {
         match self {
             Trouble::Death(run) => run,
             Trouble::Complaints { complaints, log } => elsewhere.but_for(complaints, log),
+            Trouble::Left(left) => elsewhere.leaving(left),
         }
     }
 }
@@ -365,7 +373,16 @@ impl Target for GuestTarget {
         let rest: Vec<(&Program, &Run)> = unknown.iter().map(|place| elsewhere[*place]).collect();
         let mut done = 0;
         while done < rest.len() {
-            for run in self.compare_some(&rest[done..])? {
+            let some = match self.compare_some(&rest[done..]) {
+                Ok(some) => some,
+                Err(error) if unknown[done] == 0 => return Err(error),
+                // What came of those before is not lost with the guest. The next time it is tried anew.
+                Err(_) => {
+                    runs.truncate(unknown[done]);
+                    break;
+                }
+            };
+            for run in some {
                 runs[unknown[done]] = Some(run);
                 done += 1;
             }
@@ -373,8 +390,9 @@ impl Target for GuestTarget {
         let mut runs: Vec<Option<Run>> = runs.into_iter().map(Option::flatten).collect();
         // It belongs to none of them, but to one that did the same rather than to one of which there is more to tell.
         let news = trouble.filter(|trouble| !runs.iter().flatten().any(|run| trouble.came_again_in(run)));
-        let did_the_same = tapes.places.iter().rev().find(|place| runs[**place].is_none());
-        if let (Some(trouble), Some(place)) = (news, did_the_same.or(tapes.places.last())) {
+        let played = || tapes.places.iter().rev().filter(|place| **place < runs.len());
+        let did_the_same = played().find(|place| runs[**place].is_none());
+        if let (Some(trouble), Some(place)) = (news, did_the_same.or(played().next())) {
             runs[*place] = Some(trouble.of_program(elsewhere[*place].1));
         }
         Ok(runs)
