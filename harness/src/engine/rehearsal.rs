@@ -36,9 +36,12 @@ pub(crate) enum Interrupted {
     /// The step cannot be done: it is at fault.
     #[error("the step cannot be done: {0}")]
     Fault(String),
-    /// What came cannot be written as an expectation.
+    /// What came cannot be written as an expectation, as the payload lies where the receiver has no memory.
     #[error("what came cannot be expected: {0}")]
     Unspeakable(String),
+    /// What came is nothing that a driver may do: a write that sleeps, or returns that are none.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 impl From<Stop> for Interrupted {
@@ -165,7 +168,7 @@ impl<'a> Rehearsal<'a> {
                 self.execution.idle(index, thread)?;
                 let (pending, result) = self.execution.write_read(thread, commands, options, 0, written)?;
                 let WriteReadResult::Finished(finished) = result else {
-                    return Err(Interrupted::Unspeakable("a write that parks".to_owned()));
+                    return Err(Interrupted::Malformed("a write sleeps".to_owned()));
                 };
                 sound(&finished)?;
                 *written = how_written(&finished, pending.given.write_size, false);
@@ -302,7 +305,7 @@ fn forget_expectations(action: &mut Action) {
 fn sound(finished: &Finished) -> Result<(), Interrupted> {
     match &finished.malformed {
         None => Ok(()),
-        Some(malformed) => Err(Interrupted::Unspeakable(malformed.clone())),
+        Some(malformed) => Err(Interrupted::Malformed(malformed.clone())),
     }
 }
 

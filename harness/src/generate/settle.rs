@@ -23,7 +23,7 @@ use crate::target::{Audits, ReferenceTarget, ThreadIndex, Worlds};
 pub struct Settled {
     /// The program. It can be printed, and is a case.
     pub program: Program,
-    /// Why it ends before its end, if it does: always a mistake of ours.
+    /// Why it ends before its end, if it does: a mistake of ours, but for [`Fault::Unspeakable`].
     pub fault: Option<Fault>,
 }
 
@@ -42,9 +42,13 @@ pub enum Fault {
     /// A step could not be done, though it had been made fit.
     #[error("{0}")]
     Step(String),
-    /// What came cannot be written as an expectation.
+    /// What came in the step behind the last one cannot be written as an expectation: a payload lies where its receiver has
+    /// no memory. That is no mistake of ours.
     #[error("{0}")]
     Unspeakable(String),
+    /// What came of the last step is nothing that a driver may do.
+    #[error("{0}")]
+    Malformed(String),
 }
 
 impl From<Interrupted> for Fault {
@@ -53,6 +57,7 @@ impl From<Interrupted> for Fault {
             Interrupted::Target(reason) => Fault::Audit(reason),
             Interrupted::Fault(reason) => Fault::Step(reason),
             Interrupted::Unspeakable(reason) => Fault::Unspeakable(reason),
+            Interrupted::Malformed(reason) => Fault::Malformed(reason),
         }
     }
 }
@@ -137,7 +142,12 @@ pub(super) fn settle_with(
             };
             let processes = situation.processes.into_iter();
             unborn = processes.filter(|process| process.is_unborn).map(|process| process.name).collect();
-            (steps, fault.or_else(left))
+            let fault = match fault {
+                None => left(),
+                Some(unspeakable @ Fault::Unspeakable(_)) => left().or(Some(unspeakable)),
+                other => other,
+            };
+            (steps, fault)
         }
     };
     program.steps = steps;
@@ -282,7 +292,7 @@ impl Settler<'_, '_, '_> {
             Ok(Err(interrupted)) => {
                 let fault = Fault::from(interrupted);
                 // It can be done, and shows the fault again.
-                if matches!(fault, Fault::Audit(_)) {
+                if matches!(fault, Fault::Audit(_) | Fault::Malformed(_)) {
                     self.push(thread, action);
                 }
                 self.fault = Some(fault);

@@ -41,6 +41,14 @@ pub enum Violation {
         /// What the panic says.
         complaint: String,
     },
+    /// What the model did is nothing that a driver may do.
+    #[error("step {step}: {complaint}")]
+    Malformed {
+        /// In which step.
+        step: usize,
+        /// What it did.
+        complaint: String,
+    },
     /// Something is left though all processes have ended.
     #[error("{0}")]
     Left(String),
@@ -235,6 +243,9 @@ fn sound(settled: &Settled) -> Result<(), Violation> {
         Some(Fault::Audit(complaint)) => Err(Violation::Audit { step, complaint: complaint.clone() }),
         Some(Fault::Panic(complaint)) => {
             Err(Violation::Panic { step: step.saturating_sub(1), complaint: complaint.clone() })
+        }
+        Some(Fault::Malformed(complaint)) => {
+            Err(Violation::Malformed { step: step.saturating_sub(1), complaint: complaint.clone() })
         }
         Some(Fault::Left(what)) => Err(Violation::Left(what.clone())),
         Some(Fault::Step(complaint)) => Err(Violation::Harness { step, complaint: complaint.clone() }),

@@ -305,6 +305,8 @@ fn a_fault_is_a_violation() {
     let settled = |fault| Settled { program: doctored(CALL), fault: Some(fault) };
     let audit = examine(&settled(Fault::Audit("x".to_owned())), &Profile::C);
     assert_eq!(audit, Err(Violation::Audit { step: 4, complaint: "x".to_owned() }));
+    let malformed = examine(&settled(Fault::Malformed("x".to_owned())), &Profile::C);
+    assert_eq!(malformed, Err(Violation::Malformed { step: 3, complaint: "x".to_owned() }));
     let left = examine(&settled(Fault::Left("1 node".to_owned())), &Profile::C);
     assert_eq!(left, Err(Violation::Left("1 node".to_owned())));
     let step = examine(&settled(Fault::Step("x".to_owned())), &Profile::C);

@@ -4,9 +4,10 @@ use reference_driver::uapi::*;
 
 use super::fake::{FakeWorlds, Reply, noop_and, plain, with};
 use super::{difference, run_on, run_script};
-use crate::engine::{SetUpError, Verdict, run};
-use crate::program::Program;
-use crate::target::TargetError;
+use crate::engine::{Interrupted, Rehearsal, SetUpError, Verdict, run};
+use crate::program::{Moment, Program};
+use crate::script::parse;
+use crate::target::{TargetError, ThreadIndex};
 
 const CLIENT: &str = "process client\n\n";
 
@@ -26,6 +27,31 @@ fn a_read_opens_with_noop_or_spawn_looper() {
         difference(&run_client("< BR_DEAD_REPLY", spawn())),
         "BR_SPAWN_LOOPER came, not BR_DEAD_REPLY"
     );
+}
+
+#[test]
+fn what_no_driver_may_do_cannot_be_rehearsed() {
+    let rehearse = |step: &str, reply| {
+        let script = parse(format!("# A test.\nclause: test.1\n\n{CLIENT}{step}").as_bytes()).unwrap();
+        let mut worlds = FakeWorlds::new(vec![reply]);
+        let mut rehearsal = Rehearsal::begin(&script.program, &mut worlds).unwrap();
+        let Moment::Step(step) = script.program.steps[0].value.clone() else { panic!("{script:?}") };
+        let mut action = step.action;
+        rehearsal.perform(ThreadIndex { process: 0, thread: 0 }, &mut action)
+    };
+    let complete = plain(BR_TRANSACTION_COMPLETE);
+    let cut_off = noop_and(&[plain(BR_TRANSACTION)]);
+    for (step, reply, why) in [
+        ("client  < nothing\n", Reply::returns(complete.clone()), "open with BR_NOOP"),
+        ("client  < nothing\n", Reply::returns(cut_off), "cut off"),
+        ("client  > BC_ENTER_LOOPER\n", Reply::parks(), "sleeps"),
+    ] {
+        match rehearse(step, reply) {
+            Err(Interrupted::Malformed(told)) => assert!(told.contains(why), "{told}"),
+            other => panic!("{step}: {other:?}"),
+        }
+    }
+    assert_eq!(rehearse("client  < nothing\n", Reply::returns(noop_and(&[complete]))), Ok(()));
 }
 
 #[test]

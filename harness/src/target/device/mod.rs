@@ -38,7 +38,7 @@ pub use agent::device_of;
 use counters::{Alive, Counters};
 pub use kernel_log::KernelLog;
 use nursery::Nursery;
-use process::Process;
+use process::{Condition, Process};
 use workers::Workers;
 use world::{DeviceWorld, Surroundings};
 
@@ -56,8 +56,8 @@ pub struct DeviceTarget {
     spares: Option<Vec<Process>>,
     /// Agents that play, each at the place of the process of a world that it can be.
     lodgers: Vec<Option<Process>>,
-    /// Whether the driver has left those of them alone that have ended since it was last asked.
-    are_left_as_they_should: bool,
+    /// How the driver has left those of them that have ended since it was last asked: the worst of it.
+    condition: Condition,
     stopwatch: Stopwatch,
     workers: Workers,
     /// What is alive in the driver, if it is known.
@@ -100,7 +100,7 @@ impl DeviceTarget {
             log,
             spares: None,
             lodgers: Vec::new(),
-            are_left_as_they_should: true,
+            condition: Condition::AsItShould,
             stopwatch: Stopwatch::default(),
             workers: Workers::default(),
             alive: None,

@@ -15,7 +15,7 @@ use super::counters::Alive;
 use super::files::Files;
 use super::lodger::Lodger;
 use super::part::Lines;
-use super::process::{Process, State};
+use super::process::{Condition, Process, State};
 use super::relay::{Relay, part_at};
 use super::{DeviceTarget, KernelVersion, counted, security};
 use crate::program::{Counter, DriverKind};
@@ -92,15 +92,18 @@ impl DeviceTarget {
             let now = self.counters.as_ref().and_then(super::Counters::read);
             left = Some(before.zip(now).map_or_else(Vec::new, |(before, now)| now.leaked_since(&before)));
         }
-        let mut are_as_they_should = std::mem::replace(&mut self.are_left_as_they_should, true);
+        let mut condition = std::mem::replace(&mut self.condition, Condition::AsItShould);
         for lodger in self.lodgers.iter_mut().flatten().filter(|lodger| lodger.alive) {
-            if !lodger.is_left_as_it_should() {
-                are_as_they_should = false;
+            let own = lodger.condition();
+            if own != Condition::AsItShould {
+                condition = condition.max(own);
                 lodger.evict();
             }
         }
-        if !are_as_they_should {
-            left.get_or_insert_default().push(SPOILT.to_owned());
+        match condition {
+            Condition::AsItShould => {}
+            Condition::Unusual => drop(left.get_or_insert_default()),
+            Condition::Spoilt => left.get_or_insert_default().push(SPOILT.to_owned()),
         }
         left
     }
@@ -164,7 +167,7 @@ impl DeviceTarget {
 
     /// Ends a process that plays. What it has is for the next one at its place. What the driver has done to it is not seen later.
     fn evict(&mut self, mut process: Process) {
-        self.are_left_as_they_should &= process.is_left_as_it_should();
+        self.condition = self.condition.max(process.condition());
         process.evict();
         let place = process.place();
         self.lodgers[place] = Some(process);

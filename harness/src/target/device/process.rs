@@ -97,6 +97,18 @@ pub struct Thread {
     watch: OnceCell<Option<Watch>>,
 }
 
+/// How a driver has left a process, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// It has changed nothing of it.
+    AsItShould,
+    /// A thread has another priority than it had, as one has that was lent it and has not ended what it was lent it for; or it
+    /// cannot be told.
+    Unusual,
+    /// Memory is changed where nothing should have written.
+    Spoilt,
+}
+
 /// What the harness knows of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -407,7 +419,7 @@ impl Process {
     }
 
     /// The same of one of which it is known what of its memory it has used, if the driver has done to it what it should:
-    /// whether it has, [`Process::is_left_as_it_should`] tells later.
+    /// whether it has, [`Process::condition`] tells later.
     pub(super) fn is_as_new_by_all_accounts(&mut self, renewer: usize, patience: Duration) -> bool {
         let is_renewed = self.is_renewed(renewer, patience);
         // Else a thread may still use it.
@@ -417,10 +429,14 @@ impl Process {
         is_renewed
     }
 
-    /// Whether no driver has changed anything of it. Who has ended has no priorities any more.
-    pub(super) fn is_left_as_it_should(&mut self) -> bool {
+    /// How a driver has left it. Who has ended has no priorities any more.
+    pub(super) fn condition(&mut self) -> Condition {
         let has_usual_priorities = !self.alive || self.sets_priorities || self.has_usual_priorities();
-        has_usual_priorities && self.memory.has_nothing_unknown().unwrap_or(false)
+        match self.memory.has_nothing_unknown() {
+            Ok(false) => Condition::Spoilt,
+            Ok(true) if has_usual_priorities => Condition::AsItShould,
+            Ok(true) | Err(_) => Condition::Unusual,
+        }
     }
 
     fn is_renewed(&mut self, renewer: usize, patience: Duration) -> bool {
