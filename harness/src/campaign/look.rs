@@ -15,7 +15,7 @@ use crate::minimise::minimise;
 use crate::program::Program;
 
 /// How often a kind of divergence is looked into, at most, that is listed, or of which no program shows it again.
-pub const MOST_LOOKS: u32 = 20;
+const MOST_LOOKS: u32 = 20;
 
 /// How often programs are run, at most, to make one smaller.
 const MOST_RUNS: u32 = 1500;
@@ -25,7 +25,7 @@ pub const REPETITIONS: u32 = 5;
 
 /// What has been looked into, of all benches of a lane.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<BTreeMap<Signature, Looked>>);
+pub struct Looks(Mutex<BTreeMap<Signature, Looked>>);
 
 /// What has become of the looks into one kind of divergence.
 #[derive(Debug, Default, Clone, Copy)]
@@ -72,6 +72,26 @@ impl Looks {
         let has_shown = known.is_none() && reduced.steadiness.shown > 0;
         self.end(&signature, has_shown);
         Look { reduced: Some(reduced).filter(|_| is_first || has_shown), known, error }
+    }
+
+    /// Why targets part ways so, if that is listed, and it is what the list is about as far as that is looked into.
+    pub fn listed(
+        &self,
+        bench: &mut Bench,
+        program: &Program,
+        first: &Difference,
+    ) -> Result<Option<String>, SetUpError> {
+        let Some(reason) = bench.known(&first.signature).map(str::to_owned) else { return Ok(None) };
+        match self.turn(&first.signature, |looked| looked.times < MOST_LOOKS) {
+            Turn::HasShown => Ok(None),
+            Turn::NotOurs => Ok(Some(reason)),
+            Turn::Ours { .. } => {
+                let Reduction { reduced, error } = seen_again(bench, program, first.clone());
+                let is_steady = reduced.steadiness.is_steady();
+                self.end(&first.signature, is_steady);
+                error.map_or(Ok((!is_steady).then_some(reason)), Err)
+            }
+        }
     }
 
     /// Whose turn it is to look into a kind of divergence.

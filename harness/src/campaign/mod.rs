@@ -16,7 +16,7 @@ mod tally;
 pub use bench::{Bench, Compared, Difference, Differences, Foretold, Maker, fault_of_model, profile_of};
 pub use finding::{Finding, Steadiness};
 pub use known::{KnownDivergence, KnownDivergences, UnreadableDivergences};
-pub use look::{MOST_LOOKS, REPETITIONS, Reduced, Reduction, reduce};
+pub use look::{Looks, REPETITIONS, Reduced, Reduction, reduce};
 pub use side_by_side::side_by_side;
 pub use signature::Signature;
 pub use source::Source;
@@ -30,7 +30,7 @@ use crate::engine::{self, SetUpError};
 use crate::generate::Depth;
 use crate::program::Program;
 use crate::target::Spent;
-use look::{Look, Looks};
+use look::Look;
 
 /// The most programs that are run at a time.
 const LARGEST_BATCH: usize = 64;

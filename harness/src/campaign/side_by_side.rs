@@ -19,13 +19,13 @@ pub fn side_by_side(left: (&str, &Transcript), right: (&str, &Transcript)) -> St
     let mut text = String::new();
     put(&mut text, width, left.0, ' ', right.0);
     put(&mut text, width, &"-".repeat(left.0.chars().count()), ' ', &"-".repeat(right.0.chars().count()));
-    let [ours, theirs] = [ours.join("\n"), theirs.join("\n")];
-    let diff = TextDiff::from_lines(&ours, &theirs);
+    let [ours, theirs] = [&ours, &theirs].map(|lines| lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let diff = TextDiff::from_slices(&ours, &theirs);
     for operation in diff.ops() {
         let mut removed = Vec::new();
         let mut added = Vec::new();
         for change in diff.iter_changes(operation) {
-            let line = change.value().trim_end_matches('\n');
+            let line = change.value();
             match change.tag() {
                 ChangeTag::Equal => put(&mut text, width, line, ' ', line),
                 ChangeTag::Delete => removed.push(line),

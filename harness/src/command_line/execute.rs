@@ -38,18 +38,20 @@ pub(super) fn execute(arguments: &ExecuteArguments, out: &mut dyn Write) -> Resu
     for complaint in &executed.complaints {
         complain(&format!("the kernel complains: {complaint}"));
     }
-    match executed.status {
-        Ok(0) if executed.complaints.is_empty() => Ok(Status::AsExpected),
-        Ok(0 | 1) => Ok(Status::Deviation),
+    let status = match executed.status {
+        Ok(0) => Status::AsExpected,
+        Ok(1) => Status::Deviation,
         Ok(status) => {
             complain(&format!("it ended with status {status}"));
-            Ok(Status::CouldNotRun)
+            Status::CouldNotRun
         }
         Err(why) => {
             complain(&why);
-            Ok(if executed.complaints.is_empty() { Status::CouldNotRun } else { Status::Deviation })
+            Status::CouldNotRun
         }
-    }
+    };
+    // A kernel that complains is at fault, whatever that has made of the program.
+    Ok(if executed.complaints.is_empty() { status } else { Status::Deviation })
 }
 
 /// Why a guest, which has this program and nothing else, cannot run it.

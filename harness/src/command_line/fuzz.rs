@@ -12,7 +12,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use strum::IntoEnumIterator;
 
 use super::{CommandError, Format, Status, TargetArguments, complain, remark, tell, write_json};
-use crate::campaign::{Bench, Campaign, Event, Finding, Lane, Source, Tally};
+use crate::campaign::{Bench, Campaign, Event, Finding, Lane, LaneTally, Source, Tally};
 use crate::engine::SetUpError;
 use crate::generate::Emphasis;
 use crate::program::Program;
@@ -79,25 +79,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn fuzz(arguments: &FuzzArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
-    let Conducted { tally, failures, .. } = campaign(arguments)?;
+    let Conducted { tally, failures, idle, .. } = campaign(arguments)?;
     match arguments.format {
         Format::Human => write_tally(out, &tally)?,
         Format::Json => write_json(out, &tally)?,
     }
-    for failure in &failures {
-        complain(failure);
-    }
-    if failures.is_empty() && tally.programs() == 0 {
-        complain("no program was run in the time there was for it");
-    }
-    let compared = tally.programs() - tally.skipped();
-    if tally.programs() > 0 && compared == 0 {
-        complain("no program was run on all targets: each requires what one of them lacks");
-    }
-    Ok(match (tally.unlisted(), failures.len(), compared) {
-        (1.., ..) => Status::Deviation,
-        (0, 0, 1..) => Status::AsExpected,
-        _ => Status::CouldNotRun,
+    failures.iter().chain(&idle).for_each(|complaint| complain(complaint));
+    Ok(match (tally.unlisted(), failures.is_empty() && idle.is_empty()) {
+        (1.., _) => Status::Deviation,
+        (0, true) => Status::AsExpected,
+        (0, false) => Status::CouldNotRun,
     })
 }
 
@@ -107,6 +98,8 @@ pub(super) struct Conducted {
     pub(super) tally: Tally,
     /// What has failed in it.
     pub(super) failures: Vec<String>,
+    /// What has compared nothing, where no failure says why.
+    pub(super) idle: Vec<String>,
     /// What it has found, each with its script.
     pub(super) found: Vec<(FoundProgram, String)>,
     /// Whether somebody asked for its end.
@@ -147,7 +140,26 @@ pub(super) fn campaign(arguments: &FuzzArguments) -> Result<Conducted, CommandEr
     watch.progress.finish_and_clear();
     let Watch { tally, failures, found, .. } = watch;
     let was_interrupted = interruption::ASKED.load(Ordering::Relaxed);
-    Ok(Conducted { tally, failures, found, was_interrupted })
+    let idle = idle(&tally, &failures, campaign.time.is_some());
+    Ok(Conducted { tally, failures, idle, found, was_interrupted })
+}
+
+/// What has compared nothing in a campaign, which may have been given some time, and where none of these failures says why.
+fn idle(tally: &Tally, failures: &[String], was_timed: bool) -> Vec<String> {
+    let idle = tally.lanes.iter().filter(|lane| lane.programs == lane.skipped);
+    let says_why = |lane: &LaneTally, failure: &String| {
+        failure.strip_prefix(&lane.name).is_some_and(|rest| rest.starts_with(": "))
+    };
+    let untold = idle.filter(|lane| !failures.iter().any(|failure| says_why(lane, failure)));
+    let told = untold.map(|lane| {
+        let why = match (lane.programs, was_timed) {
+            (1.., _) => "no program was run on all targets: each requires what one of them lacks",
+            (0, true) => "no program was run in the time there was for it",
+            (0, false) => "no program was run: nothing was left of any when it was made fit to be compared",
+        };
+        format!("{}: {why}", lane.name)
+    });
+    told.collect()
 }
 
 /// Makes sure, before anything is run, that what is found can be written. The folder is made when something is.
@@ -368,10 +380,13 @@ mod interruption {
         }
     }
 
-    /// Signals are heeded for as long as this lives. It has what they did before.
+    /// Signals are heeded for as long as this lives, one at a time. It has what they did before.
     pub(super) struct Heeded(Vec<(Signal, SigAction)>);
 
     pub(super) fn heed() -> Heeded {
+        // What was asked of an earlier campaign was for that one.
+        ASKED_AT.store(0, Ordering::SeqCst);
+        ASKED.store(false, Ordering::SeqCst);
         let action = SigAction::new(SigHandler::Handler(ask), SaFlags::SA_RESTART, SigSet::empty());
         let heeded = [Signal::SIGINT, Signal::SIGTERM].into_iter().filter_map(|signal| {
             // SAFETY: the handler reads a clock, stores to atomics, and sets and raises a signal, all of which are safe at any
@@ -394,6 +409,18 @@ mod interruption {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_compares_nothing_is_named() {
+        let names = ["reference, vm:a", "reference, vm:a-b", "reference, vm:c", "reference, vm:d"];
+        let mut tally = Tally::new(1, names.into_iter().map(str::to_owned));
+        tally.lanes[2].programs = 3;
+        (tally.lanes[3].programs, tally.lanes[3].skipped) = (2, 2);
+        let failures = ["reference, vm:a-b: it does not boot".to_owned()];
+        let idle = idle(&tally, &failures, true);
+        let told: Vec<&str> = idle.iter().map(|line| line.split(':').nth(1).unwrap_or_default()).collect();
+        assert_eq!(told, ["a", "d"], "{idle:?}");
+    }
 
     #[test]
     fn a_time_has_a_unit() {

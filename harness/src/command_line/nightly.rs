@@ -14,7 +14,6 @@ use super::rendering::{KcidbArguments, ResultsFormat};
 use super::replay::{Input, inputs, replay_on};
 use super::run::{RunArguments, run_all, without};
 use super::{CommandError, Format, Status, TargetArguments, report, tell};
-use crate::campaign::Tally;
 use crate::generate::Emphasis;
 use crate::report::site::{self, Report, file_stem};
 use crate::report::{Results, write_compressed};
@@ -127,7 +126,7 @@ fn fuzz(
         format: Format::Json,
         options: arguments.options.clone(),
     };
-    let Conducted { tally, failures, found, was_interrupted } = match fuzz::campaign(&campaign) {
+    let Conducted { tally, failures, idle, found, was_interrupted } = match fuzz::campaign(&campaign) {
         Ok(ran) => ran,
         Err(error) => {
             // The night is not lost over it.
@@ -140,18 +139,11 @@ fn fuzz(
         let (seconds, all) = (tally.seconds, time.as_secs());
         notices.push(format!("the campaign was interrupted after {seconds:.0} of {all} seconds"));
     }
-    notices.extend(idle(&tally, &failures));
+    notices.extend(idle);
     notices.extend(failures);
     results.campaign = Some(tally);
     results.keep_found(found);
     Ok(status)
-}
-
-/// What ran no program, where nothing else says why.
-fn idle(tally: &Tally, failures: &[String]) -> Vec<String> {
-    let idle = tally.lanes.iter().filter(|lane| lane.programs == 0);
-    let untold = idle.filter(|lane| !failures.iter().any(|failure| failure.starts_with(&lane.name)));
-    untold.map(|lane| format!("{}: no program was fuzzed in the time there was for it", lane.name)).collect()
 }
 
 /// What fuzzers have kept.

@@ -406,7 +406,15 @@ impl Check<'_> {
             options: self.arguments.guests.options.clone(),
         };
         let (tally, failures) = match fuzz::campaign(&arguments) {
-            Ok(fuzz::Conducted { tally, failures, .. }) => (Some(tally), failures),
+            Ok(fuzz::Conducted { tally, mut failures, idle, was_interrupted, .. }) => {
+                failures.extend(idle);
+                if was_interrupted {
+                    let (seconds, all) = (tally.seconds, time.as_secs());
+                    failures
+                        .push(format!("the campaign was interrupted after {seconds:.0} of {all} seconds"));
+                }
+                (Some(tally), failures)
+            }
             // The verdict of the suite is had without it.
             Err(error) => (None, vec![format!("the campaign: {error}")]),
         };

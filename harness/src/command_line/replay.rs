@@ -10,18 +10,16 @@ use reference_driver::Profile;
 use strum::IntoEnumIterator;
 
 use super::{CommandError, Status, TargetArguments, complain, remark};
-use crate::campaign::{KnownDivergences, MOST_LOOKS, REPETITIONS, Signature, profile_of};
-use crate::compare::divergence;
-use crate::engine::{Run, SetUpError, Verdict};
+use crate::campaign::{Bench, Compared, Looks};
+use crate::engine::{Run, Verdict};
 use crate::fuzz_target::FuzzTarget;
-use crate::generate::{Fault, Settled};
+use crate::generate::Settled;
 use crate::oracle;
 use crate::report::{
     Beside, CaseResult, FoundProgram, Replayed, Whence, named, quoted, unlawful, write_case,
 };
 use crate::script::{parse, print};
 use crate::suite::{Case, files_under, is_script, read_script};
-use crate::target::{ReferenceTarget, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
@@ -81,13 +79,14 @@ pub(super) struct Input {
 
 impl Input {
     /// The command that replays it on a target.
-    fn command(&self, target: &str) -> String {
+    fn command(&self, target: &str, options: &TargetArguments) -> String {
+        let words = options.words(&[target.to_owned()]);
         let replay = |path: &str| {
             let told = match fuzz_target_of(Path::new(path)) == self.fuzz_target {
                 true => String::new(),
                 false => format!(" --as {}", self.fuzz_target),
             };
-            format!("binderdrill replay {}{told} --target {}", quoted(path), quoted(target))
+            format!("binderdrill replay {}{told} --target {}{words}", quoted(path), quoted(target))
         };
         match &self.made {
             Some((make, path)) => format!("{make}\n{}", replay(path)),
@@ -154,9 +153,10 @@ struct Replaying<'o> {
     counts: Replayed,
     /// Those that are otherwise, each with its script.
     found: Vec<(FoundProgram, String)>,
-    known: KnownDivergences,
-    /// How many that are listed have been run again.
-    looks: u32,
+    /// The target, beside the model of its driver.
+    bench: Bench,
+    looks: Looks,
+    options: &'o TargetArguments,
     out: &'o mut dyn Write,
 }
 
@@ -168,17 +168,16 @@ pub(super) fn replay_on(
     out: &mut dyn Write,
 ) -> Result<(Replayed, Vec<(FoundProgram, String)>), CommandError> {
     let started = Instant::now();
-    let mut target = options.target(name, false)?;
-    let target = target.as_mut();
-    let profile = profile_of(target)?;
-    let known = KnownDivergences::of_profile(profile.name).map_err(|error| SetUpError(error.to_string()))?;
+    let bench = Bench::of_model_and(options.target(name, false)?)?;
+    let profile = bench.maker().profile().clone();
     let counts = Replayed { target: name.to_owned(), inputs: inputs.len(), ..Replayed::default() };
-    let mut replaying = Replaying { counts, found: Vec::new(), known, looks: 0, out };
+    let mut replaying = Replaying { counts, found: Vec::new(), bench, looks: Looks::default(), options, out };
     for input in inputs {
         let misread = is_script(Path::new(&input.name)).then(|| parse(&input.bytes).err()).flatten();
         if let Some(diagnostics) = misread {
             writeln!(replaying.out, "{}\n", diagnostics.render(&input.name, true).trim_end())?;
             replaying.counts.broken += 1;
+            replaying.counts.deviating.push(input.name.clone());
             continue;
         }
         if let Err(finding) = input.fuzz_target.judge(&input.bytes) {
@@ -188,7 +187,7 @@ pub(super) fn replay_on(
         match input.fuzz_target.program(&input.bytes, &profile) {
             // A text that the parser is right to refuse.
             None => replaying.counts.refused += 1,
-            Some(settled) => replaying.run(input, &settled, &profile, target)?,
+            Some(settled) => replaying.run(input, &settled, &profile)?,
         }
     }
     replaying.counts.seconds = started.elapsed().as_secs_f64();
@@ -217,73 +216,42 @@ impl Replaying<'_> {
     }
 
     /// Runs what the model of its driver does on a target.
-    fn run(
-        &mut self,
-        input: &Input,
-        settled: &Settled,
-        profile: &Profile,
-        target: &mut dyn Target,
-    ) -> Result<(), CommandError> {
-        let script = print(&settled.program);
+    fn run(&mut self, input: &Input, settled: &Settled, profile: &Profile) -> Result<(), CommandError> {
+        let Settled { program, .. } = settled;
+        let script = print(program);
         if let Err(violation) = oracle::examine_thoroughly(settled, profile) {
             return self.unlawful(input, &violation.to_string(), Some(script));
         }
-        if settled.program.steps.is_empty() {
-            self.counts.same += 1;
+        if program.steps.is_empty() {
+            self.counts.empty += 1;
             return Ok(());
         }
-        let case = Case::new(input.name.clone(), input.name.clone(), script.as_bytes());
-        let result = CaseResult::of(&case, target)?;
-        match result.verdict {
-            Verdict::Pass | Verdict::KnownDeviation { .. } => {
+        let difference = match self.bench.compare(program)? {
+            Compared::Same => {
                 self.counts.same += 1;
                 return Ok(());
             }
-            Verdict::Skip { .. } | Verdict::OtherDriver { .. } => {
+            Compared::Skipped => {
                 self.counts.skipped += 1;
                 return Ok(());
             }
-            Verdict::Fail(_) | Verdict::UnexpectedPass { .. } | Verdict::Broken { .. } => {}
-        }
-        let mut model = ReferenceTarget::new(profile.clone());
-        let beside = Beside { target: model.name(), case: CaseResult::of(&case, &mut model)? };
-        let both = [("", &beside.case.transcript), (self.counts.target.as_str(), &result.transcript)];
-        let signature = divergence(&both).map(|parted| Signature::of(&settled.program, &parted));
-        // What comes last in it cannot be expected, and came on both.
-        let ends_in_silence = matches!(settled.fault, Some(Fault::Unspeakable(_)));
-        if ends_in_silence && signature.is_none() && result.verdict == beside.case.verdict {
-            self.counts.same += 1;
+            Compared::Differs(difference) => difference,
+        };
+        let mut runs = difference.runs.iter().cloned();
+        let (Some((model, beside)), Some((_, run))) = (runs.next(), runs.next()) else {
+            return self.unlawful(input, difference.signature.as_str(), Some(script));
+        };
+        let is_broken = matches!(run.verdict, Verdict::Broken { .. });
+        if self.looks.listed(&mut self.bench, program, &difference)?.is_some() {
+            self.counts.known += 1;
             return Ok(());
         }
-        let mut is_known = signature.as_ref().is_some_and(|signature| self.known.reason(signature).is_some());
-        // What is listed does not show each time.
-        if is_known && self.looks < MOST_LOOKS {
-            self.looks += 1;
-            target.renew();
-            let mut differs_so = || -> Result<bool, CommandError> {
-                let again = CaseResult::of(&case, target)?;
-                let both = [both[0], (both[1].0, &again.transcript)];
-                let parted = divergence(&both).map(|parted| Signature::of(&settled.program, &parted));
-                Ok(parted == signature)
-            };
-            let mut is_steady = true;
-            for _ in 0..REPETITIONS {
-                is_steady = is_steady && differs_so()?;
-            }
-            is_known = !is_steady;
-        }
-        match result.verdict {
-            Verdict::Broken { .. } => self.counts.broken += 1,
-            _ if is_known => {
-                self.counts.known += 1;
-                return Ok(());
-            }
-            _ => {
-                self.counts.deviations += 1;
-                self.counts.deviating.push(input.name.clone());
-            }
-        }
+        *(if is_broken { &mut self.counts.broken } else { &mut self.counts.deviations }) += 1;
+        self.counts.deviating.push(input.name.clone());
+        let case = Case::new(input.name.clone(), input.name.clone(), script.as_bytes());
+        let result = CaseResult::of_run(&case, run);
         write_case(self.out, &result)?;
+        let beside = Beside { target: model, case: CaseResult::of_run(&case, beside) };
         self.keep(input, result, Some(beside), script);
         Ok(())
     }
@@ -291,7 +259,7 @@ impl Replaying<'_> {
     fn keep(&mut self, input: &Input, case: CaseResult, beside: Option<Beside>, script: String) {
         if self.found.len() < MOST_KEPT {
             let target = self.counts.target.clone();
-            let whence = Whence::Replay { command: input.command(&target) };
+            let whence = Whence::Replay { command: input.command(&target, self.options) };
             self.found.push((FoundProgram { whence, target, case, beside }, script));
         }
     }
@@ -304,6 +272,7 @@ fn told(replayed: &Replayed) -> String {
         (replayed.refused, "no script, and refused"),
         (replayed.known, "otherwise as known"),
         (replayed.skipped, "skipped"),
+        (replayed.empty, "of which nothing can be compared"),
         (replayed.deviations, "otherwise"),
         (replayed.broken, "broken"),
     ];

@@ -286,6 +286,7 @@ fn run_groups(
         target: name.to_owned(),
         profile,
         driver,
+        options: plan.options.words(&[name.to_owned()]),
         seconds: started.elapsed().as_secs_f64(),
         seconds_to_first_case,
         counts: Counts::of(&results),

@@ -202,28 +202,23 @@ fn script(settled: &Settled, most_bytes: usize) -> Option<Vec<u8>> {
 
 /// A text is a script, or is refused with a reason. A script is read as it is printed.
 fn judge_text(text: &[u8]) -> Result<(), Finding> {
-    let finding = |complaint: String, script: String| Err(Finding { complaint, script: Some(script) });
+    let finding = |complaint: String| {
+        let script = std::str::from_utf8(text).ok().map(str::to_owned);
+        Err(Finding { complaint, script })
+    };
     let script = match parse(text) {
         Ok(script) => script,
         Err(diagnostics) => {
             let said = diagnostics.render("input", false);
-            let text = || String::from_utf8_lossy(text).into_owned();
-            return if said.is_empty() {
-                finding("it is refused without a word".to_owned(), text())
-            } else {
-                Ok(())
-            };
+            return if said.is_empty() { finding("it is refused without a word".to_owned()) } else { Ok(()) };
         }
     };
     let printed = print(&script.program);
+    let finding = |complaint: &str| finding(format!("{complaint} This was printed:\n\n{printed}"));
     match parse(printed.as_bytes()) {
-        Err(diagnostics) => finding(diagnostics.render("printed", false), printed),
-        Ok(again) if again.program != script.program => {
-            finding("it is not read as it was printed".to_owned(), printed)
-        }
-        Ok(again) if print(&again.program) != printed => {
-            finding("printed again it is another text".to_owned(), printed)
-        }
+        Err(diagnostics) => finding(&diagnostics.render("printed", false)),
+        Ok(again) if again.program != script.program => finding("It is not read as it was printed."),
+        Ok(again) if print(&again.program) != printed => finding("Printed again it is another text."),
         Ok(_) => Ok(()),
     }
 }

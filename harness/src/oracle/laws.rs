@@ -1,6 +1,8 @@
 //! Laws of the protocol: each holds in every history of every driver; where the one in Rust is known to keep less of it, the
 //! law says so. Where it cannot be told what a driver took, a law holds its peace from there on.
 
+use std::collections::VecDeque;
+
 use reference_driver::uapi::TF_ONE_WAY;
 use rustc_hash::FxHashMap;
 
@@ -14,30 +16,44 @@ fn clear<'h, 'p>(history: &'h History<'p>) -> impl Iterator<Item = &'h Event<'p>
     history.events.iter().take_while(|event| !matches!(event.what, Happening::Unclear))
 }
 
-/// BR_REPLY comes to whoever has made a call that has not been answered; and nobody is told more often than he has sent
-/// something that something has come of it.
+/// Whoever has sent something is told once what has come of it, in the order in which it was sent; and whoever has made a call
+/// that was accepted is told once how that has ended: by BR_REPLY, or by a failure. A thread may be told of a failure while
+/// it waits for both, so that it cannot be told what has failed: then this holds its peace about that thread.
 pub(super) fn each_call_is_answered_once(history: &History<'_>) -> Result<(), Violation> {
-    #[derive(Clone, Default)]
+    #[derive(Default)]
     struct Account {
-        calls: u32,
-        sent: u32,
+        /// What nothing has been told of, and whether that is a call.
+        untold: VecDeque<bool>,
+        /// Calls that were accepted and have not ended.
+        accepted: u32,
+        is_unclear: bool,
     }
-    let mut accounts = vec![Account::default(); history.threads.len()];
+    // Of what a thread has sent by one opening of the device it learns by that one.
+    let mut accounts: FxHashMap<(OpeningIndex, usize), Account> = FxHashMap::default();
     for event in clear(history) {
-        let account = &mut accounts[event.thread];
+        let account = accounts.entry((event.opening, event.thread)).or_default();
         let nothing = || Violation::AnswerToNothing { step: event.step, thread: history.name(event.thread) };
         match &event.what {
-            Happening::Command(command) => {
-                account.sent += u32::from(command.sent().is_some());
-                account.calls += u32::from(command.awaits_reply());
+            _ if account.is_unclear => {}
+            Happening::Command(command) if command.sent().is_some() => {
+                account.untold.push_back(command.awaits_reply());
             }
+            Happening::Return(
+                ReturnPattern::TransactionComplete
+                | ReturnPattern::OnewaySpamSuspect
+                | ReturnPattern::TransactionPendingFrozen,
+            ) => account.accepted += u32::from(account.untold.pop_front().ok_or_else(nothing)?),
             Happening::Return(ReturnPattern::Reply(_)) => {
-                account.calls = account.calls.checked_sub(1).ok_or_else(nothing)?;
-                account.sent = account.sent.checked_sub(1).ok_or_else(nothing)?;
+                account.accepted = account.accepted.checked_sub(1).ok_or_else(nothing)?;
             }
             Happening::Return(
                 ReturnPattern::DeadReply | ReturnPattern::FailedReply | ReturnPattern::FrozenReply,
-            ) => account.sent = account.sent.checked_sub(1).ok_or_else(nothing)?,
+            ) => match (account.accepted, account.untold.pop_back()) {
+                (0, None) => return Err(nothing()),
+                (0, Some(_)) => {}
+                (1.., None) => account.accepted -= 1,
+                (1.., Some(_)) => account.is_unclear = true,
+            },
             _ => {}
         }
     }

@@ -85,6 +85,7 @@ mod tests {
             target: "built:a".to_owned(),
             profile: None,
             driver: None,
+            options: String::new(),
             seconds: 1.0,
             seconds_to_first_case: 1.0,
             counts: Counts::default(),

@@ -111,6 +111,7 @@ mod tests {
             target: target.to_owned(),
             profile: Some(profile.to_owned()),
             driver: None,
+            options: String::new(),
             seconds: 0.0,
             seconds_to_first_case: 0.0,
             counts: Counts::of([&case]),

@@ -97,12 +97,15 @@ pub struct Replayed {
     pub skipped: usize,
     /// Those that are no scripts, and were refused as they should be.
     pub refused: usize,
+    /// Those of which nothing is left when they are made fit to be compared.
+    #[serde(default)]
+    pub empty: usize,
     /// Those with which the target did otherwise than the model, as it is known to do with programs that nobody wrote.
     #[serde(default)]
     pub known: usize,
     /// Those with which something was not as it must be.
     pub deviations: usize,
-    /// The names of these.
+    /// The names of these, and of those that could not be run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deviating: Vec<String>,
     /// Those that could not be run.
@@ -137,6 +140,9 @@ pub struct TargetResults {
     /// Its driver, such as `linux-c-6.12.117+deb12-amd64`; none if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
+    /// The options that go with it, as words of a command line that each have a blank before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub options: String,
     /// Wall time from the preparation of the target to the end of the last case, in seconds.
     pub seconds: f64,
     /// Wall time to the end of the first case, in seconds: mostly what it takes to boot.

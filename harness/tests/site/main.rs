@@ -24,6 +24,7 @@ fn run(name: &str, profile: Profile, cases: &[Case]) -> TargetResults {
         target: name.to_owned(),
         profile: target.profile(),
         driver: target.driver(),
+        options: String::new(),
         seconds: 1.0,
         seconds_to_first_case: 0.5,
         counts: Counts::of(&cases),

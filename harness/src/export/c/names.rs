@@ -6,6 +6,11 @@ use std::fmt::Write;
 use crate::engine::Chosen;
 use crate::program::*;
 
+/// What the words for processes, threads and further names of threads begin with.
+const PROCESS: &str = "PROCESS";
+const THREAD: &str = "THREAD";
+const ALIAS: &str = "ALIAS";
+
 /// The names of a script.
 pub(super) struct Names {
     processes: Vec<Process>,
@@ -39,7 +44,7 @@ impl Names {
                 Declaration::Thread { name, process } => (name.clone(), of(process)),
             })
             .collect();
-        Names {
+        let mut names = Names {
             threads,
             aliases: Vec::new(),
             objects: chosen
@@ -53,13 +58,21 @@ impl Names {
             files: Vec::new(),
             words: BTreeMap::new(),
             processes,
+        };
+        for name in names.processes.iter().map(|process| process.name.clone()).collect::<Vec<_>>() {
+            names.claim(PROCESS, &name);
         }
+        for name in names.threads.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            names.claim(THREAD, &name);
+        }
+        names
     }
 
     /// From here on a name stands for one of these threads.
     pub(super) fn add_alias(&mut self, alias: &Name, candidates: &[Name]) {
         let process = candidates.first().map_or(0, |name| self.process_of(name));
         self.aliases.push((alias.clone(), process));
+        self.claim(ALIAS, alias);
     }
 
     /// The process of a thread.
@@ -71,17 +84,17 @@ impl Names {
     /// A thread.
     pub(super) fn thread(&self, name: &Name) -> String {
         let is_alias = self.aliases.iter().any(|(alias, _)| alias == name);
-        format!("{}_{}", if is_alias { "ALIAS" } else { "THREAD" }, word(name))
+        self.word(if is_alias { ALIAS } else { THREAD }, name)
     }
 
     /// A process.
     pub(super) fn process(&self, name: &Name) -> String {
-        format!("PROCESS_{}", word(name))
+        self.word(PROCESS, name)
     }
 
     /// The id of a process.
     pub(super) fn pid(&self, name: &Name) -> String {
-        format!("shared->threads[THREAD_{}].pid", word(name))
+        format!("shared->threads[{}].pid", self.word(THREAD, name))
     }
 
     /// The id of the process of a thread.
@@ -180,28 +193,34 @@ impl Names {
 
     /// The word for a name of this kind. Two names may differ in a sign that C does not have.
     fn claim(&mut self, kind: &str, name: &Name) -> String {
+        let word = self.word(kind, name);
+        self.words.insert(word.clone(), name.clone());
+        word
+    }
+
+    /// The same, which has been claimed before.
+    fn word(&self, kind: &str, name: &Name) -> String {
         let mut candidate = format!("{kind}_{}", word(name));
         while self.words.get(&candidate).is_some_and(|taken| taken != name) {
             candidate.push('_');
         }
-        self.words.insert(candidate.clone(), name.clone());
         candidate
     }
 
     /// What must be declared before everything else. `used` is what may use it.
     pub(super) fn head(&mut self, used: &str) -> String {
         let mut head = String::new();
-        let list = |kind: &str, names: Vec<String>, count: &str| {
-            let names: Vec<String> = names.into_iter().map(|name| format!("{kind}_{name}")).collect();
+        let list = |names: Vec<String>, count: &str| {
             let separator = if names.is_empty() { "" } else { ", " };
             format!("enum {{ {}{separator}{count} }};\n", names.join(", "))
         };
         head.push_str("/* Who takes part. */\n");
-        let processes = self.processes.iter().map(|process| word(&process.name)).collect();
-        head.push_str(&list("PROCESS", processes, "PROCESSES"));
-        head.push_str(&list("THREAD", self.threads.iter().map(|(name, _)| word(name)).collect(), "THREADS"));
+        let processes = self.processes.iter().map(|process| self.process(&process.name)).collect();
+        head.push_str(&list(processes, "PROCESSES"));
+        let threads = self.threads.iter().map(|(name, _)| self.word(THREAD, name)).collect();
+        head.push_str(&list(threads, "THREADS"));
         let mut aliases = vec!["ALIASES_BEGIN = THREADS - 1".to_owned()];
-        aliases.extend(self.aliases.iter().map(|(name, _)| format!("ALIAS_{}", word(name))));
+        aliases.extend(self.aliases.iter().map(|(name, _)| self.word(ALIAS, name)));
         let _ = writeln!(head, "enum {{ {}, ALIASES = {} }};", aliases.join(", "), self.aliases.len());
         let needs_files = !self.files.is_empty()
             || ["count_descriptors", "fork_process"].iter().any(|word| used.contains(word));

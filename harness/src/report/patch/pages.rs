@@ -168,6 +168,7 @@ fn results_of(verdict: &KernelVerdict) -> Results {
             target: target.to_owned(),
             profile: None,
             driver: Some(verdict.kernel.clone()),
+            options: String::new(),
             seconds: 0.0,
             seconds_to_first_case: 0.0,
             counts: Counts::of(&cases),

@@ -45,8 +45,7 @@ pub(super) fn compared(departure: &Departure<'_>) -> Comparison {
     let untold = beside.untold_from();
     let told = if untold.is_some() { left.steps.len() } else { right.steps.len() };
     let (first, rest) = right.split_at(told);
-    let [left, first] =
-        [(left, beside), (&first, case)].map(|(told, case)| plain_lines(told, &case.lines).join("\n"));
+    let [left, first] = [(left, beside), (&first, case)].map(|(told, case)| plain_lines(told, &case.lines));
     let mut rows = between(&left, &first);
     rows.extend(alone(&rest, &case.lines));
     Comparison { rows, untold }
@@ -58,13 +57,14 @@ fn alone(transcript: &Transcript, lines: &[usize]) -> Vec<ComparedRow> {
     plain_lines(transcript, lines).iter().map(row).collect()
 }
 
-fn between(left: &str, right: &str) -> Vec<ComparedRow> {
-    let diff = TextDiff::from_lines(left, right);
+fn between(left: &[String], right: &[String]) -> Vec<ComparedRow> {
+    let [left, right] = [left, right].map(|lines| lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let diff = TextDiff::from_slices(&left, &right);
     let mut rows = Vec::new();
     for operation in diff.ops() {
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for change in diff.iter_changes(operation) {
-            let line = change.value().trim_end_matches('\n');
+            let line = change.value();
             match change.tag() {
                 ChangeTag::Equal => {
                     rows.push(ComparedRow {
@@ -166,14 +166,18 @@ mod tests {
 
     #[test]
     fn words_that_differ_are_marked_on_each_side() {
-        let rows =
-            between("same\n= success, read_consumed 8\nonly here", "same\n= success, read_consumed 12");
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let left = lines(&["same", "= success, read_consumed 8", "same at the end of one", "only here"]);
+        let right = lines(&["same", "= success, read_consumed 12", "same at the end of one"]);
+        let rows = between(&left, &right);
         let told: Vec<_> = rows.iter().map(|row| (row.differs, text(&row.left), text(&row.right))).collect();
         assert_eq!(told[0], (false, "same".to_owned(), "same".to_owned()));
         assert_eq!(
             told[1],
             (true, "= success, read_consumed [8]".to_owned(), "= success, read_consumed [12]".to_owned())
         );
-        assert_eq!(told[2], (true, "[only here]".to_owned(), String::new()));
+        let same = "same at the end of one".to_owned();
+        assert_eq!(told[2], (false, same.clone(), same));
+        assert_eq!(told[3], (true, "[only here]".to_owned(), String::new()));
     }
 }

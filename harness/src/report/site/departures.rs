@@ -293,7 +293,11 @@ impl<'r> Site<'r> {
                 script,
                 comparison: compared(departure),
                 diagram: diagram(case, self.programs.get(case.digest.as_str()), deviation.as_ref())?,
-                commands: commands(departure, self.programs.get(case.digest.as_str())),
+                commands: commands(
+                    departure,
+                    self.programs.get(case.digest.as_str()),
+                    of_run.map_or("", |run| &run.options),
+                ),
                 drivers: self.drivers(departure),
                 begun: made.map_or_else(String::new, |it| minute(&it.started)),
                 made,
@@ -360,9 +364,13 @@ fn says(departure: &Departure<'_>) -> String {
     }
 }
 
-/// How to see it again.
-fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static str, String)> {
-    let target = quoted(departure.targets.first().copied().unwrap_or_default());
+/// How to see it again, with the options that go with its target.
+fn commands(
+    departure: &Departure<'_>,
+    script: Option<&Script>,
+    options: &str,
+) -> Vec<(&'static str, String)> {
+    let target = quoted(departure.targets.first().copied().unwrap_or_default()) + options;
     let CaseResult { id, origin, seed, .. } = departure.case;
     let name = quoted(if departure.found.is_some() { origin } else { id });
     let seed = seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
@@ -395,7 +403,7 @@ fn commands(departure: &Departure<'_>, script: Option<&Script>) -> Vec<(&'static
         let alone = format!(
             "binderdrill export {name} --as c --out reproducer.c\n\
              gcc -O2 -static -pthread -o reproducer reproducer.c\n\
-             binderdrill execute reproducer --target {}",
+             binderdrill execute reproducer --target {}{options}",
             quoted(guest)
         );
         commands.push(("Do it in a C program", alone));
