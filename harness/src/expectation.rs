@@ -71,14 +71,23 @@ impl Expectations {
 
     /// What a verdict amounts to in the light of what is known. `id` is the case's id, or the path of its file.
     pub fn judge(&self, id: &str, verdict: Verdict, transcript: &Transcript) -> Verdict {
-        let Some(known) = self.deviation.iter().find(|known| known.is_about(id)) else { return verdict };
+        let about = || self.deviation.iter().filter(|known| known.is_about(id));
         match verdict {
-            Verdict::Fail(deviation) if known.is_seen_in(&deviation, transcript) => Verdict::KnownDeviation {
-                deviation,
-                reason: known.reason.clone(),
-                source: known.source.clone(),
+            Verdict::Fail(deviation) => {
+                match about().find(|known| known.is_seen_in(&deviation, transcript)) {
+                    Some(KnownDeviation { reason, source, .. }) => {
+                        Verdict::KnownDeviation { deviation, reason: reason.clone(), source: source.clone() }
+                    }
+                    None => Verdict::Fail(deviation),
+                }
+            }
+            // Of several of which each is known it may do any, but one of them.
+            Verdict::Pass => match about().next() {
+                Some(known) if !about().any(|known| known.sometimes) => {
+                    Verdict::UnexpectedPass { reason: known.reason.clone() }
+                }
+                _ => Verdict::Pass,
             },
-            Verdict::Pass if !known.sometimes => Verdict::UnexpectedPass { reason: known.reason.clone() },
             other => other,
         }
     }
@@ -132,6 +141,21 @@ mod tests {
         assert_eq!(list.judge("death/once", other.clone(), &transcript), other);
         let passed = list.judge("suites/cases/death/once.drill", Verdict::Pass, &Transcript::default());
         assert!(matches!(passed, Verdict::UnexpectedPass { .. }), "{passed:?}");
+    }
+
+    #[test]
+    fn of_several_known_deviations_of_a_case_each_is_known() {
+        let other = LIST.replace("BR_NOOP", "parked");
+        let list = parse("linux-c", &format!("{LIST}{other}")).unwrap();
+        for came in ["BR_NOOP", "parked"] {
+            let (verdict, transcript) = failure(came);
+            let judged = list.judge("death/once", verdict, &transcript);
+            assert!(matches!(judged, Verdict::KnownDeviation { .. }), "{came}: {judged:?}");
+        }
+        let passes = |list: &Expectations| list.judge("death/once", Verdict::Pass, &Transcript::default());
+        assert!(matches!(passes(&list), Verdict::UnexpectedPass { .. }));
+        let list = parse("linux-c", &format!("{LIST}{other}sometimes = true\n")).unwrap();
+        assert_eq!(passes(&list), Verdict::Pass);
     }
 
     #[test]

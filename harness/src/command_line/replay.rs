@@ -11,7 +11,7 @@ use strum::IntoEnumIterator;
 
 use super::{CommandError, Status, TargetArguments, complain, remark};
 use crate::campaign::{Bench, Compared, Looks};
-use crate::engine::{Run, Verdict};
+use crate::engine::{Run, SetUpError, Verdict};
 use crate::fuzz_target::FuzzTarget;
 use crate::generate::Settled;
 use crate::oracle;
@@ -226,16 +226,18 @@ impl Replaying<'_> {
             self.counts.empty += 1;
             return Ok(());
         }
-        let difference = match self.bench.compare(program)? {
-            Compared::Same => {
-                self.counts.same += 1;
-                return Ok(());
-            }
-            Compared::Skipped => {
+        let found = self.bench.differences(&[program], None)?.found;
+        let difference = match found.into_iter().next() {
+            Some(Compared::Differs(difference)) => difference,
+            Some(Compared::Skipped) => {
                 self.counts.skipped += 1;
                 return Ok(());
             }
-            Compared::Differs(difference) => difference,
+            Some(Compared::Same) => {
+                self.counts.same += 1;
+                return Ok(());
+            }
+            None => return Err(SetUpError(format!("{}: the program was not run", input.name)).into()),
         };
         let mut runs = difference.runs.iter().cloned();
         let (Some((model, beside)), Some((_, run))) = (runs.next(), runs.next()) else {

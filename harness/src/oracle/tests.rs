@@ -61,6 +61,20 @@ fn an_answer_to_nothing_is_noticed() {
 }
 
 #[test]
+fn a_call_that_has_failed_is_not_answered() {
+    let text = "\
+app  > BC_TRANSACTION { handle 0, code 5, flags TF_ONE_WAY }, BC_TRANSACTION { handle 0, code 1 }
+manager  < BR_TRANSACTION { code 5, flags TF_ONE_WAY }
+manager  < BR_TRANSACTION { code 1, pid app }
+manager  >< BC_REPLY { code 2 } -> BR_TRANSACTION_COMPLETE
+app  < BR_TRANSACTION_COMPLETE, BR_TRANSACTION_COMPLETE, BR_DEAD_REPLY, BR_REPLY { code 2 }
+";
+    assert!(matches!(verdict(text), Err(Violation::AnswerToNothing { step: 4, .. })), "{:?}", verdict(text));
+    assert_eq!(verdict(&text.replace("BR_DEAD_REPLY, ", "")), Ok(()));
+    assert_eq!(verdict(&text.replace(", BR_REPLY { code 2 }", "")), Ok(()));
+}
+
+#[test]
 fn what_arrives_twice_is_noticed() {
     let twice = format!("{CALL}manager  < BR_TRANSACTION {{ code 1, pid app }}\n");
     assert_eq!(verdict(&twice), Err(Violation::ArrivedTwice { step: 4, code: 1 }));

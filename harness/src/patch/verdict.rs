@@ -143,6 +143,28 @@ fn is_same(one: &CaseResult, other: &CaseResult) -> bool {
     change(one, other).is_none() && change(other, one).is_none()
 }
 
+/// What a patched kernel does with a case in one of these runs that the base does in none of its own, the first of which this
+/// is: the worst of it. `None` if there is nothing, or if the base does now this, now that, and what the other does is as
+/// right or as wrong. What is mended is so in every run.
+fn news<'r>(
+    first: &CaseResult,
+    on_base: &[CaseResult],
+    on_patched: &'r [CaseResult],
+) -> Option<(ChangeKind, &'r CaseResult)> {
+    let is_known = |patched: &&CaseResult| on_base.iter().any(|base| is_same(base, patched));
+    let new = on_patched.iter().filter(|patched| !is_known(patched));
+    let kinds = new.map(|patched| (change(first, patched).unwrap_or(ChangeKind::Changed), patched));
+    let (kind, patched) = kinds.min_by_key(|(kind, _)| *kind)?;
+    let is_unsteady = on_base.iter().any(|base| !is_same(first, base));
+    match kind {
+        ChangeKind::Changed if is_unsteady => None,
+        ChangeKind::Fixed if on_patched.iter().any(|patched| is_known(&patched)) => {
+            Some((ChangeKind::Changed, patched))
+        }
+        kind => Some((kind, patched)),
+    }
+}
+
 impl KernelVerdict {
     /// Of these two targets nothing is known yet.
     pub fn between(kernel: String, base: &str, patched: &str) -> KernelVerdict {
@@ -179,21 +201,21 @@ impl KernelVerdict {
             .collect();
         let repeated = if differing.is_empty() { Vec::new() } else { again(&differing)? };
         for (one, other) in pairs() {
-            let Some(kind) = change(one, other) else {
+            if change(one, other).is_none() {
                 self.unchanged += 1;
                 continue;
-            };
+            }
             let of = |results: &[CaseResult]| results.iter().find(|result| result.id == one.id).cloned();
             let mut on_base: Vec<CaseResult> = repeated.iter().filter_map(|run| of(&run.base)).collect();
             let mut on_patched: Vec<CaseResult> =
                 repeated.iter().filter_map(|run| of(&run.patched)).collect();
             on_base.push(one.clone());
             on_patched.push(other.clone());
-            let meets = |patched: &CaseResult| on_base.iter().any(|base| is_same(base, patched));
-            if on_patched.iter().any(meets) {
-                self.unsteady.push(one.id.clone());
-            } else {
-                self.changes.push(Change { kind, base: one.clone(), patched: other.clone() });
+            match news(one, &on_base, &on_patched) {
+                None => self.unsteady.push(one.id.clone()),
+                Some((kind, patched)) => {
+                    self.changes.push(Change { kind, base: one.clone(), patched: patched.clone() });
+                }
             }
         }
         self.changes.sort_by_key(|change| change.kind);
@@ -343,5 +365,25 @@ pub(crate) mod tests {
         assert_eq!(verdict.unsteady, ["a/unsteady"]);
         assert_eq!((verdict.count(ChangeKind::Broken), verdict.unchanged), (1, 0));
         assert!(verdict.is_broken());
+    }
+
+    #[test]
+    fn what_the_patched_kernel_alone_does_now_and_then_is_a_change() {
+        let pass = || case("race/a", "EBUSY", Verdict::Pass);
+        let fail = || case("race/a", "EPERM", fails("EPERM"));
+        let judged = |before: [CaseResult; 2], after: [CaseResult; 2]| {
+            let ([base, base_again], [patched, patched_again]) = (before, after);
+            let mut verdict = verdict();
+            let again = Repeated { base: vec![base_again], patched: vec![patched_again] };
+            verdict.judge(&[base], &[patched], |_| Ok::<_, ()>(vec![again])).unwrap();
+            verdict.changes.first().map(|change| (change.kind, change.patched.verdict.clone()))
+        };
+        let broken = Some((ChangeKind::Broken, fails("EPERM")));
+        assert_eq!(judged([pass(), pass()], [fail(), pass()]), broken);
+        assert_eq!(judged([pass(), fail()], [fail(), pass()]), None);
+        assert_eq!(judged([fail(), fail()], [pass(), fail()]), Some((ChangeKind::Changed, Verdict::Pass)));
+        assert_eq!(judged([fail(), fail()], [pass(), pass()]), Some((ChangeKind::Fixed, Verdict::Pass)));
+        let dead = case("race/a", "", dies());
+        assert_eq!(judged([pass(), fail()], [fail(), dead]), Some((ChangeKind::Broken, dies())));
     }
 }

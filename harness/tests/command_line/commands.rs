@@ -375,6 +375,34 @@ fn seeds_are_replayed() {
 }
 
 #[test]
+fn what_cannot_be_compared_is_not_said_to_be_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("unshares.drill");
+    fs::write(&path, "# All of it is left undefined.\n\nprocess client\n\nclient ! unshare\n").unwrap();
+    let path = path.to_str().unwrap();
+    let replayed = binderdrill(&["replay", path]);
+    assert!(
+        stdout(&replayed).contains("1 input: 1 of which nothing can be compared"),
+        "{}",
+        stdout(&replayed)
+    );
+    let targets = ["--target", "reference:c-6.12", "--target", "reference:rust"];
+    let minimised = binderdrill(&[&["minimise", path], &targets[..]].concat());
+    assert_eq!(status(&minimised), 2);
+    assert!(stderr(&minimised).contains("nothing of it can be compared"), "{}", stderr(&minimised));
+}
+
+#[test]
+fn words_of_an_exported_program_differ_where_names_do() {
+    let script = "# Two names that C cannot tell from each other.\n\nprocess a_b\nprocess a-b\nthread t_2 of a_b\n\
+                  thread t-2 of a-b\n\na_b ! poll = 0\na-b ! poll = 0\n";
+    let exported = binderdrill_with_input(&["export", "-", "--as", "c"], script.as_bytes());
+    let text = stdout(&exported);
+    assert!(text.contains("enum { PROCESS_a_b, PROCESS_a_b_, PROCESSES };"), "{text}");
+    assert!(text.contains("enum { THREAD_a_b, THREAD_a_b_, THREAD_t_2, THREAD_t_2_, THREADS };"), "{text}");
+}
+
+#[test]
 fn what_deviates_from_the_model_is_not_what_a_replay_is_about() {
     // What a script expects is replaced by what the model does.
     let output = binderdrill(&["replay", "deviates.drill"]);

@@ -87,6 +87,8 @@ pub struct Thread {
     pub(super) state: State,
     /// What it was asked for last is to poll until there is something.
     pub(super) polls: bool,
+    /// What it was asked for last is to read, perhaps.
+    pub(super) may_read: bool,
     /// What it did when all was at rest the last time, if it was parked then.
     pub(super) rest: Option<Parked>,
     /// The opening that it has been asked to make.
@@ -689,6 +691,7 @@ impl Thread {
             tid: 0,
             state: State::Idle,
             polls: false,
+            may_read: false,
             rest: None,
             opens: None,
             has_called: false,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use reference_driver::uapi::Errno;
+use reference_driver::uapi::{BINDER_WRITE_READ, Errno};
 
 use super::super::files::opening_of;
 use super::super::message::*;
@@ -24,6 +24,8 @@ impl DeviceWorld<'_> {
         // An epoll instance does not keep open what it watches.
         let device = if matches!(call, SystemCall::EpollWait { .. }) { None } else { process.device };
         process.threads[at.thread].polls = call.is_patient_poll();
+        process.threads[at.thread].may_read =
+            matches!(call, SystemCall::Ioctl { request: BINDER_WRITE_READ, .. });
         process.ask(at.thread, Request { operation, detail, argument, address, begin }, device);
         Ok(())
     }

@@ -259,7 +259,17 @@ impl DeviceWorld<'_> {
         if busy.is_empty() {
             let known = self.around.counters.and_then(Counters::read).unwrap_or_default().processes;
             let expected = self.before.processes + self.openings_in_use().certain;
-            busy.push(format!("the driver has work left: it knows {known} open devices, not {expected}"));
+            let known = match known == expected {
+                true => String::new(),
+                false => format!(": it knows {known} open devices, not {expected}"),
+            };
+            busy.push(format!("the driver has work left{known}"));
+            for at in
+                self.flushed.iter().filter(|flushed| !self.have_returned(flushed)).flat_map(|it| &it.asleep)
+            {
+                let name = &self.processes[at.process].threads[at.thread].name;
+                busy.push(format!("a flush does not wake {name}"));
+            }
         }
         let seconds = self.around.patience.as_secs();
         format!("hangs: after {seconds} s {} (--patience gives it longer)", busy.join(", "))
@@ -288,7 +298,8 @@ impl DeviceWorld<'_> {
         let in_call = State::Calling { device: Some(opening) };
         let asleep = self.processes.iter().enumerate().flat_map(|(index, process)| {
             let threads = process.threads.iter().enumerate();
-            let asleep = threads.filter(|(_, thread)| thread.state == in_call && !thread.polls);
+            // A flush wakes those that read, and nobody who waits for events or freezes.
+            let asleep = threads.filter(|(_, thread)| thread.state == in_call && thread.may_read);
             asleep.map(move |(thread, _)| ThreadIndex { process: index, thread })
         });
         let asleep = asleep.filter(|thread| *thread != by).collect();
