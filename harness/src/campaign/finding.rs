@@ -97,7 +97,8 @@ impl Finding {
         text
     }
 
-    /// Writes the case and the text into a folder, and tells where the case is, and its script.
+    /// Writes the case and the text into a folder, and tells where the case is, and its script. What is there already is not
+    /// written again, and of what is listed there is one of a kind.
     pub fn write(&self, folder: &Path, targets: &[&str], command: &str) -> io::Result<(PathBuf, String)> {
         fs::create_dir_all(folder)?;
         let name = self.difference.signature.file_name();
@@ -111,6 +112,14 @@ impl Finding {
                 0 => folder.join(format!("{name}.{}", binderdrill_suites::EXTENSION)),
                 number => folder.join(format!("{name}-{number}.{}", binderdrill_suites::EXTENSION)),
             };
+            if self.known.is_some() {
+                whole.persist(&path).map_err(|error| error.error)?;
+                fs::write(path.with_extension("txt"), self.text(targets, command))?;
+                return Ok((path, script));
+            }
+            if fs::read(&path).is_ok_and(|there| there == script.as_bytes()) {
+                return Ok((path, script));
+            }
             // Another campaign may write into the same folder.
             match whole.persist_noclobber(&path) {
                 Ok(_) => {

@@ -50,5 +50,10 @@ pub(super) fn diff(arguments: &DiffArguments, out: &mut dyn Write) -> Result<Sta
         Format::Human => write_differences(out, &differences)?,
         Format::Json => write_json(out, &differences)?,
     }
-    Ok(if differences.is_nothing() { Status::AsExpected } else { Status::Deviation })
+    Ok(match (differences.is_nothing(), differences.same) {
+        (false, _) => Status::Deviation,
+        (true, 1..) => Status::AsExpected,
+        // That no case can be compared is no agreement.
+        (true, 0) => Status::CouldNotRun,
+    })
 }

@@ -9,7 +9,11 @@ use object::elf::{FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::{CommandError, Status, TargetArguments, complain};
+use crate::input;
 use crate::suite::FileError;
+
+/// The most bytes of a program.
+const LARGEST: u64 = 256 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct ExecuteArguments {
@@ -28,7 +32,14 @@ pub(super) struct ExecuteArguments {
 pub(super) fn execute(arguments: &ExecuteArguments, out: &mut dyn Write) -> Result<Status, CommandError> {
     arguments.options.check(std::slice::from_ref(&arguments.target))?;
     let path = &arguments.program;
-    let program = std::fs::read(path).map_err(|source| FileError { path: path.clone(), source })?;
+    let program = input::read(path, LARGEST).map_err(|source| FileError { path: path.clone(), source })?;
+    if program.len() as u64 > LARGEST {
+        return Err(CommandError::Options(format!(
+            "{} is too large to be run in a guest: a program has up to {} MiB",
+            path.display(),
+            LARGEST >> 20
+        )));
+    }
     if let Some(why) = unfit(&program) {
         return Err(CommandError::Options(format!("{} cannot be run in a guest: {why}", path.display())));
     }

@@ -181,15 +181,16 @@ impl PatchArguments {
             }
             Some(package) if package.starts_with(PACKAGE_PREFIX) => of_source(&package.parse()?, patches),
             Some(folder) if Path::new(folder).is_dir() => {
+                let needs = ["Makefile", DRIVER];
                 let has = |what: &str| self.commit.is_some() || Path::new(folder).join(what).exists();
-                if let Some(missing) = ["Makefile", DRIVER].into_iter().find(|what| !has(what)) {
+                if let Some(missing) = needs.into_iter().find(|what| !has(what)) {
                     return Err(CommandError::Options(format!(
                         "{folder} is no source of Linux: it has no {missing}"
                     )));
                 }
                 let tree = match &self.commit {
                     Some(commit) => {
-                        store.tree_of_commit(Path::new(folder), commit, &mut |what| tell(what))?
+                        store.tree_of_commit(Path::new(folder), commit, &needs, &mut |what| tell(what))?
                     }
                     None => {
                         if store.has_uncommitted_changes(Path::new(folder)) {

@@ -18,7 +18,7 @@ use crate::oracle;
 use crate::report::{
     Beside, CaseResult, FoundProgram, Replayed, Whence, named, quoted, unlawful, write_case,
 };
-use crate::script::{parse, print};
+use crate::script::{Diagnostics, parse, print};
 use crate::suite::{Case, files_under, is_script, read_script};
 
 #[derive(Debug, Args)]
@@ -47,6 +47,14 @@ pub(super) fn replay(arguments: &ReplayArguments, out: &mut dyn Write) -> Result
             "no scripts, so that programs are made of their bytes (`binderdrill check` tells what is wrong with one that \
              should be a script): {}",
             named(&taken_as_bytes)
+        ));
+    }
+    let with_race: Vec<String> =
+        inputs.iter().filter(|input| input.has_race()).map(|input| input.name.clone()).collect();
+    if !with_race.is_empty() {
+        remark(&format!(
+            "the steps of a race are done one after the other (`binderdrill run` does them at once): {}",
+            named(&with_race)
         ));
     }
     let mut statuses = Vec::new();
@@ -92,6 +100,26 @@ impl Input {
             Some((make, path)) => format!("{make}\n{}", replay(path)),
             None => replay(&self.name),
         }
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The program that it is for this driver, if it is one.
+    pub(super) fn program(&self, profile: &Profile) -> Option<Settled> {
+        self.fuzz_target.program(&self.bytes, profile)
+    }
+
+    /// What is wrong with it, if it is called as a script is and cannot be read.
+    pub(super) fn misread(&self) -> Option<Diagnostics> {
+        is_script(Path::new(&self.name)).then(|| parse(&self.bytes).err()).flatten()
+    }
+
+    /// Whether it is a script with a race, which is run step by step.
+    fn has_race(&self) -> bool {
+        parse(&self.bytes).is_ok_and(|script| script.program.race().is_some())
     }
 
     /// Whether it is no script, and a program is made of its bytes.
@@ -173,8 +201,7 @@ pub(super) fn replay_on(
     let counts = Replayed { target: name.to_owned(), inputs: inputs.len(), ..Replayed::default() };
     let mut replaying = Replaying { counts, found: Vec::new(), bench, looks: Looks::default(), options, out };
     for input in inputs {
-        let misread = is_script(Path::new(&input.name)).then(|| parse(&input.bytes).err()).flatten();
-        if let Some(diagnostics) = misread {
+        if let Some(diagnostics) = input.misread() {
             writeln!(replaying.out, "{}\n", diagnostics.render(&input.name, true).trim_end())?;
             replaying.counts.broken += 1;
             replaying.counts.deviating.push(input.name.clone());
@@ -184,7 +211,7 @@ pub(super) fn replay_on(
             replaying.unlawful(input, &finding.complaint, finding.script)?;
             continue;
         }
-        match input.fuzz_target.program(&input.bytes, &profile) {
+        match input.program(&profile) {
             // A text that the parser is right to refuse.
             None => replaying.counts.refused += 1,
             Some(settled) => replaying.run(input, &settled, &profile)?,

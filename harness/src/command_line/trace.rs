@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CommandError, Status, TargetArguments, give_seed};
+use super::{CommandError, Status, TargetArguments, give_seed, tell};
 use crate::engine::Verdict;
 use crate::report::{CaseResult, write_case, write_transcript};
 use crate::suite::{Case, read_script_or_case};
@@ -44,5 +44,18 @@ pub(super) fn trace(arguments: &TraceArguments, out: &mut dyn Write) -> Result<S
         write_transcript(out, &result.transcript, &result.lines, 0)?;
     }
     write_case(out, &result)?;
+    match &result.verdict {
+        Verdict::Skip { reason } => tell(&format!("{}: skipped: {reason}", result.id)),
+        Verdict::OtherDriver { driver } => {
+            tell(&format!("{}: it is about the driver in {}", result.id, driver.title()));
+        }
+        Verdict::Pass if case.race().is_some() => {
+            tell(&format!(
+                "{}: all was as expected; of a race no step is told, as each run is another",
+                result.id
+            ));
+        }
+        _ => {}
+    }
     Ok(status)
 }

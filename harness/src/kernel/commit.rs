@@ -10,10 +10,11 @@ use super::{KernelError, file_error, space};
 /// What a tree takes of the disk at most, in bytes.
 const TAKES: u64 = 2_200_000_000;
 
-/// The tree of a commit, in a folder that is called by the commit. It is taken out once.
+/// The tree of a commit that has these files, in a folder that is called by the commit. It is taken out once.
 pub fn tree(
     repository: &Path,
     revision: &str,
+    needs: &[&str],
     trees: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> Result<PathBuf, KernelError> {
@@ -45,6 +46,13 @@ pub fn tree(
     let folder = trees.join(if part.is_empty() { commit.clone() } else { format!("{commit}-{part}") });
     if folder.is_dir() {
         return Ok(folder);
+    }
+    let is_there = |path: &&str| {
+        let named = format!("{commit}:{}{path}", prefix.trim());
+        run(git().args(["cat-file", "-e", &named])).is_ok()
+    };
+    if let Some(missing) = needs.iter().find(|path| !is_there(path)) {
+        return Err(refused(format!("is no source of Linux at {revision}: it has no {missing}")));
     }
     fs::create_dir_all(trees).map_err(|error| file_error(trees, error))?;
     space::check(trees, TAKES, &format!("taking {commit} out of its repository"))?;

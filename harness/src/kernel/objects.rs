@@ -4,7 +4,7 @@
 //! another way or if what it was made from is newer. So the objects are copied as old as they are, and the paths of the
 //! source and of the objects are changed in what is written of them. make then makes what the other source has changed,
 //! and nothing else. Whatever this overlooked would be made once too often, and never kept wrongly: what is changed in
-//! the other source is newer than any object.
+//! the other source is newer than any object, and what was made from a file that it does not have is [forgotten](super::stale).
 
 use std::fs;
 use std::os::unix::fs::symlink;

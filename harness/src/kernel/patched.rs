@@ -22,7 +22,7 @@ use super::notes::Noted;
 use super::objects::{self, Place};
 use super::source::Source;
 use super::toolchain::Toolchain;
-use super::{KernelError, file_error, overlay, remove_all, space};
+use super::{KernelError, file_error, overlay, remove_all, space, stale};
 use crate::patch::Changes;
 
 /// What stands before the key of a patched kernel.
@@ -271,6 +271,10 @@ pub(super) fn build(
             Place { source: &source, objects: &copies },
         )?;
     }
+    // What is gone is not newer than anything.
+    let gone: Vec<String> =
+        changes.files().filter(|(_, text)| text.is_none()).map(|(path, _)| path.to_owned()).collect();
+    stale::forget(&copies, &source, &gone)?;
     let source = Source::at(base.source.name.clone(), source);
     let work = Work {
         options: Options::asked_for(&choices),

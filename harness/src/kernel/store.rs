@@ -179,9 +179,10 @@ impl Store {
         &self,
         repository: &Path,
         revision: &str,
+        needs: &[&str],
         tell: &mut dyn FnMut(&str),
     ) -> Result<PathBuf, KernelError> {
-        commit::tree(repository, revision, &self.folder.join("trees"), tell)
+        commit::tree(repository, revision, needs, &self.folder.join("trees"), tell)
     }
 
     /// Whether a folder is a git repository's, and has changes that are not committed.

@@ -187,7 +187,26 @@ impl Patch {
         for file in PatchSet::parse(&self.text, options) {
             files.push(file.map_err(|error| self.misread(files.len(), &error.to_string()))?);
         }
-        Ok(files)
+        // Beside parts as git writes them, others are passed over.
+        let with_hunks =
+            files.iter().filter(|file| file.patch().as_text().is_some_and(|it| !it.hunks().is_empty()));
+        let read = with_hunks.count();
+        match self.headings() {
+            headings if headings > read => Err(format!(
+                "it changes {headings} files, of which {read} can be read: parts with `diff --git` stand beside parts \
+                 without; `git diff` or `git format-patch` writes all of them alike"
+            )),
+            _ => Ok(files),
+        }
+    }
+
+    /// How many files have lines changed, by what stands above these.
+    fn headings(&self) -> usize {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let is_heading = |lines: &&[&str]| {
+            lines[0].starts_with("--- ") && lines[1].starts_with("+++ ") && lines[2].starts_with("@@ -")
+        };
+        lines.windows(3).filter(is_heading).count()
     }
 
     /// Which of its files is not understood, and why.
@@ -273,6 +292,21 @@ mod tests {
         for patch in &patches {
             assert_eq!(patch.touched(), ["drivers/android/binder.c"]);
             assert_eq!(patch.files().unwrap()[0].patch().as_text().unwrap().hunks().len(), 1);
+        }
+    }
+
+    #[test]
+    fn parts_that_would_be_passed_over_are_refused() {
+        let git = format!("diff --git a/drivers/android/binder.c b/drivers/android/binder.c\n{DIFF}");
+        let plain = DIFF.replace("binder.c", "binder_alloc.c");
+        for text in [[git.clone(), plain.clone()].concat(), [plain.clone(), git.clone()].concat()] {
+            let refused = parse(text.as_bytes(), "mixed.patch")[0].files().unwrap_err();
+            assert!(refused.starts_with("it changes 2 files, of which 1 can be read"), "{refused}");
+        }
+        for text in
+            [[plain, DIFF.to_owned()].concat(), [git.clone(), git.replace("binder.c", "b.c")].concat()]
+        {
+            assert_eq!(parse(text.as_bytes(), "alike.patch")[0].files().unwrap().len(), 2);
         }
     }
 

@@ -8,7 +8,7 @@ use super::transcript::{elide, plain_lines};
 use crate::campaign::side_by_side;
 use crate::engine::Verdict;
 
-/// So much is shown of why a guest died, in lines.
+/// So much is shown of why a case is broken, in lines.
 const LAST_WORDS: usize = 12;
 
 /// Writes what became of a case in either place, and what was done there.
@@ -31,7 +31,7 @@ pub(super) fn write_beside(
             }
             Verdict::Skip { reason } => format!("skipped: {reason}"),
             Verdict::OtherDriver { driver } => format!("the case is about the driver in {}", driver.title()),
-            Verdict::Broken { reason } => format!("guest died: {}", last_words(reason)),
+            Verdict::Broken { reason } => format!("broken: {}", last_words(reason)),
         };
         let below = format!("\n{:indentation$}", "", indentation = width + 6);
         writeln!(out, "    {}  {}", Styled(NAME, format!("{whose:width$}")), said.replace('\n', &below))?;
@@ -67,7 +67,7 @@ fn write_both(out: &mut dyn Write, left: (&str, &CaseResult), right: (&str, &Cas
     Ok(())
 }
 
-/// The beginning of why a guest died, and what its kernel said the matter was; where it did not, its last words.
+/// The beginning of why a case is broken, and what its kernel said the matter was; where it did not, its last words.
 fn last_words(reason: &str) -> String {
     const TELLING: &[&str] =
         &["BUG", "panic", "Oops", "KASAN", "WARNING", "RIP:", "Call Trace", "blocked for more"];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::case_result::CaseResult;
-use super::outcome::{COMPARISON, Outcome, UNUSABLE, told, told_divergence};
+use super::outcome::{COMPARISON, NOTHING_COMPARED, Outcome, UNUSABLE, told, told_divergence};
 use super::results::{Results, TargetResults, Unusable};
 
 /// Writes results as JUnit XML.
@@ -29,6 +29,8 @@ pub fn write_junit(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     }
     // Written by the library, what ends it would not be told from what is wrong with it.
     let text = report.to_string().map_err(io::Error::other)?;
+    // The library leaves out what XML has no words for but these.
+    let text = text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
     out.write_all(text.as_bytes())
 }
 
@@ -91,6 +93,7 @@ fn skipped(reason: &str) -> TestCaseStatus {
 fn comparison(results: &Results) -> TestSuite {
     let mut suite = TestSuite::new("comparison");
     let status = match results.divergences.len() {
+        0 if results.compared() == 0 => skipped(NOTHING_COMPARED),
         0 => TestCaseStatus::success(),
         several => {
             let told: Vec<String> =

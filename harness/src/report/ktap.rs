@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use super::case_result::CaseResult;
-use super::outcome::{COMPARISON, Outcome, UNUSABLE, told, told_divergence};
+use super::outcome::{COMPARISON, NOTHING_COMPARED, Outcome, UNUSABLE, told, told_divergence};
 use super::results::{Counts, Results, TargetResults, Unusable};
 
 /// What the subtests of a test are indented by.
@@ -31,7 +31,11 @@ pub fn write_ktap(out: &mut dyn Write, results: &Results) -> io::Result<()> {
             write_diagnostics(out, "", &told_divergence(results, divergence))?;
         }
         let result = if results.divergences.is_empty() { "ok" } else { "not ok" };
-        writeln!(out, "{result} {} {COMPARISON}", tests + 1)?;
+        let skipped = match results.compared() {
+            0 => format!(" # SKIP {NOTHING_COMPARED}"),
+            _ => String::new(),
+        };
+        writeln!(out, "{result} {} {COMPARISON}{skipped}", tests + 1)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::case_result::CaseResult;
 use super::human::write_table;
+use super::outcome::NOTHING_COMPARED;
 use super::results::{CaseDivergence, Counts, Results};
 use super::style::{BAD, FAINT, GOOD, NAME, Styled};
 use super::transcript::{elide, remarks};
@@ -25,6 +26,7 @@ pub fn write_matrix(out: &mut dyn Write, results: &Results) -> io::Result<()> {
     )?;
     writeln!(out)?;
     let (style, count) = match results.divergences.len() {
+        0 if results.compared() == 0 => (BAD, NOTHING_COMPARED.to_owned()),
         0 if results.choices.is_empty() && results.known.is_empty() => {
             (GOOD, "all targets did the same".to_owned())
         }

@@ -9,6 +9,9 @@ use crate::engine::Verdict;
 /// What the test is called in which targets are compared.
 pub(super) const COMPARISON: &str = "all targets did the same";
 
+/// Why there is nothing to compare.
+pub(super) const NOTHING_COMPARED: &str = "no case was run by two of the targets";
+
 /// What is said of a target on which nothing could be run.
 pub(super) const UNUSABLE: &str = "the target could not be used";
 

@@ -1,7 +1,6 @@
 //! Reading: results back from files, of this program or of older ones, and several of them put together.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,10 @@ use serde_json::error::Category;
 
 use super::kept::RECORD;
 use super::results::{FORMAT_VERSION, Results};
+use crate::input;
+
+/// The most bytes of results, unpacked: many times those of a whole night.
+const LARGEST: u64 = 512 << 20;
 
 /// What files begin with that gzip has written.
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -63,15 +66,19 @@ pub enum UnreadableResults {
 /// Reads results from a file, be it compressed or not.
 pub fn read(path: &Path) -> Result<Results, UnreadableResults> {
     let failed = |source| UnreadableResults::File { path: path.to_owned(), source };
-    let mut bytes = fs::read(path).map_err(failed)?;
+    let mut bytes = input::read(path, LARGEST).map_err(failed)?;
     if bytes.starts_with(GZIP) {
         let mut whole = Vec::new();
-        match GzDecoder::new(bytes.as_slice()).read_to_end(&mut whole) {
+        match GzDecoder::new(bytes.as_slice()).take(LARGEST + 1).read_to_end(&mut whole) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Err(error) => return Err(failed(error)),
         }
         bytes = whole;
+    }
+    if bytes.len() as u64 > LARGEST {
+        let reason = format!("it has more than {} MiB", LARGEST >> 20);
+        return Err(UnreadableResults::Other { path: path.to_owned(), reason });
     }
     parse(path, &bytes)
 }
@@ -184,6 +191,8 @@ pub fn merge(files: Vec<(PathBuf, Results)>) -> (Results, Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::target::ReferenceTarget;
     use reference_driver::Profile;

@@ -180,6 +180,17 @@ pub struct Counts {
 }
 
 impl Results {
+    /// How many cases at least two of the targets have run.
+    pub fn compared(&self) -> usize {
+        let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+        let has_run =
+            |case: &&CaseResult| !matches!(case.verdict, Verdict::Skip { .. } | Verdict::OtherDriver { .. });
+        for case in self.runs.iter().flat_map(|run| &run.cases).filter(has_run) {
+            *times.entry(&case.id).or_default() += 1;
+        }
+        times.values().filter(|times| **times > 1).count()
+    }
+
     /// What these runs of the same cases showed.
     pub fn of(runs: Vec<TargetResults>) -> Results {
         let Differences { divergences, choices, known } = Differences::between(&runs);

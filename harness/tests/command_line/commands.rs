@@ -393,6 +393,31 @@ fn what_cannot_be_compared_is_not_said_to_be_the_same() {
 }
 
 #[test]
+fn a_trace_says_why_there_is_none() {
+    for (case, told) in [
+        ("rust-driver/a-call-waits-for-a-looper", "it is about the driver in Rust"),
+        ("freeze-notification/before-linux-6.12", "skipped: "),
+        ("race/call-on-its-way-to-a-process-that-exits", "all was as expected; of a race no step is told"),
+    ] {
+        let traced = binderdrill(&["trace", case]);
+        assert_eq!(status(&traced), 0);
+        assert!(stderr(&traced).contains(told), "{case}: {}", stderr(&traced));
+    }
+    let raced = binderdrill(&[
+        "replay",
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../suites/cases/race/call-on-its-way-to-a-process-that-exits.drill"
+        ),
+    ]);
+    assert!(
+        stderr(&raced).contains("the steps of a race are done one after the other"),
+        "{}",
+        stderr(&raced)
+    );
+}
+
+#[test]
 fn words_of_an_exported_program_differ_where_names_do() {
     let script = "# Two names that C cannot tell from each other.\n\nprocess a_b\nprocess a-b\nthread t_2 of a_b\n\
                   thread t-2 of a-b\n\na_b ! poll = 0\na-b ! poll = 0\n";

@@ -1,5 +1,6 @@
 //! What the program prints, as it is read.
 
+use std::fs;
 use std::process::{Output, Stdio};
 
 use super::{binderdrill, command, status, stderr, stdout, unread};
@@ -41,6 +42,34 @@ fn a_script_that_cannot_be_read_is_broken() {
     let output = binderdrill(&["run", "passes.drill", "malformed.drill"]);
     assert_eq!(status(&output), 2);
     insta::assert_snapshot!(report(&output));
+}
+
+#[test]
+fn what_cannot_be_compared_is_no_agreement() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |topic: &str| {
+        let path = folder.path().join(format!("{topic}.json"));
+        fs::write(&path, binderdrill(&["run", topic, "--format", "json"]).stdout).unwrap();
+        path.display().to_string()
+    };
+    let (one, other) = (kept("oneway-spam"), kept("freeze-notification"));
+    let differences = binderdrill(&["diff", &one, &other]);
+    assert_eq!(status(&differences), 2);
+    assert!(stdout(&differences).contains("nothing could be compared"), "{}", stdout(&differences));
+    let again = folder.path().join("again.json").display().to_string();
+    fs::copy(&one, &again).unwrap();
+    assert_eq!(status(&binderdrill(&["diff", &one, &again])), 0);
+    let against = |format: &str| {
+        let output = binderdrill(&["run", "oneway-spam", "--against", &other, "--format", format]);
+        stdout(&output).to_owned()
+    };
+    for (format, told) in [
+        ("human", "no case was run by two of the targets"),
+        ("ktap", "all targets did the same # SKIP no case was run by two of the targets"),
+        ("junit", "<skipped message=\"no case was run by two of the targets\"/>"),
+    ] {
+        assert!(against(format).contains(told), "{format}: {}", against(format));
+    }
 }
 
 #[test]

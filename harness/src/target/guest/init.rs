@@ -88,7 +88,9 @@ fn serve() -> Result<(), String> {
             (Request::Run { script }, Ok(target)) => {
                 fault.strike();
                 target.keep_agents(false);
-                Reply::Ran { run: run(&script, target), spoilt: target.has_complained() }
+                let run = run(&script, target);
+                let spoilt = is_spoilt_by(&run, target);
+                Reply::Ran { run, spoilt }
             }
             (Request::Compare { scripts }, Ok(target)) => {
                 compare(scripts, target, &mut fault, &mut sample, &mut channel)?;
@@ -137,10 +139,10 @@ fn compare(
         }
         fault.strike();
         let run = run(script, target);
+        let spoilt = is_spoilt_by(&run, target);
         let run = (digest(&run) != *expected).then_some(run);
         target.stopwatch().lap(Part::Comparing);
         let spent = target.stopwatch().stop();
-        let spoilt = target.has_complained();
         say(channel, &Reply::Compared { run, spent, spoilt })
             .map_err(|error| format!("the channel: {error}"))?;
         if spoilt {
@@ -148,6 +150,11 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// Whether a kernel is of no more use behind a run: it has complained, or something hangs that others may come to wait for.
+fn is_spoilt_by(run: &Run, target: &mut DeviceTarget) -> bool {
+    target.has_complained() || matches!(run.verdict, Verdict::Broken { .. })
 }
 
 /// Plays tapes one after the other. If something is left of them, or the kernel complains, none is said to have done the same.

@@ -146,7 +146,7 @@ pub enum Reply {
     Ran {
         /// What did.
         run: Run,
-        /// Whether the kernel has complained: then it is of no more use.
+        /// Whether the kernel has complained, or something hangs: then it is of no more use.
         spoilt: bool,
     },
     /// What came of tapes. Answers [`Request::Play`].
