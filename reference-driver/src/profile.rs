@@ -29,6 +29,9 @@ pub struct Profile {
     pub(crate) keeps_to_sizes: bool,
     /// A read that goes on in a buffer with something in it may ask for a looper too.
     pub(crate) continued_reads_ask_for_loopers: bool,
+    /// Whether a thread is free for work of its process is looked at once a read, and not again when it has found only work
+    /// of which there is nothing to tell.
+    pub(crate) readers_stay_as_they_began: bool,
     /// BC_REGISTER_LOOPER answers BR_SPAWN_LOOPER even if the thread was of the pool before.
     pub(crate) any_registration_is_an_answer: bool,
     /// An error is taken back before it is told, and so is lost if it cannot be written.
@@ -199,6 +202,7 @@ impl Profile {
         deferred_work_comes_first: true,
         keeps_to_sizes: false,
         continued_reads_ask_for_loopers: true,
+        readers_stay_as_they_began: false,
         any_registration_is_an_answer: false,
         untold_errors_are_lost: false,
         lost_transactions_are_given_back: false,
@@ -286,6 +290,7 @@ impl Profile {
         deferred_work_comes_first: false,
         keeps_to_sizes: true,
         continued_reads_ask_for_loopers: false,
+        readers_stay_as_they_began: true,
         any_registration_is_an_answer: true,
         untold_errors_are_lost: true,
         lost_transactions_are_given_back: true,
