@@ -127,7 +127,7 @@ impl ReferenceWorld {
         let is_idle_no_more =
             own.policy == SchedulingPolicy::SchedIdle && scheduling.policy != SchedulingPolicy::SchedIdle;
         let nice = self.driver.priority(caller.tid);
-        if process.euid != 0
+        if !self.driver.may_schedule(caller)
             && (is_real_time || is_idle_no_more && !self.driver.may_have_priority(caller, nice))
         {
             return Err(Errno::EPERM);
