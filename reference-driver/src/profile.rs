@@ -92,6 +92,8 @@ pub struct Profile {
     pub(crate) pointers_are_aligned: bool,
     /// An array of no descriptors needs a receiver that takes some, and a place in its buffer, as any other does.
     pub(crate) empty_arrays_are_no_exception: bool,
+    /// An array of descriptors is read whole before the first of them is looked at.
+    pub(crate) arrays_are_read_first: bool,
     /// What stands in the place of flags arrives with a descriptor, and with an array of them.
     pub(crate) flags_of_descriptors_arrive: bool,
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
@@ -232,6 +234,7 @@ impl Profile {
         first_object_can_be_parent: false,
         pointers_are_aligned: true,
         empty_arrays_are_no_exception: false,
+        arrays_are_read_first: false,
         flags_of_descriptors_arrive: true,
         replies_without_descriptors_vanish: false,
         makes_reports: true,
@@ -320,6 +323,7 @@ impl Profile {
         first_object_can_be_parent: true,
         pointers_are_aligned: false,
         empty_arrays_are_no_exception: true,
+        arrays_are_read_first: true,
         flags_of_descriptors_arrive: false,
         replies_without_descriptors_vanish: true,
         makes_reports: true,
