@@ -73,6 +73,8 @@ pub struct Profile {
     pub(crate) stack_is_looked_at_first: bool,
     /// A thread cannot call while the next thing that it has to read is a call or a reply.
     pub(crate) unread_transactions_forbid_calls: bool,
+    /// A reply with TF_ONE_WAY takes of the room for messages, and is counted and suspected as they are.
+    pub(crate) oneway_replies_take_room_for_messages: bool,
     /// Any reply that fails is BR_FAILED_REPLY for the caller, who is told before the one that replied.
     pub(crate) replies_fail_alike: bool,
     /// Sizes that no transaction can have are refused before the receiver's mapping is looked at.
@@ -225,6 +227,7 @@ impl Profile {
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
         unread_transactions_forbid_calls: true,
+        oneway_replies_take_room_for_messages: false,
         replies_fail_alike: false,
         sizes_are_looked_at_first: false,
         offsets_are_read_singly: false,
@@ -314,6 +317,7 @@ impl Profile {
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,
         unread_transactions_forbid_calls: false,
+        oneway_replies_take_room_for_messages: true,
         replies_fail_alike: true,
         sizes_are_looked_at_first: true,
         offsets_are_read_singly: true,

@@ -444,7 +444,9 @@ impl Driver {
             data_size,
             offsets_size,
             buffers_size,
-            is_async: sending.direction == Direction::Call && flags & TF_ONE_WAY != 0,
+            is_async: flags & TF_ONE_WAY != 0
+                && (sending.direction == Direction::Call
+                    || self.profile.oneway_replies_take_room_for_messages),
             sender_pid: sending.pid,
         };
         let looks_first = self.profile.sizes_are_looked_at_first;
