@@ -68,18 +68,19 @@ impl Binderfs {
         Ok(())
     }
 
-    /// The context of a device.
-    pub fn open(&self, driver: &Driver, path: &str) -> Result<ContextIndex, Errno> {
+    /// The context of a device. EACCES for who is not its owner.
+    pub fn open(&self, driver: &Driver, path: &str, is_owner: bool) -> Result<ContextIndex, Errno> {
         match self.find(driver, path)? {
-            Entry::Device(context) => Ok(context),
+            Entry::Device(context) if is_owner => Ok(context),
             Entry::Folder => Err(Errno::EISDIR),
-            Entry::Control | Entry::Feature | Entry::Log => Err(Errno::EACCES),
+            Entry::Device(_) | Entry::Control | Entry::Feature | Entry::Log => Err(Errno::EACCES),
         }
     }
 
-    /// Takes a device away. Whoever has it open goes on with it.
-    pub fn unlink(&mut self, driver: &Driver, path: &str) -> Result<(), Errno> {
+    /// Takes a device away. Whoever has it open goes on with it. EACCES for who is not the owner of the instance.
+    pub fn unlink(&mut self, driver: &Driver, path: &str, is_owner: bool) -> Result<(), Errno> {
         match self.find(driver, path)? {
+            _ if !is_owner => Err(Errno::EACCES),
             Entry::Device(context) => {
                 self.devices.remove(path.as_bytes());
                 self.taken_away.push(context);
@@ -91,12 +92,13 @@ impl Binderfs {
     }
 
     /// What a file holds: those of which each stands for a feature of the driver hold 1. ENOMSG for one that holds no number
-    /// (not the kernel's word: to read it is no error there).
-    pub fn read(&self, driver: &Driver, path: &str) -> Result<i64, Errno> {
+    /// (not the kernel's word: to read it is no error there). EACCES for a device, and who is not its owner.
+    pub fn read(&self, driver: &Driver, path: &str, is_owner: bool) -> Result<i64, Errno> {
         match self.find(driver, path)? {
             Entry::Feature => Ok(1),
             Entry::Folder => Err(Errno::EISDIR),
             Entry::Log => Err(Errno::ENOMSG),
+            Entry::Device(_) | Entry::Control if !is_owner => Err(Errno::EACCES),
             Entry::Device(_) | Entry::Control => Err(Errno::EINVAL),
         }
     }
