@@ -10,8 +10,8 @@ use crate::uapi::Errno;
 const CONTROL: &str = "binder-control";
 /// The folder of files that tell of what the driver does.
 const LOGS: &str = "binder_logs";
-/// Those of them that every driver has.
-const LOG_FILES: [&str; 3] = ["state", "stats", "transactions"];
+/// The folder in it for what there is to tell of single processes, by their ids.
+const LOGS_OF_PROCESSES: &str = "proc";
 /// The folder of files that stand for features of the driver.
 const FEATURES: &str = "features";
 /// The devices that each instance begins with.
@@ -124,9 +124,10 @@ impl Binderfs {
                 let name = rest.split('/').next().unwrap_or(rest);
                 let is_feature =
                     first == FEATURES && driver.profile().features().any(|feature| feature == name);
-                let is_log = first == LOGS && LOG_FILES.contains(&name);
+                let is_log = first == LOGS && driver.profile().logs.contains(&name);
                 match is_feature || is_log {
                     _ if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),
+                    _ if first == LOGS && name == LOGS_OF_PROCESSES => within_logs_of_processes(rest),
                     false => Err(Errno::ENOENT),
                     true if name != rest => Err(Errno::ENOTDIR),
                     true if is_feature => Ok(Entry::Feature),
@@ -135,6 +136,16 @@ impl Binderfs {
             }
             (Some(_), _) => Err(Errno::ENOTDIR),
         }
+    }
+}
+
+/// What a path leads to that begins with the folder for single processes. The model has no files there: which ids processes
+/// have is the kernel's choice.
+fn within_logs_of_processes(path: &str) -> Result<Entry, Errno> {
+    match path.split('/').nth(1) {
+        None => Ok(Entry::Folder),
+        Some(name) if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),
+        Some(_) => Err(Errno::ENOENT),
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Profile {
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
     pub(crate) replies_without_descriptors_vanish: bool,
 
+    /// The files of the folder `binder_logs` of a binderfs.
+    pub(crate) logs: &'static [&'static str],
     /// Transactions that fail, are held up or are suspicious are reported to whoever listens.
     pub makes_reports: bool,
     /// A report names the callee's process as soon as that is known, and the thread that is called back only when the
@@ -240,6 +242,15 @@ impl Profile {
         arrays_are_read_first: false,
         flags_of_descriptors_arrive: true,
         replies_without_descriptors_vanish: false,
+        logs: &[
+            "state",
+            "stats",
+            "transactions",
+            "transaction_log",
+            "failed_transaction_log",
+            "state_hashed",
+            "transactions_hashed",
+        ],
         makes_reports: true,
         reports_name_processes_first: false,
         has_pending_frozen: true,
@@ -269,6 +280,7 @@ impl Profile {
     /// The C driver of Linux 6.12.
     pub const C_6_12: Profile = Profile {
         name: "c-6.12",
+        logs: &["state", "stats", "transactions", "transaction_log", "failed_transaction_log"],
         makes_reports: false,
         senders_are_openers: true,
         pieces_given_memory: PiecesGivenMemory::Changed,
@@ -330,6 +342,7 @@ impl Profile {
         arrays_are_read_first: true,
         flags_of_descriptors_arrive: false,
         replies_without_descriptors_vanish: true,
+        logs: &["state", "stats", "transactions"],
         makes_reports: true,
         reports_name_processes_first: true,
         has_pending_frozen: true,
