@@ -149,13 +149,18 @@ impl ReferenceWorld {
             }
             *thread = Thread::Idle;
         }
-        for device in std::mem::take(&mut process.mapped).all() {
-            self.driver.munmap(device, 0..u64::MAX);
+        let mut devices: Vec<Device> = std::mem::take(&mut process.mapped).all().collect();
+        for device in &devices {
+            self.driver.munmap(*device, 0..u64::MAX);
         }
         for file in descriptors.files() {
             if let Some(opening) = self.openings.get(&file.number()) {
                 self.driver.flush(opening.device);
+                devices.push(opening.device);
             }
         }
+        // Kernels mostly begin with what was let go of last.
+        devices.reverse();
+        self.release_one_by_one(&devices);
     }
 }
