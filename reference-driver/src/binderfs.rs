@@ -10,8 +10,8 @@ use crate::uapi::Errno;
 const CONTROL: &str = "binder-control";
 /// The folder of files that tell of what the driver does.
 const LOGS: &str = "binder_logs";
-/// Those of them that every driver has.
-const LOG_FILES: [&str; 3] = ["state", "stats", "transactions"];
+/// The folder in it for what there is to tell of single processes, by their ids.
+const LOGS_OF_PROCESSES: &str = "proc";
 /// The folder of files that stand for features of the driver.
 const FEATURES: &str = "features";
 /// The devices that each instance begins with.
@@ -68,18 +68,19 @@ impl Binderfs {
         Ok(())
     }
 
-    /// The context of a device.
-    pub fn open(&self, driver: &Driver, path: &str) -> Result<ContextIndex, Errno> {
+    /// The context of a device. EACCES for who is not its owner.
+    pub fn open(&self, driver: &Driver, path: &str, is_owner: bool) -> Result<ContextIndex, Errno> {
         match self.find(driver, path)? {
-            Entry::Device(context) => Ok(context),
+            Entry::Device(context) if is_owner => Ok(context),
             Entry::Folder => Err(Errno::EISDIR),
-            Entry::Control | Entry::Feature | Entry::Log => Err(Errno::EACCES),
+            Entry::Device(_) | Entry::Control | Entry::Feature | Entry::Log => Err(Errno::EACCES),
         }
     }
 
-    /// Takes a device away. Whoever has it open goes on with it.
-    pub fn unlink(&mut self, driver: &Driver, path: &str) -> Result<(), Errno> {
+    /// Takes a device away. Whoever has it open goes on with it. EACCES for who is not the owner of the instance.
+    pub fn unlink(&mut self, driver: &Driver, path: &str, is_owner: bool) -> Result<(), Errno> {
         match self.find(driver, path)? {
+            _ if !is_owner => Err(Errno::EACCES),
             Entry::Device(context) => {
                 self.devices.remove(path.as_bytes());
                 self.taken_away.push(context);
@@ -91,12 +92,13 @@ impl Binderfs {
     }
 
     /// What a file holds: those of which each stands for a feature of the driver hold 1. ENOMSG for one that holds no number
-    /// (not the kernel's word: to read it is no error there).
-    pub fn read(&self, driver: &Driver, path: &str) -> Result<i64, Errno> {
+    /// (not the kernel's word: to read it is no error there). EACCES for a device, and who is not its owner.
+    pub fn read(&self, driver: &Driver, path: &str, is_owner: bool) -> Result<i64, Errno> {
         match self.find(driver, path)? {
             Entry::Feature => Ok(1),
             Entry::Folder => Err(Errno::EISDIR),
             Entry::Log => Err(Errno::ENOMSG),
+            Entry::Device(_) | Entry::Control if !is_owner => Err(Errno::EACCES),
             Entry::Device(_) | Entry::Control => Err(Errno::EINVAL),
         }
     }
@@ -122,9 +124,10 @@ impl Binderfs {
                 let name = rest.split('/').next().unwrap_or(rest);
                 let is_feature =
                     first == FEATURES && driver.profile().features().any(|feature| feature == name);
-                let is_log = first == LOGS && LOG_FILES.contains(&name);
+                let is_log = first == LOGS && driver.profile().logs.contains(&name);
                 match is_feature || is_log {
                     _ if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),
+                    _ if first == LOGS && name == LOGS_OF_PROCESSES => within_logs_of_processes(rest),
                     false => Err(Errno::ENOENT),
                     true if name != rest => Err(Errno::ENOTDIR),
                     true if is_feature => Ok(Entry::Feature),
@@ -133,6 +136,16 @@ impl Binderfs {
             }
             (Some(_), _) => Err(Errno::ENOTDIR),
         }
+    }
+}
+
+/// What a path leads to that begins with the folder for single processes. The model has no files there: which ids processes
+/// have is the kernel's choice.
+fn within_logs_of_processes(path: &str) -> Result<Entry, Errno> {
+    match path.split('/').nth(1) {
+        None => Ok(Entry::Folder),
+        Some(name) if name.len() > LONGEST_NAME => Err(Errno::ENAMETOOLONG),
+        Some(_) => Err(Errno::ENOENT),
     }
 }
 

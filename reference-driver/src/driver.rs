@@ -56,6 +56,8 @@ pub struct Driver {
     serials: u64,
     /// The processes that have ended.
     pub(crate) ended_pids: FxHashSet<i32>,
+    /// The devices that have been frozen after they were released, by their serial numbers.
+    pub(crate) frozen_after_release: FxHashSet<u64>,
     pub(crate) poll_queues: PollQueues,
     /// What has been reported; `None` if nobody listens.
     pub(crate) reports: Option<Vec<Report>>,
@@ -120,6 +122,7 @@ impl Driver {
             processes_by_serial: FxHashMap::default(),
             serials: 0,
             ended_pids: FxHashSet::default(),
+            frozen_after_release: FxHashSet::default(),
             poll_queues: PollQueues::default(),
             reports: None,
             findings: Findings::default(),

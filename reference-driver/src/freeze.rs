@@ -177,7 +177,10 @@ impl Driver {
     /// Freezes these devices, from the end, until one fails or has to be waited for.
     fn freeze_each(&mut self, argument: u64, mut rest: Vec<Target>, patience: Patience) -> Progress {
         while let Some(target) = rest.pop() {
-            let Some(device) = self.living(target) else { continue };
+            let Some(device) = self.living(target) else {
+                self.freeze_released(target);
+                continue;
+            };
             self.reset_freezer(device, true);
             if patience != Patience::None && self.processes[device].outstanding_transactions > 0 {
                 return Progress::Waits(ParkedFreeze { argument, target, rest, patience });
@@ -229,12 +232,25 @@ impl Driver {
         if !at_rest && !time_is_up {
             return self.conclude(thread, Progress::Waits(freeze));
         }
-        let settled = device.map_or(Ok(()), |device| self.settle_freeze(device, freeze.patience));
+        let settled = match device {
+            Some(device) => self.settle_freeze(device, freeze.patience),
+            None => {
+                self.freeze_released(freeze.target);
+                Ok(())
+            }
+        };
         let progress = match settled {
             Ok(()) => self.freeze_each(freeze.argument, freeze.rest, freeze.patience),
             Err(errno) => Progress::Done(Err(errno)),
         };
         self.conclude(thread, progress)
+    }
+
+    /// Freezes a device that has been released meanwhile: to the driver in Rust its objects are frozen then, dead as they are.
+    fn freeze_released(&mut self, target: Target) {
+        if self.profile.freezing_settles_anew {
+            self.frozen_after_release.insert(target.serial);
+        }
     }
 
     /// Ends a BINDER_FREEZE, or puts its thread to sleep.
@@ -260,8 +276,11 @@ impl Driver {
 
     /// A signal ends a BINDER_FREEZE: what was being frozen is thawed.
     pub(crate) fn interrupt_freeze(&mut self, thread: Key<Thread>, freeze: &ParkedFreeze) -> Completion {
-        if let Some(device) = self.living(freeze.target) {
-            self.processes[device].freezer.is_frozen = false;
+        match self.living(freeze.target) {
+            Some(device) => self.processes[device].freezer.is_frozen = false,
+            None => {
+                self.frozen_after_release.remove(&freeze.target.serial);
+            }
         }
         self.finish(thread, Err(Errno::EINTR))
     }

@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) process: Option<Key<Process>>,
     /// The pid of the owner, be it dead or not.
     pub(crate) owner_pid: i32,
+    /// The serial number of the owner.
+    pub(crate) owner_serial: u64,
     pub(crate) pointer: u64,
     pub(crate) cookie: u64,
     /// Whether calls and messages to it can bring descriptors.
@@ -93,6 +95,7 @@ impl Driver {
             self.statistics.nodes.create();
             let node = self.nodes.insert(Node {
                 owner_pid: self.processes[process].pid,
+                owner_serial: self.processes[process].serial,
                 serial: self.statistics.nodes.created,
                 process: Some(process),
                 pointer: object.binder,

@@ -40,7 +40,13 @@ impl Driver {
 
     /// Whether a thread may have a nice value that is lower than its own, or could not be lower.
     pub fn may_have_priority(&self, caller: Caller, nice: i32) -> bool {
-        caller.euid == 0 || self.best_nice(caller.pid) <= i64::from(nice)
+        self.may_schedule(caller) || self.best_nice(caller.pid) <= i64::from(nice)
+    }
+
+    /// Whether a thread has the right to any nice value, and to run in real time. The root of a user namespace of its own
+    /// does not.
+    pub fn may_schedule(&self, caller: Caller) -> bool {
+        caller.euid == 0 && !self.namespace_roots.contains_key(&caller.pid)
     }
 
     /// Sets the RLIMIT_NICE of a process.
@@ -70,8 +76,9 @@ impl Driver {
 
     /// Takes note of what a thread may do to its nice value.
     pub(crate) fn admit_to_scheduler(&mut self, caller: Caller) {
+        let is_privileged = self.may_schedule(caller);
         let scheduling = self.scheduling.entry(caller.tid).or_default();
-        scheduling.is_privileged = caller.euid == 0;
+        scheduling.is_privileged = is_privileged;
         scheduling.pid = caller.pid;
     }
 

@@ -29,6 +29,9 @@ pub struct Profile {
     pub(crate) keeps_to_sizes: bool,
     /// A read that goes on in a buffer with something in it may ask for a looper too.
     pub(crate) continued_reads_ask_for_loopers: bool,
+    /// Whether a thread is free for work of its process is looked at once a read, and not again when it has found only work
+    /// of which there is nothing to tell.
+    pub(crate) readers_stay_as_they_began: bool,
     /// BC_REGISTER_LOOPER answers BR_SPAWN_LOOPER even if the thread was of the pool before.
     pub(crate) any_registration_is_an_answer: bool,
     /// An error is taken back before it is told, and so is lost if it cannot be written.
@@ -70,6 +73,8 @@ pub struct Profile {
     pub(crate) stack_is_looked_at_first: bool,
     /// A thread cannot call while the next thing that it has to read is a call or a reply.
     pub(crate) unread_transactions_forbid_calls: bool,
+    /// A reply with TF_ONE_WAY takes of the room for messages, and is counted and suspected as they are.
+    pub(crate) oneway_replies_take_room_for_messages: bool,
     /// Any reply that fails is BR_FAILED_REPLY for the caller, who is told before the one that replied.
     pub(crate) replies_fail_alike: bool,
     /// Sizes that no transaction can have are refused before the receiver's mapping is looked at.
@@ -89,11 +94,15 @@ pub struct Profile {
     pub(crate) pointers_are_aligned: bool,
     /// An array of no descriptors needs a receiver that takes some, and a place in its buffer, as any other does.
     pub(crate) empty_arrays_are_no_exception: bool,
+    /// An array of descriptors is read whole before the first of them is looked at.
+    pub(crate) arrays_are_read_first: bool,
     /// What stands in the place of flags arrives with a descriptor, and with an array of them.
     pub(crate) flags_of_descriptors_arrive: bool,
     /// Of a reply whose descriptors its caller cannot have the caller is told nothing.
     pub(crate) replies_without_descriptors_vanish: bool,
 
+    /// The files of the folder `binder_logs` of a binderfs.
+    pub(crate) logs: &'static [&'static str],
     /// Transactions that fail, are held up or are suspicious are reported to whoever listens.
     pub makes_reports: bool,
     /// A report names the callee's process as soon as that is known, and the thread that is called back only when the
@@ -199,6 +208,7 @@ impl Profile {
         deferred_work_comes_first: true,
         keeps_to_sizes: false,
         continued_reads_ask_for_loopers: true,
+        readers_stay_as_they_began: false,
         any_registration_is_an_answer: false,
         untold_errors_are_lost: false,
         lost_transactions_are_given_back: false,
@@ -219,6 +229,7 @@ impl Profile {
         manager_is_known_by_pid: true,
         stack_is_looked_at_first: false,
         unread_transactions_forbid_calls: true,
+        oneway_replies_take_room_for_messages: false,
         replies_fail_alike: false,
         sizes_are_looked_at_first: false,
         offsets_are_read_singly: false,
@@ -228,8 +239,18 @@ impl Profile {
         first_object_can_be_parent: false,
         pointers_are_aligned: true,
         empty_arrays_are_no_exception: false,
+        arrays_are_read_first: false,
         flags_of_descriptors_arrive: true,
         replies_without_descriptors_vanish: false,
+        logs: &[
+            "state",
+            "stats",
+            "transactions",
+            "transaction_log",
+            "failed_transaction_log",
+            "state_hashed",
+            "transactions_hashed",
+        ],
         makes_reports: true,
         reports_name_processes_first: false,
         has_pending_frozen: true,
@@ -259,6 +280,7 @@ impl Profile {
     /// The C driver of Linux 6.12.
     pub const C_6_12: Profile = Profile {
         name: "c-6.12",
+        logs: &["state", "stats", "transactions", "transaction_log", "failed_transaction_log"],
         makes_reports: false,
         senders_are_openers: true,
         pieces_given_memory: PiecesGivenMemory::Changed,
@@ -286,6 +308,7 @@ impl Profile {
         deferred_work_comes_first: false,
         keeps_to_sizes: true,
         continued_reads_ask_for_loopers: false,
+        readers_stay_as_they_began: true,
         any_registration_is_an_answer: true,
         untold_errors_are_lost: true,
         lost_transactions_are_given_back: true,
@@ -306,6 +329,7 @@ impl Profile {
         manager_is_known_by_pid: false,
         stack_is_looked_at_first: true,
         unread_transactions_forbid_calls: false,
+        oneway_replies_take_room_for_messages: true,
         replies_fail_alike: true,
         sizes_are_looked_at_first: true,
         offsets_are_read_singly: true,
@@ -315,8 +339,10 @@ impl Profile {
         first_object_can_be_parent: true,
         pointers_are_aligned: false,
         empty_arrays_are_no_exception: true,
+        arrays_are_read_first: true,
         flags_of_descriptors_arrive: false,
         replies_without_descriptors_vanish: true,
+        logs: &["state", "stats", "transactions"],
         makes_reports: true,
         reports_name_processes_first: true,
         has_pending_frozen: true,

@@ -28,7 +28,7 @@ pub(crate) struct ParkedRead {
     pub(crate) written: u64,
     /// As many as there were when nothing but the BR_NOOP had been written by this read.
     pub(crate) written_at_first: u64,
-    /// The thread was free for work of its process when it began to wait.
+    /// The thread was free for work of its process when it began to wait, or to read.
     pub(crate) takes_process_work: bool,
 }
 
@@ -113,6 +113,9 @@ impl Driver {
             } else if read.takes_process_work && !self.processes[process].todo.is_empty() {
                 WorkQueue::Process(process)
             } else if read.written == read.written_at_first && !self.threads[thread].need_return {
+                if !self.profile.readers_stay_as_they_began {
+                    read.takes_process_work = self.is_free_for_process_work(thread);
+                }
                 return self.wait(thread, read, memory);
             } else {
                 break Ok(());

@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::process::Process;
 use crate::rust_counting::{Counts, Notices};
 use crate::table::Key;
-use crate::thread::Thread;
+use crate::thread::{Parked, Thread};
 use crate::transaction::Transaction;
 use crate::uapi::BR_DEAD_REPLY;
 use crate::work::{Work, WorkQueue};
@@ -28,14 +28,15 @@ impl Driver {
     /// Makes every thread of a process return from its read, now or the next time.
     fn flush_threads(&mut self, process: Key<Process>) {
         for thread in self.threads_of(process) {
-            if self.profile.flush_is_for_sleepers && self.threads[thread].parked.is_none() {
+            let reads = matches!(self.threads[thread].parked, Some(Parked::Read(_)));
+            if self.profile.flush_is_for_sleepers && !reads {
                 continue;
             }
             self.threads[thread].need_return = true;
-            if self.threads[thread].parked.is_some() && !self.profile.flush_is_for_sleepers {
-                self.wake(thread);
-            } else {
+            if self.profile.flush_is_for_sleepers {
                 self.wake_reader(thread);
+            } else if reads {
+                self.wake(thread);
             }
         }
     }

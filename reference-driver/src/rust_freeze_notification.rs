@@ -169,7 +169,10 @@ impl Driver {
     fn is_frozen_behind(&self, process: Key<Process>, cookie: u64) -> bool {
         let requests = self.processes[process].requests_by_cookie.get(&cookie);
         let Some(requests) = requests.filter(|requests| !requests.is_cleared) else { return false };
-        let owner = self.nodes[self.references[requests.reference].node].process;
-        owner.is_some_and(|owner| self.processes[owner].freezer.has_settled)
+        let node = &self.nodes[self.references[requests.reference].node];
+        match node.process {
+            Some(owner) => self.processes[owner].freezer.has_settled,
+            None => self.frozen_after_release.contains(&node.owner_serial),
+        }
     }
 }

@@ -145,12 +145,18 @@ impl Driver {
                 scatter.changes.insert(place, Change::Descriptors(length));
             }
             let sender = self.threads[passage.sender].process;
-            for each in (0..length).step_by(EACH as usize) {
+            let places = || (0..length).step_by(EACH as usize);
+            let number_at = |each| -> Result<u32, Refused> {
                 let mut number = [0; EACH as usize];
                 self.read_memory(sender, passage.memory, numbers.wrapping_add(each), &mut number)
                     .map_err(|Fault| self.unreadable_buffer())?;
-                let number = u32::from_ne_bytes(number);
-                files.push(self.take_file(passage, number, place + each)?);
+                Ok(u32::from_ne_bytes(number))
+            };
+            if self.profile.arrays_are_read_first {
+                places().try_for_each(|each| number_at(each).map(drop))?;
+            }
+            for each in places() {
+                files.push(self.take_file(passage, number_at(each)?, place + each)?);
             }
         }
         let minimum = array.parent_offset.wrapping_add(array.num_fds.wrapping_mul(EACH));

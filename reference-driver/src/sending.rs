@@ -17,6 +17,8 @@ use crate::work::{Acceptance, Work, WorkQueue};
 /// What a thread sends.
 pub(crate) struct Sending<'a> {
     pub(crate) thread: Key<Thread>,
+    /// The process of the system that sends: of a device that a child has inherited, the child.
+    pub(crate) pid: i32,
     /// The user that its receiver is told.
     pub(crate) euid: u32,
     pub(crate) data: TransactionDataSg,
@@ -354,7 +356,7 @@ impl Driver {
         sending: &Sending<'_>,
         destination: &Destination,
     ) -> Result<Key<Transaction>, Failure> {
-        let Sending { thread, euid, ref data, direction, memory } = *sending;
+        let Sending { thread, euid, ref data, direction, memory, .. } = *sending;
         let header = &data.transaction;
         let is_call = direction == Direction::Call;
         let is_async = is_call && header.flags & TF_ONE_WAY != 0;
@@ -442,8 +444,10 @@ impl Driver {
             data_size,
             offsets_size,
             buffers_size,
-            is_async: sending.direction == Direction::Call && flags & TF_ONE_WAY != 0,
-            sender_pid: self.processes[self.threads[sending.thread].process].pid,
+            is_async: flags & TF_ONE_WAY != 0
+                && (sending.direction == Direction::Call
+                    || self.profile.oneway_replies_take_room_for_messages),
+            sender_pid: sending.pid,
         };
         let looks_first = self.profile.sizes_are_looked_at_first;
         let buffers_size = sending.data.buffers_size;

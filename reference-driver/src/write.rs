@@ -114,7 +114,8 @@ impl Driver {
                     BC_TRANSACTION | BC_TRANSACTION_SG => Direction::Call,
                     _ => Direction::Reply,
                 };
-                self.transact(&Sending { thread, euid, data, direction, memory: &*stream.memory });
+                let memory = &*stream.memory;
+                self.transact(&Sending { thread, pid: caller.pid, euid, data, direction, memory });
             }
             BC_REGISTER_LOOPER => self.register_looper(thread),
             BC_ENTER_LOOPER => self.threads[thread].looper.entered = true,

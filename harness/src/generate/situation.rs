@@ -44,6 +44,10 @@ pub(super) struct ProcessSituation {
     pub(super) files: Vec<Name>,
     /// It has had a file, whose number may be left somewhere in its memory.
     pub(super) has_had_files: bool,
+    /// An opening of a device may outlive that it closes its descriptor.
+    keeps_openings: bool,
+    /// It may have several openings of devices.
+    pub(super) has_several_openings: bool,
 }
 
 /// A thread, and what it is in the middle of.
@@ -131,6 +135,8 @@ impl Situation {
                     freezes: Vec::new(),
                     files: Vec::new(),
                     has_had_files: false,
+                    keeps_openings: false,
+                    has_several_openings: false,
                 }),
                 Declaration::Thread { process, .. } => {
                     let owner = situation.processes.iter_mut().find(|known| known.name == *process);
@@ -172,12 +178,15 @@ impl Situation {
     fn fork(&mut self, parent: usize, child: &Name, is_done: bool) {
         let parent = &self.processes[parent];
         let (is_open, is_nonblock, files) = (parent.is_open, parent.is_nonblock, parent.files.clone());
+        let (keeps_openings, has_several_openings) = (parent.keeps_openings, parent.has_several_openings);
         if let Some(child) = self.processes.iter_mut().find(|process| process.name == *child) {
             child.is_unborn = false;
             child.is_alive = is_done;
             child.is_open = is_done && is_open;
             child.is_nonblock = is_nonblock;
             child.files.clone_from(&files);
+            child.keeps_openings = keeps_openings;
+            child.has_several_openings = has_several_openings;
         }
     }
 
@@ -257,8 +266,11 @@ impl ProcessSituation {
             Call::Open { nonblock, .. } => {
                 self.is_open = true;
                 self.is_nonblock = *nonblock;
+                self.has_several_openings |= self.keeps_openings;
             }
+            Call::Dup(_) => self.keeps_openings = true,
             Call::Close => {
+                self.keeps_openings |= self.is_mapped;
                 self.is_open = false;
                 self.lose_all();
             }

@@ -15,6 +15,7 @@
 //! | a buffer that is freed twice, or a place behind one | another may lie there by then, wherever the driver put that (see `repair`) |
 //! | a mapping that its process cannot read | a script has no word for a payload that lies there |
 //! | reclaiming the memory of a driver in Rust | whether any is taken back is undefined (rust.53) |
+//! | the end of a process that may have several openings of devices | which of them is forgotten first is undefined (close.12) |
 //! | threads that go before all others | whom the end of a process wakes then finds always what others find seldom |
 //! | ioctls that are not the driver's | the kernel answers them itself |
 //! | races, `count`, `await` and a limit of descriptors | they are about a target's other sides |
@@ -101,6 +102,7 @@ pub(super) fn avoid(action: &mut Action, process: &ProcessSituation, driver: Dri
             commands.iter_mut().for_each(|command| avoid_in_command(command, process));
         }
         Action::Read { options, .. } => avoid_in_options(options),
+        Action::Call { call: Call::Exit, .. } => return !process.has_several_openings,
         Action::Call { call, .. } => return avoid_in_call(call, driver),
     }
     true

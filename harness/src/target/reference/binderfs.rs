@@ -61,19 +61,17 @@ impl ReferenceWorld {
                 }
                 self.instances.remove(&id);
             }
-            // All of its files but those to read are the user's who has mounted it.
-            BinderfsCall::Add(_) | BinderfsCall::Open { .. } | BinderfsCall::Unlink(_) if !is_owner => {
-                return Err(Errno::EACCES);
-            }
+            // That is there, and its owner's.
+            BinderfsCall::Add(_) if !is_owner => return Err(Errno::EACCES),
             BinderfsCall::Add(Argument::Unmapped) => return Err(Errno::EFAULT),
             BinderfsCall::Add(Argument::Value(name)) => instance.add(&mut self.driver, name.as_str())?,
             BinderfsCall::Open { path, nonblock } => {
-                let context = instance.open(&self.driver, path.as_str())?;
+                let context = instance.open(&self.driver, path.as_str(), is_owner)?;
                 return self.open(at, context, nonblock, Some(id));
             }
-            BinderfsCall::Unlink(path) => instance.unlink(&self.driver, path.as_str())?,
+            BinderfsCall::Unlink(path) => instance.unlink(&self.driver, path.as_str(), is_owner)?,
             BinderfsCall::Read(path) => {
-                return Ok(Answer::Number(instance.read(&self.driver, path.as_str())?));
+                return Ok(Answer::Number(instance.read(&self.driver, path.as_str(), is_owner)?));
             }
         }
         Ok(Answer::Success)

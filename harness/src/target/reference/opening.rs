@@ -71,6 +71,20 @@ impl ReferenceWorld {
     }
 
     pub(super) fn release_unused_devices(&mut self) {
+        self.release_unused_among(|_| true);
+    }
+
+    /// Releases these devices that a process which has ended may have been the last to use, and lets the driver forget each
+    /// before the next.
+    pub(super) fn release_one_by_one(&mut self, devices: &[Device]) {
+        self.driver.run_deferred_work();
+        for device in devices {
+            self.release_unused_among(|opening| opening.device == *device);
+            self.driver.run_deferred_work();
+        }
+    }
+
+    fn release_unused_among(&mut self, mut is_meant: impl FnMut(&Opening) -> bool) {
         let processes = &self.processes;
         let driver = &mut self.driver;
         let is_used = |opening: &Opening| {
@@ -85,7 +99,7 @@ impl ReferenceWorld {
             return;
         }
         self.openings.retain(|_, opening| {
-            let is_used = is_used(opening);
+            let is_used = !is_meant(opening) || is_used(opening);
             if !is_used {
                 driver.release(opening.device);
             }

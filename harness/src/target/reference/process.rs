@@ -127,7 +127,7 @@ impl ReferenceWorld {
         let is_idle_no_more =
             own.policy == SchedulingPolicy::SchedIdle && scheduling.policy != SchedulingPolicy::SchedIdle;
         let nice = self.driver.priority(caller.tid);
-        if process.euid != 0
+        if !self.driver.may_schedule(caller)
             && (is_real_time || is_idle_no_more && !self.driver.may_have_priority(caller, nice))
         {
             return Err(Errno::EPERM);
@@ -149,13 +149,18 @@ impl ReferenceWorld {
             }
             *thread = Thread::Idle;
         }
-        for device in std::mem::take(&mut process.mapped).all() {
-            self.driver.munmap(device, 0..u64::MAX);
+        let mut devices: Vec<Device> = std::mem::take(&mut process.mapped).all().collect();
+        for device in &devices {
+            self.driver.munmap(*device, 0..u64::MAX);
         }
         for file in descriptors.files() {
             if let Some(opening) = self.openings.get(&file.number()) {
                 self.driver.flush(opening.device);
+                devices.push(opening.device);
             }
         }
+        // Kernels mostly begin with what was let go of last.
+        devices.reverse();
+        self.release_one_by_one(&devices);
     }
 }
