@@ -101,7 +101,8 @@ impl Finding {
     /// written again, and of what is listed there is one of a kind.
     pub fn write(&self, folder: &Path, targets: &[&str], command: &str) -> io::Result<(PathBuf, String)> {
         fs::create_dir_all(folder)?;
-        let name = self.difference.signature.file_name();
+        let listed = if self.known.is_some() { "listed-" } else { "" };
+        let name = format!("{listed}{}", self.difference.signature.file_name());
         let script = print(&self.case(&targets.join(", "), command));
         // Of a file system that is full no case is left that is cut off.
         let mut whole =

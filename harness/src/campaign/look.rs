@@ -141,7 +141,7 @@ fn look_into(
 ) -> (Option<String>, Reduction) {
     if reason.is_some() {
         let seen = seen_again(bench, program, first.clone());
-        if !seen.reduced.steadiness.is_steady() {
+        if seen.error.is_some() || !seen.reduced.steadiness.is_steady() {
             return (reason, seen);
         }
     }

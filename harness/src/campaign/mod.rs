@@ -263,20 +263,24 @@ impl Worker<'_> {
         for (made, signature) in faulty {
             self.look(bench, made, Difference { signature, runs: Vec::new() }, Duration::ZERO)?;
         }
-        if made.is_empty() {
-            return Ok(());
-        }
-        let programs: Vec<&Program> = made.iter().map(|made| &made.program).collect();
-        let Differences { found, by_first, by_others, spent } = bench.differences(&programs, foretold)?;
-        let running = (by_first + by_others) / made.len() as u32;
-        let programs = made.len() as u64;
-        self.tell(Event::Took(Took { lane: self.lane, programs, first: by_first, others: by_others, spent }));
-        for (made, compared) in made.into_iter().zip(found) {
-            match compared {
-                Compared::Same => self.tell_of(&made, Outcome::Same, running),
-                Compared::Skipped => self.tell_of(&made, Outcome::Skipped, running),
-                Compared::Differs(difference) => self.look(bench, made, difference, running)?,
+        let (mut made, mut foretold) = (made, foretold);
+        while !made.is_empty() {
+            let programs: Vec<&Program> = made.iter().map(|made| &made.program).collect();
+            let differences = bench.differences(&programs, foretold.take())?;
+            let Differences { found, by_first: first, by_others: others, spent } = differences;
+            let running = (first + others) / found.len().max(1) as u32;
+            let programs = found.len() as u64;
+            self.tell(Event::Took(Took { lane: self.lane, programs, first, others, spent }));
+            // Behind these nothing could be run; perhaps it can be now.
+            let rest = made.split_off(found.len());
+            for (made, compared) in made.into_iter().zip(found) {
+                match compared {
+                    Compared::Same => self.tell_of(&made, Outcome::Same, running),
+                    Compared::Skipped => self.tell_of(&made, Outcome::Skipped, running),
+                    Compared::Differs(difference) => self.look(bench, made, difference, running)?,
+                }
             }
+            made = rest;
         }
         Ok(())
     }

@@ -268,6 +268,9 @@ impl ProcessSituation {
                 self.is_nonblock = *nonblock;
                 self.has_several_openings |= self.keeps_openings;
             }
+            Call::Binderfs { call: BinderfsCall::Open { .. }, .. } => {
+                self.has_several_openings |= self.keeps_openings;
+            }
             Call::Dup(_) => self.keeps_openings = true,
             Call::Close => {
                 self.keeps_openings |= self.is_mapped;

@@ -34,6 +34,8 @@ pub(super) fn each_call_is_answered_once(history: &History<'_>) -> Result<(), Vi
         let account = accounts.entry((event.opening, event.thread)).or_default();
         let nothing = || Violation::AnswerToNothing { step: event.step, thread: history.name(event.thread) };
         match &event.what {
+            // What it has not been told is forgotten with it.
+            Happening::Call(Call::Ioctl(Ioctl::ThreadExit)) => *account = Account::default(),
             _ if account.is_unclear => {}
             Happening::Command(command) if command.sent().is_some() => {
                 account.untold.push_back(command.awaits_reply());

@@ -75,6 +75,19 @@ app  < BR_TRANSACTION_COMPLETE, BR_TRANSACTION_COMPLETE, BR_DEAD_REPLY, BR_REPLY
 }
 
 #[test]
+fn what_a_thread_was_not_told_goes_with_it() {
+    let text = "\
+app  > BC_TRANSACTION { handle 0, code 5, flags TF_ONE_WAY }
+app  ! BINDER_THREAD_EXIT
+app  > BC_TRANSACTION { handle 0, code 1 }
+manager  < BR_TRANSACTION { code 1, pid app }
+manager  >< BC_REPLY { code 2 } -> BR_TRANSACTION_COMPLETE
+app  < BR_TRANSACTION_COMPLETE, BR_REPLY { code 2 }
+";
+    assert_eq!(verdict(text), Ok(()));
+}
+
+#[test]
 fn what_arrives_twice_is_noticed() {
     let twice = format!("{CALL}manager  < BR_TRANSACTION {{ code 1, pid app }}\n");
     assert_eq!(verdict(&twice), Err(Violation::ArrivedTwice { step: 4, code: 1 }));

@@ -20,6 +20,7 @@ pub use own_lines::{CountedLines, OwnLine, OwnLines, Ran};
 pub(crate) use recall::tests as recall_tests;
 pub use recall::{Catch, RECALL_FORMAT_VERSION, RecallResults, Recalled};
 pub use series::{Patch, UnreadablePatch, read};
+pub(crate) use verdict::did_the_same;
 #[cfg(test)]
 pub(crate) use verdict::tests as verdict_tests;
 pub use verdict::{

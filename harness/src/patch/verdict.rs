@@ -139,26 +139,26 @@ fn change(base: &CaseResult, patched: &CaseResult) -> Option<ChangeKind> {
 }
 
 /// Whether two runs of a case did the same, as far as that can be told.
-fn is_same(one: &CaseResult, other: &CaseResult) -> bool {
+pub(crate) fn did_the_same(one: &CaseResult, other: &CaseResult) -> bool {
     change(one, other).is_none() && change(other, one).is_none()
 }
 
 /// What a patched kernel does with a case in one of these runs that the base does in none of its own, the first of which this
-/// is: the worst of it. `None` if there is nothing, or if the base does now this, now that, and what the other does is as
+/// is: the worst of it, or the best if nothing is worse. `None` if there is nothing, or if the base does now this, now that, and what the other does is as
 /// right or as wrong. What is mended is so in every run.
 fn news<'r>(
     first: &CaseResult,
     on_base: &[CaseResult],
     on_patched: &'r [CaseResult],
 ) -> Option<(ChangeKind, &'r CaseResult)> {
-    let is_known = |patched: &&CaseResult| on_base.iter().any(|base| is_same(base, patched));
+    let is_known = |patched: &&CaseResult| on_base.iter().any(|base| did_the_same(base, patched));
     let new = on_patched.iter().filter(|patched| !is_known(patched));
     let kinds = new.map(|patched| (change(first, patched).unwrap_or(ChangeKind::Changed), patched));
     let (kind, patched) = kinds.min_by_key(|(kind, _)| *kind)?;
-    let is_unsteady = on_base.iter().any(|base| !is_same(first, base));
+    let is_unsteady = on_base.iter().any(|base| !did_the_same(first, base));
     match kind {
         ChangeKind::Changed if is_unsteady => None,
-        ChangeKind::Fixed if on_patched.iter().any(|patched| is_known(&patched)) => {
+        ChangeKind::Fixed if on_patched.iter().any(|patched| change(first, patched) != Some(kind)) => {
             Some((ChangeKind::Changed, patched))
         }
         kind => Some((kind, patched)),
@@ -383,6 +383,8 @@ pub(crate) mod tests {
         assert_eq!(judged([pass(), fail()], [fail(), pass()]), None);
         assert_eq!(judged([fail(), fail()], [pass(), fail()]), Some((ChangeKind::Changed, Verdict::Pass)));
         assert_eq!(judged([fail(), fail()], [pass(), pass()]), Some((ChangeKind::Fixed, Verdict::Pass)));
+        let otherwise = case("race/a", "EIO", fails("EIO"));
+        assert_eq!(judged([fail(), fail()], [pass(), otherwise]), Some((ChangeKind::Changed, Verdict::Pass)));
         let dead = case("race/a", "", dies());
         assert_eq!(judged([pass(), fail()], [fail(), dead]), Some((ChangeKind::Broken, dies())));
     }

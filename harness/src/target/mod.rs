@@ -25,10 +25,10 @@ pub use named::{NoTarget, TargetOptions, is_guest, named};
 pub use reference::{Audits, ReferenceTarget};
 pub use spent::{Part, Spent, Stopwatch};
 pub use system_call::{Answer, FileId, InstanceId, Outcome, Report, SystemCall};
-pub(crate) use world::left_after_all;
 pub use world::{
     Closing, DescriptorState, ProcessSpecification, Racer, TargetError, ThreadIndex, World, Worlds,
 };
+pub(crate) use world::{LEFT_AFTER_ALL, left_after_all};
 
 use std::process::ExitCode;
 

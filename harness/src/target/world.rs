@@ -170,11 +170,14 @@ pub struct Closing {
     pub log: Vec<String>,
 }
 
+/// How that ends which is told of what is left.
+pub(crate) const LEFT_AFTER_ALL: &str = "left after all is closed";
+
 /// So many of a kind, of which the words for one and for several are given, that are left after all is closed.
 pub(crate) fn left_after_all(count: u64, (one, several): (&str, &str)) -> String {
     match count {
-        1 => format!("1 {one} is left after all is closed"),
-        count => format!("{count} {several} are left after all is closed"),
+        1 => format!("1 {one} is {LEFT_AFTER_ALL}"),
+        count => format!("{count} {several} are {LEFT_AFTER_ALL}"),
     }
 }
 

@@ -293,11 +293,9 @@ impl<'r> Site<'r> {
                 script,
                 comparison: compared(departure),
                 diagram: diagram(case, self.programs.get(case.digest.as_str()), deviation.as_ref())?,
-                commands: commands(
-                    departure,
-                    self.programs.get(case.digest.as_str()),
-                    of_run.map_or("", |run| &run.options),
-                ),
+                commands: commands(departure, self.programs.get(case.digest.as_str()), &|target| {
+                    self.options(target)
+                }),
                 drivers: self.drivers(departure),
                 begun: made.map_or_else(String::new, |it| minute(&it.started)),
                 made,
@@ -307,6 +305,12 @@ impl<'r> Site<'r> {
             pages.page(&name, &page)?;
         }
         Ok(())
+    }
+
+    /// The options that go with a target, as words of a command line.
+    fn options(&self, target: &str) -> &str {
+        let run = self.report.results.runs.iter().find(|run| run.target == target);
+        run.map_or("", |run| &run.options)
     }
 
     /// The targets of a departure, and who did otherwise, each with its driver.
@@ -364,13 +368,14 @@ fn says(departure: &Departure<'_>) -> String {
     }
 }
 
-/// How to see it again, with the options that go with its target.
-fn commands(
+/// How to see it again, with the options that go with targets.
+fn commands<'o>(
     departure: &Departure<'_>,
     script: Option<&Script>,
-    options: &str,
+    options: &dyn Fn(&str) -> &'o str,
 ) -> Vec<(&'static str, String)> {
-    let target = quoted(departure.targets.first().copied().unwrap_or_default()) + options;
+    let with_options = |target: &str| quoted(target).to_string() + options(target);
+    let target = with_options(departure.targets.first().copied().unwrap_or_default());
     let CaseResult { id, origin, seed, .. } = departure.case;
     let name = quoted(if departure.found.is_some() { origin } else { id });
     let seed = seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
@@ -403,8 +408,8 @@ fn commands(
         let alone = format!(
             "binderdrill export {name} --as c --out reproducer.c\n\
              gcc -O2 -static -pthread -o reproducer reproducer.c\n\
-             binderdrill execute reproducer --target {}{options}",
-            quoted(guest)
+             binderdrill execute reproducer --target {}",
+            with_options(guest)
         );
         commands.push(("Do it in a C program", alone));
     }

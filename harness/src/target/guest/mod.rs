@@ -320,9 +320,14 @@ impl Trouble {
             Trouble::Death(_) => {
                 matches!(run.verdict, Verdict::Broken { .. }) && run.transcript.steps.is_empty()
             }
-            Trouble::Complaints { complaints: lines, .. } | Trouble::Left(lines) => {
+            Trouble::Complaints { complaints, .. } => {
                 let again: Vec<String> = run.transcript.complaints.iter().map(|line| masked(line)).collect();
-                lines.iter().all(|line| again.iter().any(|again| again.contains(&masked(line))))
+                complaints.iter().all(|line| again.iter().any(|again| again.contains(&masked(line))))
+            }
+            // Of many programs more may be left than of each.
+            Trouble::Left(left) => {
+                let is_left = |line: &String| line.ends_with(super::LEFT_AFTER_ALL);
+                left.iter().any(is_left) && run.transcript.complaints.iter().any(is_left)
             }
         }
     }
@@ -375,8 +380,14 @@ impl Target for GuestTarget {
         while done < rest.len() {
             let some = match self.compare_some(&rest[done..]) {
                 Ok(some) => some,
-                Err(error) if unknown[done] == 0 => return Err(error),
-                // What came of those before is not lost with the guest. The next time it is tried anew.
+                Err(error) if unknown[done] == 0 => match trouble {
+                    // What has been seen is told, and the next time it is tried anew.
+                    Some(trouble) if tapes.places.first() == Some(&0) => {
+                        return Ok(vec![Some(trouble.of_program(elsewhere[0].1))]);
+                    }
+                    _ => return Err(error),
+                },
+                // Nor is lost what came of those before.
                 Err(_) => {
                     runs.truncate(unknown[done]);
                     break;
