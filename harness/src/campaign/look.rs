@@ -23,7 +23,7 @@ const MOST_RUNS: u32 = 1500;
 /// How often a program is run to see whether it diverges always.
 pub const REPETITIONS: u32 = 5;
 
-/// What has been looked into, of all benches of a lane.
+/// What has been looked into, of all benches of a lane, or of the one on which inputs are replayed.
 #[derive(Debug, Default)]
 pub struct Looks(Mutex<BTreeMap<Signature, Looked>>);
 
